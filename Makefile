@@ -1,0 +1,61 @@
+# The front door. `make` alone lists what there is; every target sets up what it needs by itself.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+READY := .venv/ready
+EXAMPLE := $(wildcard examples/vps4/pyproject.toml)
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS)
+
+# Trust the certificates that the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= 1
+
+.PHONY: help setup run test check lock format clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## make .venv with everything in it (the other targets do it for you)
+
+run: $(READY) ## start Mainspring with the example plugin
+	@$(BIN)/python -m mainspring_vps4.demo $(ARGS)
+
+test: $(READY) ## run the tests, e.g. make test ARGS="-k finish"
+	@$(BIN)/python -m pytest -n 2 -q $(ARGS)
+
+check: $(READY) ## format, lint, types, floors and tests: the whole truth, CI runs nothing else
+	@$(BIN)/ruff format --quiet --check --diff .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -n 2 -q
+
+format: $(READY) ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(UV) ## pin requirements/*.txt anew, e.g. make lock ARGS=--upgrade
+	@$(COMPILE) -o requirements/uv.txt requirements/uv.in
+	@$(COMPILE) -o requirements/run.txt pyproject.toml
+	@$(COMPILE) -o requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean: ## remove .venv, caches and built packages
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV): requirements/uv.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Mainspring needs Python 3.11 or newer; '$(PYTHON)' was not found: try make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mainspring needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": try make PYTHON=/path/to/python3")'
+	@echo "Setting up .venv (the first time takes about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $(UV)
+
+# --python, because uv would otherwise prefer a virtual environment that happens to be active.
+$(READY): $(UV) requirements/dev.txt pyproject.toml $(EXAMPLE)
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . $(EXAMPLE:%/pyproject.toml=-e %)
+	@touch $(READY)

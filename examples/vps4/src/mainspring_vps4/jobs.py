@@ -1,0 +1,151 @@
+"""The jobs of vps4: `backups`, `zombie`, `patch` and `supportUser`.
+
+Each asks the product to do something and ends when the product has taken it on. The occurrence id is the key of the
+call, so a run that is repeated (its node died after the call) asks for the same thing and not for a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, SchedulerJob, job_group, product
+from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=32)]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """How long a backup waits for a full data centre: any time between two bounds, so that those who wait spread out.
+
+    `chance` answers a random number in [0, 1).
+    """
+
+    minimum: timedelta
+    maximum: timedelta
+    chance: Callable[[], float]
+
+    def draw(self) -> timedelta:
+        """Choose a time to wait, uniformly."""
+        return self.minimum + (self.maximum - self.minimum) * self.chance()
+
+
+@contextmanager
+def refusal_cancels() -> Iterator[None]:
+    """Cancel the job when the product refuses for good: to try again would be pointless."""
+    try:
+        yield
+    except RefusedError as error:
+        raise Cancel(f"vps4 refuses: {error}") from error
+
+
+@product("vps4")
+@job_group("backups")
+class Vps4BackupJob(SchedulerJob):
+    """Starts a backup of a VM. While its data centre is full the job is postponed, as the same job."""
+
+    class Request(JobRequest):
+        """Which VM, and what the product is to note about the backup."""
+
+        vm_id: UUID
+        backup_name: Text | None = None
+        shopper_id: Text | None = None
+        scheduled_job_type: Text | None = None
+
+    request: Request
+    timeout = timedelta(minutes=1)
+
+    def __init__(self, vms: VmService, postponement: Postponement) -> None:
+        self._vms = vms
+        self._postponement = postponement
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the backup."""
+        try:
+            with refusal_cancels():
+                await self._vms.create_backup(
+                    self.request.vm_id,
+                    key=context.occurrence_id,
+                    name=self.request.backup_name,
+                    shopper_id=self.request.shopper_id,
+                    scheduled_job_type=self.request.scheduled_job_type,
+                )
+        except DataCenterFullError as error:
+            raise Busy(scope=f"dc:{error.data_center}", retry_after=self._postponement.draw()) from error
+
+
+@product("vps4")
+@job_group("zombie")
+class Vps4ZombieCleanupJob(SchedulerJob):
+    """Removes what is left of a VM whose account has ended."""
+
+    class Request(JobRequest):
+        """Which VM."""
+
+        vm_id: UUID
+
+    request: Request
+    timeout = timedelta(minutes=1)
+
+    def __init__(self, vms: VmService) -> None:
+        self._vms = vms
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the clean-up."""
+        with refusal_cancels():
+            await self._vms.clean_up_zombie(self.request.vm_id, key=context.occurrence_id)
+
+
+@product("vps4")
+@job_group("patch")
+class Vps4PatchJob(SchedulerJob):
+    """Installs the outstanding patches of a VM."""
+
+    class Request(JobRequest):
+        """Which VM."""
+
+        vm_id: UUID
+
+    request: Request
+    timeout = timedelta(minutes=1)
+
+    def __init__(self, vms: VmService) -> None:
+        self._vms = vms
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the patches."""
+        with refusal_cancels():
+            await self._vms.patch(self.request.vm_id, key=context.occurrence_id)
+
+
+@product("vps4")
+@job_group("supportUser")
+class Vps4RemoveSupportUserJob(SchedulerJob):
+    """Takes a support user's access to a VM away."""
+
+    class Request(JobRequest):
+        """Which user of which VM."""
+
+        vm_id: UUID
+        support_user_name: UserName
+
+    request: Request
+    timeout = timedelta(minutes=1)
+
+    def __init__(self, vms: VmService) -> None:
+        self._vms = vms
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the removal."""
+        with refusal_cancels():
+            await self._vms.remove_support_user(
+                self.request.vm_id, self.request.support_user_name, key=context.occurrence_id
+            )

@@ -1,0 +1,128 @@
+"""The VPS4 product API as the jobs see it: `VmService` says what they may ask for, `HttpVmService` asks it over HTTP.
+
+Only this module knows paths and status codes. A job that is tested gets a `VmService` of the test's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx2
+
+
+class VmServiceError(Exception):
+    """The product did not do what was asked; later it may."""
+
+
+class DataCenterFullError(VmServiceError):
+    """The data centre takes no more backups at the moment."""
+
+    def __init__(self, data_center: str) -> None:
+        super().__init__(f"the data centre {data_center} is at its limit of backups")
+        self.data_center = data_center
+
+
+class RefusedError(VmServiceError):
+    """The product refuses the request for good; it would refuse it again."""
+
+
+class VmService(Protocol):
+    """What the jobs ask of the product.
+
+    Each call may be repeated with the same `key`: the product does the work once. All raise `RefusedError` or another
+    `VmServiceError`, or whatever the way to the product raises.
+    """
+
+    async def create_backup(
+        self,
+        vm_id: UUID,
+        *,
+        key: UUID,
+        name: str | None = None,
+        shopper_id: str | None = None,
+        scheduled_job_type: str | None = None,
+    ) -> None:
+        """Start a backup; the product finishes it by itself. Raises `DataCenterFullError` too."""
+
+    async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
+        """Remove what is left of a VM whose account has ended."""
+
+    async def patch(self, vm_id: UUID, *, key: UUID) -> None:
+        """Start the installation of outstanding patches."""
+
+    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
+        """Take the support user's access away; one that is gone already is fine."""
+
+
+class HttpVmService:
+    """The product API over HTTP. Owns `client`, which knows the address of the API and how long to wait for it."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def aclose(self) -> None:
+        """Close the connections to the API."""
+        await self._client.aclose()
+
+    async def create_backup(
+        self,
+        vm_id: UUID,
+        *,
+        key: UUID,
+        name: str | None = None,
+        shopper_id: str | None = None,
+        scheduled_job_type: str | None = None,
+    ) -> None:
+        """See `VmService.create_backup`."""
+        body = {"name": name, "shopperId": shopper_id, "scheduledJobType": scheduled_job_type}
+        await self._call("POST", f"/api/vms/{vm_id}/backups", key=key, body=body)
+
+    async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
+        """See `VmService.clean_up_zombie`."""
+        await self._call("POST", f"/api/vms/{vm_id}/zombie/cleanup", key=key)
+
+    async def patch(self, vm_id: UUID, *, key: UUID) -> None:
+        """See `VmService.patch`."""
+        await self._call("POST", f"/api/vms/{vm_id}/patches", key=key)
+
+    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
+        """See `VmService.remove_support_user`."""
+        path = f"/api/vms/{vm_id}/supportUsers/{quote(name, safe='')}"
+        await self._call("DELETE", path, key=key, also_fine=httpx2.codes.NOT_FOUND)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: UUID,
+        body: Mapping[str, str | None] | None = None,
+        also_fine: int | None = None,
+    ) -> None:
+        response = await self._client.request(method, path, json=body, headers={"Idempotency-Key": str(key)})
+        if not response.is_success and response.status_code != also_fine:
+            raise _error(response)
+
+
+def _error(response: httpx2.Response) -> VmServiceError:
+    said = _json_object(response)
+    message = str(said.get("message", response.reason_phrase))[:200]
+    match response.status_code, said.get("id"):
+        case httpx2.codes.CONFLICT, "SNAPSHOT_DC_LIMIT_REACHED":
+            return DataCenterFullError(str(said.get("dataCenter", "unknown")))
+        case httpx2.codes.UNPROCESSABLE_CONTENT, _:
+            return RefusedError(message)
+        case status, _:
+            return VmServiceError(f"{response.request.method} {response.request.url.path} answered {status}: {message}")
+
+
+def _json_object(response: httpx2.Response) -> dict[str, Any]:
+    """Read an answer that may come from a proxy on the way, which speaks no JSON."""
+    try:
+        said = response.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

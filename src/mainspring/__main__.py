@@ -1,0 +1,5 @@
+"""``python -m mainspring`` is the command ``mainspring``."""
+
+from mainspring.cli import main
+
+main()

@@ -1,0 +1,157 @@
+"""Time and chance: the only place that reads a clock, sleeps, or draws a random number.
+
+Everything that needs one of them takes a `Clock`, so that a test (or a plugin author) moves time by hand with
+`ManualClock`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Protocol
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+
+
+class Clock(Protocol):
+    """A source of time, waiting and randomness."""
+
+    def now(self) -> datetime:
+        """Return the wall time, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment; never goes back, does not follow changes of the wall clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` (not before)."""
+
+    def limit(self, seconds: float | None) -> asyncio.Timeout:
+        """Return an async context manager that raises `TimeoutError` when its body takes longer than `seconds`."""
+
+    def chance(self) -> float:
+        """Return a random number in [0, 1)."""
+
+    def new_id(self) -> UUID:
+        """Return a new UUIDv7 (RFC 9562): ids sort by the time of their creation."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(seconds)
+
+    def limit(self, seconds: float | None) -> asyncio.Timeout:
+        """See `Clock.limit`."""
+        return asyncio.timeout(seconds)
+
+    def chance(self) -> float:
+        """See `Clock.chance`."""
+        return random.random()  # noqa: S311 - jitter, not secrets
+
+    def new_id(self) -> UUID:
+        """See `Clock.new_id`."""
+        return uuid_utils.uuid7()
+
+
+class ManualClock:
+    """A clock that stands still until `advance` moves it.
+
+    Chance is drawn from a seed, so a run can be repeated exactly.
+    """
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, seed: int = 0) -> None:
+        self._start = start
+        self._elapsed = timedelta()
+        self._timers: list[tuple[timedelta, int, Callable[[], object]]] = []
+        self._order = count()
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return self._start + self._elapsed
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return self._elapsed.total_seconds()
+
+    def advance(self, **duration: float) -> None:
+        """Move on by a `timedelta` given by its keywords, e.g.
+
+        ``advance(minutes=5)``; wakes whoever waits for less, in order.
+        """
+        self.set(self.now() + timedelta(**duration))
+
+    def set(self, moment: datetime) -> None:
+        """Move on to `moment` (aware); moving back is refused with `ValueError`."""
+        target = moment - self._start
+        if target < self._elapsed:
+            raise ValueError(f"time does not go back: it is {self.now()}, asked for {moment}")
+        while self._timers and self._timers[0][0] <= target:
+            self._elapsed, _, ring = heapq.heappop(self._timers)
+            ring()
+        self._elapsed = target
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        woken = asyncio.Event()
+        self._at(seconds, woken.set)
+        await woken.wait()
+
+    def limit(self, seconds: float | None) -> asyncio.Timeout:
+        """See `Clock.limit`."""
+        if seconds is None or seconds <= 0:
+            return asyncio.timeout(seconds)
+        timeout = asyncio.timeout(None)
+        loop = asyncio.get_running_loop()
+        self._at(seconds, lambda: _expire(timeout, loop))
+        return timeout
+
+    def chance(self) -> float:
+        """See `Clock.chance`."""
+        return self._random.random()
+
+    def new_id(self) -> UUID:
+        """See `Clock.new_id`."""
+        milliseconds = int(self.now().timestamp() * 1000)
+        tail = self._random.getrandbits(74)
+        return UUID(int=milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1)
+
+    def _at(self, seconds: float, ring: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        when = self._elapsed + timedelta(seconds=seconds)
+        if seconds <= 0:
+            ring()
+        else:
+            heapq.heappush(self._timers, (when, next(self._order), lambda: loop.call_soon_threadsafe(ring)))
+
+
+def _expire(timeout: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        timeout.reschedule(loop.time())
+    except RuntimeError:
+        return  # its body has ended: there is nothing left to limit
+
+
+async def wait(clock: Clock, event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for `event`, at most `seconds` (`None`: for ever). Answer whether it was set."""
+    try:
+        async with clock.limit(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

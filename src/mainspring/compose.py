@@ -1,0 +1,266 @@
+"""The composition root: the only file that knows all the others.
+
+It makes a service or a node out of settings and runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvicorn
+
+from mainspring import logs
+from mainspring.clock import SystemClock
+from mainspring.errors import ConfigError, PortTakenError
+from mainspring.events import Events
+from mainspring.node import Node
+from mainspring.registry import Registry, load
+from mainspring.runner import Runner
+from mainspring.service import SchedulerService
+from mainspring.settings import Settings
+from mainspring.store.protocol import Store
+from mainspring.web.app import create_app
+
+T = TypeVar("T")
+log = structlog.get_logger("mainspring")
+
+
+def serve(settings: Settings) -> int:
+    """Run a node with the REST interface until SIGTERM or SIGINT; answer the exit code. Raises `ConfigError`."""
+    logs.configure(settings)
+    registry = load_registry(settings)
+    with _listener(settings) as listener:
+        return _run(_serve(settings, registry, listener))
+
+
+def node(settings: Settings) -> int:
+    """Run a node without the REST interface until SIGTERM or SIGINT; answer the exit code. Raises `ConfigError`."""
+    logs.configure(settings)
+    return _run(_node(settings, load_registry(settings)))
+
+
+def load_registry(settings: Settings) -> Registry:
+    """Load and check the plugins. Raises `ConfigError` with all their problems."""
+    return load(settings.plugins)
+
+
+def make_store(url: str) -> Store:
+    """Return the store that a URL names; it is not open yet. Raises `ConfigError`."""
+    if url in {"memory", "memory:"}:
+        from mainspring.store.sqlite import SqliteStore  # noqa: PLC0415 - only the store that is used is loaded
+
+        return SqliteStore(None, SystemClock())
+    if (path := _sqlite_path(url)) is not None:
+        from mainspring.store.sqlite import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(path, SystemClock())
+    if _is_postgres(url):
+        from mainspring.store.postgres import PostgresStore  # noqa: PLC0415
+
+        return PostgresStore(url)
+    raise ConfigError(
+        f"the store {url.partition(':')[0]!r} is unknown; use memory:, sqlite:///path/to/file.db or postgresql://user@host/database"
+    )
+
+
+# --- the schema
+
+
+def db_upgrade(settings: Settings) -> str:
+    """Make the store's schema or bring it up to date. Raises `ConfigError`."""
+    if _is_postgres(settings.store):
+        from mainspring.store.postgres import upgrade_schema  # noqa: PLC0415
+
+        upgrade_schema(settings.store)
+    else:
+        _open_and_close(settings.store)
+    return "The job store's schema is up to date."
+
+
+def db_check(settings: Settings) -> str:
+    """Check that the store can be reached and its schema fits. Raises `ConfigError`."""
+    if _is_postgres(settings.store):
+        from mainspring.store.postgres import check_schema  # noqa: PLC0415
+
+        check_schema(settings.store)
+    else:
+        path = _sqlite_path(settings.store)
+        if path is not None and not path.exists():
+            return f"There is no {path} yet; the service makes it when it starts."
+        _open_and_close(settings.store)
+    return "The job store can be reached and its schema fits."
+
+
+def db_rebuild(settings: Settings) -> str:
+    """Drop all jobs and history and make the schema anew. Raises `ConfigError`."""
+    if _is_postgres(settings.store):
+        from mainspring.store.postgres import rebuild_schema  # noqa: PLC0415
+
+        rebuild_schema(settings.store)
+    elif path := _sqlite_path(settings.store):
+        _open_and_close(settings.store)  # refuses while a service uses it
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _open_and_close(settings.store)
+    return "The job store was rebuilt; it is empty."
+
+
+def _sqlite_path(url: str) -> Path | None:
+    path = url.removeprefix("sqlite:///")
+    return Path(path) if path != url and path else None
+
+
+def _is_postgres(url: str) -> bool:
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def _open_and_close(url: str) -> None:
+    async def look() -> None:
+        store = make_store(url)
+        await store.open()
+        await store.close()
+
+    _run(look())
+
+
+# --- processes
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
+        return runner.run(main)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - there is none on Windows
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _node(settings: Settings, registry: Registry) -> int:
+    async with _living_node(settings, registry) as (node, _store, _events):
+        with _stopped_by_signals(node):
+            await node.run()
+    return 0
+
+
+async def _serve(settings: Settings, registry: Registry, listener: socket.socket) -> int:
+    clock = SystemClock()
+    async with _living_node(settings, registry) as (node, store, events):
+        service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
+        app = create_app(service=service, registry=registry, store=store, clock=clock, ready=lambda: node.ready)
+        server = _Server(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=5
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        host, port = listener.getsockname()[:2]
+        log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)
+        try:
+            with _stopped_by_signals(node):
+                await node.run()
+        finally:
+            server.should_exit = True
+            await serving
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the node drains before the server stops answering."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to us."""
+        yield
+
+
+@asynccontextmanager
+async def _living_node(settings: Settings, registry: Registry) -> AsyncIterator[tuple[Node, Store, Events]]:
+    """Open the store, start the job loop, build the services; undo all of it in the opposite order."""
+    clock, events = SystemClock(), Events()
+    events.subscribe(logs.subscriber())
+    store = make_store(settings.store)
+    if not store.durable:
+        log.warning("jobs live in memory only and are gone when this process ends")
+    await store.open()
+    try:
+        with _job_loop() as job_loop:
+            await _on(job_loop, registry.open())
+            try:
+                runner = Runner(registry, clock, settings.threads)
+                yield (
+                    Node(
+                        store=store,
+                        registry=registry,
+                        runner=runner,
+                        clock=clock,
+                        events=events,
+                        settings=settings,
+                        job_loop=job_loop,
+                    ),
+                    store,
+                    events,
+                )
+            finally:
+                await _on(job_loop, registry.close())
+    finally:
+        await store.close()
+
+
+@contextmanager
+def _job_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop for user code in a thread: a job that blocks it blocks neither the API nor the engine."""
+    loop = _event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="job-loop", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=1)
+
+
+async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+@contextmanager
+def _stopped_by_signals(node: Node) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the node; a second one makes it hurry."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """Bind the address before anything else starts, so that a port that is taken costs nothing."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048, reuse_port=False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(
+                f"{where} is taken by another process; stop it or choose another port with --port"
+            ) from error
+        raise PortTakenError(f"cannot listen on {where}: {error.strerror or error}") from error
+    with listener:
+        yield listener

@@ -1,0 +1,106 @@
+"""The one family of exceptions of Mainspring.
+
+Every class carries a stable ``code`` (UPPER_SNAKE) that clients may rely on and a sentence for a human. Nothing in here
+knows HTTP: `mainspring.web.wire` turns these into `application/problem+json` at one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a request.
+
+    Where (RFC 6901 JSON pointer, ``?name`` for a query parameter), which rule, what to do.
+    """
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class MainspringError(Exception):
+    """Base of all errors that Mainspring raises on purpose. ``str()`` of it is a sentence for a human."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+
+    def __init__(self, detail: str, *, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(detail)
+        self.problems = tuple(problems)
+
+
+class NotFoundError(MainspringError):
+    """The product, job group or job of the request does not exist (any more)."""
+
+    code = "NOT_FOUND"
+
+
+class InvalidRequestError(MainspringError):
+    """The request was parsed but asks for nothing legal; `problems` names every fault at once."""
+
+    code = "VALIDATION_ERROR"
+
+
+class JobRunningError(MainspringError):
+    """The job has started its only run and can no longer be changed."""
+
+    code = "JOB_RUNNING"
+
+
+class JobFinishedError(MainspringError):
+    """The job is done; only a dead job can be retried, nothing else changes it."""
+
+    code = "JOB_FINISHED"
+
+
+class JobNotDeadError(MainspringError):
+    """`retry` was asked for a job that has not given up."""
+
+    code = "JOB_NOT_DEAD"
+
+
+class ConflictError(MainspringError):
+    """Somebody else kept changing the same job; nothing was written and the call may be repeated."""
+
+    code = "CONFLICT"
+
+
+class PreconditionFailedError(MainspringError):
+    """The version the caller believed in (``If-Match``) is not the job's version."""
+
+    code = "PRECONDITION_FAILED"
+
+
+class StoreUnavailableError(MainspringError):
+    """The job store does not answer, or not in time. Nothing is known about the write that was under way."""
+
+    code = "STORE_UNAVAILABLE"
+    retry_after: ClassVar[timedelta] = timedelta(seconds=2)
+
+
+class ConfigError(MainspringError):
+    """Mainspring cannot start as configured: settings, plugins, store address or schema.
+
+    The process exits with 78 (EX_CONFIG).
+    """
+
+    code = "CONFIG_ERROR"
+    exit_code: ClassVar[int] = 78
+
+
+class SchemaError(ConfigError):
+    """The store's schema is missing, older or newer than this version of Mainspring needs."""
+
+    code = "SCHEMA_ERROR"
+
+
+class PortTakenError(ConfigError):
+    """The address to listen on cannot be bound. The process exits with 69 (EX_UNAVAILABLE)."""
+
+    code = "PORT_TAKEN"
+    exit_code = 69

@@ -1,0 +1,188 @@
+"""The state machine of a job, pure: what a job becomes, given what happened and when.
+
+No clock, no store, no chance of its own.
+
+Each function returns the job as it is to be written, its version raised by one. `now` is always the store's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+from uuid import UUID
+
+from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError
+from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
+from mainspring.trigger import MICROSECOND, Once, Trigger
+
+POISON = 3
+"""A job whose node died under it this many times for one fire time is not tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What holds for a job group where a request's options say nothing."""
+
+    max_attempts: int = 5
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+def create(
+    *, job_id: UUID, key: JobKey, request: Mapping[str, Any], trigger: Trigger, options: Options, now: datetime
+) -> Job:
+    """Return a new job that waits for the first fire time of its trigger; one in the past is due at once."""
+    fire_time = trigger.first
+    return Job(
+        id=job_id,
+        key=key,
+        request=request,
+        trigger=trigger,
+        options=options,
+        fire_time=fire_time,
+        due_at=fire_time,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> Run:
+    """Return the row of history of the run that `job` has just ended."""
+    assert job.run is not None and job.node is not None, "only a running job can end a run"  # noqa: S101, PT018
+    return Run(
+        number=job.run,
+        job_id=job.id,
+        key=job.key,
+        fire_time=job.fire_time,
+        due_at=job.due_at,
+        attempt=job.attempt,
+        node=job.node,
+        started_at=started_at,
+        finished_at=now,
+        outcome=ending.outcome,
+        reason=ending.reason,
+    )
+
+
+def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datetime, chance: float) -> Job:
+    """Return what a running job becomes when its run ends; `chance` in [0, 1) spreads retries.
+
+    Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
+    nothing.
+    """
+    job = _freed(job, outcome=ending.outcome, last_run=run, now=now)
+    match ending.outcome:
+        case Outcome.SUCCEEDED | Outcome.VETOED | Outcome.SKIPPED:
+            return _next_occurrence(job, now)
+        case Outcome.CANCELLED:
+            return _done(job)
+        case Outcome.POSTPONED | Outcome.INTERRUPTED:
+            return replace(job, due_at=now + (ending.delay or timedelta()))
+        case Outcome.LOST:
+            job = replace(job, losses=job.losses + 1, due_at=now)
+            return _next_occurrence(job, now) if job.losses >= POISON else job
+        case Outcome.FAILED | Outcome.TIMED_OUT:
+            job = replace(job, failures=job.failures + 1)
+            if job.failures >= (job.options.max_attempts or policy.max_attempts):
+                return _next_occurrence(job, now)
+            backoff = job.options.backoff or policy.backoff
+            delay = backoff_delay(backoff, job.failures, chance) if ending.delay is None else ending.delay
+            return replace(job, due_at=now + delay)
+        case _:
+            assert_never(ending.outcome)
+
+
+def backoff_delay(backoff: Backoff, failures: int, chance: float) -> timedelta:
+    """Return how long to wait after the given number of failures."""
+    try:
+        longest = min(backoff.longest, backoff.initial * backoff.factor ** (failures - 1))
+    except OverflowError:
+        longest = backoff.longest
+    return longest * (1 - chance / 2)
+
+
+def reschedule(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: Options, now: datetime) -> Job:
+    """Return the job with a new request, trigger and options.
+
+    A changed trigger begins a new fire time, with its attempts from 1.
+    """
+    _refuse_finished(job)
+    if job.state is State.RUNNING and isinstance(job.trigger, Once):
+        raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
+    changed = replace(job, request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
+    if trigger == job.trigger or job.state is State.RUNNING:
+        return changed
+    return _at(changed, trigger.first)
+
+
+def moved(job: Job, moment: datetime) -> Trigger:
+    """Return the trigger of a job whose next fire time is to be `moment`.
+
+    The occurrences before the pending one have had their turn.
+    """
+    gone = job.fire_time if job.state is State.RUNNING else job.fire_time - MICROSECOND
+    return job.trigger.starting(moment, gone)
+
+
+def pause(job: Job, *, now: datetime) -> Job:
+    """Return the job held back; a run that is under way ends normally. Pausing a paused job changes nothing."""
+    _refuse_finished(job)
+    if job.paused:
+        return job
+    state = State.PAUSED if job.state is State.SCHEDULED else job.state
+    return replace(job, paused=True, state=state, version=job.version + 1, updated_at=now)
+
+
+def resume(job: Job, *, now: datetime) -> Job:
+    """Return the job let go again; a fire time that passed meanwhile is due at once.
+
+    Resuming a job that is not paused changes nothing.
+    """
+    _refuse_finished(job)
+    if not job.paused:
+        return job
+    state = State.SCHEDULED if job.state is State.PAUSED else job.state
+    return replace(job, paused=False, state=state, version=job.version + 1, updated_at=now)
+
+
+def retry(job: Job, *, now: datetime) -> Job:
+    """Return a dead job brought back: due at once for the fire time it gave up on, with its failures forgotten."""
+    if not job.is_dead:
+        raise JobNotDeadError("only a job that gave up can be retried")
+    return replace(
+        job, state=State.SCHEDULED, due_at=now, failures=0, losses=0, version=job.version + 1, updated_at=now
+    )
+
+
+def _refuse_finished(job: Job) -> None:
+    if job.state is State.DONE:
+        raise JobFinishedError("the job is done" + (" and dead; retry brings it back" if job.is_dead else ""))
+
+
+def _freed(job: Job, *, outcome: Outcome, last_run: Run, now: datetime) -> Job:
+    return replace(
+        job,
+        state=State.PAUSED if job.paused else State.SCHEDULED,
+        run=None,
+        node=None,
+        claimed_at=None,
+        outcome=outcome,
+        last_run=last_run,
+        version=job.version + 1,
+        updated_at=now,
+    )
+
+
+def _next_occurrence(job: Job, now: datetime) -> Job:
+    """Move on to the first fire time to come: what was missed meanwhile is covered by the run that has just ended."""
+    following = job.trigger.next_fire_time(max(job.fire_time, now))
+    return _done(job) if following is None else _at(job, following)
+
+
+def _done(job: Job) -> Job:
+    return replace(job, state=State.DONE, paused=False)
+
+
+def _at(job: Job, fire_time: datetime) -> Job:
+    return replace(job, fire_time=fire_time, due_at=fire_time, attempt=0, failures=0, losses=0)

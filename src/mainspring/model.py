@@ -1,0 +1,243 @@
+"""The facts of Mainspring: what a job, a claim and a run are.
+
+Frozen values and enums; nothing in here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID, uuid5
+
+from pydantic import BeforeValidator, ConfigDict, Field, with_config
+from pydantic.alias_generators import to_camel
+
+from mainspring.trigger import Duration, Trigger
+
+
+class JobKey(NamedTuple):
+    """Whose job it is and of which kind. Always the pair: ``("a-b", "c")`` and ``("a", "b-c")`` are different keys."""
+
+    product: str
+    job_group: str
+
+    def __str__(self) -> str:
+        return f"{self.product}/{self.job_group}"
+
+
+class State(StrEnum):
+    """Where a job stands; exactly one of these."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+
+
+PENDING = frozenset({State.SCHEDULED, State.RUNNING, State.PAUSED})
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    VETOED = "vetoed"
+    POSTPONED = "postponed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+
+DEADLY = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST})
+"""A job that is done with one of these as its last outcome is *dead*: it gave up."""
+
+
+_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+_SOME = Field(gt=timedelta())
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before attempt n+1.
+
+    ``initial * factor ** (n - 1)``, at most `longest`, less up to a half by chance.
+
+    The chance keeps jobs that failed together from coming back together (M. Brooker, "Exponential Backoff and Jitter",
+    AWS Architecture Blog, 2015: "equal jitter").
+    """
+
+    initial: Annotated[Duration, _SOME] = timedelta(seconds=1)
+    factor: Annotated[float, Field(ge=1, le=100, strict=True)] = 3.0
+    longest: Annotated[Duration, _SOME] = timedelta(hours=1)
+
+
+def _backoff_shorthand(value: object) -> object:
+    return {"initial": value} if isinstance(value, str) else value
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a request may decide about how its job is run; `None` leaves the decision to the job group.
+
+    On the wire `backoff` may be one duration, which is its `initial`.
+    """
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    backoff: Annotated[Backoff | None, BeforeValidator(_backoff_shorthand)] = None
+    timeout: Annotated[Duration, _SOME] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution that has ended: a row of history.
+
+    `number` is the fence: drawn from one rising sequence when the job is claimed, never reused. Times are by the
+    store's clock.
+    """
+
+    number: int
+    job_id: UUID
+    key: JobKey
+    fire_time: datetime
+    due_at: datetime
+    attempt: int
+    node: str
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+    reason: str | None = None
+
+    @property
+    def lateness(self) -> timedelta:
+        """How long after it was due the run started."""
+        return self.started_at - self.due_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One scheduled thing.
+
+    `fire_time` is the intended moment of the occurrence that is next (or running, or was last); `due_at` is when it may
+    be claimed: the same, unless a retry or a postponement moved it. `attempt` counts the tries begun for this fire
+    time, `failures` those of them that failed, `losses` those whose node died. `paused` holds the job back, also after
+    a run that is under way. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that ended
+    last. Every write raises `version` by one.
+    """
+
+    id: UUID
+    key: JobKey
+    request: Mapping[str, Any]
+    trigger: Trigger
+    options: Options = Options()
+    state: State = State.SCHEDULED
+    paused: bool = False
+    fire_time: datetime
+    due_at: datetime
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    run: int | None = None
+    node: str | None = None
+    claimed_at: datetime | None = None
+    outcome: Outcome | None = None
+    last_run: Run | None = None
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def next_run(self) -> datetime | None:
+        """When the job will run next, as far as is known.
+
+        For a running job its next fire time, for a finished one never.
+        """
+        if self.state is State.DONE:
+            return None
+        return self.trigger.next_fire_time(self.fire_time) if self.state is State.RUNNING else self.due_at
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the job gave up."""
+        return self.state is State.DONE and self.outcome in DEADLY
+
+    @property
+    def occurrence_id(self) -> UUID:
+        """Name this fire time of this job; the same for each of its attempts."""
+        return uuid5(self.id, self.fire_time.isoformat())
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that a node has taken to run. `at` is the store's time at the claim."""
+
+    job: Job
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a run, before anything is decided about the job. `delay` asks for the next try after that long."""
+
+    outcome: Outcome
+    reason: str | None = None
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A finished run and what its job becomes.
+
+    The store takes it only while the job still has this run and this version.
+    """
+
+    run: Run
+    job: Job
+
+
+class Answer(StrEnum):
+    """What the store says of a `Change`."""
+
+    DONE = "done"
+    STALE = "stale"
+    """Somebody edited the job meanwhile: decide again from what it is now."""
+    LOST = "lost"
+    """The run is no longer this node's: its result is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBeat:
+    """A node as its row says: `name` is unique to one life of one process, `beat` rises while it lives."""
+
+    name: str
+    beat: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a group to list.
+
+    Pending ones in any of `states`, or `done` ones, of these only those that gave up if `dead`.
+
+    The times bound the due time: `due_from` in, `due_to` out.
+    """
+
+    states: frozenset[State] = PENDING
+    done: bool = False
+    dead: bool = False
+    due_from: datetime | None = None
+    due_to: datetime | None = None
+
+
+class Position(NamedTuple):
+    """A place in a list of jobs: after the job with this due time and id."""
+
+    due_at: datetime
+    id: UUID

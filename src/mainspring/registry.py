@@ -1,0 +1,372 @@
+"""What the plugins of this process bind: discovered, checked as a whole, and frozen into a `Registry`.
+
+Every problem of every plugin is found before anything starts, and reported together. A stored job names only (product,
+job group); which class runs it is looked up here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import GenericAlias, MappingProxyType
+from typing import Any, TypeVar, get_type_hints
+
+from dishka import AsyncContainer, Provider, Scope, make_async_container
+from dishka.exception_base import DishkaError
+
+from mainspring.errors import ConfigError, NotFoundError, Problem
+from mainspring.lifecycle import RetryPolicy
+from mainspring.model import Backoff, JobKey
+from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule, SchedulerTriggerListener, ServiceBinding
+from mainspring.request import SCHEDULING_FIELDS, JobRequest
+
+ENTRY_POINTS = "mainspring.plugins"
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", re.ASCII)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """How the jobs of one (product, job group) are run, and which plugin says so."""
+
+    key: JobKey
+    job_class: type[SchedulerJob]
+    listeners: tuple[type[SchedulerTriggerListener], ...]
+    plugin: str
+
+    @property
+    def request_model(self) -> type[JobRequest]:
+        """The model of the group's requests."""
+        return self.job_class.Request
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How failures of the group are retried."""
+        return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff)
+
+
+class Registry:
+    """The bindings of this process, and the services that their classes are built with."""
+
+    def __init__(self, bindings: Iterable[Binding], services: Sequence[Any], container: AsyncContainer) -> None:
+        self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
+        self._services = services
+        self._container = container
+
+    def find(self, key: JobKey) -> Binding:
+        """Return the binding of a job group. Raises `NotFoundError`."""
+        try:
+            return self.bindings[key]
+        except KeyError:
+            detail = f"no plugin has registered the job group {key.job_group[:64]!r} of product {key.product[:64]!r}"
+            raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
+
+    async def open(self) -> None:
+        """Build all services and listeners, on the loop where they will be used.
+
+        Raises `ConfigError` with every one that fails.
+        """
+        listeners = [listener for binding in self.bindings.values() for listener in binding.listeners]
+        problems = []
+        for wanted in [*self._services, *dict.fromkeys(listeners)]:
+            try:
+                await self._container.get(wanted)
+            except Exception as error:  # noqa: BLE001 - a constructor of the plugin
+                problems.append(f"{_name(wanted)} cannot be built: {_what(error)}")
+        _raise_all(problems)
+
+    async def close(self) -> None:
+        """Clean up all services."""
+        await self._container.close()
+
+    async def build(self, cls: type[T]) -> T:
+        """Return an instance of a bound class: a fresh job, or the one listener."""
+        return await self._container.get(cls)
+
+
+def load(plugins: Sequence[str]) -> Registry:
+    """Find the plugins, let them bind, check everything.
+
+    Plugins are all installed entry points, and those named ``package.module:ClassName``.
+
+    Raises `ConfigError` with all problems of all plugins.
+    """
+    names = {f"{point.value}": f"entry point {point.name}" for point in entry_points(group=ENTRY_POINTS)}
+    names |= {name: f"plugin {name}" for name in plugins if name not in names}
+    modules, problems = [], []
+    for name, origin in names.items():
+        try:
+            modules.append((origin, _module(name)))
+        except _PluginError as error:
+            problems.append(f"{origin}: {error}")
+    return build(modules, problems)
+
+
+def build(modules: Iterable[tuple[str, SchedulerPluginModule]], problems: Sequence[str] = ()) -> Registry:
+    """Let plugin modules (each with a name for messages) bind, and check everything.
+
+    Raises `ConfigError` with all problems.
+    """
+    draft = _Draft(problems=list(problems))
+    for origin, module in modules:
+        binder = Binder()
+        try:
+            module.configure(binder)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code
+            draft.problems.append(f"{origin}: configure failed: {_what(error)}")
+        draft.take(origin, binder)
+    draft.check_injection()
+    _raise_all(draft.problems)
+    provider = draft.provider()
+    try:
+        container = make_async_container(provider)
+    except DishkaError as error:
+        raise ConfigError(f"The services of the plugins cannot be wired up:\n{error}") from error
+    return Registry(draft.bindings(), [service.provides for service in draft.services], container)
+
+
+# --- finding modules
+
+
+class _PluginError(Exception):
+    """A plugin cannot be used; its text says why."""
+
+
+def _module(name: str) -> SchedulerPluginModule:
+    module_name, _, class_name = name.partition(":")
+    if not module_name or not class_name:
+        raise _PluginError("is not of the form package.module:ClassName")
+    try:
+        cls = getattr(import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise _PluginError(f"cannot be imported: there is no module {error.name!r}") from error
+    except AttributeError as error:
+        if class_name in str(error):
+            raise _PluginError(f"the module {module_name} has no {class_name}") from error
+        raise _PluginError(f"cannot be imported: {_what(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise _PluginError(f"cannot be imported: {_what(error)}") from error
+    if not _is_subclass(cls, SchedulerPluginModule):
+        raise _PluginError(f"{class_name} is not a subclass of SchedulerPluginModule")
+    try:
+        return cls()
+    except Exception as error:
+        raise _PluginError(f"{class_name}() failed: {_what(error)}") from error
+
+
+def _what(error: BaseException) -> str:
+    """Say what was raised, and where in the plugin's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _raise_all(problems: Sequence[str]) -> None:
+    if problems:
+        raise ConfigError("The plugins cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+# --- checking what they bind
+
+
+@dataclass(slots=True)
+class _Draft:
+    """All that was bound, while it is being checked."""
+
+    problems: list[str]
+    jobs: dict[JobKey, tuple[str, type[SchedulerJob]]] = field(default_factory=dict)
+    listeners: dict[JobKey, list[type[SchedulerTriggerListener]]] = field(default_factory=dict)
+    services: list[ServiceBinding] = field(default_factory=list)
+
+    def take(self, origin: str, binder: Binder) -> None:
+        for job_class in binder.jobs:
+            self._take(origin, job_class, SchedulerJob, "execute", self._take_job)
+        for listener in binder.listeners:
+            self._take(origin, listener, SchedulerTriggerListener, "veto_job_execution", self._take_listener)
+        for service in binder.services:
+            self._take_service(origin, service)
+
+    def _take(
+        self, origin: str, cls: Any, base: type[Any], method: str, keep: Callable[[str, JobKey, Any], None]
+    ) -> None:
+        if not _is_subclass(cls, base):
+            self.problems.append(f"{origin}: {_name(cls)} is not a subclass of {base.__name__}")
+            return
+        faults = list(_class_faults(cls, method))
+        if base is SchedulerJob:
+            faults += _job_faults(cls)
+        self.problems += [f"{origin}: {cls.__name__} {fault}" for fault in faults]
+        if not faults:
+            keep(origin, JobKey(cls.product, cls.job_group), cls)
+
+    def _take_job(self, origin: str, key: JobKey, job_class: type[SchedulerJob]) -> None:
+        if key in self.jobs:
+            other, taken = self.jobs[key]
+            self.problems.append(
+                f"{origin}: {job_class.__name__} claims {key}, which belongs to {taken.__name__} of {other}; "
+                "a job group has one job class"
+            )
+        else:
+            self.jobs[key] = (origin, job_class)
+
+    def _take_listener(self, _origin: str, key: JobKey, listener: type[SchedulerTriggerListener]) -> None:
+        self.listeners.setdefault(key, []).append(listener)
+
+    def _take_service(self, origin: str, service: ServiceBinding) -> None:
+        try:
+            provides = service.provides or _provided(service.source)
+        except (TypeError, NameError) as error:
+            self.problems.append(f"{origin}: service {_name(service.source)}: {error}")
+            return
+        if any(other.provides == provides for other in self.services):
+            self.problems.append(f"{origin}: {_name(provides)} is provided twice")
+        else:
+            self.services.append(ServiceBinding(service.source, provides))
+
+    def bindings(self) -> Iterator[Binding]:
+        for key, (origin, job_class) in self.jobs.items():
+            yield Binding(key, job_class, tuple(self.listeners.get(key, ())), origin)
+
+    def check_injection(self) -> None:
+        """Find what is asked for but bound nowhere; dishka would stop at the first."""
+        provided = {service.provides for service in self.services}
+        classes = [job_class for _, job_class in self.jobs.values()] + [
+            cls for group in self.listeners.values() for cls in group
+        ]
+        for source in [*(service.source for service in self.services), *classes]:
+            self.problems += [f"{_name(source)} {fault}" for fault in _injection_faults(source, provided)]
+        for key, group in self.listeners.items():
+            if key not in self.jobs:
+                self.problems += [f"{cls.__name__} listens to {key}, for which no job class is bound" for cls in group]
+
+    def provider(self) -> Provider:
+        provider = Provider(scope=Scope.APP)
+        for service in self.services:
+            _provide(provider, service)
+        for _, job_class in self.jobs.values():
+            provider.provide(job_class, cache=False)
+        for listener in dict.fromkeys(cls for group in self.listeners.values() for cls in group):
+            provider.provide(listener)
+        return provider
+
+
+def _class_faults(cls: type, method: str) -> Iterator[str]:
+    for attribute in ("product", "job_group"):
+        name = getattr(cls, attribute, None)
+        if not isinstance(name, str):
+            yield f"lacks @{attribute}(…)"
+        elif not _SEGMENT.fullmatch(name):
+            yield f"has @{attribute}({name!r}), which is no path segment: up to 64 letters, digits and . _ ~ -"
+    if missing := getattr(cls, "__abstractmethods__", None):
+        yield f"does not define {', '.join(sorted(missing))}"
+        return
+    arguments = {"execute": ("context",), "veto_job_execution": ("trigger", "context")}[method]
+    try:
+        inspect.signature(getattr(cls, method)).bind(None, *arguments)
+    except TypeError:
+        yield f"must define {method}(self, {', '.join(arguments)})"
+
+
+def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
+    model: Any = cls.Request
+    if not _is_subclass(model, JobRequest):
+        yield "has a Request that is not a subclass of JobRequest"
+        return
+    for base in model.__mro__[: model.__mro__.index(JobRequest)]:
+        if taken := SCHEDULING_FIELDS & set(inspect.get_annotations(base)):
+            yield f"has a Request that redefines {', '.join(sorted(taken))}, which JobRequest itself reads"
+    rules: Any = cls
+    if not (isinstance(rules.timeout, timedelta) and rules.timeout > timedelta()):
+        yield "has a timeout that is not a positive timedelta"
+    if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):
+        yield "has max_attempts that is not a number from 1"
+    if not isinstance(rules.backoff, Backoff):
+        yield "has a backoff that is not a Backoff"
+
+
+def _injection_faults(source: Callable[..., Any], provided: set[Any]) -> Iterator[str]:
+    target = source.__init__ if inspect.isclass(source) else source
+    if target is object.__init__:
+        return
+    try:
+        hints = get_type_hints(target)
+    except NameError as error:
+        yield f"has annotations that cannot be read: {error}"
+        return
+    parameters = list(inspect.signature(target).parameters.values())[1 if inspect.isclass(source) else 0 :]
+    for parameter in parameters:
+        if (
+            parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+            or parameter.default is not parameter.empty
+        ):
+            continue
+        if parameter.name not in hints:
+            yield f"takes {parameter.name!r} without an annotation, so nothing can be injected"
+        elif hints[parameter.name] not in provided:
+            yield f"needs {_name(hints[parameter.name])}, which no plugin binds with bind_service"
+
+
+def _provided(source: Any) -> Any:
+    if inspect.isclass(source):
+        return source
+    if not callable(source):
+        raise TypeError("is neither a class nor a function")
+    hint = get_type_hints(source).get("return")
+    if hint is None:
+        raise TypeError("needs a return annotation, or provides=…")
+    if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
+        return hint.__args__[0]
+    return hint
+
+
+def _provide(provider: Provider, service: ServiceBinding) -> None:
+    """Hand a service to dishka.
+
+    One made from a class with a clean-up of its own is wrapped so that it is called at shutdown.
+    """
+    source = service.source
+    close = _clean_up(source) if inspect.isclass(source) else None
+    if close is None:
+        provider.provide(source, provides=service.provides)
+        return
+    raw = type("Raw", (), {})  # a key that nobody else can ask for
+
+    async def closing(instance: Any) -> AsyncIterable[Any]:
+        yield instance
+        await close(instance)
+
+    closing.__annotations__ = {"instance": raw, "return": GenericAlias(AsyncIterable, (service.provides,))}
+    provider.provide(source, provides=raw)
+    provider.provide(closing)
+
+
+def _clean_up(cls: type) -> Callable[[Any], Any] | None:
+    async def leave_async(instance: AbstractAsyncContextManager[Any]) -> None:
+        await instance.__aexit__(None, None, None)
+
+    async def aclose(instance: Any) -> None:
+        await instance.aclose()
+
+    async def leave(instance: AbstractContextManager[Any]) -> None:
+        instance.__exit__(None, None, None)
+
+    async def close(instance: Any) -> None:
+        instance.close()
+
+    ways = {"__aexit__": leave_async, "aclose": aclose, "__exit__": leave, "close": close}
+    return next((way for name, way in ways.items() if hasattr(cls, name)), None)
+
+
+def _is_subclass(thing: Any, base: type) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, base)
+
+
+def _name(thing: Any) -> str:
+    return getattr(thing, "__qualname__", None) or str(thing)

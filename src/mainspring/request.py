@@ -1,0 +1,307 @@
+"""What a job is created with: the `JobRequest` model, and the reading of a body into it with every fault at once.
+
+The scheduling fields stand flat beside the plugin's own. `read` answers what the lifecycle needs: the parsed request,
+its trigger and its options; or raises one `InvalidRequestError` that lists all problems: required fields, single
+fields, whole object, and schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeVar, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from mainspring.errors import InvalidRequestError, Problem
+from mainspring.model import Options
+from mainspring.trigger import FLOOR, HORIZON, CalendarPeriod, Every, Once, Period, TimeZone, Trigger, When, format_time
+
+RESERVED = frozenset({
+    "id", "product", "jobGroup", "state", "isPaused", "nextRun", "jobRequest", "attempt", "run", "fence", "node",
+    "owner", "version", "outcome", "lastRun", "createdAt", "updatedAt",
+})  # fmt: skip
+"""Names that the service itself writes about a job.
+
+A body that sets one is refused unless the group declares such a field.
+"""
+
+
+class JobType(StrEnum):
+    """The two kinds of job that clients of the first hour know."""
+
+    ONE_TIME = "ONE_TIME"
+    RECURRING = "RECURRING"
+
+
+class Schedule(BaseModel):
+    """A recurring schedule.
+
+    Every so often, from `start` (default: the request's `when`, else the moment of creation).
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    every: CalendarPeriod
+    time_zone: TimeZone = "UTC"
+    start: When | None = None
+    end: When | None = None
+    count: Annotated[int, Field(ge=1, strict=True)] | None = None
+
+
+class JobRequest(BaseModel):
+    """The base of every job group's ``Request``: subclass it with the group's own fields (camelCase on the wire).
+
+    `when` is the first (or only) fire time. With ``jobType`` RECURRING the job repeats each `repeat_interval_in_days`
+    civil days (UTC), and `repeat_count` times after the first; with ONE_TIME both are ignored. `schedule` is the richer
+    form. Fields that the model does not declare are refused, unless the model says ``extra="allow"``.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    when: When | None = None
+    job_type: JobType = JobType.ONE_TIME
+    repeat_count: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
+    repeat_interval_in_days: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
+    schedule: Schedule | None = None
+    options: Options | None = None
+
+
+_OPTIONS = TypeAdapter(Options)
+
+
+def options_to_json(options: Options) -> dict[str, Any]:
+    """Write options as they stand on the wire; what a request left open is absent."""
+    written: dict[str, Any] = _OPTIONS.dump_python(options, mode="json", by_alias=True, exclude_none=True)
+    return written
+
+
+def options_from_json(data: dict[str, Any]) -> Options:
+    """Read what `options_to_json` wrote."""
+    return _OPTIONS.validate_python(data)
+
+
+SCHEDULING_FIELDS = frozenset(JobRequest.model_fields)
+_SAID = 3
+"""How many problems the sentence of an error names; the list of problems has them all."""
+R = TypeVar("R", bound=JobRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request that was read: the parsed model, and when and how it wants to be run."""
+
+    request: JobRequest
+    trigger: Trigger
+    options: Options
+
+
+def read(model: type[JobRequest], body: Mapping[str, Any], *, now: datetime) -> Reading:
+    """Read the body of a new job.
+
+    Raises `InvalidRequestError` with every problem; a bug in the plugin's own checks is one of them.
+    """
+    problems = [
+        Problem(_pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
+        for name in body
+        if name in RESERVED and name not in _wire_names(model)
+    ]
+    request, cause = None, None
+    try:
+        request = parse(model, body)
+    except InvalidRequestError as error:
+        cause = error.__cause__
+        problems += error.problems
+        partial = _valid_part(model, body)
+        problems += _object_problems(model, partial)
+    else:
+        partial = request
+    problems += _schedule_problems(partial, now)
+    problems = list(_first_of_each_place(problems))
+    if problems or request is None:
+        raise InvalidRequestError(_sentence(problems), problems=problems) from cause
+    return Reading(request, _trigger(request, now), request.options or Options())
+
+
+def parse(model: type[R], body: Mapping[str, Any]) -> R:
+    """Parse a body that is taken to be right, as at run time.
+
+    Raises `InvalidRequestError`, caused by what the model raised.
+    """
+    cause: Exception
+    try:
+        return model.model_validate(body, by_alias=True, by_name=False)
+    except ValidationError as error:
+        cause = error
+        problems = [
+            _problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_url=False, include_input=False)
+        ]
+    except Exception as error:  # noqa: BLE001 - a validator of the plugin has a bug; its author must hear of it, the service goes on
+        cause = error
+        problems = [
+            Problem("", "PLUGIN_VALIDATION_ERROR", f"the job group's own check failed with {type(error).__name__}")
+        ]
+    raise InvalidRequestError(_sentence(problems), problems=problems) from cause
+
+
+# --- all problems at once ---------------------------------------------------------------------------------------------
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> Problem:
+    match kind:
+        case "missing":
+            code, message = "REQD_FIELD_MISSING", "is required"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            code, message = "UNKNOWN_FIELD", "is not a field of this job group"
+        case "value_error" | "assertion_error":
+            code, message = "INVALID_VALUE", message.partition(", ")[2] or message
+        case _:
+            code = kind.upper()
+    return Problem(_pointer(location), code, message[:200])
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join(f"/{str(part)[:64].replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def _wire_names(model: type[JobRequest]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
+def _first_of_each_place(problems: list[Problem]) -> Iterator[Problem]:
+    """What is wrong at a place is said once.
+
+    `RESERVED_FIELD` hides `UNKNOWN_FIELD`, a bad value hides what follows from it.
+    """
+    places: set[str] = set()
+    for problem in problems:
+        if problem.pointer not in places or not problem.pointer:
+            places.add(problem.pointer)
+            yield problem
+
+
+def _sentence(problems: list[Problem]) -> str:
+    said = [f"{problem.pointer or 'the request'} {problem.detail}" for problem in problems]
+    more = [f"and {len(said) - _SAID} more"] if len(said) > _SAID else []
+    return "; ".join(said[:_SAID] + more)
+
+
+@cache
+def _probe(model: type[JobRequest]) -> type[JobRequest]:
+    """Make a twin of the model that notes each field which is right, also when others are not."""
+
+    def note(value: object, handler: Callable[[object], object], info: ValidationInfo) -> object:
+        valid = handler(value)
+        cast("dict[str | None, object]", info.context)[info.field_name] = valid
+        return valid
+
+    validators: dict[str, Any] = {"note_valid_fields": field_validator("*", mode="wrap")(note)}
+    return create_model(f"{model.__name__}Probe", __base__=model, __validators__=validators)
+
+
+def _valid_part(model: type[JobRequest], body: Mapping[str, Any]) -> JobRequest:
+    """Build the model of the fields that are right.
+
+    A field that was sent wrong, or is required and missing, is absent from it.
+    """
+    valid: dict[str, Any] = {}
+    probe = _probe(model)
+    with suppress(Exception):  # its problems are known already; only what it noted counts
+        probe.model_validate(body, by_alias=True, by_name=False, context=valid)
+    partial = model.model_construct(_fields_set=set(valid), **valid)
+    for name, field in model.model_fields.items():
+        if name not in valid and (field.alias or name) in body:
+            partial.__dict__.pop(name, None)
+    return partial
+
+
+def _object_problems(model: type[JobRequest], partial: JobRequest) -> Iterator[Problem]:
+    """Run the model's ``@model_validator(mode="after")`` checks on the part that is right.
+
+    One that needs an absent field says nothing.
+    """
+    for check in model.__pydantic_decorators__.model_validators.values():
+        if check.info.mode != "after":
+            continue
+        try:
+            getattr(partial, check.cls_var_name)()
+        except PydanticCustomError as error:
+            yield _problem((), error.type, error.message())
+        except (ValueError, AssertionError) as error:
+            yield Problem("", "INVALID_VALUE", str(error)[:200])
+        except Exception:  # noqa: BLE001, S112 - it needs a field that is not there
+            continue
+
+
+# --- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
+    """Check the scheduling fields together, those of them that are right by themselves."""
+    sent = request.__dict__
+    when, schedule, job_type = (sent.get(name) for name in ("when", "schedule", "job_type"))
+    if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
+        yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
+    if when is not None and when > now + HORIZON:
+        yield Problem(
+            "/when", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {format_time(now + HORIZON)})"
+        )
+    if job_type is JobType.RECURRING:
+        if schedule is not None:
+            yield Problem(
+                "/jobType", "SCHEDULE_CONFLICT", "RECURRING and schedule both say how to repeat; send one of them"
+            )
+        if not _whole(sent.get("repeat_interval_in_days"), 1, HORIZON.days):
+            yield Problem(
+                "/repeatIntervalInDays", "INVALID_REPEAT_INTERVAL", "must be a whole number of days from 1 to 3653"
+            )
+        if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 1):
+            yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0")
+    if schedule is not None:
+        yield from _recurrence_problems(schedule, when or schedule.start or now, now)
+
+
+def _recurrence_problems(schedule: Schedule, start: datetime, now: datetime) -> Iterator[Problem]:
+    if schedule.every.approximate < FLOOR:
+        yield Problem("/schedule/every", "SCHEDULE_TOO_FREQUENT", "must be at least one second")
+    if start > now + HORIZON:
+        yield Problem(
+            "/schedule/start",
+            "WHEN_TOO_FAR",
+            f"is more than ten years ahead (the limit is {format_time(now + HORIZON)})",
+        )
+    if schedule.end is not None and schedule.end < start:
+        yield Problem("/schedule/end", "SCHEDULE_NEVER", "is before the first fire time")
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _trigger(request: JobRequest, now: datetime) -> Trigger:
+    if schedule := request.schedule:
+        start = request.when or schedule.start or now
+        return Every(schedule.every, start, schedule.count, schedule.end, schedule.time_zone)
+    assert request.when is not None, "checked above"  # noqa: S101 - for the type checker
+    if request.job_type is JobType.ONE_TIME:
+        return Once(request.when)
+    count = None if request.repeat_count is None else request.repeat_count + 1
+    return Every(Period(days=request.repeat_interval_in_days), request.when, count)

@@ -1,0 +1,216 @@
+"""Runs one claimed job: veto, build, inject, execute, classify. One claim in, one ending out; it never raises.
+
+Everything here happens on the job loop, which user code may block without harm to the engine or the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from mainspring.clock import Clock
+from mainspring.errors import InvalidRequestError
+from mainspring.model import Claim, Ending, Outcome
+from mainspring.plugin import JobExecutionContext, Signal, Verdict
+from mainspring.registry import Binding, Registry
+from mainspring.request import parse
+
+VETO_SECONDS = 5.0
+"""How long a trigger listener may take to answer."""
+REASON_LENGTH = 500
+
+log = structlog.get_logger("mainspring.runner")
+
+
+@dataclass(slots=True, kw_only=True)
+class Assignment:
+    """A claim that this node is running.
+
+    `received` is the node's monotonic time of the claim: store time goes on from there.
+
+    `stopping` tells the job to come to an end; `interrupt` says why, once the node stops waiting for that and cancels
+    `task`.
+    """
+
+    claim: Claim
+    received: float
+    stopping: threading.Event = field(default_factory=threading.Event)
+    interrupt: str | None = None
+    started_at: datetime | None = None
+    task: asyncio.Task[Ending] | None = None
+
+    @property
+    def run(self) -> int:
+        """The number of the run."""
+        assert self.claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
+        return self.claim.job.run
+
+    def store_time(self, clock: Clock) -> datetime:
+        """Return the store's time, as far as this node can know it without asking."""
+        return self.claim.at + timedelta(seconds=clock.monotonic() - self.received)
+
+
+class Runner:
+    """Runs assignments with the classes and services of a registry; plain functions in at most `threads` threads."""
+
+    def __init__(self, registry: Registry, clock: Clock, threads: int) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._threads = asyncio.Semaphore(threads)
+
+    async def run(self, assignment: Assignment) -> Ending:
+        """Run an assignment to its end, whatever that is."""
+        assignment.started_at = assignment.store_time(self._clock)
+        try:
+            return await self._run(assignment)
+        except asyncio.CancelledError:
+            if assignment.interrupt is None:
+                return Ending(Outcome.FAILED, "the job raised CancelledError")
+            return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+        except Signal as signal:
+            return _clean(signal.ending)
+        except BaseException as error:
+            log.warning(
+                "run failed", job=str(assignment.claim.job.id), group=str(assignment.claim.job.key), exc_info=error
+            )
+            return Ending(Outcome.FAILED, describe(error))
+
+    async def _run(self, assignment: Assignment) -> Ending:
+        job = assignment.claim.job
+        binding = self._registry.bindings[job.key]
+        try:
+            request = parse(binding.request_model, job.request)
+        except InvalidRequestError as error:
+            return Ending(Outcome.FAILED, f"the stored request is refused by the job group: {error}"[:REASON_LENGTH])
+        context = _context(assignment, request)
+        if (veto := await self._ask_listeners(binding, context)) is not None:
+            return veto
+        instance = await self._registry.build(binding.job_class)
+        instance.request = request
+        timeout = job.options.timeout or binding.job_class.timeout
+        if await self._within(timeout.total_seconds(), instance.execute, context) is _TIMED_OUT:
+            assignment.stopping.set()
+            return Ending(Outcome.TIMED_OUT, f"took longer than its limit of {timeout.total_seconds():g} s")
+        return Ending(Outcome.SUCCEEDED)
+
+    async def _ask_listeners(self, binding: Binding, context: JobExecutionContext) -> Ending | None:
+        """Ask each listener; the first that does not let the job through decides. One that fails, fails the attempt."""
+        for cls in binding.listeners:
+            try:
+                listener = await self._registry.build(cls)
+                answer = await self._within(VETO_SECONDS, listener.veto_job_execution, context.trigger, context)
+            except Signal as signal:
+                return _clean(signal.ending)
+            except Exception as error:
+                log.warning("veto check failed", job=str(context.job_id), listener=cls.__name__, exc_info=error)
+                return Ending(Outcome.FAILED, f"the veto check {cls.__name__} raised {describe(error)}")
+            if (ending := _verdict(answer, cls.__name__)) is not None:
+                return ending
+        return None
+
+    async def _within(self, seconds: float, function: Callable[..., Any], *arguments: object) -> object:
+        """Call user code, ``async def`` here and plain ``def`` in a thread; answer what it returns, or `_TIMED_OUT`."""
+        if not inspect.iscoroutinefunction(function):
+            await self._threads.acquire()
+            function = partial(self._in_thread, function)
+        limit = self._clock.limit(seconds)
+        try:
+            async with limit:
+                answer = await function(*arguments)
+                return await answer if inspect.isawaitable(answer) else answer
+        except TimeoutError:
+            if limit.expired():
+                return _TIMED_OUT
+            raise
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> object:
+        """Call `function` in a daemon thread.
+
+        One that never returns keeps its slot, but does not keep the process from ending.
+        """
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def deliver(result: object, error: BaseException | None) -> None:
+            self._threads.release()
+            if not ended.done():
+                ended.set_result((result, error))
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = context.run(function, *arguments)
+            except BaseException as raised:  # noqa: BLE001 - user code; it is raised again where it is awaited
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(deliver, result, error)
+
+        threading.Thread(target=work, name=f"job-{getattr(function, '__qualname__', '')}", daemon=True).start()
+        result, error = await ended
+        if error is not None:
+            raise error
+        return result
+
+
+_TIMED_OUT = object()
+
+
+def _verdict(answer: object, listener: str) -> Ending | None:
+    """Say what a listener's answer means for the run: `None` lets it through."""
+    if answer is _TIMED_OUT:
+        return Ending(Outcome.FAILED, f"the veto check {listener} took longer than {VETO_SECONDS:g} s")
+    if isinstance(answer, bool):
+        return Ending(Outcome.VETOED, f"vetoed by {listener}") if answer else None
+    if isinstance(answer, Verdict):
+        return answer.ending and _clean(answer.ending)
+    kind = type(answer).__name__
+    return Ending(Outcome.FAILED, f"the veto check {listener} answered {kind}, not True, False or a Verdict")
+
+
+def _context(assignment: Assignment, request: object) -> JobExecutionContext:
+    job = assignment.claim.job
+    assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
+    return JobExecutionContext(
+        job_id=job.id,
+        product=job.key.product,
+        job_group=job.key.job_group,
+        request=request,
+        scheduled_fire_time=job.fire_time,
+        fire_time=assignment.started_at,
+        attempt=job.attempt,
+        run=assignment.run,
+        occurrence_id=job.occurrence_id,
+        trigger=job.trigger,
+        stopping=assignment.stopping,
+    )
+
+
+def describe(error: BaseException) -> str:
+    """Say what was raised, in words that can be stored.
+
+    Bounded, no NUL, no lone surrogates, even if its ``__str__`` fails.
+    """
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - user code
+        text = type(error).__name__
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    return text[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
+
+
+def _clean(ending: Ending) -> Ending:
+    return Ending(ending.outcome, ending.reason and _storable(ending.reason), ending.delay)

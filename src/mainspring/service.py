@@ -1,0 +1,214 @@
+"""The use cases: what REST, the command line and the dashboard ask for.
+
+Reads, lets the lifecycle decide, and writes guarded.
+
+Nothing in here runs a job; nodes do, and the two meet in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from mainspring import lifecycle
+from mainspring.clock import Clock
+from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
+from mainspring.events import Events, JobChanged, JobDeleted, JobScheduled, PluginFailed
+from mainspring.model import Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
+from mainspring.registry import Binding, Registry
+from mainspring.request import Reading, read
+from mainspring.store.protocol import Store
+from mainspring.trigger import Trigger
+
+EDIT_TRIES = 10
+"""How often an edit is tried when others keep writing the same job.
+
+Each loss means that somebody else's write went through.
+"""
+_SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A job group, what is bound for it here (nothing, if only its jobs are known), and its jobs by state."""
+
+    key: JobKey
+    binding: Binding | None
+    counts: Mapping[State, int]
+
+
+class SchedulerService:
+    """The use cases over one store, for the job groups of one registry."""
+
+    def __init__(self, *, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._events = events
+
+    async def groups(self) -> list[Group]:
+        """Return all job groups that are bound here or have jobs, by name."""
+        counts = await self._store.counts()
+        keys = sorted({*self._registry.bindings, *counts})
+        return [Group(key, self._registry.bindings.get(key), counts.get(key, {})) for key in keys]
+
+    async def create_job(self, key: JobKey, body: Mapping[str, Any]) -> Job:
+        """Create a job from the body of a request; it is durable when this returns.
+
+        Raises `NotFoundError` for an unknown group and `InvalidRequestError` with every problem of the body.
+        """
+        binding = self._registry.find(key)
+        now = self._clock.now()
+        reading = self._read(binding, body, now)
+        job = lifecycle.create(
+            job_id=self._clock.new_id(),
+            key=key,
+            request=body,
+            trigger=reading.trigger,
+            options=reading.options,
+            now=now,
+        )
+        await self._store.add([job])
+        self._events.announce(JobScheduled(job))
+        return job
+
+    async def get_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Return a job, done ones too until their retention is over.
+
+        Raises `NotFoundError`, also for a job of another group.
+        """
+        job = await self._store.get(job_id)
+        if job is None or job.key != key:
+            self._registry.find(key)
+            detail = f"there is no job {job_id} in {key}"
+            raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
+        return job
+
+    async def list_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
+        """Return a page of the group's jobs by next run.
+
+        Raises `NotFoundError` for a group that is neither bound here nor has jobs.
+        """
+        jobs = await self._store.page(key, which, after=after, limit=limit)
+        if not jobs and key not in self._registry.bindings and key not in await self._store.counts():
+            self._registry.find(key)
+        return jobs
+
+    async def list_runs(self, key: JobKey, job_id: UUID, *, before: int | None, limit: int) -> list[Run]:
+        """Return the history of a job, newest first, of runs numbered below `before`. Raises `NotFoundError`."""
+        await self.get_job(key, job_id)
+        return await self._store.runs(key, job_id, before=before, limit=limit)
+
+    async def change_job(
+        self, key: JobKey, job_id: UUID, patch: Mapping[str, Any], *, version: int | None = None
+    ) -> Job:
+        """Merge `patch` into the job's request (RFC 7396) and let the job follow it.
+
+        A new time, schedule, options or payload.
+
+        A patch with nothing but ``when`` moves the next fire time and keeps the rest of a schedule. Raises
+        `NotFoundError`, `InvalidRequestError`, `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when
+        `version` is not the job's.
+        """
+        if not patch:
+            problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
+            raise InvalidRequestError("the patch names nothing to change", problems=[problem])
+        binding = self._registry.find(key)
+        now = await self._store.now()
+
+        def decide(job: Job) -> Job:
+            request = merge_patch(job.request, patch)
+            reading = self._read(binding, request, now)
+            trigger = _patched_trigger(job, patch, reading)
+            return lifecycle.reschedule(job, request=request, trigger=trigger, options=reading.options, now=now)
+
+        return await self._edit(key, job_id, decide, what="rescheduled", version=version)
+
+    async def pause_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Hold a job back. Raises `NotFoundError`, `JobFinishedError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: lifecycle.pause(job, now=now), what="paused")
+
+    async def resume_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Let a paused job go on. Raises `NotFoundError`, `JobFinishedError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: lifecycle.resume(job, now=now), what="resumed")
+
+    async def retry_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Bring a dead job back; it is due at once. Raises `NotFoundError`, `JobNotDeadError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: lifecycle.retry(job, now=now), what="retried")
+
+    async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
+        """Delete a job in any state.
+
+        A run under way is asked to stop and its result is refused. Raises `NotFoundError`.
+        """
+        for _ in range(EDIT_TRIES):
+            job = await self.get_job(key, job_id)
+            _check_version(job, version)
+            run = None
+            if job.state is State.RUNNING:
+                now = await self._store.now()
+                ending = Ending(Outcome.CANCELLED, "the job was deleted while it ran")
+                run = lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now)
+            if await self._store.delete(job, run):
+                self._events.announce(JobDeleted(job))
+                return
+        raise ConflictError("the job kept changing; try again")
+
+    def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime) -> Reading:
+        try:
+            return read(binding.request_model, body, now=now)
+        except InvalidRequestError as error:
+            if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
+                self._events.announce(PluginFailed(binding.key, error.__cause__))
+            raise
+
+    async def _edit(
+        self, key: JobKey, job_id: UUID, decide: Callable[[Job], Job], *, what: str, version: int | None = None
+    ) -> Job:
+        for _ in range(EDIT_TRIES):
+            job = await self.get_job(key, job_id)
+            _check_version(job, version)
+            edited = decide(job)
+            if edited is job:
+                return job
+            if await self._store.update(edited):
+                self._events.announce(JobChanged(edited, what))
+                return edited
+        raise ConflictError("the job kept changing; try again")
+
+
+def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `target` with `patch` merged into it: ``null`` removes, objects merge, all else replaces (RFC 7396)."""
+    merged = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            before = merged.get(name)
+            merged[name] = merge_patch(before if isinstance(before, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _patched_trigger(job: Job, patch: Mapping[str, Any], reading: Reading) -> Trigger:
+    scheduling = _SCHEDULE_FIELDS & patch.keys()
+    if not scheduling:
+        return job.trigger
+    when = reading.request.when
+    if scheduling == {"when"} and when is not None:
+        return lifecycle.moved(job, when)
+    return reading.trigger
+
+
+def _check_version(job: Job, version: int | None) -> None:
+    if version is not None and job.version != version:
+        raise PreconditionFailedError(f"the job is at version {job.version}, not {version}")

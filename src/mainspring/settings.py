@@ -1,0 +1,338 @@
+"""How a Mainspring process is configured: one frozen `Settings`, read from flags, the environment and a TOML file.
+
+The fields of `Settings` are the only table. Their names give the flags, the variables and the keys of the file; their
+rules and descriptions give the checks, the error texts, the help of the command line and `docs/configuration.md`.
+`load_settings` lets the first source that names a setting win, and reports all that is wrong in one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from mainspring.errors import ConfigError
+from mainspring.trigger import Duration, Period, parse_duration
+
+DEFAULT_FILE = Path("mainspring.toml")
+"""The file that is read from the working directory when none is named."""
+_PREFIX = "MAINSPRING_"
+_NOT_SETTINGS = ("MAINSPRING_CONFIG", "MAINSPRING_URL")
+_TESTS_PREFIX = "MAINSPRING_TEST_"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "console", "json"]
+
+
+def masked(text: str) -> str:
+    """Return a URL without its password. Where the end of the password is in doubt, more is hidden, never less."""
+    text = re.sub(r"(://[^:@/?]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+    return re.sub(r"(?i)(password\s*=\s*)[^&]*", r"\1***", text)
+
+
+# --- what is legal ----------------------------------------------------------------------------------------------------
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line of a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is legal for a setting: in words, and as the function that reads a value or raises `ValueError`.
+
+    `show` says what is illegal about a value that was refused, and keeps what is secret.
+    """
+
+    words: str
+    read: Callable[[object], object]
+    show: Callable[[object], str] = _quoted
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Put this rule before pydantic's own check of the type."""
+        return core_schema.no_info_before_validator_function(self._check, handler(source))
+
+    def _check(self, value: object) -> object:
+        try:
+            return self.read(value)
+        except ValueError:
+            raise ValueError(f"is not {self.words}") from None
+
+
+def _whole(least: int, most: int) -> Rule:
+    def read(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        raise ValueError
+
+    return Rule(f"a whole number from {least} to {most}", read)
+
+
+def _lasting(least: str, most: str) -> Rule:
+    shortest, longest = parse_duration(least), parse_duration(most)
+
+    def read(value: object) -> timedelta:
+        duration = parse_duration(value) if isinstance(value, str) else value
+        if isinstance(duration, timedelta) and shortest <= duration <= longest:
+            return duration
+        raise ValueError
+
+    return Rule(f"an ISO 8601 duration from {least} to {most}", read)
+
+
+def _matching(pattern: str, words: str, show: Callable[[object], str] = _quoted) -> Rule:
+    def read(value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
+            return value
+        raise ValueError
+
+    return Rule(words, read, show)
+
+
+def _one_of(*choices: str) -> Rule:
+    return _matching("|".join(choices), f"{', '.join(choices[:-1])} or {choices[-1]}")
+
+
+# --- store and plugins ------------------------------------------------------------------------------------------------
+
+
+def _show_store(value: object) -> str:
+    """Say no more of an address that was refused than its scheme: the rest may hold a password anywhere."""
+    scheme = re.match("[a-z][a-z0-9+.-]{0,31}://", value) if isinstance(value, str) else None
+    return f"'{scheme[0]}...'" if scheme else "the address"
+
+
+_STORE = _matching(
+    r"memory:?|sqlite:///(?!:memory:).+|postgres(?:ql)?://.+",
+    "memory:, sqlite:///path or postgresql://user@host/database",
+    _show_store,
+)
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = json.loads(value)
+    if isinstance(value, str):
+        return tuple(part for part in map(str.strip, value.split(",")) if part)
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    raise ValueError
+
+
+def _names_a_class(name: object) -> bool:
+    module, _, qualified = name.partition(":") if isinstance(name, str) else ("", "", "")
+    return all(part.isidentifier() for part in (*module.split("."), *qualified.split(".")))
+
+
+def _read_plugins(value: object) -> tuple[object, ...]:
+    names = _listed(value)
+    if all(map(_names_a_class, names)):
+        return names
+    raise ValueError
+
+
+def _show_plugins(value: object) -> str:
+    try:
+        return ", ".join(_quoted(name) for name in _listed(value) if not _names_a_class(name))
+    except ValueError:
+        return _quoted(value)
+
+
+_PLUGINS = Rule("a list of package.module:ClassName", _read_plugins, _show_plugins)
+
+
+def _host_name() -> str:
+    return re.sub("[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "node"
+
+
+# --- the settings -----------------------------------------------------------------------------------------------------
+
+
+class Settings(BaseModel):
+    """Everything that an operator may decide about one Mainspring process. Lengths of time are exact."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    store: Annotated[str, _STORE] = Field("sqlite:///mainspring.db", repr=False, description="Where jobs are kept")
+    plugins: Annotated[tuple[str, ...], _PLUGINS] = Field(
+        (), description="Plugin modules to load besides those that installed packages announce"
+    )
+    host: Annotated[str, _matching(r"[\w.:%-]+", "a host name or IP address")] = Field(
+        "127.0.0.1", description="Address to listen on"
+    )
+    port: Annotated[int, _whole(0, 65535)] = Field(8089, description="Port to listen on; 0 takes any free one")
+    node: Annotated[str, _matching("[A-Za-z0-9._-]{1,64}", "a name of 1 to 64 letters, digits, dots, _ or -")] = Field(
+        default_factory=_host_name, description="Name of this node in the history of jobs"
+    )
+    slots: Annotated[int, _whole(1, 100_000)] = Field(100, description="Jobs that this node runs at once")
+    threads: Annotated[int, _whole(1, 1000)] = Field(
+        20, description="Threads for job classes whose execute is plain def"
+    )
+    lease: Annotated[Duration, _lasting("PT2S", "PT1H")] = Field(
+        timedelta(seconds=10), description="How long a silent node keeps its jobs before other nodes take them"
+    )
+    poll: Annotated[Duration, _lasting("PT0.01S", "PT1M")] = Field(
+        timedelta(seconds=1), description="Longest time between two looks into the store"
+    )
+    grace: Annotated[Duration, _lasting("PT0S", "PT1H")] = Field(
+        timedelta(seconds=10), description="How long a stopping node lets its jobs run"
+    )
+    retention: Annotated[Duration, _lasting("PT1H", "P3653D")] = Field(
+        timedelta(days=30), description="How long finished jobs and their history stay readable"
+    )
+    log_level: Annotated[LogLevel, _one_of(*get_args(LogLevel))] = Field(
+        "info", description="Least level that is logged"
+    )
+    log_format: Annotated[LogFormat, _one_of(*get_args(LogFormat))] = Field(
+        "auto", description="Form of the log on stderr; auto is console on a terminal and json elsewhere"
+    )
+
+    @property
+    def store_shown(self) -> str:
+        """The address of the store without its password."""
+        return masked(self.store)
+
+
+class Row(NamedTuple):
+    """A setting as the sources, the help and the documentation name it. `default` and `legal` are text for humans."""
+
+    name: str
+    env: str
+    flag: str
+    default: str
+    legal: str
+    description: str
+
+
+def _rule(field: FieldInfo) -> Rule:
+    return next(item for item in field.metadata if isinstance(item, Rule))
+
+
+def _flag(name: str) -> str:
+    return "--plugin" if name == "plugins" else "--" + name.replace("_", "-")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory:
+        return "the host name"
+    match field.default:
+        case timedelta(days=days) as duration:
+            return str(Period(days=days, exact=duration - timedelta(days=days)))
+        case ():
+            return "none"
+        case default:
+            return str(default)
+
+
+def _row(name: str, field: FieldInfo) -> Row:
+    env = _PREFIX + name.upper()
+    return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
+
+
+TABLE: Mapping[str, Row] = {name: _row(name, field) for name, field in Settings.model_fields.items()}
+"""All settings by name, in the order of the documentation."""
+
+
+# --- the sources ------------------------------------------------------------------------------------------------------
+
+
+class _Given(NamedTuple):
+    value: object
+    source: str
+
+
+def load_settings(
+    overrides: Mapping[str, object], *, environ: Mapping[str, str] = os.environ, config: Path | None = None
+) -> Settings:
+    """Read the settings: `overrides` (the flags; `None` is not given) before `environ` before the file.
+
+    The file is `config`, else what MAINSPRING_CONFIG names, else `mainspring.toml` in the working directory, if any.
+    Raises `ConfigError`, whose text lists every problem with its key, its source and what is legal.
+    """
+    problems: list[str] = []
+    given = {
+        **_from_file(problems, config, environ.get("MAINSPRING_CONFIG")),
+        **_from_environment(problems, environ),
+        **_from_flags(problems, overrides),
+    }
+    problems += _illegal(given)
+    if problems:
+        raise ConfigError("\n  ".join(["The settings are not right:", *problems]))
+    return Settings.model_validate({name: value for name, (value, _) in given.items()})
+
+
+def _from_file(problems: list[str], config: Path | None, named: str | None) -> dict[str, _Given]:
+    path = config or (Path(named) if named else DEFAULT_FILE)
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        if config or named:
+            problems.append(f"{path} does not exist ({'flag --config' if config else 'environment MAINSPRING_CONFIG'})")
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problems.append(f"{path} is not TOML: line {line} is not UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{path} is not TOML: {error}")
+    else:
+        return _known(problems, table, str(path), {name: name for name in TABLE})
+    return {}
+
+
+def _from_environment(problems: list[str], environ: Mapping[str, str]) -> dict[str, _Given]:
+    table = {
+        key: value
+        for key, value in environ.items()
+        if key.startswith(_PREFIX) and not key.startswith(_TESTS_PREFIX) and key not in _NOT_SETTINGS
+    }
+    return _known(problems, table, "environment", {row.env: row.name for row in TABLE.values()})
+
+
+def _from_flags(problems: list[str], overrides: Mapping[str, object]) -> dict[str, _Given]:
+    table = {_flag(name): value for name, value in overrides.items() if value is not None}
+    return _known(problems, table, "flag", {row.flag: row.name for row in TABLE.values()})
+
+
+def _known(
+    problems: list[str], table: Mapping[str, object], source: str, names: Mapping[str, str]
+) -> dict[str, _Given]:
+    """Return what `table` says about settings, by their names; every key that is none becomes a problem."""
+    problems += [_unknown(key, source, names) for key in table if key not in names]
+    return {
+        names[key]: _Given(value, source if key == names[key] else f"{source} {key}")
+        for key, value in table.items()
+        if key in names
+    }
+
+
+def _unknown(key: str, source: str, names: Mapping[str, str]) -> str:
+    keys = {name: key for key, name in names.items()}
+    plain = key.removeprefix(_PREFIX).strip("-").replace("-", "_").lower()
+    nearest = get_close_matches(plain, keys, n=1)
+    hint = f"did you mean {keys[nearest[0]]}?" if nearest else f"the settings are {', '.join(keys.values())}"
+    return f"{key} ({source}) is no setting; {hint}"
+
+
+def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
+    for name, (value, source) in given.items():
+        rule = _rule(Settings.model_fields[name])
+        try:
+            rule.read(value)
+        except ValueError:
+            yield f"{name}: {rule.show(value)} ({source}) is not {rule.words}"

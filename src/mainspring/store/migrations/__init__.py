@@ -1,0 +1,83 @@
+"""The schema of each store, as numbered files of plain SQL that alembic runs and keeps count of.
+
+alembic and SQLAlchemy are imported only when there is something to run: checking the version is one query.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mainspring.errors import SchemaError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+HERE = Path(__file__).parent
+HEAD = max(path.stem for path in HERE.glob("versions/[0-9]*.py"))
+"""The version of the schema that this version of Mainspring needs."""
+
+
+def statements(dialect: str, version: str) -> list[str]:
+    """Return the SQL of a version, statement by statement."""
+    text = (HERE / dialect / f"{version}.sql").read_text(encoding="utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    return [statement.strip() for statement in code.split(";\n") if statement.strip()]
+
+
+def verdict(found: str | None, upgrade: str) -> None:
+    """Raise `SchemaError` unless `found` is the version needed; `upgrade` is the command that helps."""
+    if found == HEAD:
+        return
+    if found is None:
+        raise SchemaError(f"the job store has no schema yet; make it with: {upgrade}")
+    if found < HEAD:
+        raise SchemaError(
+            f"the job store's schema is version {found}, this Mainspring needs {HEAD}; upgrade it with: {upgrade}"
+        )
+    raise SchemaError(
+        f"the job store's schema is version {found}, newer than this Mainspring knows ({HEAD}); upgrade Mainspring"
+    )
+
+
+def sqlite_version(db: sqlite3.Connection) -> str | None:
+    """Return the schema version of a SQLite database, `None` when it has none."""
+    if not db.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone():
+        return None
+    row = db.execute("select version_num from alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def sqlite_upgrade(db: sqlite3.Connection) -> None:
+    """Make the schema of a SQLite database, or bring it up to date.
+
+    Raises `SchemaError` when it is newer than this version.
+    """
+    found = sqlite_version(db)
+    if found is None or found < HEAD:
+        sqlalchemy = import_module("sqlalchemy")
+        _run(sqlalchemy.create_engine("sqlite://", creator=lambda: db, poolclass=sqlalchemy.StaticPool))
+    verdict(sqlite_version(db), "mainspring db upgrade")
+
+
+def postgres_upgrade(url: str) -> None:
+    """Make the schema of a PostgreSQL database, or bring it up to date; several at once wait for each other."""
+    sqlalchemy = import_module("sqlalchemy")
+    psycopg = import_module("psycopg")
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
+    )
+    _run(engine)
+
+
+def _run(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - see the top of the file
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

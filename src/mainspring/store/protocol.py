@@ -1,0 +1,119 @@
+"""What a job store promises.
+
+Its verbs are batch-shaped, atomic and without policy; `tests/contract` is this page as tests.
+
+Every verb raises `StoreUnavailableError` when the store does not answer (in time); then nothing is known of a write.
+Due is judged by the store's own clock. All moments are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from mainspring.model import Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+
+
+class Store(Protocol):
+    """A job store."""
+
+    durable: bool
+    """Whether jobs survive the end of the process."""
+    shared: bool
+    """Whether several processes may use it at once. If not, whoever opened it knows that no other node lives."""
+
+    async def open(self) -> None:
+        """Connect and check the schema. Raises `ConfigError` (its `SchemaError` names the command that helps)."""
+
+    async def close(self) -> None:
+        """Let go of everything. Closing twice is harmless."""
+
+    def watch(self, notice: Callable[[], None]) -> None:
+        """Call `notice` after each change by this process that may make a job due or take a run away.
+
+        A hint: polling is the truth.
+        """
+
+    async def now(self) -> datetime:
+        """Return the store's time."""
+
+    # --- jobs
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Write new jobs, all or none; durable when this returns. Raises `ConflictError` when an id exists."""
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """Return the job, done ones too, or `None`."""
+
+    async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
+        """Return up to `limit` jobs of the group that pass the filter, by due time and id, from beyond `after` on."""
+
+    async def counts(self) -> dict[JobKey, dict[State, int]]:
+        """Return how many jobs of each group are in each state (states with none are absent)."""
+
+    async def update(self, job: Job) -> bool:
+        """Write an edited job if its version is still the one before, ``job.version - 1``; answer whether it was."""
+
+    async def delete(self, job: Job, run: Run | None) -> bool:
+        """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends."""
+
+    # --- running them
+
+    async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
+        """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
+
+        Eligible is what is scheduled and due by the store's clock. Each claimed job is running, has a new run number
+        (the fence, from one rising sequence) and one more attempt, and its version is raised. No two claims ever get
+        the same job. A node that has not joined, or was buried, gets nothing.
+        """
+
+    async def due_in(self, keys: Collection[JobKey]) -> timedelta | None:
+        """Return how long it is until the earliest scheduled job of these groups is due (negative.
+
+        Overdue), `None` if there is none.
+        """
+
+    async def finish(self, changes: Sequence[Change]) -> list[Answer]:
+        """Write what jobs became when their runs ended, each with its row of history, in one commit.
+
+        A change is written only if its job still has that run and the version before, ``job.version - 1``. The answers,
+        in order: DONE; STALE, the run is still this one but the job was edited; LOST, the run is no longer the job's.
+        STALE and LOST change nothing.
+        """
+
+    async def held(self, node: str) -> frozenset[int]:
+        """Return the numbers of the runs that are the node's."""
+
+    async def orphans(self, limit: int) -> list[Job]:
+        """Return running jobs whose node has no row: it was buried or never came back."""
+
+    async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
+        """Return history, newest first: of one job or of the whole group, of runs numbered below `before`."""
+
+    async def prune(self, older_than: timedelta, limit: int) -> int:
+        """Delete up to `limit` done jobs, and as many rows of history, last touched longer ago than that.
+
+        Answer how many went.
+        """
+
+    # --- nodes
+
+    async def join(self, node: str) -> None:
+        """Write the row of a node that begins its life; its name is new."""
+
+    async def beat(self, node: str) -> bool:
+        """Raise the node's beat; answer whether it still has a row."""
+
+    async def nodes(self) -> list[NodeBeat]:
+        """Return all nodes that have a row, by name."""
+
+    async def leave(self, node: str) -> None:
+        """Delete the row of a node that ends its life; whatever it still runs becomes orphans."""
+
+    async def bury(self, node: NodeBeat) -> bool:
+        """Delete the row of a node if its beat is still that; answer whether it was.
+
+        Its running jobs become orphans.
+        """

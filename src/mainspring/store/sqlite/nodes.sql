@@ -1,0 +1,19 @@
+-- name: join!
+-- A node begins its life.
+insert into nodes (name, beat) values (:node, 0);
+
+-- name: beat
+-- A node lives.
+update nodes set beat = beat + 1 where name = :node returning beat;
+
+-- name: nodes
+-- All nodes that have a row.
+select name, beat from nodes order by name;
+
+-- name: bury
+-- A node is dead, if it has not beaten since.
+delete from nodes where name = :node and beat = :beat returning name;
+
+-- name: leave!
+-- A node ends its life.
+delete from nodes where name = :node;

@@ -1,0 +1,27 @@
+-- name: add_run!
+-- A row of history.
+insert into runs (
+    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+) values (
+    :number, :job_id, :product, :job_group, :fire_time, :due_at, :attempt, :node, :started_at, :finished_at, :outcome, :reason
+);
+
+-- name: draw
+-- The next run numbers: the last of them.
+update fence set run = run + :count returning run;
+
+-- name: runs_of_job
+-- History of a job, newest first.
+select * from runs where job_id = :job_id and product = :product and job_group = :job_group and number < :before
+order by number desc
+limit :limit;
+
+-- name: runs_of_group
+-- History of a group, newest first.
+select * from runs where product = :product and job_group = :job_group and number < :before
+order by number desc
+limit :limit;
+
+-- name: prune_runs!
+-- Forget history of long ago.
+delete from runs where number in (select number from runs where finished_at < :before limit :limit);

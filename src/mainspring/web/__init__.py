@@ -1,0 +1,1 @@
+"""The REST interface: HTTP in, the service's use cases, JSON out."""

@@ -1,0 +1,143 @@
+"""The web application: its routes, what stands before them, and where errors become answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.metadata import version
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mainspring.clock import Clock
+from mainspring.errors import MainspringError
+from mainspring.registry import Registry
+from mainspring.service import SchedulerService
+from mainspring.store.protocol import Store
+from mainspring.web import jobs, ops
+from mainspring.web.openapi import document
+from mainspring.web.wire import BASE, HttpError, problem, problem_response
+
+URL_LIMIT = 8 * 1024
+_OTHER_BASE = BASE.removesuffix("s")
+"""The seed's documents spell the base path both ways."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_HTTP_IDS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+log = structlog.get_logger("mainspring.web")
+
+
+def create_app(
+    *, service: SchedulerService, registry: Registry, store: Store, clock: Clock, ready: Callable[[], bool]
+) -> FastAPI:
+    """Return the application; `ready` says whether jobs are accepted and run."""
+    release = version("mainspring")
+    app = FastAPIOffline(title="Mainspring", version=release, redoc_url=None)
+    app.state.service = service
+    app.state.store = store
+    app.state.ready = ready
+    app.router.routes.extend([*ops.ROUTES, *jobs.ROUTES])
+    api_document = document(registry.bindings.values(), release)
+    app.openapi = lambda: api_document  # type: ignore[method-assign]
+    app.add_exception_handler(MainspringError, _answer_own)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_bug)
+    app.add_middleware(Gate, new_id=lambda: str(clock.new_id()))
+    return app
+
+
+async def _answer_own(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MainspringError)  # noqa: S101 - for the type checker
+    return problem_response(request, error)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
+    response = problem(request, error.status_code, _HTTP_IDS.get(error.status_code, "HTTP_ERROR"), error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    log.error("request failed", request=request.state.request_id, path=request.url.path, exc_info=error)
+    return problem(
+        request, 500, "INTERNAL_ERROR", "something went wrong here; the log has the details under this request id"
+    )
+
+
+class Gate:
+    """What every request passes first.
+
+    It gets an id, its path is checked, and what no route takes is refused in one place.
+    """
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get(b"x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            _check(scope, headers)
+        except HttpError as error:
+            await problem_response(Request(scope), error)(scope, receive, send_with_id)
+            return
+        path: str = scope["path"]
+        if path == _OTHER_BASE or path.startswith(f"{_OTHER_BASE}/"):
+            scope["path"] = BASE + path.removeprefix(_OTHER_BASE)
+            scope["raw_path"] = BASE.encode() + scope["raw_path"].removeprefix(_OTHER_BASE.encode())
+        await self._app(scope, receive, send_with_id)
+
+
+def _check(scope: Scope, headers: dict[bytes, str]) -> None:
+    """Refuse what no route takes. Raises `HttpError`."""
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    if len(raw_path) + len(scope["query_string"]) > URL_LIMIT:
+        raise HttpError(414, "URI_TOO_LONG", f"the URL is longer than {URL_LIMIT // 1024} KiB")
+    if _BAD_ESCAPE.search(raw_path) or not _clean(unquote_to_bytes(raw_path)):
+        raise HttpError(400, "INVALID_PATH", "the path has an escape that stands for no character of a path")
+    if scope["path"].startswith("/api/"):
+        if scope["method"] in {"GET", "HEAD", "DELETE"} and _has_body(headers):
+            raise HttpError(400, "BODY_NOT_ALLOWED", f"{scope['method']} takes no body")
+        if not _accepts_json(headers.get(b"accept", "*/*")):
+            raise HttpError(406, "NOT_ACCEPTABLE", "answers are application/json")
+
+
+def _clean(path: bytes) -> bool:
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.isprintable() and "%" not in text
+
+
+def _has_body(headers: dict[bytes, str]) -> bool:
+    return headers.get(b"content-length", "0").strip("0") != "" or b"transfer-encoding" in headers
+
+
+def _accepts_json(accept: str) -> bool:
+    ranges = (part.partition(";")[0].strip().lower() for part in accept.split(","))
+    return any(
+        kind in {"*/*", "application/*", ""} or (kind.startswith("application/") and kind.endswith("json"))
+        for kind in ranges
+    )

@@ -1,0 +1,183 @@
+"""The OpenAPI document.
+
+Each registered job group with its own paths and its own request schema, so that ``/docs`` is a form for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from mainspring.model import Outcome, State
+from mainspring.registry import Binding
+from mainspring.request import Schedule
+from mainspring.web.wire import BASE, group_path
+
+Schema = dict[str, Any]
+
+_REF = "#/components/schemas/"
+_TIME = {"type": "string", "format": "date-time"}
+_ID = {"type": "string", "format": "uuid"}
+_RUN: Schema = {
+    "type": "object",
+    "properties": {
+        "run": {"type": "integer", "description": "The fence: rises with every run, never reused."},
+        "jobId": _ID,
+        "scheduledFireTime": _TIME,
+        "dueAt": _TIME,
+        "startedAt": _TIME,
+        "finishedAt": _TIME,
+        "latenessSeconds": {"type": "number"},
+        "attempt": {"type": "integer"},
+        "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
+        "reason": {"type": ["string", "null"]},
+        "node": {"type": "string"},
+    },
+}
+_JOB: Schema = {
+    "type": "object",
+    "properties": {
+        "id": _ID,
+        "product": {"type": "string"},
+        "jobGroup": {"type": "string"},
+        "state": {"type": "string", "enum": [state.value for state in State]},
+        "isPaused": {"type": "boolean"},
+        "nextRun": {"type": ["string", "null"], "format": "date-time"},
+        "jobRequest": {"type": "object", "description": "The request as it was sent."},
+        "schedule": {"oneOf": [{"$ref": f"{_REF}Schedule"}, {"type": "null"}]},
+        "options": {"type": "object"},
+        "attempt": {"type": "integer", "description": "Tries begun for this fire time."},
+        "outcome": {"type": ["string", "null"], "enum": [*(outcome.value for outcome in Outcome), None]},
+        "lastRun": {"oneOf": [{"$ref": f"{_REF}Run"}, {"type": "null"}]},
+        "version": {"type": "integer", "description": "Rises with every write; the ETag."},
+        "createdAt": _TIME,
+        "updatedAt": _TIME,
+    },
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457, with the stable code as id.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "The id of this request."},
+        "id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"pointer": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+        "retryable": {"type": "boolean"},
+    },
+}
+_ERRORS = {
+    "default": {
+        "description": "An error.",
+        "content": {"application/problem+json": {"schema": {"$ref": f"{_REF}Problem"}}},
+    }
+}
+_JOB_ID = {"name": "jobId", "in": "path", "required": True, "schema": _ID}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The ETag the job must still have.",
+}
+_STATES = ["scheduled", "running", "paused", "done", "dead"]
+_LIST_PARAMETERS = [
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
+    {
+        "name": "cursor",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "From the Link header of the page before.",
+    },
+    {"name": "state", "in": "query", "schema": {"type": "array", "items": {"type": "string", "enum": _STATES}}},
+    {"name": "from", "in": "query", "schema": _TIME},
+    {"name": "to", "in": "query", "schema": _TIME},
+]
+_RUNS_PARAMETERS = [
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
+    {
+        "name": "before",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Runs numbered below.",
+    },
+]
+
+
+def document(bindings: Iterable[Binding], version: str) -> Schema:
+    """Return the OpenAPI 3.1 document for these job groups."""
+    bindings = list(bindings)
+    models = {binding.key: binding.request_model for binding in bindings}
+    wanted = [(model, "validation") for model in dict.fromkeys([*models.values(), Schedule])]
+    references, definitions = models_json_schema(wanted, by_alias=True, ref_template=_REF + "{model}")  # type: ignore[arg-type]
+    schemas = {**definitions.get("$defs", {}), "Job": _JOB, "Run": _RUN, "Problem": _PROBLEM}
+    paths: dict[str, Schema] = {
+        BASE: {"get": _operation("Products and job groups", "Mainspring", {"200": _answer({"type": "array"})})}
+    }
+    for binding in bindings:
+        paths |= _group_paths(binding, references[(binding.request_model, "validation")])
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Mainspring",
+            "version": version,
+            "description": "Schedules jobs and runs them at their time.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
+    tag, group = str(binding.key), group_path(binding.key)
+    job, job_list = _answer({"$ref": f"{_REF}Job"}), _answer({"type": "array", "items": {"$ref": f"{_REF}Job"}})
+    history = _answer({"type": "array", "items": {"$ref": f"{_REF}Run"}})
+    done = {"204": {"description": "Done."}}
+    body = {"required": True, "content": {"application/json": {"schema": model}}}
+    patch = {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "examples": [{"when": "2026-12-01T10:00:00Z"}]}}},
+    }
+
+    def operation(summary: str, answers: Mapping[str, Schema], **more: Any) -> Schema:
+        return _operation(summary, tag, answers, **more)
+
+    one = f"{group}/jobs/{{jobId}}"
+    return {
+        f"{group}/jobs": {
+            "get": operation(
+                "List the jobs that are not done, by next run", {"200": job_list}, parameters=_LIST_PARAMETERS
+            ),
+            "post": operation("Schedule a job", {"201": job}, requestBody=body),
+        },
+        one: {
+            "parameters": [_JOB_ID],
+            "get": operation("Show a job", {"200": job}),
+            "patch": operation("Move or change a job", {"200": job}, requestBody=patch, parameters=[_IF_MATCH]),
+            "delete": operation("Delete a job", done, parameters=[_IF_MATCH]),
+        },
+        f"{one}/pause": {"parameters": [_JOB_ID], "post": operation("Hold a job back", done)},
+        f"{one}/resume": {"parameters": [_JOB_ID], "post": operation("Let a paused job go on", done)},
+        f"{one}/retry": {"parameters": [_JOB_ID], "post": operation("Bring a dead job back", {"200": job})},
+        f"{one}/runs": {
+            "parameters": [_JOB_ID],
+            "get": operation("Show the history of a job", {"200": history}, parameters=_RUNS_PARAMETERS),
+        },
+    }
+
+
+def _operation(summary: str, tag: str, answers: Mapping[str, Schema], **more: Any) -> Schema:
+    return {"summary": summary, "tags": [tag], "responses": {**answers, **_ERRORS}, **more}
+
+
+def _answer(schema: Schema) -> Schema:
+    return {"description": "OK", "content": {"application/json": {"schema": schema}}}

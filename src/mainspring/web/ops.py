@@ -1,0 +1,41 @@
+"""The calls for whoever operates the service: is the process alive, is it ready for traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mainspring.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from mainspring.store.protocol import Store
+
+
+async def livez(_request: Request) -> Response:
+    """Answer while the process runs, whatever else is wrong: restarting it would not help a store that is away."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Answer 200 while jobs are accepted and run, 503 while the service starts, drains, or cannot reach its store."""
+    store: Store = request.app.state.store
+    ready: Callable[[], bool] = request.app.state.ready
+    if not ready():
+        return _not_ready("starting or stopping")
+    try:
+        await store.now()
+    except StoreUnavailableError:
+        return _not_ready("the job store does not answer")
+    return JSONResponse({"status": "ok", "durable": store.durable})
+
+
+def _not_ready(why: str) -> Response:
+    seconds = int(StoreUnavailableError.retry_after.total_seconds())
+    return JSONResponse({"status": "not ready", "why": why}, 503, {"Retry-After": str(seconds)})
+
+
+ROUTES = [Route("/livez", livez, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

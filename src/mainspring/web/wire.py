@@ -1,0 +1,329 @@
+"""Between the wire and the facts.
+
+Bodies read strictly, jobs and runs written, errors turned into problem+json (RFC 9457) at one place.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mainspring.errors import (
+    ConflictError,
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotDeadError,
+    JobRunningError,
+    MainspringError,
+    NotFoundError,
+    PreconditionFailedError,
+    Problem,
+    StoreUnavailableError,
+)
+from mainspring.model import Job, JobKey, Position, Run
+from mainspring.request import options_to_json
+from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
+
+BASE = "/api/schedulers"
+BODY_LIMIT = 256 * 1024
+DEPTH_LIMIT = 32
+MEMBER_LIMIT = 1000
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+
+
+class HttpError(MainspringError):
+    """A fault of the request as HTTP, which only this layer knows: the status and the stable code go with it."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail, problems=[Problem("", code, detail)])
+        self.status = status
+        self.id = code
+
+
+STATUS: dict[type[MainspringError], int] = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    JobRunningError: 409,
+    JobFinishedError: 409,
+    JobNotDeadError: 409,
+    PreconditionFailedError: 412,
+    InvalidRequestError: 422,
+    StoreUnavailableError: 503,
+}
+_TITLES = {
+    400: "Malformed request",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    409: "Conflict",
+    412: "Precondition failed",
+    413: "Body too large",
+    414: "URL too long",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    500: "Internal error",
+    503: "Service unavailable",
+}
+_VALIDATION_IDS = {"POST": "JOB_CREATION_ERROR", "PATCH": "JOB_UPDATE_ERROR", "DELETE": "JOB_DELETION_ERROR"}
+
+
+# --- errors
+
+
+def problem_response(request: Request, error: MainspringError) -> Response:
+    """Answer an error of ours."""
+    if isinstance(error, HttpError):
+        return problem(request, error.status, error.id, str(error), error.problems)
+    id_ = _VALIDATION_IDS.get(request.method, error.code) if isinstance(error, InvalidRequestError) else error.code
+    return problem(request, STATUS.get(type(error), 500), id_, str(error), error.problems)
+
+
+def problem(request: Request, status: int, id_: str, detail: str, problems: Iterable[Problem] = ()) -> Response:
+    """Answer with ``application/problem+json`` (RFC 9457), bounded in size."""
+    content = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail[:500],
+        "instance": request.state.request_id,
+        "id": id_,
+        "errors": [
+            {"pointer": fault.pointer[:200], "code": fault.code, "detail": fault.detail}
+            for fault in list(problems)[:20]
+        ],
+        "retryable": status == 503,
+    }
+    headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+# --- reading
+
+
+def read_key(request: Request) -> JobKey:
+    """Return the job group that the path names."""
+    return JobKey(request.path_params["product"], request.path_params["job_group"])
+
+
+def read_job_id(request: Request) -> UUID:
+    """Return the job id of the path.
+
+    Only the canonical form names a job (`uuid.UUID` would take braces, ``urn:`` and more).
+    """
+    text = request.path_params["job_id"]
+    if not _UUID.fullmatch(text):
+        detail = f"there is no job {text[:64]!r}"
+        raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
+    return UUID(text)
+
+
+def read_version(request: Request) -> int | None:
+    """Return the version that ``If-Match`` names, `None` without the header or for ``*``."""
+    tag = ",".join(request.headers.getlist("if-match"))
+    if tag in {"", "*"}:
+        return None
+    if re.fullmatch(r'"\d{1,18}"', tag, re.ASCII):
+        return int(tag[1:-1])
+    raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be one ETag of this job, such as "3"')
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Read the body as one JSON object, strictly: see `parse_json`.
+
+    Raises for a wrong media type or a body that is too large.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", media_type, re.ASCII):
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {BODY_LIMIT // 1024} KiB")
+    value = parse_json(bytes(body))
+    if not isinstance(value, dict):
+        raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
+    return value
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON as RFC 8259 has it and no more: no NaN, no duplicate keys, nothing that a store could not keep.
+
+    Raises `HttpError` for what is no JSON and `InvalidRequestError` for values out of bounds.
+    """
+    try:
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_number,
+        )
+    except UnicodeDecodeError as error:
+        raise _malformed("INVALID_ENCODING", "the body is not UTF-8") from error
+    except RecursionError as error:
+        raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels") from error
+    except ValueError as error:
+        raise _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}") from error
+    _check(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 1000:
+        raise _invalid("", "NUMBER_RANGE", "has a number of more than 1000 digits")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise _invalid("", "NUMBER_RANGE", "has a number beyond the range of a double")
+    return number
+
+
+def _check(value: Any) -> None:
+    """Walk a parsed value without recursion and refuse what is too deep, too wide, or text that no store keeps."""
+    waiting = [(value, 1)]
+    members = 0
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, str):
+            _check_text(item)
+        elif isinstance(item, dict | list):
+            if depth > DEPTH_LIMIT:
+                raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels")
+            members += len(item)
+            if members > MEMBER_LIMIT:
+                raise _invalid("", "TOO_MANY_MEMBERS", f"has more than {MEMBER_LIMIT} members and elements")
+            if isinstance(item, dict):
+                for name in item:
+                    _check_text(name)
+                item = item.values()
+            waiting += [(inner, depth + 1) for inner in item]
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise _invalid("", "NUL_IN_STRING", "has text with a NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _invalid("", "INVALID_UNICODE", "has text with half a surrogate pair")
+
+
+def _malformed(code: str, detail: str) -> HttpError:
+    return HttpError(400, code, detail)
+
+
+def _invalid(pointer: str, code: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{pointer or 'the body'} {detail}", problems=[Problem(pointer, code, detail)])
+
+
+# --- writing
+
+
+def job_path(job: Job) -> str:
+    """Return the path of a job."""
+    return f"{group_path(job.key)}/jobs/{job.id}"
+
+
+def group_path(key: JobKey) -> str:
+    """Return the path of a job group."""
+    return f"{BASE}/{quote(key.product, safe='')}/{quote(key.job_group, safe='')}"
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """Write a job as it stands on the wire."""
+    next_run = job.next_run
+    return {
+        "id": str(job.id),
+        "product": job.key.product,
+        "jobGroup": job.key.job_group,
+        "state": job.state.value,
+        "isPaused": job.paused,
+        "nextRun": next_run and format_time(next_run),
+        "jobRequest": job.request,
+        "schedule": None if isinstance(job.trigger, Once) else trigger_to_json(job.trigger),
+        "options": options_to_json(job.options),
+        "attempt": job.attempt,
+        "outcome": job.outcome and job.outcome.value,
+        "lastRun": job.last_run and run_json(job.last_run),
+        "version": job.version,
+        "createdAt": format_time(job.created_at),
+        "updatedAt": format_time(job.updated_at),
+    }
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """Write a row of history as it stands on the wire."""
+    return {
+        "run": run.number,
+        "jobId": str(run.job_id),
+        "scheduledFireTime": format_time(run.fire_time),
+        "dueAt": format_time(run.due_at),
+        "startedAt": format_time(run.started_at),
+        "finishedAt": format_time(run.finished_at),
+        "latenessSeconds": run.lateness.total_seconds(),
+        "attempt": run.attempt,
+        "outcome": run.outcome.value,
+        "reason": run.reason,
+        "node": run.node,
+    }
+
+
+def job_response(job: Job, status: int = 200, **headers: str) -> Response:
+    """Answer with a job and its version as ETag."""
+    return JSONResponse(job_json(job), status, {"ETag": f'"{job.version}"', **headers})
+
+
+# --- cursors
+
+
+def write_cursor(key: JobKey, position: Position) -> str:
+    """Write a place in a group's list as an opaque cursor; it is good for that group only."""
+    payload = f"{format_time(position.due_at)} {position.id}".encode()
+    return base64.urlsafe_b64encode(_seal(key, payload) + payload).decode().rstrip("=")
+
+
+def read_cursor(key: JobKey, cursor: str) -> Position:
+    """Read what `write_cursor` wrote for this group. Raises `InvalidRequestError` for anything else."""
+    problem = Problem("?cursor", "CURSOR_INVALID", "is none that this list gave out")
+    error = InvalidRequestError("the cursor is none that this list gave out", problems=[problem])
+    try:
+        data = base64.b64decode(cursor[:200].encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        seal, payload = data[:8], data[8:]
+        due_at, id_ = payload.decode().split(" ")
+        position = Position(parse_when(due_at), UUID(id_))
+    except ValueError:
+        raise error from None
+    if not hmac.compare_digest(seal, _seal(key, payload)):
+        raise error
+    return position
+
+
+def _seal(key: JobKey, payload: bytes) -> bytes:
+    """Tell a cursor of ours from an accident or one of another group.
+
+    It protects nothing: a cursor shows no more than the list does.
+    """
+    return hashlib.sha256("\0".join(key).encode() + b"\0" + payload).digest()[:8]
