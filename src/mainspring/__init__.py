@@ -1,26 +1,39 @@
-"""Mainspring: a job scheduler service. This is the surface for plugin authors, and nothing else."""
+"""Mainspring: a job scheduler service. This is the surface for plugin authors, and nothing else.
 
-from mainspring.model import Outcome
-from mainspring.plugin import (
-    Binder,
-    Busy,
-    Cancel,
-    JobExecutionContext,
-    JobRequest,
-    Retry,
-    SchedulerJob,
-    SchedulerPluginModule,
-    SchedulerTriggerListener,
-    Verdict,
-    job_group,
-    product,
-)
-from mainspring.trigger import Every, Once, Trigger
+Names are loaded when they are first asked for, so that `import mainspring` (and with it every command) starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mainspring.clock import Clock
+    from mainspring.errors import ConfigError
+    from mainspring.model import Backoff, Outcome
+    from mainspring.plugin import (
+        Binder,
+        Busy,
+        Cancel,
+        JobExecutionContext,
+        JobRequest,
+        Retry,
+        SchedulerJob,
+        SchedulerPluginModule,
+        SchedulerTriggerListener,
+        Verdict,
+        job_group,
+        product,
+    )
+    from mainspring.trigger import Duration, Every, Once, Trigger, When
 
 __all__ = [
+    "Backoff",
     "Binder",
     "Busy",
     "Cancel",
+    "Clock",
+    "ConfigError",
+    "Duration",
     "Every",
     "JobExecutionContext",
     "JobRequest",
@@ -32,6 +45,27 @@ __all__ = [
     "SchedulerTriggerListener",
     "Trigger",
     "Verdict",
+    "When",
     "job_group",
     "product",
 ]
+
+_ELSEWHERE = {
+    "Backoff": "model",
+    "Clock": "clock",
+    "ConfigError": "errors",
+    "Duration": "trigger",
+    "Every": "trigger",
+    "Once": "trigger",
+    "Outcome": "model",
+    "Trigger": "trigger",
+    "When": "trigger",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'mainspring' has no attribute {name!r}")
+    value = getattr(import_module(f"mainspring.{_ELSEWHERE.get(name, 'plugin')}"), name)
+    globals()[name] = value
+    return value

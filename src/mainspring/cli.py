@@ -423,7 +423,7 @@ def _ask(url: str, method: str, path: str, *, params: Any = None, body: Any = No
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise typer.BadParameter(f"{_masked(url)!r} is not an address such as {_URL}", param_hint="--url") from error
     except httpx2.RequestError as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         _complain(f"Mainspring does not answer at {_masked(url)}: {reason}. Is the service running?")
         raise typer.Exit(UNAVAILABLE) from error
     if not answer.is_success:
@@ -475,8 +475,11 @@ def _objects(answer: httpx2.Response) -> list[dict[str, Any]]:
 def _print_answer(answer: httpx2.Response, columns: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(answer.text)
-    else:
-        _print_table(columns, [[item.get(column) for column in columns] for item in _objects(answer)])
+        return
+    items = _objects(answer)
+    _print_table(columns, [[item.get(column) for column in columns] for item in items])
+    for warning in (warning for item in items for warning in item.get("warnings") or ()):
+        _complain(f"Warning: {warning.get('detail')} ({warning.get('code')})")
 
 
 def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -574,7 +577,7 @@ def _findings(flags: Mapping[str, Any]) -> Iterator[_Finding]:
     from mainspring import compose
 
     yield _Finding("settings", "ok", f"store {settings.store_shown}, node {settings.node}")
-    yield _examine("plugins", lambda: f"{len(compose.load_registry(settings).bindings)} job groups")
+    yield _examine("plugins", lambda: ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups")
     yield _examine("store", lambda: compose.db_check(settings))
     yield _examine("port", lambda: _free(settings.host, settings.port))
 

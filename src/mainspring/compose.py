@@ -10,7 +10,7 @@ import errno
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,17 +35,20 @@ log = structlog.get_logger("mainspring")
 
 
 def serve(settings: Settings) -> int:
-    """Run a node with the REST interface until SIGTERM or SIGINT; answer the exit code. Raises `ConfigError`."""
+    """Run a node with the REST interface until SIGTERM or SIGINT; answer the exit code.
+
+    Raises `ConfigError`, and `StoreUnavailableError` when the store cannot be reached.
+    """
     logs.configure(settings)
     registry = load_registry(settings)
     with _listener(settings) as listener:
-        return _run(_serve(settings, registry, listener))
+        return _run(_serve, settings, registry, listener)
 
 
 def node(settings: Settings) -> int:
-    """Run a node without the REST interface until SIGTERM or SIGINT; answer the exit code. Raises `ConfigError`."""
+    """Run a node without the REST interface until SIGTERM or SIGINT; answer the exit code. Raises like `serve`."""
     logs.configure(settings)
-    return _run(_node(settings, load_registry(settings)))
+    return _run(_node, settings, load_registry(settings))
 
 
 def load_registry(settings: Settings) -> Registry:
@@ -94,9 +97,13 @@ def db_check(settings: Settings) -> str:
         check_schema(settings.store)
     else:
         path = _sqlite_path(settings.store)
-        if path is not None and not path.exists():
+        if path is None:
+            return "Jobs live in memory; their schema is made at each start."
+        if not path.exists():
             return f"There is no {path} yet; the service makes it when it starts."
-        _open_and_close(settings.store)
+        from mainspring.store.sqlite import check_schema as check_file  # noqa: PLC0415
+
+        check_file(path)
     return "The job store can be reached and its schema fits."
 
 
@@ -129,15 +136,15 @@ def _open_and_close(url: str) -> None:
         await store.open()
         await store.close()
 
-    _run(look())
+    _run(look)
 
 
 # --- processes
 
 
-def _run(main: Coroutine[Any, Any, T]) -> T:
+def _run(main: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
     with asyncio.Runner(loop_factory=_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(main(*arguments))
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
@@ -149,15 +156,14 @@ def _event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _node(settings: Settings, registry: Registry) -> int:
-    async with _living_node(settings, registry) as (node, _store, _events):
-        with _stopped_by_signals(node):
-            await node.run()
+    async with _prepared(settings, registry) as (node, _store, _events):
+        await node.run()
     return 0
 
 
 async def _serve(settings: Settings, registry: Registry, listener: socket.socket) -> int:
     clock = SystemClock()
-    async with _living_node(settings, registry) as (node, store, events):
+    async with _prepared(settings, registry) as (node, store, events):
         service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
         app = create_app(service=service, registry=registry, store=store, clock=clock, ready=lambda: node.ready)
         server = _Server(
@@ -169,8 +175,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)
         try:
-            with _stopped_by_signals(node):
-                await node.run()
+            await node.run()
         finally:
             server.should_exit = True
             await serving
@@ -187,36 +192,30 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _living_node(settings: Settings, registry: Registry) -> AsyncIterator[tuple[Node, Store, Events]]:
-    """Open the store, start the job loop, build the services; undo all of it in the opposite order."""
-    clock, events = SystemClock(), Events()
+async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tuple[Node, Store, Events]]:
+    """Make a node that signals can stop, open its store, build its services; undo all in the opposite order."""
+    clock, events, store = SystemClock(), Events(), make_store(settings.store)
     events.subscribe(logs.subscriber())
-    store = make_store(settings.store)
     if not store.durable:
         log.warning("jobs live in memory only and are gone when this process ends")
-    await store.open()
-    try:
-        with _job_loop() as job_loop:
-            await _on(job_loop, registry.open())
+    with _job_loop() as job_loop:
+        node = Node(
+            store=store,
+            registry=registry,
+            runner=Runner(registry, clock, settings.threads),
+            clock=clock,
+            events=events,
+            settings=settings,
+            job_loop=job_loop,
+        )
+        with _stopped_by_signals(node):
+            await store.open()
             try:
-                runner = Runner(registry, clock, settings.threads)
-                yield (
-                    Node(
-                        store=store,
-                        registry=registry,
-                        runner=runner,
-                        clock=clock,
-                        events=events,
-                        settings=settings,
-                        job_loop=job_loop,
-                    ),
-                    store,
-                    events,
-                )
+                await _on(job_loop, registry.open())
+                yield node, store, events
             finally:
                 await _on(job_loop, registry.close())
-    finally:
-        await store.close()
+                await store.close()
 
 
 @contextmanager
@@ -238,14 +237,15 @@ async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> 
 
 @contextmanager
 def _stopped_by_signals(node: Node) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop the node; a second one makes it hurry."""
+    """Let SIGTERM, SIGINT and SIGHUP stop the node; a second one makes it hurry."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, node.stop)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

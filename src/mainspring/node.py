@@ -74,6 +74,7 @@ class Node:
         self._ended: deque[tuple[Assignment, Ending]] = deque()
         self._seen: dict[str, tuple[NodeBeat, float]] = {}
         self._look = asyncio.Event()
+        store.watch(self._look.set)
         self._some_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurried = False
@@ -84,9 +85,7 @@ class Node:
 
     async def run(self) -> None:
         """Live until `stop`; return when all is written down and the node has left."""
-        self._loop = asyncio.get_running_loop()
-        self._store.watch(self._look.set)
-        await self._join()
+        await self.join()
         async with asyncio.TaskGroup() as duties:
             tasks = [
                 duties.create_task(self._repeat("claim", self._claim)),
@@ -112,8 +111,9 @@ class Node:
         self._stopping.set()
         self._look.set()
 
-    async def _join(self) -> None:
+    async def join(self) -> None:
         """Begin a life under a name of its own, so that nothing of an earlier life can be mistaken for this one's."""
+        self._loop = asyncio.get_running_loop()
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
         await self._store.join(name)
         self.name = name
@@ -133,23 +133,35 @@ class Node:
 
     # --- claim
 
+    async def turn(self) -> bool:
+        """Run what is due, as far as there are slots, and see it through; answer whether anything was due.
+
+        For whoever moves time by hand, instead of `run`.
+        """
+        claimed = await self._take()
+        while self._running:
+            await self._finish()
+        return claimed
+
     async def _claim(self) -> None:
         """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`."""
         self._look.clear()
-        poll = self._settings.poll.total_seconds()
+        if await self._take():
+            return
+        pause = self._settings.poll.total_seconds()
+        if len(self._running) < self._settings.slots and (due_in := await self._store.due_in(self._keys)) is not None:
+            pause = min(pause, max(0.0, due_in.total_seconds()))
+        await wait(self._clock, self._look, pause)
+
+    async def _take(self) -> bool:
         free = self._settings.slots - len(self._running)
         if free <= 0:
-            await wait(self._clock, self._look, poll)
-            return
+            return False
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
         claims = await self._store.claim(self.name, dict.fromkeys(self._keys, free), free)
-        if claims:
-            received = self._clock.monotonic()
-            self._start([Assignment(claim=claim, received=received) for claim in claims])
-            return
-        due_in = await self._store.due_in(self._keys)
-        pause = poll if due_in is None else min(poll, max(0.0, due_in.total_seconds()))
-        await wait(self._clock, self._look, pause)
+        received = self._clock.monotonic()
+        self._start([Assignment(claim=claim, received=received) for claim in claims])
+        return bool(claims)
 
     def _start(self, assignments: list[Assignment]) -> None:
         for assignment in assignments:
@@ -233,7 +245,7 @@ class Node:
         else:
             self._events.announce(NodeBuried(self.name))
             self._interrupt(mine, "the node was taken for dead")
-            await self._join()
+            await self.join()
         await self._clock.sleep(self._settings.lease.total_seconds() / BEATS_PER_LEASE)
 
     def _interrupt(self, runs: set[int], why: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +21,7 @@ from typing import Any, TypeVar, get_type_hints
 from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
 
+from mainspring.clock import Clock, SystemClock
 from mainspring.errors import ConfigError, NotFoundError, Problem
 from mainspring.lifecycle import RetryPolicy
 from mainspring.model import Backoff, JobKey
@@ -106,19 +107,27 @@ def load(plugins: Sequence[str]) -> Registry:
             modules.append((origin, _module(name)))
         except _PluginError as error:
             problems.append(f"{origin}: {error}")
-    return build(modules, problems)
+    return build(modules, problems=problems)
 
 
-def build(modules: Iterable[tuple[str, SchedulerPluginModule]], problems: Sequence[str] = ()) -> Registry:
+def build(
+    modules: Iterable[tuple[str, SchedulerPluginModule]], *, clock: Clock | None = None, problems: Sequence[str] = ()
+) -> Registry:
     """Let plugin modules (each with a name for messages) bind, and check everything.
+
+    Constructors may also ask for a `Clock`: they get `clock`, by default the machine's.
 
     Raises `ConfigError` with all problems.
     """
     draft = _Draft(problems=list(problems))
+    time = clock or SystemClock()
+    draft.services.append(ServiceBinding(lambda: time, Clock))
     for origin, module in modules:
         binder = Binder()
         try:
             module.configure(binder)
+        except ConfigError as error:
+            draft.problems.append(f"{origin}: {error}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code
             draft.problems.append(f"{origin}: configure failed: {_what(error)}")
         draft.take(origin, binder)
@@ -156,9 +165,10 @@ def _module(name: str) -> SchedulerPluginModule:
     if not _is_subclass(cls, SchedulerPluginModule):
         raise _PluginError(f"{class_name} is not a subclass of SchedulerPluginModule")
     try:
-        return cls()
+        module: SchedulerPluginModule = cls()
     except Exception as error:
         raise _PluginError(f"{class_name}() failed: {_what(error)}") from error
+    return module
 
 
 def _what(error: BaseException) -> str:
@@ -247,13 +257,16 @@ class _Draft:
                 self.problems += [f"{cls.__name__} listens to {key}, for which no job class is bound" for cls in group]
 
     def provider(self) -> Provider:
+        provided = {service.provides for service in self.services}
         provider = Provider(scope=Scope.APP)
         for service in self.services:
-            _provide(provider, service)
+            source = service.source
+            made = _maker(source, provided, _clean_up(source)) if inspect.isclass(source) else source
+            provider.provide(made, provides=service.provides)
         for _, job_class in self.jobs.values():
-            provider.provide(job_class, cache=False)
+            provider.provide(_maker(job_class, provided), provides=job_class, cache=False)
         for listener in dict.fromkeys(cls for group in self.listeners.values() for cls in group):
-            provider.provide(listener)
+            provider.provide(_maker(listener, provided), provides=listener)
         return provider
 
 
@@ -292,12 +305,10 @@ def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
 
 
 def _injection_faults(source: Callable[..., Any], provided: set[Any]) -> Iterator[str]:
-    target = source.__init__ if inspect.isclass(source) else source
-    if target is object.__init__:
-        return
+    target = _constructor(source) if inspect.isclass(source) else source
     try:
         hints = get_type_hints(target)
-    except NameError as error:
+    except (NameError, TypeError) as error:
         yield f"has annotations that cannot be read: {error}"
         return
     parameters = list(inspect.signature(target).parameters.values())[1 if inspect.isclass(source) else 0 :]
@@ -326,25 +337,33 @@ def _provided(source: Any) -> Any:
     return hint
 
 
-def _provide(provider: Provider, service: ServiceBinding) -> None:
-    """Hand a service to dishka.
+def _maker(cls: type[Any], provided: set[Any], clean_up: Callable[[Any], Any] | None = None) -> Any:
+    """Return a factory of `cls` for dishka, which asks for what is provided and leaves other defaults alone.
 
-    One made from a class with a clean-up of its own is wrapped so that it is called at shutdown.
+    With `clean_up` it is a generator, which dishka resumes at shutdown.
     """
-    source = service.source
-    close = _clean_up(source) if inspect.isclass(source) else None
-    if close is None:
-        provider.provide(source, provides=service.provides)
-        return
-    raw = type("Raw", (), {})  # a key that nobody else can ask for
+    needs = {name: hint for name, hint in get_type_hints(_constructor(cls)).items() if hint in provided}
 
-    async def closing(instance: Any) -> AsyncIterable[Any]:
+    def make(*services: Any) -> Any:
+        return cls(**dict(zip(needs, services, strict=True)))
+
+    async def make_and_clean_up(*services: Any) -> AsyncIterator[Any]:
+        instance = make(*services)
         yield instance
-        await close(instance)
+        if clean_up is not None:
+            await clean_up(instance)
 
-    closing.__annotations__ = {"instance": raw, "return": GenericAlias(AsyncIterable, (service.provides,))}
-    provider.provide(source, provides=raw)
-    provider.provide(closing)
+    maker: Any = make if clean_up is None else make_and_clean_up
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    maker.__signature__ = inspect.Signature([inspect.Parameter(name, kind, annotation=needs[name]) for name in needs])
+    maker.__annotations__ = {**needs, "return": cls if clean_up is None else GenericAlias(AsyncIterator, (cls,))}
+    return maker
+
+
+def _constructor(cls: Any) -> Callable[..., Any]:
+    """Return what takes the arguments of a class; where that is nothing, a function without annotations."""
+    constructor: Callable[..., Any] = cls.__init__
+    return (lambda _self: None) if constructor is object.__init__ else constructor
 
 
 def _clean_up(cls: type) -> Callable[[Any], Any] | None:

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from mainspring.clock import Clock
-from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
+from mainspring.errors import ConflictError, StoreUnavailableError
 from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 from mainspring.store.migrations import postgres_upgrade, verdict
 from mainspring.store.rows import Dialect, job_row, load_statements, read_job, read_run, run_row
@@ -275,7 +275,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_schema(url: str) -> None:
-    """Raise `SchemaError` unless the schema is what this version needs, `ConfigError` if the database is away."""
+    """Raise `SchemaError` unless the schema is what this version needs, `StoreUnavailableError` if it is away."""
     verdict(_schema_version(url), "mainspring db upgrade")
 
 
@@ -307,4 +307,4 @@ def _connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     except psycopg.Error as error:
         where = urlsplit(url)
         place = f"{where.hostname or 'localhost'}:{where.port or 5432}/{where.path.lstrip('/')}"
-        raise ConfigError(f"the job store at {place} cannot be reached: {_first_line(error)}") from error
+        raise StoreUnavailableError(f"the job store at {place} cannot be reached: {_first_line(error)}") from error

@@ -15,6 +15,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from uuid import UUID
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
 from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
-from mainspring.store.migrations import sqlite_upgrade
+from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 from mainspring.store.rows import Dialect, job_row, load_statements, read_job, read_run, run_row
 from mainspring.trigger import MICROSECOND
 
@@ -367,6 +368,18 @@ def _lock(path: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
+
+
+def check_schema(path: Path) -> None:
+    """Raise `SchemaError` unless the schema of a file is the one this version needs; nothing is changed.
+
+    Works beside a service that uses the file. Raises `ConfigError` when it is no database.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            verdict(sqlite_version(db), "mainspring db upgrade")
+    except sqlite3.DatabaseError as error:
+        raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

@@ -78,18 +78,29 @@ async def run(options: Options, clock: Clock) -> int:
         story = asyncio.create_task(tell(options, clock))
         ended = asyncio.create_task(children.ended())
         try:
-            await asyncio.wait((story, ended), return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
-                story.result()
-                if options.once:
-                    return 0
-            return await ended
-        except (TimeoutError, httpx2.HTTPError) as error:
-            say(f"The demo is stuck, so it ends: {error!r}")
-            return 1
+            return await outcome(story, ended, once=options.once)
         finally:
             story.cancel()
             ended.cancel()
+
+
+async def outcome(story: asyncio.Task[None], ended: asyncio.Task[tuple[str, int] | None], *, once: bool) -> int:
+    """Wait until the demo is over, and return its exit code."""
+    await asyncio.wait((story, ended), return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        try:
+            story.result()
+        except (TimeoutError, httpx2.HTTPError) as error:
+            say(f"The demo is stuck, so it ends: {error!r}")
+            return 1
+        if once:
+            return 0
+    match await ended:
+        case None:
+            return 0
+        case name, code:
+            say(f"The {name} has ended by itself, with exit code {code}.")
+            return code or 1
 
 
 def is_taken(port: int) -> bool:
@@ -106,12 +117,14 @@ def is_taken(port: int) -> bool:
 async def start(children: Children, options: Options) -> None:
     """Start the stand-in, where one backup fills a data centre, and the service, which postpones by seconds."""
     await children.start(
+        "stand-in",
         *(sys.executable, "-m", "mainspring_vps4.standin", "--port", str(options.standin_port)),
         *("--scheduler-url", options.scheduler_url, "--dc-limit", "1", "--backup-seconds", str(BACKUP_SECONDS)),
         *("--next-backup-after", str(NEXT_BACKUP.total_seconds())),
     )
     await children.start(
-        *(sys.executable, "-m", "mainspring.cli", "serve", "--store", options.store),
+        "service",
+        *(sys.executable, "-m", "mainspring", "serve", "--store", options.store),
         *("--host", HOST, "--port", str(options.port)),
         environment={"VPS4_API_URL": options.standin_url, **POSTPONE},
     )
@@ -138,7 +151,8 @@ async def tell(options: Options, clock: Clock) -> None:
         await watch(scheduler, job, clock)
         following = await next_job(scheduler, vm["id"], clock)
         say(f"  The backup is complete, and the product has scheduled the next one for {at(following['nextRun'])}.\n")
-    say(hints(options.scheduler_url, following["id"], clock.now()))
+    if not options.once:
+        say(hints(options.scheduler_url, following["id"], clock.now()))
 
 
 async def until_ready(client: httpx2.AsyncClient, path: str, clock: Clock) -> None:
@@ -187,7 +201,7 @@ async def next_job(scheduler: httpx2.AsyncClient, vm_id: str, clock: Clock) -> d
             await clock.sleep(POLL)
 
 
-async def look(client: httpx2.AsyncClient, path: str) -> Any:  # noqa: ANN401 - JSON
+async def look(client: httpx2.AsyncClient, path: str) -> Any:
     """GET some JSON; `None` while it is not to be had."""
     try:
         response = await client.get(path)

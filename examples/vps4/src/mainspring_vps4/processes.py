@@ -14,7 +14,8 @@ from mainspring.clock import Clock
 
 GRACE = 45
 """Seconds that a child may take to stop before it is killed: longer than the service waits for its runs."""
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGTERM}
+"""The signals that stop the demo, and what each is for a child: a closed terminal is a reason to stop in order."""
 
 
 class Children:
@@ -26,13 +27,13 @@ class Children:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._processes: list[Process] = []
+        self._processes: dict[str, Process] = {}
         self._stopped_by_signal = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, self._pass_on, number)
+        for number, passed_on in STOP_SIGNALS.items():
+            loop.add_signal_handler(number, self._pass_on, passed_on)
         return self
 
     async def __aexit__(
@@ -50,39 +51,39 @@ class Children:
             for number in STOP_SIGNALS:
                 asyncio.get_running_loop().remove_signal_handler(number)
 
-    async def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
-        """Start a child with our environment and what `environment` adds to it."""
+    async def start(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start a child with our environment and what `environment` adds to it. `name` is for `ended`."""
         process = await asyncio.create_subprocess_exec(
             *command, stdin=DEVNULL, env={**os.environ, **(environment or {})}, start_new_session=True
         )
-        self._processes.append(process)
+        self._processes[name] = process
         if self._stopped_by_signal.is_set():
             process.terminate()
         return process
 
-    async def ended(self) -> int:
-        """Wait for a signal (answer 0) or for a child to end by itself (answer its exit code, as a shell does)."""
+    async def ended(self) -> tuple[str, int] | None:
+        """Wait for a signal (answer `None`) or for a child to end by itself: answer its name and exit code."""
         signalled = asyncio.create_task(self._stopped_by_signal.wait())
-        deaths = [asyncio.create_task(process.wait()) for process in self._processes]
+        deaths = [asyncio.create_task(process.wait()) for process in self._processes.values()]
         try:
             await asyncio.wait((signalled, *deaths), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (signalled, *deaths):
                 task.cancel()
         if self._stopped_by_signal.is_set():
-            return 0
-        code = next(process.returncode for process in self._processes if process.returncode is not None)
-        return 128 - code if code < 0 else code or 1
+            return None
+        name, code = next((name, p.returncode) for name, p in self._processes.items() if p.returncode is not None)
+        return name, 128 - code if code < 0 else code
 
     def _pass_on(self, number: int) -> None:
         self._stopped_by_signal.set()
         self._send(number)
 
     def _send(self, number: int) -> None:
-        for process in self._processes:
+        for process in self._processes.values():
             if process.returncode is None:
                 process.send_signal(number)
 
     async def _wait_for_all(self) -> None:
-        for process in self._processes:
+        for process in self._processes.values():
             await process.wait()

@@ -1,0 +1,92 @@
+"""The command line as a test sees it: its exit code and what it printed."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+import mainspring
+from mainspring.cli import main
+from mainspring.settings import Settings
+
+
+class Ran(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run ``mainspring`` in an empty directory with no settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in [name for name in os.environ if name.startswith("MAINSPRING_")]:
+        monkeypatch.delenv(name)
+
+    def run(*args: str) -> Ran:
+        with pytest.raises(SystemExit) as left:
+            main(args)
+        code = left.value.code or 0
+        assert isinstance(code, int)
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+class Compose(ModuleType):
+    """Stands in for `mainspring.compose`: a test gives it the functions that the command calls."""
+
+    serve: Callable[[Settings], object]
+    node: Callable[[Settings], object]
+    load_registry: Callable[[Settings], object]
+    db_upgrade: Callable[[Settings], object]
+    db_check: Callable[[Settings], object]
+    db_rebuild: Callable[[Settings], object]
+
+
+@pytest.fixture
+def compose(monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """What the commands find in the place of `mainspring.compose`."""
+    module = Compose("mainspring.compose")
+    monkeypatch.setitem(sys.modules, "mainspring.compose", module)
+    monkeypatch.setattr(mainspring, "compose", module, raising=False)
+    return module
+
+
+class Service:
+    """Stands in for a running service: gives the answer that the test wants, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer = httpx2.Response(204)
+        self.error: Exception | None = None
+        self.asked: list[httpx2.Request] = []
+
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer one request."""
+        self.asked.append(request)
+        if self.error:
+            raise self.error
+        return self.answer
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The service that the ``jobs`` commands talk to."""
+    service = Service()
+
+    def open_client(url: str) -> httpx2.Client:
+        return httpx2.Client(base_url=url, transport=httpx2.MockTransport(service.handle))
+
+    monkeypatch.setattr("mainspring.cli.open_client", open_client)
+    return service

@@ -1,0 +1,394 @@
+"""The commands beside ``jobs``: flags become settings, errors become exit codes, and the documentation is in step."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
+
+import pytest
+import typer
+
+from mainspring.cli import app
+from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
+from mainspring.model import JobKey
+from mainspring.settings import TABLE, Settings
+from tests.cli.conftest import Compose, Run
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+
+
+class Keeper:
+    """A function of `compose` that keeps the settings it was called with, and answers what the test wants."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.settings = Settings()
+
+    def __call__(self, settings: Settings) -> object:
+        self.settings = settings
+        return self.answer
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    """Return a function that raises `error`."""
+
+    def function(*_args: object, **_named: object) -> NoReturn:
+        raise error
+
+    return function
+
+
+# --- serve and node ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["serve", "node"])
+def test_exit_code_is_the_services_own(run: Run, compose: Compose, command: str) -> None:
+    """Both block until they are stopped, and leave with what they return."""
+    vars(compose)[command] = Keeper(3)
+
+    assert run(command) == (3, "", "")
+
+
+def test_flags_are_settings(run: Run, compose: Compose) -> None:
+    """Every setting can be given as a flag; --plugin more than once."""
+    values = {
+        "store": "memory:", "host": "::1", "port": "0", "node": "n", "slots": "1", "threads": "2", "lease": "PT3S",
+        "poll": "PT4S", "grace": "PT5S", "retention": "P6D", "log_level": "debug", "log_format": "json",
+    }  # fmt: skip
+    flags = [part for name, value in values.items() for part in (TABLE[name].flag, value)]
+    compose.serve = serve = Keeper(0)
+
+    assert run("serve", *flags, "--plugin", "a:B", "--plugin", "c:D").code == 0
+    assert serve.settings == Settings(
+        store="memory:", plugins=("a:B", "c:D"), host="::1", port=0, node="n", slots=1, threads=2,
+        lease=timedelta(seconds=3), poll=timedelta(seconds=4), grace=timedelta(seconds=5), retention=timedelta(days=6),
+        log_level="debug", log_format="json",
+    )  # fmt: skip
+
+
+def test_settings_come_from_the_other_sources_too(
+    run: Run, compose: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What no flag says is taken from the environment and from the file that --config names."""
+    (tmp_path / "my.toml").write_text("slots = 7\nthreads = 7\n")
+    monkeypatch.setenv("MAINSPRING_SLOTS", "8")
+    compose.node = node = Keeper(0)
+
+    assert run("node", "--config", "my.toml", "--lease", "PT9S").code == 0
+    assert (node.settings.threads, node.settings.slots, node.settings.lease) == (7, 8, timedelta(seconds=9))
+
+
+@pytest.mark.parametrize(("command", "without"), [("serve", set()), ("node", {"host", "port"})])
+def test_help_tells_every_setting(run: Run, command: str, without: set[str]) -> None:
+    """The help comes from the table of settings; a node listens nowhere."""
+    out = " ".join(run(command, "--help").out.split())
+
+    assert "--config" in out
+    for name, row in TABLE.items():
+        text = f"{row.flag} VALUE {row.description}: {row.legal}. [default: {row.default}; env {row.env}]"
+        assert (text in out) == (name not in without), text
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("The settings are not right."), 78),
+        (PortTakenError("The port is taken."), 69),
+        (StoreUnavailableError("The store does not answer."), 69),
+        (MainspringError("Something else."), 1),
+    ],
+)
+def test_error_is_a_sentence_and_an_exit_code(run: Run, compose: Compose, error: MainspringError, code: int) -> None:
+    """Nobody sees a traceback of an error that Mainspring raised on purpose."""
+    compose.serve = raising(error)
+
+    assert run("serve") == (code, "", f"{error}\n")
+
+
+def test_wrong_settings(run: Run) -> None:
+    """All that is wrong is told, before anything starts."""
+    code, out, err = run("serve", "--port", "x", "--lease", "y")
+
+    assert (code, out) == (78, "")
+    assert err.splitlines() == [
+        "The settings are not right:",
+        "  port: 'x' (flag --port) is not a whole number from 0 to 65535",
+        "  lease: 'y' (flag --lease) is not an ISO 8601 duration from PT2S to PT1H",
+    ]
+
+
+def test_interrupt(run: Run, compose: Compose) -> None:
+    """Ctrl-C is no error: it leaves with 130 and says nothing."""
+    compose.serve = raising(KeyboardInterrupt())
+
+    assert run("serve") == (130, "", "")
+
+
+def test_interrupt_before_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it leave a traceback while the command line is being read."""
+    monkeypatch.setattr("mainspring.cli.app", raising(KeyboardInterrupt()))
+
+    assert run("serve") == (130, "", "")
+
+
+def test_wrong_usage(run: Run) -> None:
+    """Wrong usage is told by typer and leaves with 2."""
+    code, out, err = run("serve", "--prot", "1")
+
+    assert (code, out) == (2, "")
+    assert "--prot" in err
+
+
+# --- db ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["upgrade", "check", "rebuild"])
+def test_db(run: Run, compose: Compose, command: str) -> None:
+    """Each prints the sentence that it gets; rebuild does not ask when told so."""
+    vars(compose)[f"db_{command}"] = function = Keeper("The schema is fine.")
+    yes = ["--yes"] if command == "rebuild" else []
+
+    assert run("db", command, "--store", "memory:", *yes) == (0, "The schema is fine.\n", "")
+    assert function.settings.store == "memory:"
+
+
+def test_db_check_that_finds_something(run: Run, compose: Compose) -> None:
+    """A schema that is not right is a wrong configuration."""
+    compose.db_check = raising(ConfigError("The schema is too old."))
+
+    assert run("db", "check") == (78, "", "The schema is too old.\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "done"), [("y\n", 0, True), ("n\n", 1, False), ("\n", 1, False), ("", 1, False)]
+)
+def test_rebuild_asks(
+    run: Run, compose: Compose, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, *, done: bool
+) -> None:
+    """Everything would be gone, so only a yes does it; the question names the store without its password."""
+    compose.db_rebuild = Keeper("The store is empty.")
+    monkeypatch.setattr("sys.stdin", StringIO(answer))
+
+    ran = run("db", "rebuild", "--store", "postgresql://u:hunter2@h/d")
+
+    assert ran.code == code
+    assert "All jobs and all history in postgresql://u:***@h/d will be gone." in ran.out
+    assert ("The store is empty." in ran.out) == done
+
+
+def test_interrupt_at_the_question(run: Run, compose: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C at the question is the same as elsewhere."""
+    compose.db_rebuild = Keeper("The store is empty.")
+    monkeypatch.setattr("builtins.input", raising(KeyboardInterrupt()))
+
+    ran = run("db", "rebuild")
+
+    assert (ran.code, ran.err) == (130, "")
+    assert "The store is empty." not in ran.out
+
+
+# --- plugins ----------------------------------------------------------------------------------------------------------
+
+
+class BackupJob:
+    pass
+
+
+class BackupListener:
+    pass
+
+
+REGISTRY = SimpleNamespace(
+    bindings={
+        JobKey("vps4", "backups"): SimpleNamespace(
+            job_class=BackupJob, listeners=(BackupListener,), plugin="plugin vps4:Module"
+        )
+    }
+)
+
+
+def test_plugins_list(run: Run, compose: Compose) -> None:
+    """Every job group is shown with its classes and where it came from."""
+    compose.load_registry = load_registry = Keeper(REGISTRY)
+
+    code, out, _ = run("plugins", "list", "--plugin", "vps4:Module")
+
+    assert code == 0
+    assert load_registry.settings.plugins == ("vps4:Module",)
+    head, row = out.splitlines()
+    assert head.split() == ["product", "jobGroup", "jobClass", "listeners", "plugin"]
+    assert f"{__name__}:BackupJob" in row
+    assert f"{__name__}:BackupListener" in row
+    assert "plugin vps4:Module" in row
+
+
+def test_plugins_list_as_json(run: Run, compose: Compose) -> None:
+    """The same for programs."""
+    compose.load_registry = Keeper(REGISTRY)
+
+    assert json.loads(run("plugins", "list", "--json").out) == [
+        {
+            "product": "vps4",
+            "jobGroup": "backups",
+            "jobClass": f"{__name__}:BackupJob",
+            "listeners": [f"{__name__}:BackupListener"],
+            "plugin": "plugin vps4:Module",
+        }
+    ]
+
+
+def test_no_plugins(run: Run, compose: Compose) -> None:
+    """Nothing bound is nothing listed."""
+    compose.load_registry = Keeper(SimpleNamespace(bindings={}))
+
+    assert len(run("plugins", "list").out.splitlines()) == 1
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def verdicts(out: str) -> dict[str, str]:
+    """Return check and verdict of each line of the doctor's table that begins a finding."""
+    return {line.split()[0]: line.split()[1] for line in out.splitlines()[1:] if not line.startswith(" ")}
+
+
+@pytest.fixture
+def healthy(compose: Compose) -> Compose:
+    """Nothing is wrong with plugins and store."""
+    compose.load_registry = Keeper(REGISTRY)
+    compose.db_check = Keeper("The schema is up to date.")
+    return compose
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_finds_nothing(run: Run) -> None:
+    """Everything is ok, and no password is shown."""
+    code, out, err = run("doctor", "--port", "0", "--store", "postgresql://u:hunter2@h/d")
+
+    assert (code, err) == (0, "")
+    assert verdicts(out) == dict.fromkeys(["Python", "SQLite", "settings", "plugins", "store", "port"], "ok")
+    assert "postgresql://u:***@h/d" in out
+    assert "vps4/backups" in out
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_finds_old_programs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old versions are told with the ones that are needed."""
+    monkeypatch.setattr("platform.python_version", lambda: "3.9.18rc1")
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
+
+    code, out, _ = run("doctor", "--port", "0")
+
+    assert code == 1
+    assert "3.9.18rc1 is too old: Mainspring needs 3.11" in out
+    assert "is too old: Mainspring needs 3.37.0" in out
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_finds_wrong_settings(run: Run) -> None:
+    """What depends on the settings is not looked at."""
+    code, out, _ = run("doctor", "--port", "x")
+
+    assert code == 1
+    assert verdicts(out) == {"Python": "ok", "SQLite": "ok", "settings": "wrong"}
+    assert "port: 'x' (flag --port) is not a whole number from 0 to 65535" in out
+
+
+def test_doctor_finds_everything_else(run: Run, healthy: Compose, taken_port: int) -> None:
+    """One finding does not hide the next."""
+    healthy.load_registry = raising(ConfigError("vps4:Module does not exist"))
+    healthy.db_check = raising(StoreUnavailableError("the store does not answer"))
+
+    code, out, _ = run("doctor", "--port", str(taken_port))
+
+    assert code == 1
+    expected = {"Python": "ok", "SQLite": "ok", "settings": "ok", "plugins": "wrong", "store": "wrong", "port": "wrong"}
+    assert verdicts(out) == expected
+    assert f"127.0.0.1 port {taken_port} cannot be listened on: Address already in use" in out
+
+
+# --- version, help, documentation -------------------------------------------------------------------------------------
+
+
+def test_version(run: Run) -> None:
+    """The version is one line."""
+    code, out, _ = run("--version")
+
+    assert code == 0
+    assert out.startswith("mainspring")
+    assert out.count("\n") == 1
+
+
+def test_version_of_a_source_tree(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a package there is no version to tell."""
+    monkeypatch.setattr("importlib.metadata.version", raising(PackageNotFoundError("mainspring")))
+
+    assert run("--version").out == "mainspring, not installed as a package\n"
+
+
+def test_help_is_light() -> None:
+    """Help is there at once, because the command line brings in nothing heavy by itself."""
+    code = (
+        "import sys, mainspring\n"
+        "before = set(sys.modules)\n"
+        "import mainspring.cli\n"
+        "try: mainspring.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({name.partition('.')[0] for name in set(sys.modules) - before}), file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ)
+
+    assert "serve" in ran.stdout
+    for heavy in ("asyncio", "fastapi", "httpx2", "pydantic", "pydantic_settings", "rich", "uvicorn", "whenever"):
+        assert f"'{heavy}'" not in ran.stderr
+
+
+def test_module_is_the_command() -> None:
+    """``python -m mainspring`` works without the script."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "mainspring", "--help"], check=True, capture_output=True, text=True, env=os.environ
+    )
+
+    assert "doctor" in ran.stdout
+
+
+def command_lines() -> list[str]:
+    """Return every command in words, such as ``jobs list``."""
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    for group in app.registered_groups:
+        assert isinstance(group.typer_instance, typer.Typer)
+        for command in group.typer_instance.registered_commands:
+            assert command.callback
+            commands.append(f"{group.name} {command.name or command.callback.__name__}")
+    return commands
+
+
+@pytest.mark.parametrize("command", command_lines())
+def test_docs_tell_every_command(run: Run, command: str) -> None:
+    """The documentation has a section for every command, with all its own flags."""
+    text = DOCS.read_text("utf-8")
+    settings = {row.flag for row in TABLE.values()}
+    flags = {word for word in run(*command.split(), "--help").out.split() if word.startswith("--")}
+
+    assert f"### `mainspring {command}" in text
+    section = text.split(f"### `mainspring {command}", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
+    own = flags - {"--help", "--url", "--config", "--state"} - settings
+    assert own <= set(section.replace("`", " ").replace(",", " ").split())

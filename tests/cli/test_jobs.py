@@ -1,0 +1,361 @@
+"""``mainspring jobs``: what is sent, what is printed, and how refusals and silence look."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.cli.conftest import Run, Service
+
+ID = "019d0f7c-5b7e-7c3a-8000-000000000001"
+PATH = "/api/schedulers/vps4/backups/jobs"
+LAST_RUN = {
+    "run": 7,
+    "outcome": "failed",
+    "reason": "no [red]space[/red] left",
+    "attempt": 2,
+    "scheduledFireTime": "2026-11-30T10:00:00Z",
+    "dueAt": "2026-11-30T10:00:00Z",
+    "startedAt": "2026-11-30T10:00:01Z",
+    "finishedAt": "2026-11-30T10:00:02Z",
+    "latenessSeconds": 1.0,
+    "node": "n1",
+}
+JOB = {
+    "id": ID,
+    "nextRun": "2026-12-01T10:00:00Z",
+    "jobRequest": {"vmId": "79bf"},
+    "isPaused": False,
+    "product": "vps4",
+    "jobGroup": "backups",
+    "state": "scheduled",
+    "outcome": None,
+    "lastRun": LAST_RUN,
+}
+
+
+def asked(service: Service) -> tuple[str, str]:
+    """Return method and target of the one request that was sent."""
+    (request,) = service.asked
+    return request.method, request.url.raw_path.decode()
+
+
+def body(service: Service) -> Any:
+    """Return the JSON of the one request that was sent."""
+    (request,) = service.asked
+    assert request.headers["Content-Type"] == "application/json"
+    return json.loads(request.content)
+
+
+def cells(out: str) -> list[list[str]]:
+    """Return the cells of a printed table."""
+    return [line.split() for line in out.splitlines()]
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_list(run: Run, service: Service) -> None:
+    """Jobs are listed as a table."""
+    service.answer = httpx2.Response(200, json=[JOB, JOB | {"outcome": "failed"}])
+
+    code, out, err = run("jobs", "list", "vps4/backups")
+
+    assert (code, err) == (0, "")
+    assert asked(service) == ("GET", PATH)
+    assert cells(out) == [
+        ["id", "state", "nextRun", "outcome"],
+        [ID, "scheduled", "2026-12-01T10:00:00Z"],
+        [ID, "scheduled", "2026-12-01T10:00:00Z", "failed"],
+    ]
+
+
+def test_list_some(run: Run, service: Service) -> None:
+    """The service does the filtering."""
+    service.answer = httpx2.Response(200, json=[])
+
+    assert run("jobs", "list", "vps4/backups", "--state", "dead", "--limit", "3").code == 0
+    assert asked(service) == ("GET", f"{PATH}?state=dead&limit=3")
+
+
+def test_json_is_what_the_service_answered(run: Run, service: Service) -> None:
+    """Programs get the answer unchanged."""
+    service.answer = httpx2.Response(200, text='[ {"id":1} ]')
+
+    assert run("jobs", "list", "vps4/backups", "--json").out == '[ {"id":1} ]\n'
+
+
+def test_show(run: Run, service: Service) -> None:
+    """One job is shown field by field, and what its author wrote is not taken for markup."""
+    service.answer = httpx2.Response(200, json=JOB)
+
+    code, out, _ = run("jobs", "show", "vps4/backups", ID)
+
+    assert code == 0
+    assert asked(service) == ("GET", f"{PATH}/{ID}")
+    assert ["jobRequest", '{"vmId":', '"79bf"}'] in cells(out)
+    assert ["isPaused", "false"] in cells(out)
+    assert ["lastRun.reason", "no", "[red]space[/red]", "left"] in cells(out)
+
+
+def test_show_as_json(run: Run, service: Service) -> None:
+    """A job can be had as JSON, too."""
+    service.answer = httpx2.Response(200, json=JOB)
+
+    assert json.loads(run("jobs", "show", "vps4/backups", ID, "--json").out) == JOB
+
+
+def test_create(run: Run, service: Service) -> None:
+    """Fields are text or JSON; they win over --data, as does --when."""
+    service.answer = httpx2.Response(201, json=JOB)
+    data = '{"a": {"b": 1}, "count": 1, "when": "never"}'
+    fields = ["vmId=79bf:=x", "count:=3", "note=a=b", "empty="]
+
+    code, out, _ = run("jobs", "create", "vps4/backups", "--when", "2026-12-01T10:00:00Z", *fields, "--data", data)
+
+    assert code == 0
+    assert cells(out)[1][0] == ID
+    assert asked(service) == ("POST", PATH)
+    assert body(service) == {
+        "a": {"b": 1},
+        "count": 3,
+        "when": "2026-12-01T10:00:00Z",
+        "vmId": "79bf:=x",
+        "note": "a=b",
+        "empty": "",
+    }
+
+
+def test_create_with_a_warning(run: Run, service: Service) -> None:
+    """What is legal but perhaps not meant is told on stderr."""
+    service.answer = httpx2.Response(201, json=JOB | {"warnings": [{"code": "WHEN_IN_PAST", "detail": "it is late"}]})
+
+    code, out, err = run("jobs", "create", "vps4/backups")
+
+    assert (code, err) == (0, "Warning: it is late (WHEN_IN_PAST)\n")
+    assert ID in out
+
+
+def test_create_without_anything(run: Run, service: Service) -> None:
+    """Whether a time is needed is for the service to say."""
+    service.answer = httpx2.Response(201, json=JOB)
+
+    assert run("jobs", "create", "vps4/backups").code == 0
+    assert body(service) == {}
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("+30s", "2026-01-01T00:00:30Z"),
+        ("+5m", "2026-01-01T00:05:00Z"),
+        ("+2h", "2026-01-01T02:00:00Z"),
+        ("+1d", "2026-01-02T00:00:00Z"),
+        ("+2w", "2026-01-15T00:00:00Z"),
+        ("+1d2h", "2026-01-02T02:00:00Z"),
+        ("+1h30m0.5s", "2026-01-01T01:30:00.500Z"),
+        ("+PT30S", "2026-01-01T00:00:30Z"),
+        ("+P1DT1H", "2026-01-02T01:00:00Z"),
+        ("+T1H", "2026-01-01T01:00:00Z"),
+        ("tomorrow", "tomorrow"),
+    ],
+)
+def test_when(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, when: str, expected: str) -> None:
+    """A time from now is counted here, on this machine's clock; everything else is sent as it is."""
+    monkeypatch.setattr("mainspring.clock.SystemClock.now", lambda _: datetime(2026, 1, 1, tzinfo=UTC))
+    service.answer = httpx2.Response(200, json=JOB)
+
+    assert run("jobs", "reschedule", "vps4/backups", ID, "--when", when).code == 0
+    assert asked(service) == ("PATCH", f"{PATH}/{ID}")
+    assert body(service) == {"when": expected}
+
+
+@pytest.mark.parametrize(("command", "told"), [("pause", "paused"), ("resume", "resumed")])
+def test_pause_and_resume(run: Run, service: Service, command: str, told: str) -> None:
+    """Nothing comes back, so the command says that it is done."""
+    assert run("jobs", command, "vps4/backups", ID) == (0, f"Job {ID} is {told}.\n", "")
+    assert asked(service) == ("POST", f"{PATH}/{ID}/{command}")
+
+
+def test_delete(run: Run, service: Service) -> None:
+    """Deleting is one call."""
+    assert run("jobs", "delete", "vps4/backups", ID) == (0, f"Job {ID} is deleted.\n", "")
+    assert asked(service) == ("DELETE", f"{PATH}/{ID}")
+
+
+def test_retry(run: Run, service: Service) -> None:
+    """The job that tries again is shown."""
+    service.answer = httpx2.Response(200, json=JOB)
+
+    assert run("jobs", "retry", "vps4/backups", ID).out.count(ID) == 1
+    assert asked(service) == ("POST", f"{PATH}/{ID}/retry")
+
+
+def test_runs(run: Run, service: Service) -> None:
+    """History is a table, too."""
+    service.answer = httpx2.Response(200, json=[LAST_RUN])
+
+    head, row = cells(run("jobs", "runs", "vps4/backups", ID).out)
+
+    assert asked(service) == ("GET", f"{PATH}/{ID}/runs")
+    assert head[:2] == ["run", "outcome"]
+    assert row[:3] == ["7", "failed", "2"]
+    assert "1.0" in row
+
+
+def test_terminal_is_not_commanded(run: Run, service: Service) -> None:
+    """What a job's author wrote cannot move the cursor or colour the screen."""
+    service.answer = httpx2.Response(200, json=[LAST_RUN | {"reason": "\x1b[31mred\x9b2J"}])
+
+    out = run("jobs", "runs", "vps4/backups", ID).out
+
+    assert "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}2J" in out
+
+
+def test_group_is_quoted(run: Run, service: Service) -> None:
+    """Any text stays within its segment of the path."""
+    service.answer = httpx2.Response(200, json=[])
+
+    run("jobs", "list", "v p?/ü#")
+
+    assert asked(service) == ("GET", "/api/schedulers/v%20p%3F/%C3%BC%23/jobs")
+
+
+# --- where the service is ---------------------------------------------------------------------------------------------
+
+
+def test_address(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flag wins over MAINSPRING_URL, which wins over this machine."""
+    run("jobs", "delete", "vps4/backups", ID)
+    monkeypatch.setenv("MAINSPRING_URL", "http://env:1")
+    run("jobs", "delete", "vps4/backups", ID)
+    run("jobs", "delete", "vps4/backups", ID, "--url", "https://flag/base/")
+
+    assert [str(request.url).removesuffix(f"{PATH}/{ID}") for request in service.asked] == [
+        "http://127.0.0.1:8089",
+        "http://env:1",
+        "https://flag/base",
+    ]
+
+
+def test_service_that_does_not_answer(run: Run, service: Service) -> None:
+    """One sentence with the address, without its password, and exit code 69."""
+    service.error = httpx2.ConnectError("Connection refused.")
+
+    assert run("jobs", "list", "vps4/backups", "--url", "http://u:hunter2@h") == (
+        69,
+        "",
+        "Mainspring does not answer at http://u:***@h: Connection refused. Is the service running?\n",
+    )
+
+
+def test_silence_without_a_reason(run: Run, service: Service) -> None:
+    """Errors that have no words are named."""
+    service.error = httpx2.ReadTimeout("")
+
+    assert "http://127.0.0.1:8089: ReadTimeout." in run("jobs", "list", "vps4/backups").err
+
+
+@pytest.mark.parametrize("url", ["localhost:8089", "ftp://h", "http://h:port", "nonsense"])
+def test_address_that_is_none(run: Run, url: str) -> None:
+    """A wrong address is wrong usage; the real client says so."""
+    code, _, err = run("jobs", "list", "vps4/backups", "--url", url)
+
+    assert code == 2
+    assert f"'{url}' is not an address such as http://127.0.0.1:8089" in err
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def problem(status: int, **members: object) -> httpx2.Response:
+    """An answer in the form of RFC 9457."""
+    return httpx2.Response(status, json=members, headers={"Content-Type": "application/problem+json; charset=utf-8"})
+
+
+def test_refusal(run: Run, service: Service) -> None:
+    """The sentence and every error go to stderr, with pointer and code."""
+    service.answer = problem(
+        422,
+        title="Unprocessable",
+        detail="The job cannot be created.",
+        id="JOB_CREATION_ERROR",
+        errors=[
+            {"pointer": "/vmId", "code": "REQD_FIELD_MISSING", "detail": "is required"},
+            {"pointer": "", "code": "INVALID_VALUE", "detail": "makes no \x1bsense"},
+        ],
+        retryable=False,
+    )
+
+    code, out, err = run("jobs", "create", "vps4/backups")
+
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        "The job cannot be created. (JOB_CREATION_ERROR)",
+        "  /vmId REQD_FIELD_MISSING: is required",
+        "  the request INVALID_VALUE: makes no \N{REPLACEMENT CHARACTER}sense",
+    ]
+
+
+def test_refusal_that_may_pass(run: Run, service: Service) -> None:
+    """Whoever may simply try again is told so."""
+    service.answer = problem(503, title="The store is away", retryable=True)
+
+    assert run("jobs", "list", "vps4/backups") == (1, "", "The store is away (503)\nThe same call may succeed later.\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (httpx2.Response(502, text="<html>"), "502 Bad Gateway"),
+        (httpx2.Response(307, headers={"Location": "http://x"}), "307 Temporary Redirect"),
+        (httpx2.Response(200, text="<html>"), "200 OK"),
+        (httpx2.Response(200, json=[1]), "200 OK"),
+        (httpx2.Response(400, json=1, headers={"Content-Type": "application/problem+json"}), "400 Bad Request"),
+    ],
+)
+def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Response, status: str) -> None:
+    """What answers at the address may be another program."""
+    service.answer = answer
+
+    code, out, err = run("jobs", "list", "vps4/backups", "--url", "http://u:hunter2@h")
+
+    assert (code, out) == (1, "")
+    assert err == f"http://u:***@h{PATH} answered {status}, but not as Mainspring does.\n"
+
+
+# --- wrong usage ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["list", "vps4"], "'vps4' is not a product and a job group such as vps4/backups"),
+        (["list", "vps4/"], "is not a product and a job group"),
+        (["list", "a/b/c"], "is not a product and a job group"),
+        (["list", "../b"], "is not a product and a job group"),
+        (["list", "a/b", "--state", "lost"], "lost"),
+        (["list", "a/b", "--limit", "0"], "--limit"),
+        (["pause", "a/b", ""], "ID"),
+        (["pause", "a/b", "7"], "ID"),
+        (["reschedule", "a/b", ID], "--when"),
+        (["create", "a/b", "vmId"], "'vmId' is neither key=text nor key:=json"),
+        (["create", "a/b", "=x"], "'=x' is neither key=text nor key:=json"),
+        (["create", "a/b", "n:=x"], "Invalid value for n:=x: is not JSON: Expecting value"),
+        (["create", "a/b", "--data", "[1]"], "Invalid value for --data: must be a JSON object"),
+        (["create", "a/b", "--data", "{"], "Invalid value for --data: is not JSON"),
+        (["create", "a/b", "--data", "[" * 100_000], "Invalid value for --data: is not JSON"),
+        (["create", "a/b", "--when", "+5"], "'+5' is not a length of time such as +30s, +5m, +2h or +1d"),
+        (["create", "a/b", "--when", "+"], "'+' is not a length of time"),
+        (["create", "a/b", "--when", "+2h1d"], "'+2h1d' is not a length of time"),
+    ],
+)
+def test_wrong_usage(run: Run, service: Service, args: list[str], said: str) -> None:
+    """Nothing is sent, the exit code is 2, and the words are about what was typed."""
+    code, out, err = run("jobs", *args)
+
+    assert (code, out) == (2, "")
+    assert said in err
+    assert service.asked == []

@@ -1,0 +1,117 @@
+"""Mistakes at start: one clear paragraph, an exit code, no traceback; and how a process finds its plugins."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.process import ROOT, Process
+from tests.postgres import PostgresServer, temporary_database
+
+EX_UNAVAILABLE = 69
+EX_CONFIG = 78
+
+
+def mainspring(
+    *arguments: str, cwd: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "mainspring", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": f"{ROOT}:{cwd}", "PATH": "/usr/bin:/bin", **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(ended: subprocess.CompletedProcess[str], code: int, *sayings: str) -> None:
+    """Assert that a command ended with that code, said those things, and showed no traceback."""
+    assert code == ended.returncode, ended.stderr
+    assert "Traceback" not in ended.stderr
+    for saying in sayings:
+        assert saying in ended.stderr
+
+
+@pytest.mark.parametrize("url", ["mysql://db/jobs", "nonsense", "sqlite://jobs.db", "redis://localhost"])
+def test_an_unknown_store(tmp_path: Path, url: str) -> None:
+    """A store address that means nothing names what is legal."""
+    refused(mainspring("serve", "--store", url, cwd=tmp_path), EX_CONFIG, "store", "postgresql://", "sqlite:///")
+
+
+def test_all_plugin_mistakes_at_once(tmp_path: Path) -> None:
+    """Each plugin that cannot be used is named with its reason, all in one message."""
+    (tmp_path / "broken.py").write_text("import os\nraise KeyError('colour')\n")
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    names = ["broken:Module", "leaving:Module", "absent.module:Module", "json:JSONDecoder", "json:Absent"]
+    flags = [part for name in names for part in ("--plugin", name)]
+    ended = mainspring("serve", "--store", "memory:", *flags, cwd=tmp_path)
+    refused(ended, EX_CONFIG, *names, "KeyError: 'colour'", "broken.py:2", "SystemExit: 3", "'absent'")
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """The address is named, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = mainspring("serve", "--store", "memory:", "--port", port, cwd=tmp_path)
+    refused(ended, EX_UNAVAILABLE, f"127.0.0.1:{port}", "--port")
+
+
+def test_a_database_without_schema(tmp_path: Path, postgres: PostgresServer) -> None:
+    """The command that makes the schema is named; after it the check passes."""
+    with temporary_database(postgres.url()) as url:
+        refused(mainspring("serve", "--store", url, "--port", "0", cwd=tmp_path), EX_CONFIG, "mainspring db upgrade")
+        assert 0 == mainspring("db", "upgrade", "--store", url, cwd=tmp_path).returncode
+        assert 0 == mainspring("db", "check", "--store", url, cwd=tmp_path).returncode
+
+
+def test_a_database_that_is_away(tmp_path: Path) -> None:
+    """The place is named, the password is not."""
+    url = "postgresql://scheduler:secret@127.0.0.1:1/jobs"
+    ended = mainspring("serve", "--store", url, "--port", "0", cwd=tmp_path)
+    refused(ended, EX_UNAVAILABLE, "127.0.0.1:1/jobs")
+    assert "secret" not in ended.stderr
+
+
+def test_unknown_settings(tmp_path: Path) -> None:
+    """Unknown keys of file and environment are named, with what was probably meant."""
+    (tmp_path / "mainspring.toml").write_text('prot = 8089\nstore = "memory:"\n')
+    ended = mainspring("serve", cwd=tmp_path, environ={"MAINSPRING_SOLTS": "3"})
+    refused(ended, EX_CONFIG, "prot", "port", "MAINSPRING_SOLTS", "MAINSPRING_SLOTS")
+
+
+def test_a_file_that_another_process_uses(tmp_path: Path) -> None:
+    """A second service on the same SQLite file is refused, and told which process has it."""
+    store = f"sqlite:///{tmp_path}/jobs.db"
+    with Process.serve(store, tmp_path) as service:
+        ended = mainspring("serve", "--store", store, "--port", "0", cwd=tmp_path)
+        refused(ended, EX_CONFIG, "jobs.db", str(service.pid), "PostgreSQL")
+        assert 0 == mainspring("db", "check", "--store", store, cwd=tmp_path).returncode
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """A file that is something else is refused and stays as it was."""
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Sir or Madam,\n" * 100)
+    before = file.read_bytes()
+    refused(mainspring("serve", "--store", f"sqlite:///{file}", "--port", "0", cwd=tmp_path), EX_CONFIG, "letter.txt")
+    assert before == file.read_bytes()
+
+
+def test_a_plugin_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    """An installed package that announces a module needs no flag."""
+    (tmp_path / "found.py").write_text(
+        "from tests.cluster.plugin import RecorderModule\nclass Found(RecorderModule):\n    pass\n"
+    )
+    info = tmp_path / "found-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: found\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mainspring.plugins]\nfound = found:Found\n")
+    ended = mainspring("plugins", "list", "--json", cwd=tmp_path)
+    assert 0 == ended.returncode, ended.stderr
+    assert "records" in ended.stdout

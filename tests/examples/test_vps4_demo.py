@@ -1,0 +1,57 @@
+import socket
+from datetime import UTC, datetime
+from typing import Any
+
+from mainspring_vps4.demo import at, hints, is_taken, told
+
+JOB = {"state": "scheduled", "nextRun": "2026-01-01T12:00:00Z", "lastRun": None}
+
+
+def a_job(outcome: str | None = None, reason: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Make a job on the wire, with the last run that is given."""
+    last_run = outcome and {"outcome": outcome, "reason": reason}
+    return {**JOB, "lastRun": last_run, **fields}
+
+
+def test_nothing_is_told_of_a_job_that_is_the_same() -> None:
+    """The reader sees changes only."""
+    assert told(a_job(), a_job()) == ""
+
+
+def test_state_is_told_when_it_changes() -> None:
+    """A job that runs is worth a line."""
+    assert told(a_job(), a_job(state="running")) == "running"
+
+
+def test_postponement_is_told_with_its_reason_and_the_time_to_come() -> None:
+    """The reader sees that the same job comes back, and when."""
+    postponed = a_job("postponed", "busy: dc:ams3", nextRun="2026-01-01T12:00:07.123Z")
+    expected = "postponed (busy: dc:ams3): the same job runs again at 12:00:07Z"
+    assert expected == told(a_job(state="running"), postponed)
+
+
+def test_end_is_told_by_its_outcome() -> None:
+    """A job that is done has no time to come."""
+    assert told(a_job(state="running"), a_job("succeeded", state="done", nextRun=None)) == "succeeded"
+
+
+def test_hints_name_the_job_and_times_that_are_near() -> None:
+    """What is printed can be pasted as it is."""
+    lines = hints("http://127.0.0.1:8089", "job-1", datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC))
+    assert "http://127.0.0.1:8089/api/schedulers/vps4/backups/jobs/job-1" in lines
+    assert '"when": "2026-01-01T12:01:00Z"' in lines
+
+
+def test_time_of_day() -> None:
+    """A moment is told by its time of day."""
+    assert at("2026-01-01T12:00:07.123Z") == "12:00:07Z"
+
+
+def test_taken_port_is_noticed() -> None:
+    """A port that somebody listens on is taken until they leave."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert is_taken(port)
+    assert not is_taken(port)

@@ -1,0 +1,137 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from mainspring_vps4.jobs import (
+    Postponement,
+    Vps4BackupJob,
+    Vps4PatchJob,
+    Vps4RemoveSupportUserJob,
+    Vps4ZombieCleanupJob,
+)
+from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService, VmServiceError
+
+from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Outcome, SchedulerJob
+from mainspring.model import Ending
+
+pytestmark = pytest.mark.anyio
+
+VM = UUID("79bfd10c-1529-42de-bd68-1a6e084ee13d")
+KEY = UUID(int=2)  # the occurrence of `a_context`
+Context = Callable[[JobRequest], JobExecutionContext]
+Make = Callable[[VmService], SchedulerJob]
+
+
+@dataclass
+class FakeVms:
+    """Notes what is asked for, and raises `error` if it has one."""
+
+    error: Exception | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+
+    def _note(self, *call: object) -> None:
+        self.asked.append(call)
+        if self.error:
+            raise self.error
+
+    async def create_backup(
+        self,
+        vm_id: UUID,
+        *,
+        key: UUID,
+        name: str | None = None,
+        shopper_id: str | None = None,
+        scheduled_job_type: str | None = None,
+    ) -> None:
+        self._note("backup", vm_id, key, name, shopper_id, scheduled_job_type)
+
+    async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
+        self._note("zombie", vm_id, key)
+
+    async def patch(self, vm_id: UUID, *, key: UUID) -> None:
+        self._note("patch", vm_id, key)
+
+    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
+        self._note("supportUser", vm_id, name, key)
+
+
+def a_backup(vms: VmService, chance: float = 0.5) -> Vps4BackupJob:
+    """Build a job as the scheduler would."""
+    job = Vps4BackupJob(vms, Postponement(timedelta(minutes=10), timedelta(minutes=30), lambda: chance))
+    job.request = Vps4BackupJob.Request(
+        vm_id=VM, backup_name="nightly", shopper_id="4711", scheduled_job_type="BACKUPS_AUTOMATIC"
+    )
+    return job
+
+
+def a_zombie(vms: VmService) -> Vps4ZombieCleanupJob:
+    """See `a_backup`."""
+    job = Vps4ZombieCleanupJob(vms)
+    job.request = Vps4ZombieCleanupJob.Request(vm_id=VM)
+    return job
+
+
+def a_patch(vms: VmService) -> Vps4PatchJob:
+    """See `a_backup`."""
+    job = Vps4PatchJob(vms)
+    job.request = Vps4PatchJob.Request(vm_id=VM)
+    return job
+
+
+def a_support_user(vms: VmService) -> Vps4RemoveSupportUserJob:
+    """See `a_backup`."""
+    job = Vps4RemoveSupportUserJob(vms)
+    job.request = Vps4RemoveSupportUserJob.Request(vm_id=VM, support_user_name="support-7")
+    return job
+
+
+async def run(job: SchedulerJob, context: Context) -> None:
+    """Execute a job."""
+    running = job.execute(context(job.request))
+    assert running is not None
+    await running
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (a_backup, ("backup", VM, KEY, "nightly", "4711", "BACKUPS_AUTOMATIC")),
+        (a_zombie, ("zombie", VM, KEY)),
+        (a_patch, ("patch", VM, KEY)),
+        (a_support_user, ("supportUser", VM, "support-7", KEY)),
+    ],
+)
+async def test_job_asks_the_product_once(make: Make, expected: tuple[object, ...], a_context: Context) -> None:
+    """A job passes on what it was created with, under the key of its occurrence."""
+    vms = FakeVms()
+    await run(make(vms), a_context)
+    assert [expected] == vms.asked
+
+
+@pytest.mark.parametrize(("chance", "minutes"), [(0.0, 10), (0.5, 20), (0.75, 25)])
+async def test_backup_is_postponed_while_the_data_centre_is_full(
+    chance: float, minutes: int, a_context: Context
+) -> None:
+    """The same job comes back, by chance within the two bounds."""
+    with pytest.raises(Busy) as busy:
+        await run(a_backup(FakeVms(DataCenterFullError("ams3")), chance), a_context)
+    assert Ending(Outcome.POSTPONED, "busy: dc:ams3", timedelta(minutes=minutes)) == busy.value.ending
+
+
+@pytest.mark.parametrize("make", [a_backup, a_zombie, a_patch, a_support_user])
+async def test_refused_job_is_cancelled(make: Make, a_context: Context) -> None:
+    """What the product refuses for good is not tried again."""
+    with pytest.raises(Cancel) as cancel:
+        await run(make(FakeVms(RefusedError("there is no such VM"))), a_context)
+    assert Ending(Outcome.CANCELLED, "vps4 refuses: there is no such VM") == cancel.value.ending
+
+
+@pytest.mark.parametrize("make", [a_backup, a_zombie, a_patch, a_support_user])
+async def test_other_trouble_is_an_ordinary_failure(make: Make, a_context: Context) -> None:
+    """What may pass is left to the scheduler's retries."""
+    trouble = VmServiceError("POST /api/vms answered 503: Service Unavailable")
+    with pytest.raises(VmServiceError) as failure:
+        await run(make(FakeVms(trouble)), a_context)
+    assert trouble is failure.value

@@ -1,0 +1,29 @@
+import pytest
+from mainspring_vps4.jobs import Vps4BackupJob, Vps4RemoveSupportUserJob
+from mainspring_vps4.listeners import Vps4BackupTriggerListener
+from mainspring_vps4.plugin import Vps4SchedulerPluginModule
+
+from mainspring.errors import ConfigError
+from mainspring.model import JobKey
+from mainspring.registry import build
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
+    """A node that loads the plugin can build everything in it, and close it again."""
+    registry = build([("vps4", Vps4SchedulerPluginModule())])
+    expected = {JobKey("vps4", group) for group in ("backups", "zombie", "patch", "supportUser")}
+    assert expected == set(registry.bindings)
+    assert (Vps4BackupTriggerListener,) == registry.find(JobKey("vps4", "backups")).listeners
+    await registry.open()
+    assert isinstance(await registry.build(Vps4BackupJob), Vps4BackupJob)
+    assert isinstance(await registry.build(Vps4RemoveSupportUserJob), Vps4RemoveSupportUserJob)
+    await registry.close()
+
+
+def test_plugin_does_not_load_with_nonsense_in_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator hears of it at the start and not when the first backup is due."""
+    monkeypatch.setenv("VPS4_POSTPONE_MAXIMUM", "soon")
+    with pytest.raises(ConfigError, match="VPS4_POSTPONE_MAXIMUM"):
+        build([("vps4", Vps4SchedulerPluginModule())])

@@ -1,0 +1,255 @@
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import anyio
+import httpx2
+import pytest
+from anyio.lowlevel import checkpoint
+from mainspring_vps4.standin.app import Standin
+from mainspring_vps4.standin.cloud import ON_DEMAND, Backup, BackupOrder, Cloud, Vm, first_vms
+from mainspring_vps4.standin.scheduling import PAUSES, BackupScheduler
+from mainspring_vps4.vms import DataCenterFullError, HttpVmService, RefusedError, VmServiceError
+
+from mainspring.clock import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+WEB, DATABASE, MAIL = (vm.id for vm in first_vms())
+KEY, OTHER_KEY = UUID(int=1), UUID(int=2)
+BACKUP_SECONDS = 30
+WEEK = timedelta(days=7)
+
+
+@dataclass
+class FakeScheduler:
+    """Notes the jobs that are scheduled; answers with `answers` in turn, then 201."""
+
+    answers: list[int] = field(default_factory=list)
+    requests: list[httpx2.Request] = field(default_factory=list)
+    asked: anyio.Event = field(default_factory=anyio.Event)
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        self.asked.set()
+        return httpx2.Response(self.answers.pop(0) if self.answers else 201, json={})
+
+    def client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url="http://scheduler", transport=httpx2.MockTransport(self._answer))
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(request.content) for request in self.requests]
+
+
+class HurriedClock(ManualClock):
+    """Whoever sleeps moves time on."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds=seconds)
+
+
+@dataclass
+class World:
+    """A stand-in that runs, and those who talk to it."""
+
+    clock: ManualClock
+    scheduler: FakeScheduler
+    product: httpx2.AsyncClient
+    vms: HttpVmService
+
+    async def backups(self, vm_id: UUID) -> list[tuple[str | None, str]]:
+        answer = await self.product.get(f"/api/vms/{vm_id}/backups")
+        return [(backup["name"], backup["status"]) for backup in answer.json()]
+
+
+@asynccontextmanager
+async def a_world(dc_limit: int = 1) -> AsyncIterator[World]:
+    """Start a stand-in, and stop it again."""
+    clock, scheduler = ManualClock(), FakeScheduler()
+    standin = Standin(
+        Cloud(dc_limit, first_vms()), BackupScheduler(scheduler.client(), WEEK, clock), clock, BACKUP_SECONDS
+    )
+    transport = httpx2.ASGITransport(standin.app)
+    async with (
+        standin.app.router.lifespan_context(standin.app),
+        httpx2.AsyncClient(base_url="http://vps4", transport=transport) as client,
+    ):
+        yield World(clock, scheduler, client, HttpVmService(client))
+
+
+# --- what the jobs ask for
+
+
+async def test_backup_is_taken_on() -> None:
+    """A backup runs in the product; the job does not wait for its end."""
+    async with a_world() as world:
+        await world.vms.create_backup(WEB, key=KEY, name="nightly")
+        assert await world.backups(WEB) == [("nightly", "running")]
+
+
+async def test_backup_that_is_asked_for_again_is_the_same_backup() -> None:
+    """A run that is repeated makes no second backup, and does not fail at the limit that its own backup fills."""
+    async with a_world(dc_limit=1) as world:
+        for _ in range(2):
+            await world.vms.create_backup(WEB, key=KEY)
+        assert await world.backups(WEB) == [(None, "running")]
+
+
+async def test_full_data_centre_takes_no_more() -> None:
+    """The limit counts the running backups of one data centre; another one has room."""
+    async with a_world(dc_limit=1) as world:
+        await world.vms.create_backup(WEB, key=KEY)
+        with pytest.raises(DataCenterFullError) as full:
+            await world.vms.create_backup(DATABASE, key=OTHER_KEY)
+        assert full.value.data_center == "ams3"
+        await world.vms.create_backup(MAIL, key=OTHER_KEY)
+
+
+async def test_unknown_vm_is_refused() -> None:
+    """There is nothing that a further try could change."""
+    async with a_world() as world:
+        with pytest.raises(RefusedError, match="there is no VM"):
+            await world.vms.create_backup(UUID(int=9), key=KEY)
+
+
+async def test_malformed_vm_is_refused() -> None:
+    """An id that is none is answered like one that is unknown."""
+    async with a_world() as world:
+        answer = await world.product.post("/api/vms/web/backups")
+        assert (answer.status_code, answer.json()["id"]) == (422, "INVALID_REQUEST")
+
+
+async def test_support_user_that_is_gone_is_fine() -> None:
+    """What the job wants is that the user is gone."""
+    async with a_world() as world:
+        for _ in range(2):
+            await world.vms.remove_support_user(WEB, "support", key=KEY)
+        assert (await world.product.get("/api/vms")).json()[0]["supportUsers"] == []
+
+
+async def test_patches_and_clean_up() -> None:
+    """A patched VM says so, a cleaned up one is gone."""
+    async with a_world() as world:
+        await world.vms.patch(WEB, key=KEY)
+        await world.vms.clean_up_zombie(MAIL, key=OTHER_KEY)
+        vms = (await world.product.get("/api/vms")).json()
+        assert {str(WEB): 1, str(DATABASE): 0} == {vm["id"]: vm["patches"] for vm in vms}
+
+
+async def test_created_vm_can_be_backed_up() -> None:
+    """The stand-in is not limited to the VMs of its start."""
+    async with a_world() as world:
+        vm = (await world.product.post("/api/vms", json={"name": "shop", "dataCenter": "sin1"})).json()
+        await world.vms.create_backup(UUID(vm["id"]), key=KEY)
+        assert await world.backups(UUID(vm["id"])) == [(None, "running")]
+
+
+# --- what the product does after a backup
+
+
+async def test_next_backup_is_scheduled_when_one_is_complete() -> None:
+    """The product keeps the chain of backups going by the same call that anyone makes."""
+    async with a_world() as world:
+        await world.vms.create_backup(
+            WEB, key=KEY, name="nightly", shopper_id="4711", scheduled_job_type="BACKUPS_AUTOMATIC"
+        )
+        await complete(world, WEB)
+        assert await world.backups(WEB) == [("nightly", "complete")]
+        expected = {
+            "vmId": str(WEB),
+            "when": "2026-01-08T00:00:30+00:00",
+            "backupName": "nightly",
+            "shopperId": "4711",
+            "scheduledJobType": "BACKUPS_AUTOMATIC",
+        }
+        assert [expected] == world.scheduler.bodies
+        assert world.scheduler.requests[0].url == "http://scheduler/api/schedulers/vps4/backups/jobs"
+
+
+async def test_backup_on_demand_has_no_next_one() -> None:
+    """Who wanted a backup once gets one; of the two that end at once only the other is followed by a next."""
+    async with a_world() as world:
+        await world.vms.create_backup(WEB, key=KEY, scheduled_job_type=ON_DEMAND)
+        await world.vms.create_backup(MAIL, key=OTHER_KEY)
+        await complete(world, MAIL)
+        assert await world.backups(WEB) == [(None, "complete")]
+        assert [str(MAIL)] == [body["vmId"] for body in world.scheduler.bodies]
+
+
+async def complete(world: World, vm_id: UUID) -> None:
+    """Let the backup of a VM come to its end, and wait until the next one is scheduled."""
+    await checkpoint()
+    world.clock.advance(seconds=BACKUP_SECONDS)
+    with anyio.fail_after(5):
+        await world.scheduler.asked.wait()
+    assert str(vm_id) == world.scheduler.bodies[0]["vmId"]
+
+
+async def test_scheduler_that_is_away_is_asked_again() -> None:
+    """Each try is the same request with the same key, so that one that got through unheard makes no second job."""
+    scheduler = FakeScheduler([503, 502])
+    async with scheduler.client() as client:
+        await BackupScheduler(client, WEEK, HurriedClock()).schedule_next(a_backup())
+    assert len(scheduler.requests) == 3
+    assert len({(request.content, request.headers["Idempotency-Key"]) for request in scheduler.requests}) == 1
+
+
+async def test_product_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """A backup that is complete does not keep the product busy for ever; the log says what is missing."""
+    scheduler = FakeScheduler([503] * 10)
+    async with scheduler.client() as client:
+        await BackupScheduler(client, WEEK, HurriedClock()).schedule_next(a_backup())
+    assert len(PAUSES) + 1 == len(scheduler.requests)
+    assert "gave up" in caplog.messages[-1]
+
+
+def a_backup() -> Backup:
+    """Make a backup of some VM."""
+    return Backup(Vm("web", "ams3"), BackupOrder())
+
+
+# --- what only other products would answer
+
+
+async def failing(response: httpx2.Response | Exception) -> Exception:
+    """Answer what `create_backup` raises when the product answers so."""
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    client = httpx2.AsyncClient(base_url="http://vps4", transport=httpx2.MockTransport(answer))
+    vms = HttpVmService(client)
+    with pytest.raises((VmServiceError, httpx2.HTTPError)) as failure:
+        await vms.create_backup(WEB, key=KEY)
+    await vms.aclose()
+    assert client.is_closed
+    return failure.value
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (httpx2.Response(503), "answered 503: Service Unavailable"),
+        (httpx2.Response(502, text="<h1>Bad Gateway</h1>"), "answered 502: Bad Gateway"),
+        (httpx2.Response(500, json=["no object"]), "answered 500: Internal Server Error"),
+        (httpx2.Response(409, json={"id": "VM_LOCKED", "message": "locked"}), "answered 409: locked"),
+        (httpx2.Response(404, json={"message": "no such path"}), "answered 404: no such path"),
+    ],
+)
+async def test_other_answers_are_told_as_they_are(response: httpx2.Response, expected: str) -> None:
+    """Neither a full data centre nor a refusal is made of what is neither."""
+    error = await failing(response)
+    assert (VmServiceError, f"POST /api/vms/{WEB}/backups {expected}") == (type(error), str(error))
+
+
+async def test_connection_error_is_passed_on() -> None:
+    """That the product cannot be reached is told as the client tells it."""
+    lost = httpx2.ConnectError("refused")
+    assert lost is await failing(lost)

@@ -1,0 +1,209 @@
+"""What a node does, on every store."""
+
+import asyncio
+
+import pytest
+
+from mainspring import lifecycle
+from mainspring.errors import JobFinishedError
+from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
+from mainspring.model import Change, Ending, Outcome, State
+from tests.node.conftest import KEY, World
+
+
+async def test_a_due_job_runs_once_at_its_time(world: World) -> None:
+    """A job runs when it is due, not before, once, and its history says so."""
+    async with world.node():
+        job = await world.create(after=30)
+        await world.pass_time(29)
+        assert world.script.contexts == []
+        await world.happened(RunFinished)
+        await world.pass_time(5)
+    (run,) = await world.runs(job)
+    assert (run.outcome, run.attempt, run.reason) == (Outcome.SUCCEEDED, 1, None)
+    assert [job.fire_time] == [context.scheduled_fire_time for context in world.script.contexts]
+    assert job.fire_time <= run.started_at <= run.finished_at
+    assert (await world.job(job)).state == State.DONE
+
+
+async def test_a_failing_job_is_retried_until_it_succeeds(world: World) -> None:
+    """Each attempt is a run of its own with a higher fence; the occurrence stays the same."""
+    world.script.failures = 2
+    async with world.node():
+        job = await world.create()
+        await world.happened(RunFinished, 3)
+    runs = await world.runs(job)
+    assert [run.outcome for run in runs] == [Outcome.FAILED, Outcome.FAILED, Outcome.SUCCEEDED]
+    assert [run.attempt for run in runs] == [1, 2, 3]
+    assert sorted({run.number for run in runs}) == [run.number for run in runs]
+    assert len({context.occurrence_id for context in world.script.contexts}) == 1
+
+
+async def test_a_job_that_gave_up_is_dead_and_comes_back_by_retry(world: World) -> None:
+    """After the last attempt the job is dead; retry runs it again, with the attempts counted on."""
+    world.script.failures = 2
+    async with world.node():
+        job = await world.create(options={"maxAttempts": 2, "backoff": "PT1S"})
+        await world.happened(RunFinished, 2)
+        assert (await world.job(job)).is_dead
+        await world.service.retry_job(KEY, job.id)
+        await world.happened(RunFinished, 3)
+    assert [(run.attempt, run.outcome) for run in await world.runs(job)] == [
+        (1, Outcome.FAILED),
+        (2, Outcome.FAILED),
+        (3, Outcome.SUCCEEDED),
+    ]
+
+
+async def test_a_recurring_job_moves_on(world: World) -> None:
+    """Each fire time is computed from the one before, and after the last the job is done."""
+    async with world.node():
+        job = await world.create(schedule={"every": "PT10S", "count": 3})
+        await world.happened(RunFinished, 3)
+    assert [(run.fire_time - job.fire_time).total_seconds() for run in await world.runs(job)] == [0, 10, 20]
+    assert (await world.job(job)).state == State.DONE
+
+
+async def test_a_job_paused_while_it_runs_waits_after_the_run(world: World) -> None:
+    """An edit under way is not lost: the run ends normally, and the job is then held back."""
+    world.script.hold = asyncio.Event()
+    async with world.node():
+        job = await world.create(schedule={"every": "PT1M"})
+        await world.until(lambda: world.script.at_once == 1)
+        await world.service.pause_job(KEY, job.id)
+        world.script.hold.set()
+        await world.happened(RunFinished)
+        await world.pass_time(120)
+        held = await world.job(job)
+        assert (held.state, len(world.script.contexts)) == (State.PAUSED, 1)
+        await world.service.resume_job(KEY, job.id)
+        await world.happened(RunFinished, 2)
+
+
+async def test_a_deleted_job_is_asked_to_stop_and_its_result_refused(world: World) -> None:
+    """Deleting a running job stops the run; what it answers changes nothing."""
+    world.script.hold = asyncio.Event()
+    async with world.node():
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        await world.service.delete_job(KEY, job.id)
+        await world.happened(RunRefused)
+    (context,) = world.script.contexts
+    assert context.stopping.is_set()
+    assert [run.outcome for run in await world.store.runs(KEY, job.id, before=None, limit=9)] == [Outcome.CANCELLED]
+
+
+async def test_what_a_dead_node_ran_runs_again(world: World) -> None:
+    """A node that stops beating loses its runs after a lease: history calls them lost, and the job runs again."""
+    job = await world.create()
+    await world.store.join("dead")
+    await world.store.claim("dead", {KEY: 1}, 1)
+    async with world.node(lease="PT10S"):
+        await world.happened(NodeLost)
+        await world.happened(RunFinished, 2)
+    lost, again = await world.runs(job)
+    assert (lost.outcome, lost.node, lost.attempt) == (Outcome.LOST, "dead", 1)
+    assert (again.outcome, again.attempt) == (Outcome.SUCCEEDED, 2)
+    assert lost.number < again.number
+
+
+async def test_the_result_of_a_zombie_is_refused(world: World) -> None:
+    """A node that was given up for dead cannot write what its run came to."""
+    job = await world.create()
+    await world.store.join("zombie")
+    (claim,) = await world.store.claim("zombie", {KEY: 1}, 1)
+    async with world.node():
+        await world.happened(RunFinished, 2)
+    before = await world.job(job)
+    ending = Ending(Outcome.FAILED, "too late")
+    run = lifecycle.ended(claim.job, ending, started_at=claim.at, now=claim.at)
+    after = lifecycle.after(claim.job, run, ending, policy=lifecycle.RetryPolicy(), now=claim.at, chance=0)
+    assert await world.store.finish([Change(run, after)]) == ["lost"]
+    assert before == await world.job(job)
+    assert len(await world.runs(job)) == 2
+
+
+async def test_a_node_taken_for_dead_begins_a_new_life(world: World) -> None:
+    """It gives up its runs, joins under a new name, and goes on working."""
+    world.script.hold = asyncio.Event()
+    async with world.node() as node:
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        first = node.name
+        await world.store.leave(first)
+        await world.happened(NodeBuried)
+        world.script.hold.set()
+        await world.until(lambda: world.script.contexts[-1].attempt == 2 and world.script.at_once == 0)
+        await world.happened(RunFinished, 2)
+        assert first != node.name
+    given_up, again = await world.runs(job)
+    assert given_up.outcome in {Outcome.LOST, Outcome.INTERRUPTED}  # whichever of sweep and interrupt came first
+    assert Outcome.SUCCEEDED == again.outcome
+
+
+async def test_a_stopping_node_waits_for_its_runs(world: World) -> None:
+    """A run that ends within the grace period ends normally, and the node leaves no row."""
+    world.script.hold = asyncio.Event()
+    async with world.node(grace="PT1M") as node:
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        node.stop()
+        await world.pass_time(5)
+        assert world.script.contexts[0].stopping.is_set()
+        world.script.hold.set()
+    assert [run.outcome for run in await world.runs(job)] == [Outcome.SUCCEEDED]
+    assert await world.store.nodes() == []
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_a_run_that_outlasts_the_grace_period_is_handed_back(world: World, hurry: bool) -> None:  # noqa: FBT001
+    """It is interrupted, costs no attempt, and is due at once; a second stop does not wait for the grace period."""
+    world.script.hold = asyncio.Event()
+    async with world.node(grace="PT1M") as node:
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        started = world.clock.now()
+        node.stop()
+        await world.pass_time(1)
+        if hurry:
+            node.stop()
+            await world.happened(RunFinished)
+            assert (world.clock.now() - started).total_seconds() < 10
+        else:
+            await world.happened(RunFinished)
+            assert (world.clock.now() - started).total_seconds() >= 60
+    handed_back = await world.job(job)
+    assert (handed_back.state, handed_back.outcome, handed_back.failures) == (State.SCHEDULED, Outcome.INTERRUPTED, 0)
+
+
+@pytest.mark.parametrize("verb", ["claim", "finish", "beat", "orphans", "prune", "due_in"])
+async def test_a_store_that_fails_costs_time_not_results(world: World, verb: str) -> None:
+    """A turn that fails is announced and tried again; what jobs came to is kept until the store takes it."""
+    async with world.node():
+        world.store.failing[verb] = 3
+        job = await world.create(after=5)
+        await world.happened(TurnFailed, 3)
+        await world.happened(RunFinished)
+    assert [run.outcome for run in await world.runs(job)] == [Outcome.SUCCEEDED]
+    assert len(world.script.contexts) == 1
+
+
+async def test_no_more_runs_at_once_than_slots(world: World) -> None:
+    """A node with two slots runs two jobs at a time, and all of them in the end."""
+    world.script.hold = asyncio.Event()
+    async with world.node(slots=2):
+        jobs = [await world.create() for _ in range(20)]
+        await world.until(lambda: world.script.at_once == 2)
+        await world.pass_time(5)
+        world.script.hold.set()
+        await world.happened(RunFinished, len(jobs))
+    assert world.script.most_at_once == 2
+
+
+async def test_a_finished_job_cannot_be_edited(world: World) -> None:
+    """What is done stays as it was."""
+    async with world.node():
+        job = await world.create()
+        await world.happened(RunFinished)
+    with pytest.raises(JobFinishedError):
+        await world.service.pause_job(KEY, job.id)
