@@ -102,6 +102,8 @@ def options_from_json(data: dict[str, Any]) -> Options:
 SCHEDULING_FIELDS = frozenset(JobRequest.model_fields)
 _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
+_ECHO = 64
+"""How many characters of a name or a value that was sent an error repeats."""
 R = TypeVar("R", bound=JobRequest)
 
 
@@ -131,7 +133,7 @@ def read(model: type[JobRequest], body: Mapping[str, Any], *, now: datetime) -> 
         cause = error.__cause__
         problems += error.problems
         partial = _valid_part(model, body)
-        problems += _object_problems(model, partial)
+        problems += _object_problems(model, partial, body)
     else:
         partial = request
     problems += _schedule_problems(partial, now)
@@ -152,7 +154,7 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
     except ValidationError as error:
         cause = error
         problems = [
-            _problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_url=False, include_input=False)
+            _problem(e["loc"], e["type"], e["msg"], body) for e in error.errors(include_url=False, include_input=False)
         ]
     except Exception as error:  # noqa: BLE001 - a validator of the plugin has a bug; its author must hear of it, the service goes on
         cause = error
@@ -165,21 +167,41 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
 # --- all problems at once ---------------------------------------------------------------------------------------------
 
 
-def _problem(location: tuple[int | str, ...], kind: str, message: str) -> Problem:
+def _problem(location: tuple[int | str, ...], kind: str, message: str, body: Mapping[str, Any]) -> Problem:
     match kind:
         case "missing":
             code, message = "REQD_FIELD_MISSING", "is required"
         case "extra_forbidden" | "unexpected_keyword_argument":
             code, message = "UNKNOWN_FIELD", "is not a field of this job group"
+        case "model_type" | "dataclass_type" | "dict_type":
+            code, message = "OBJECT_TYPE", "must be an object"
         case "value_error" | "assertion_error":
             code, message = "INVALID_VALUE", message.partition(", ")[2] or message
         case _:
             code = kind.upper()
-    return Problem(_pointer(location), code, message[:200])
+    return Problem(_pointer(location), code, _brief(message, body))
+
+
+def _brief(message: str, body: Mapping[str, Any]) -> str:
+    """Cut a message short, and in it whatever it repeats of the body."""
+    if len(message) > _ECHO:
+        for text in _texts(body):
+            if len(text) > _ECHO:
+                message = message.replace(text, f"{text[: _ECHO - 1]}…")
+    return message[:200]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All text in a JSON value but the names of members."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{str(part)[:64].replace('~', '~0').replace('/', '~1')}" for part in location)
+    return "".join(f"/{str(part)[:_ECHO].replace('~', '~0').replace('/', '~1')}" for part in location)
 
 
 def _wire_names(model: type[JobRequest]) -> frozenset[str]:
@@ -187,14 +209,15 @@ def _wire_names(model: type[JobRequest]) -> frozenset[str]:
 
 
 def _first_of_each_place(problems: list[Problem]) -> Iterator[Problem]:
-    """What is wrong at a place is said once.
+    """What is wrong at a place is said once, and so is each thing that is wrong with the whole.
 
     `RESERVED_FIELD` hides `UNKNOWN_FIELD`, a bad value hides what follows from it.
     """
-    places: set[str] = set()
+    said: set[str | Problem] = set()
     for problem in problems:
-        if problem.pointer not in places or not problem.pointer:
-            places.add(problem.pointer)
+        place = problem.pointer or problem
+        if place not in said:
+            said.add(place)
             yield problem
 
 
@@ -233,7 +256,7 @@ def _valid_part(model: type[JobRequest], body: Mapping[str, Any]) -> JobRequest:
     return partial
 
 
-def _object_problems(model: type[JobRequest], partial: JobRequest) -> Iterator[Problem]:
+def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping[str, Any]) -> Iterator[Problem]:
     """Run the model's ``@model_validator(mode="after")`` checks on the part that is right.
 
     One that needs an absent field says nothing.
@@ -244,9 +267,9 @@ def _object_problems(model: type[JobRequest], partial: JobRequest) -> Iterator[P
         try:
             getattr(partial, check.cls_var_name)()
         except PydanticCustomError as error:
-            yield _problem((), error.type, error.message())
+            yield _problem((), error.type, error.message(), body)
         except (ValueError, AssertionError) as error:
-            yield Problem("", "INVALID_VALUE", str(error)[:200])
+            yield Problem("", "INVALID_VALUE", _brief(str(error), body))
         except Exception:  # noqa: BLE001, S112 - it needs a field that is not there
             continue
 
@@ -260,10 +283,7 @@ def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
     when, schedule, job_type = (sent.get(name) for name in ("when", "schedule", "job_type"))
     if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
-    if when is not None and when > now + HORIZON:
-        yield Problem(
-            "/when", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {format_time(now + HORIZON)})"
-        )
+    yield from _too_far("/when", when, now)
     if job_type is JobType.RECURRING:
         if schedule is not None:
             yield Problem(
@@ -282,14 +302,15 @@ def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
 def _recurrence_problems(schedule: Schedule, start: datetime, now: datetime) -> Iterator[Problem]:
     if schedule.every.approximate < FLOOR:
         yield Problem("/schedule/every", "SCHEDULE_TOO_FREQUENT", "must be at least one second")
-    if start > now + HORIZON:
-        yield Problem(
-            "/schedule/start",
-            "WHEN_TOO_FAR",
-            f"is more than ten years ahead (the limit is {format_time(now + HORIZON)})",
-        )
+    yield from _too_far("/schedule/start", schedule.start, now)
     if schedule.end is not None and schedule.end < start:
         yield Problem("/schedule/end", "SCHEDULE_NEVER", "is before the first fire time")
+
+
+def _too_far(pointer: str, moment: datetime | None, now: datetime) -> Iterator[Problem]:
+    if moment is not None and moment > now + HORIZON:
+        limit = format_time(now + HORIZON)
+        yield Problem(pointer, "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
 
 
 def _whole(value: object, least: int, most: int) -> bool:

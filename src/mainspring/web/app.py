@@ -28,7 +28,8 @@ URL_LIMIT = 8 * 1024
 _OTHER_BASE = BASE.removesuffix("s")
 """The seed's documents spell the base path both ways."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%2[Ff]")
+"""Also an escaped slash: no name has one, and routes are found after escapes are read."""
 _HTTP_IDS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 log = structlog.get_logger("mainspring.web")
@@ -39,7 +40,7 @@ def create_app(
 ) -> FastAPI:
     """Return the application; `ready` says whether jobs are accepted and run."""
     release = version("mainspring")
-    app = FastAPIOffline(title="Mainspring", version=release, redoc_url=None)
+    app = FastAPIOffline(title="Mainspring", version=release, redoc_url=None, redirect_slashes=False)
     app.state.service = service
     app.state.store = store
     app.state.ready = ready
@@ -67,15 +68,17 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
     log.error("request failed", request=request.state.request_id, path=request.url.path, exc_info=error)
-    return problem(
+    response = problem(
         request, 500, "INTERNAL_ERROR", "something went wrong here; the log has the details under this request id"
     )
+    response.headers["X-Request-ID"] = request.state.request_id  # this answer does not pass the gate
+    return response
 
 
 class Gate:
     """What every request passes first.
 
-    It gets an id, its path is checked, and what no route takes is refused in one place.
+    It gets an id, which the log names too; its path is checked, and what no route takes is refused in one place.
     """
 
     def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
@@ -106,7 +109,8 @@ class Gate:
         if path == _OTHER_BASE or path.startswith(f"{_OTHER_BASE}/"):
             scope["path"] = BASE + path.removeprefix(_OTHER_BASE)
             scope["raw_path"] = BASE.encode() + scope["raw_path"].removeprefix(_OTHER_BASE.encode())
-        await self._app(scope, receive, send_with_id)
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            await self._app(scope, receive, send_with_id)
 
 
 def _check(scope: Scope, headers: dict[bytes, str]) -> None:

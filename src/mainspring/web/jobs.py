@@ -7,7 +7,7 @@ machinery answered 7,500 small POSTs a second, Starlette 23,000.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,14 @@ async def groups(request: Request) -> Response:
 async def create(request: Request) -> Response:
     """Create a job."""
     job = await _service(request).create_job(wire.read_key(request), await wire.read_body(request))
-    content = wire.job_json(job) | {"warnings": list(_warnings(job))}
-    return JSONResponse(content, 201, {"Location": wire.job_path(job), "ETag": f'"{job.version}"'})
+    return wire.job_response(job, 201, warnings=_warnings(job), Location=wire.job_path(job))
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
-    if job.fire_time >= job.created_at - _PAST:
+    """Say what is legal but perhaps not meant about a job that has just been written."""
+    if job.next_run is None or job.next_run >= job.updated_at - _PAST:
         return []
-    return [{"code": "WHEN_IN_PAST", "detail": "the first fire time is in the past; the job runs at once"}]
+    return [{"code": "WHEN_IN_PAST", "detail": "the next fire time is in the past; the job is due at once"}]
 
 
 async def list_jobs(request: Request) -> Response:
@@ -70,11 +70,13 @@ async def list_jobs(request: Request) -> Response:
     service = _service(request)
     page = await service.list_jobs(key, which, after=after, limit=limit or PAGE)
     if limit is None:
+        if request.method == "HEAD":
+            page = []  # nobody will read them, nor the pages to follow
         return StreamingResponse(_stream(service, key, which, page), media_type="application/json")
     headers = {}
     if len(page) == limit:
         cursor = wire.write_cursor(key, Position(page[-1].due_at, page[-1].id))
-        headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
+        headers = _next_page(request, cursor=cursor)
     return JSONResponse([wire.job_json(job) for job in page], headers=headers)
 
 
@@ -100,7 +102,8 @@ async def change(request: Request) -> Response:
     """Move a job, or change its schedule, options or payload (merge patch, RFC 7396)."""
     key, job_id, version = wire.read_key(request), wire.read_job_id(request), wire.read_version(request)
     patch = await wire.read_body(request)
-    return wire.job_response(await _service(request).change_job(key, job_id, patch, version=version))
+    job = await _service(request).change_job(key, job_id, patch, version=version)
+    return wire.job_response(job, warnings=_warnings(job))
 
 
 async def delete(request: Request) -> Response:
@@ -136,8 +139,13 @@ async def runs(request: Request) -> Response:
     history = await _service(request).list_runs(key, job_id, before=before, limit=limit or LIMIT)
     headers = {}
     if len(history) == (limit or LIMIT):
-        headers["Link"] = f'<{request.url.include_query_params(before=history[-1].number)}>; rel="next"'
+        headers = _next_page(request, before=history[-1].number)
     return JSONResponse([wire.run_json(run) for run in history], headers=headers)
+
+
+def _next_page(request: Request, **place: str | int) -> dict[str, str]:
+    url = request.url.include_query_params(**place)
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 def _service(request: Request) -> SchedulerService:
@@ -217,17 +225,23 @@ class _Query:
         self._problems.append(Problem(f"?{name}", code, detail))
 
 
+def _resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> Route:
+    """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``."""
+
+    async def answer(request: Request) -> Response:
+        return await methods["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, answer, methods=list(methods))
+
+
 _GROUP = f"{wire.BASE}/{{product}}/{{job_group}}"
 _JOB = f"{_GROUP}/jobs/{{job_id}}"
 ROUTES = [
-    Route(wire.BASE, groups, methods=["GET"]),
-    Route(f"{_GROUP}/jobs", list_jobs, methods=["GET"]),
-    Route(f"{_GROUP}/jobs", create, methods=["POST"]),
-    Route(_JOB, show, methods=["GET"]),
-    Route(_JOB, change, methods=["PATCH"]),
-    Route(_JOB, delete, methods=["DELETE"]),
-    Route(f"{_JOB}/pause", pause, methods=["POST"]),
-    Route(f"{_JOB}/resume", resume, methods=["POST"]),
-    Route(f"{_JOB}/retry", retry, methods=["POST"]),
-    Route(f"{_JOB}/runs", runs, methods=["GET"]),
+    _resource(wire.BASE, GET=groups),
+    _resource(f"{_GROUP}/jobs", GET=list_jobs, POST=create),
+    _resource(_JOB, GET=show, PATCH=change, DELETE=delete),
+    _resource(f"{_JOB}/pause", POST=pause),
+    _resource(f"{_JOB}/resume", POST=resume),
+    _resource(f"{_JOB}/retry", POST=retry),
+    _resource(f"{_JOB}/runs", GET=runs),
 ]

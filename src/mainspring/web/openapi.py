@@ -18,6 +18,8 @@ from mainspring.web.wire import BASE, group_path
 Schema = dict[str, Any]
 
 _REF = "#/components/schemas/"
+_OURS = f"{_REF}mainspring."
+"""Names with a dot are ours alone: a plugin's model is named after its class."""
 _TIME = {"type": "string", "format": "date-time"}
 _ID = {"type": "string", "format": "uuid"}
 _RUN: Schema = {
@@ -46,14 +48,22 @@ _JOB: Schema = {
         "isPaused": {"type": "boolean"},
         "nextRun": {"type": ["string", "null"], "format": "date-time"},
         "jobRequest": {"type": "object", "description": "The request as it was sent."},
-        "schedule": {"oneOf": [{"$ref": f"{_REF}Schedule"}, {"type": "null"}]},
+        "schedule": {"oneOf": [{"$ref": f"{_OURS}Schedule"}, {"type": "null"}]},
         "options": {"type": "object"},
         "attempt": {"type": "integer", "description": "Tries begun for this fire time."},
         "outcome": {"type": ["string", "null"], "enum": [*(outcome.value for outcome in Outcome), None]},
-        "lastRun": {"oneOf": [{"$ref": f"{_REF}Run"}, {"type": "null"}]},
+        "lastRun": {"oneOf": [{"$ref": f"{_OURS}Run"}, {"type": "null"}]},
         "version": {"type": "integer", "description": "Rises with every write; the ETag."},
         "createdAt": _TIME,
         "updatedAt": _TIME,
+        "warnings": {
+            "type": "array",
+            "description": "Where the job was written: what is legal but perhaps not meant.",
+            "items": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
     },
 }
 _PROBLEM: Schema = {
@@ -79,7 +89,7 @@ _PROBLEM: Schema = {
 _ERRORS = {
     "default": {
         "description": "An error.",
-        "content": {"application/problem+json": {"schema": {"$ref": f"{_REF}Problem"}}},
+        "content": {"application/problem+json": {"schema": {"$ref": f"{_OURS}Problem"}}},
     }
 }
 _JOB_ID = {"name": "jobId", "in": "path", "required": True, "schema": _ID}
@@ -119,7 +129,8 @@ def document(bindings: Iterable[Binding], version: str) -> Schema:
     models = {binding.key: binding.request_model for binding in bindings}
     wanted = [(model, "validation") for model in dict.fromkeys([*models.values(), Schedule])]
     references, definitions = models_json_schema(wanted, by_alias=True, ref_template=_REF + "{model}")  # type: ignore[arg-type]
-    schemas = {**definitions.get("$defs", {}), "Job": _JOB, "Run": _RUN, "Problem": _PROBLEM}
+    ours = {"Job": _JOB, "Run": _RUN, "Problem": _PROBLEM, "Schedule": references[(Schedule, "validation")]}
+    schemas = definitions.get("$defs", {}) | {f"mainspring.{name}": schema for name, schema in ours.items()}
     paths: dict[str, Schema] = {
         BASE: {"get": _operation("Products and job groups", "Mainspring", {"200": _answer({"type": "array"})})}
     }
@@ -139,8 +150,8 @@ def document(bindings: Iterable[Binding], version: str) -> Schema:
 
 def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
     tag, group = str(binding.key), group_path(binding.key)
-    job, job_list = _answer({"$ref": f"{_REF}Job"}), _answer({"type": "array", "items": {"$ref": f"{_REF}Job"}})
-    history = _answer({"type": "array", "items": {"$ref": f"{_REF}Run"}})
+    job, job_list = _answer({"$ref": f"{_OURS}Job"}), _answer({"type": "array", "items": {"$ref": f"{_OURS}Job"}})
+    history = _answer({"type": "array", "items": {"$ref": f"{_OURS}Run"}})
     done = {"204": {"description": "Done."}}
     body = {"required": True, "content": {"application/json": {"schema": model}}}
     patch = {

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mainspring.errors import StoreUnavailableError
+from mainspring.web.wire import problem
 
 if TYPE_CHECKING:
     from mainspring.store.protocol import Store
@@ -25,17 +26,12 @@ async def readyz(request: Request) -> Response:
     store: Store = request.app.state.store
     ready: Callable[[], bool] = request.app.state.ready
     if not ready():
-        return _not_ready("starting or stopping")
+        return problem(request, 503, "NOT_READY", "the service is starting or stopping")
     try:
-        await store.now()
+        await store.nodes()  # unlike `now`, which need not look into it
     except StoreUnavailableError:
-        return _not_ready("the job store does not answer")
+        return problem(request, 503, "NOT_READY", "the job store does not answer")
     return JSONResponse({"status": "ok", "durable": store.durable})
-
-
-def _not_ready(why: str) -> Response:
-    seconds = int(StoreUnavailableError.retry_after.total_seconds())
-    return JSONResponse({"status": "not ready", "why": why}, 503, {"Retry-After": str(seconds)})
 
 
 ROUTES = [Route("/livez", livez, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

@@ -10,12 +10,14 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from starlette.requests import Request
+import structlog
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from mainspring.errors import (
@@ -36,8 +38,11 @@ from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
 
 BASE = "/api/schedulers"
 BODY_LIMIT = 256 * 1024
+PROBLEM_LIMIT = 4 * 1024
 DEPTH_LIMIT = 32
 MEMBER_LIMIT = 1000
+log = structlog.get_logger("mainspring.web")
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -74,7 +79,13 @@ _TITLES = {
     500: "Internal error",
     503: "Service unavailable",
 }
-_VALIDATION_IDS = {"POST": "JOB_CREATION_ERROR", "PATCH": "JOB_UPDATE_ERROR", "DELETE": "JOB_DELETION_ERROR"}
+_SENTENCES: dict[type[MainspringError], str] = {
+    ConflictError: "somebody else kept writing to the same place; nothing was written, try again",
+    StoreUnavailableError: "the job store does not answer; a write that was under way may or may not have been done",
+}
+"""What is said in place of a store's own words, which may name hosts, tables or SQL; those go to the log."""
+_VALIDATION_IDS = {"POST": "JOB_CREATION_ERROR", "PATCH": "JOB_UPDATE_ERROR"}
+"""The broad codes that clients of the first hour know; elsewhere the first problem names the whole."""
 
 
 # --- errors
@@ -84,12 +95,24 @@ def problem_response(request: Request, error: MainspringError) -> Response:
     """Answer an error of ours."""
     if isinstance(error, HttpError):
         return problem(request, error.status, error.id, str(error), error.problems)
-    id_ = _VALIDATION_IDS.get(request.method, error.code) if isinstance(error, InvalidRequestError) else error.code
-    return problem(request, STATUS.get(type(error), 500), id_, str(error), error.problems)
+    id_, detail = error.code, str(error)
+    if isinstance(error, InvalidRequestError):
+        id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
+    if sentence := _SENTENCES.get(type(error)):
+        log.warning("request refused", path=request.url.path, code=id_, error=detail)
+        detail = sentence
+    return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
 
 
-def problem(request: Request, status: int, id_: str, detail: str, problems: Iterable[Problem] = ()) -> Response:
-    """Answer with ``application/problem+json`` (RFC 9457), bounded in size."""
+def problem(request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = ()) -> Response:
+    """Answer with ``application/problem+json`` (RFC 9457), of at most `PROBLEM_LIMIT` bytes.
+
+    Without `problems` the whole is the one problem.
+    """
+    errors = [
+        {"pointer": fault.pointer[:200], "code": fault.code[:64], "detail": fault.detail[:200]}
+        for fault in islice(problems or [Problem("", id_, detail)], 20)
+    ]
     content = {
         "type": "about:blank",
         "title": _TITLES.get(status, "Error"),
@@ -97,14 +120,16 @@ def problem(request: Request, status: int, id_: str, detail: str, problems: Iter
         "detail": detail[:500],
         "instance": request.state.request_id,
         "id": id_,
-        "errors": [
-            {"pointer": fault.pointer[:200], "code": fault.code, "detail": fault.detail}
-            for fault in list(problems)[:20]
-        ],
-        "retryable": status == 503,
+        "errors": errors,
+        "retryable": status == 503 or id_ == ConflictError.code,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+    while len((response := JSONResponse(content, status, headers, "application/problem+json")).body) > PROBLEM_LIMIT:
+        if len(errors) > 1:
+            errors.pop()
+        else:
+            content["detail"] = content["detail"][:-100]
+    return response
 
 
 # --- reading
@@ -129,9 +154,10 @@ def read_job_id(request: Request) -> UUID:
 
 def read_version(request: Request) -> int | None:
     """Return the version that ``If-Match`` names, `None` without the header or for ``*``."""
-    tag = ",".join(request.headers.getlist("if-match"))
-    if tag in {"", "*"}:
+    tags = request.headers.getlist("if-match")
+    if tags in ([], ["*"]):
         return None
+    tag = ",".join(tags)
     if re.fullmatch(r'"\d{1,18}"', tag, re.ASCII):
         return int(tag[1:-1])
     raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be one ETag of this job, such as "3"')
@@ -146,10 +172,13 @@ async def read_body(request: Request) -> dict[str, Any]:
     if media_type != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", media_type, re.ASCII):
         raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {BODY_LIMIT // 1024} KiB")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {BODY_LIMIT // 1024} KiB")
+    except ClientDisconnect as error:
+        raise _malformed("BODY_INCOMPLETE", "the body was cut off") from error
     value = parse_json(bytes(body))
     if not isinstance(value, dict):
         raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
@@ -291,9 +320,12 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def job_response(job: Job, status: int = 200, **headers: str) -> Response:
-    """Answer with a job and its version as ETag."""
-    return JSONResponse(job_json(job), status, {"ETag": f'"{job.version}"', **headers})
+def job_response(
+    job: Job, status: int = 200, *, warnings: list[dict[str, str]] | None = None, **headers: str
+) -> Response:
+    """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
+    content = job_json(job) if warnings is None else job_json(job) | {"warnings": warnings}
+    return JSONResponse(content, status, {"ETag": f'"{job.version}"', **headers})
 
 
 # --- cursors

@@ -1,0 +1,175 @@
+"""The application over a store in memory, with time that stands still and no node but the test itself."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from mainspring import lifecycle
+from mainspring import registry as registries
+from mainspring.clock import ManualClock
+from mainspring.events import Event, Events
+from mainspring.lifecycle import RetryPolicy
+from mainspring.model import Answer, Change, Ending, Job, JobKey, Options, Outcome
+from mainspring.registry import Registry
+from mainspring.service import SchedulerService
+from mainspring.store.protocol import Store
+from mainspring.store.sqlite import SqliteStore
+from mainspring.trigger import Once
+from mainspring.web.app import create_app
+from tests.web.answers import at, new_id
+from tests.web.plugin import Module
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """It is noon of 1 June 2026 until a test says otherwise."""
+    return ManualClock(NOW)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The job groups of these tests."""
+    return registries.build([("test", Module())])
+
+
+@pytest.fixture
+async def store(clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    """A store in memory."""
+    store = SqliteStore(None, clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def events() -> Events:
+    """Where the service announces what happened."""
+    return Events()
+
+
+@pytest.fixture
+def announced(events: Events) -> list[Event]:
+    """What the service has announced."""
+    heard: list[Event] = []
+    events.subscribe(heard.append)
+    return heard
+
+
+# --- the application --------------------------------------------------------------------------------------------------
+
+
+class MakeApp(Protocol):
+    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> FastAPI: ...
+
+
+@pytest.fixture
+def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
+    """Make the application over a store of the test's own."""
+
+    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
+        service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
+        return create_app(service=service, registry=registry, store=store, clock=clock, ready=ready)
+
+    return make
+
+
+@pytest.fixture
+def app(make_app: MakeApp, store: SqliteStore) -> FastAPI:
+    """The application."""
+    return make_app(store)
+
+
+def client_of(app: FastAPI, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
+    """Return a client of an application, without a network between them."""
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
+    return httpx2.AsyncClient(transport=transport, base_url="http://mainspring")
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the application."""
+    async with client_of(app) as client:
+        yield client
+
+
+# --- jobs in every state ----------------------------------------------------------------------------------------------
+
+
+def some_jobs(key: JobKey, number: int, clock: ManualClock) -> list[Job]:
+    """Return new jobs; each three are due at the same time, and none in the order of its creation."""
+    due = [NOW + timedelta(minutes=(number - n) // 3) for n in range(number)]
+    return [
+        lifecycle.create(
+            job_id=clock.new_id(), key=key, request={"n": n}, trigger=Once(due[n]), options=Options(), now=NOW
+        )
+        for n in range(number)
+    ]
+
+
+class Jobs:
+    """Makes jobs as a client does and runs them as a node does, once time has come for them."""
+
+    def __init__(self, client: httpx2.AsyncClient, store: Store, clock: ManualClock) -> None:
+        self._client = client
+        self._store = store
+        self._clock = clock
+
+    async def create(self, key: JobKey, /, **body: Any) -> UUID:
+        """Create a job, due now if nothing else is said."""
+        when = {} if body.keys() & {"when", "schedule"} else {"when": "2026-06-01T12:00:00Z"}
+        return new_id(await self._client.post(at(key), json=when | body))
+
+    async def claim(self, key: JobKey) -> Job:
+        """Take the earliest due job of a group; it runs from now on."""
+        (claim,) = await self._store.claim("node-1", {key: 1}, 1)
+        return claim.job
+
+    async def finish(self, job: Job, outcome: Outcome, reason: str | None = None) -> None:
+        """End the run of a job, for which no retry is left."""
+        now, ending = self._clock.now(), Ending(outcome, reason)
+        run = lifecycle.ended(job, ending, started_at=now, now=now)
+        then = lifecycle.after(job, run, ending, policy=RetryPolicy(max_attempts=1), now=now, chance=0)
+        assert await self._store.finish([Change(run, then)]) == [Answer.DONE]
+
+    async def running(self, key: JobKey, /, **body: Any) -> UUID:
+        """Create a job that runs."""
+        job_id = await self.create(key, **body)
+        assert (await self.claim(key)).id == job_id
+        return job_id
+
+    async def ended(self, key: JobKey, outcome: Outcome, /, **body: Any) -> UUID:
+        """Create a job that has run once."""
+        job_id = await self.create(key, **body)
+        await self.finish(await self.claim(key), outcome)
+        return job_id
+
+    async def made(self, key: JobKey, state: str) -> UUID:
+        """Create a job in the state of that name, or one that is done with the outcome of that name."""
+        match state:
+            case "scheduled":
+                return await self.create(key)
+            case "running":
+                return await self.running(key)
+            case _:
+                return await self.ended(key, Outcome(state))
+
+    async def shown(self, key: JobKey, job_id: UUID) -> dict[str, Any]:
+        """Return a job as a client sees it."""
+        answer = await self._client.get(at(key, job_id))
+        content: dict[str, Any] = answer.json()
+        assert answer.status_code == 200, answer.text
+        return content
+
+
+@pytest.fixture
+async def jobs(client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock) -> Jobs:
+    """Jobs in the states that a test needs."""
+    await store.join("node-1")
+    return Jobs(client, store, clock)
