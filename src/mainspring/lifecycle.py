@@ -15,7 +15,7 @@ from uuid import UUID
 
 from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError
 from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
-from mainspring.trigger import MICROSECOND, Once, Trigger
+from mainspring.trigger import HORIZON, MICROSECOND, Once, Trigger
 
 POISON = 3
 """A job whose node died under it this many times for one fire time is not tried again."""
@@ -78,7 +78,7 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
         case Outcome.CANCELLED:
             return _done(job)
         case Outcome.POSTPONED | Outcome.INTERRUPTED:
-            return replace(job, due_at=now + (ending.delay or timedelta()))
+            return replace(job, due_at=_in(ending.delay or timedelta(), now))
         case Outcome.LOST:
             job = replace(job, losses=job.losses + 1, due_at=now)
             return _next_occurrence(job, now) if job.losses >= POISON else job
@@ -88,7 +88,7 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
                 return _next_occurrence(job, now)
             backoff = job.options.backoff or policy.backoff
             delay = backoff_delay(backoff, job.failures, chance) if ending.delay is None else ending.delay
-            return replace(job, due_at=now + delay)
+            return replace(job, due_at=_in(delay, now))
         case _:
             assert_never(ending.outcome)
 
@@ -178,6 +178,11 @@ def _next_occurrence(job: Job, now: datetime) -> Job:
     """Move on to the first fire time to come: what was missed meanwhile is covered by the run that has just ended."""
     following = job.trigger.next_fire_time(max(job.fire_time, now))
     return _done(job) if following is None else _at(job, following)
+
+
+def _in(delay: timedelta, now: datetime) -> datetime:
+    """Return the moment after a delay, which is a plugin's word: not in the past, and not beyond the horizon."""
+    return now + min(max(delay, timedelta()), HORIZON)
 
 
 def _done(job: Job) -> Job:

@@ -104,6 +104,9 @@ _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
 _ECHO = 64
 """How many characters of a name or a value that was sent an error repeats."""
+_REFUSED = "is refused by a check of the job group"
+_BUGS = (Exception, SystemExit)
+"""What a check of the plugin may raise that it should not. ``sys.exit`` in one must not end the service either."""
 R = TypeVar("R", bound=JobRequest)
 
 
@@ -148,7 +151,7 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
 
     Raises `InvalidRequestError`, caused by what the model raised.
     """
-    cause: Exception
+    cause: BaseException
     try:
         return model.model_validate(body, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -156,7 +159,7 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
         problems = [
             _problem(e["loc"], e["type"], e["msg"], body) for e in error.errors(include_url=False, include_input=False)
         ]
-    except Exception as error:  # noqa: BLE001 - a validator of the plugin has a bug; its author must hear of it, the service goes on
+    except _BUGS as error:  # its author must hear of it, the service goes on
         cause = error
         problems = [
             Problem("", "PLUGIN_VALIDATION_ERROR", f"the job group's own check failed with {type(error).__name__}")
@@ -176,7 +179,7 @@ def _problem(location: tuple[int | str, ...], kind: str, message: str, body: Map
         case "model_type" | "dataclass_type" | "dict_type":
             code, message = "OBJECT_TYPE", "must be an object"
         case "value_error" | "assertion_error":
-            code, message = "INVALID_VALUE", message.partition(", ")[2] or message
+            code, message = "INVALID_VALUE", message.partition(", ")[2] or _REFUSED
         case _:
             code = kind.upper()
     return Problem(_pointer(location), code, _brief(message, body))
@@ -246,10 +249,12 @@ def _valid_part(model: type[JobRequest], body: Mapping[str, Any]) -> JobRequest:
     A field that was sent wrong, or is required and missing, is absent from it.
     """
     valid: dict[str, Any] = {}
-    probe = _probe(model)
-    with suppress(Exception):  # its problems are known already; only what it noted counts
-        probe.model_validate(body, by_alias=True, by_name=False, context=valid)
-    partial = model.model_construct(_fields_set=set(valid), **valid)
+    with suppress(*_BUGS):  # its problems are known already; only what it noted counts
+        _probe(model).model_validate(body, by_alias=True, by_name=False, context=valid)
+    try:
+        partial = model.model_construct(_fields_set=set(valid), **valid)
+    except _BUGS:  # its `model_post_init` needs a field that is not there; so no check of the whole can be run
+        partial = JobRequest.model_construct(**valid)
     for name, field in model.model_fields.items():
         if name not in valid and (field.alias or name) in body:
             partial.__dict__.pop(name, None)
@@ -269,8 +274,9 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
         except PydanticCustomError as error:
             yield _problem((), error.type, error.message(), body)
         except (ValueError, AssertionError) as error:
-            yield Problem("", "INVALID_VALUE", _brief(str(error), body))
-        except Exception:  # noqa: BLE001, S112 - it needs a field that is not there
+            with suppress(*_BUGS):  # it cannot say what it found
+                yield Problem("", "INVALID_VALUE", _brief(str(error) or _REFUSED, body))
+        except _BUGS:  # it needs a field that is not there
             continue
 
 
@@ -294,7 +300,7 @@ def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
                 "/repeatIntervalInDays", "INVALID_REPEAT_INTERVAL", "must be a whole number of days from 1 to 3653"
             )
         if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 1):
-            yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0")
+            yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0 to 2147483647")
     if schedule is not None:
         yield from _recurrence_problems(schedule, when or schedule.start or now, now)
 

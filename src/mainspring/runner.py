@@ -78,11 +78,10 @@ class Runner:
                 return Ending(Outcome.FAILED, "the job raised CancelledError")
             return Ending(Outcome.INTERRUPTED, assignment.interrupt)
         except Signal as signal:
-            return _clean(signal.ending)
-        except BaseException as error:
-            log.warning(
-                "run failed", job=str(assignment.claim.job.id), group=str(assignment.claim.job.key), exc_info=error
-            )
+            return _asked_for(getattr(signal, "ending", signal))
+        except BaseException as error:  # noqa: BLE001 - user code
+            job = assignment.claim.job
+            _report("run failed", job=str(job.id), group=str(job.key), exc_info=error)
             return Ending(Outcome.FAILED, describe(error))
 
     async def _run(self, assignment: Assignment) -> Ending:
@@ -91,7 +90,7 @@ class Runner:
         try:
             request = parse(binding.request_model, job.request)
         except InvalidRequestError as error:
-            return Ending(Outcome.FAILED, f"the stored request is refused by the job group: {error}"[:REASON_LENGTH])
+            return Ending(Outcome.FAILED, _text(f"the stored request is refused by the job group: {error}"))
         context = _context(assignment, request)
         if (veto := await self._ask_listeners(binding, context)) is not None:
             return veto
@@ -110,9 +109,9 @@ class Runner:
                 listener = await self._registry.build(cls)
                 answer = await self._within(VETO_SECONDS, listener.veto_job_execution, context.trigger, context)
             except Signal as signal:
-                return _clean(signal.ending)
-            except Exception as error:
-                log.warning("veto check failed", job=str(context.job_id), listener=cls.__name__, exc_info=error)
+                return _asked_for(getattr(signal, "ending", signal))
+            except Exception as error:  # noqa: BLE001 - user code
+                _report("veto check failed", job=str(context.job_id), listener=cls.__name__, exc_info=error)
                 return Ending(Outcome.FAILED, f"the veto check {cls.__name__} raised {describe(error)}")
             if (ending := _verdict(answer, cls.__name__)) is not None:
                 return ending
@@ -127,11 +126,12 @@ class Runner:
         try:
             async with limit:
                 answer = await function(*arguments)
-                return await answer if inspect.isawaitable(answer) else answer
+                answer = await answer if inspect.isawaitable(answer) else answer
         except TimeoutError:
             if limit.expired():
                 return _TIMED_OUT
             raise
+        return _TIMED_OUT if limit.expired() else answer  # it may have swallowed its cancellation
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> object:
         """Call `function` in a daemon thread.
@@ -156,7 +156,12 @@ class Runner:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(deliver, result, error)
 
-        threading.Thread(target=work, name=f"job-{getattr(function, '__qualname__', '')}", daemon=True).start()
+        thread = threading.Thread(target=work, name=f"job-{getattr(function, '__qualname__', '')}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no thread left, so nothing will give the slot back
+            self._threads.release()
+            raise
         result, error = await ended
         if error is not None:
             raise error
@@ -173,7 +178,7 @@ def _verdict(answer: object, listener: str) -> Ending | None:
     if isinstance(answer, bool):
         return Ending(Outcome.VETOED, f"vetoed by {listener}") if answer else None
     if isinstance(answer, Verdict):
-        return answer.ending and _clean(answer.ending)
+        return None if answer.ending is None else _asked_for(answer.ending)
     kind = type(answer).__name__
     return Ending(Outcome.FAILED, f"the veto check {listener} answered {kind}, not True, False or a Verdict")
 
@@ -197,20 +202,32 @@ def _context(assignment: Assignment, request: object) -> JobExecutionContext:
 
 
 def describe(error: BaseException) -> str:
-    """Say what was raised, in words that can be stored.
+    """Say what was raised, in words that can be stored."""
+    return _text(f"{type(error).__name__}: {_text(error)}")
+
+
+def _asked_for(ending: object) -> Ending:
+    """Take the ending that user code asks for, in words that can be stored; what is none fails the attempt."""
+    match ending:
+        case Ending(Outcome() as outcome, reason, (timedelta() | None) as delay):
+            return Ending(outcome, None if reason is None else _text(reason), delay)
+        case _:
+            return Ending(Outcome.FAILED, _text(f"asked for an ending that makes no sense: {_text(ending)}"))
+
+
+def _text(value: object) -> str:
+    """Put anything into words that can be stored.
 
     Bounded, no NUL, no lone surrogates, even if its ``__str__`` fails.
     """
     try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - user code
-        text = type(error).__name__
-    return _storable(text)
-
-
-def _storable(text: str) -> str:
+        text = f"{value}"
+    except BaseException:  # noqa: BLE001 - user code
+        text = f"a {type(value).__name__} that has no words"
     return text[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
 
 
-def _clean(ending: Ending) -> Ending:
-    return Ending(ending.outcome, ending.reason and _storable(ending.reason), ending.delay)
+def _report(event: str, **facts: object) -> None:
+    """Log what user code did; a log that cannot be written must not keep the run from its end."""
+    with suppress(Exception):
+        log.warning(event, **facts)

@@ -14,11 +14,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any, assert_never
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from whenever import Instant, PlainDateTime, RepeatedTime, SkippedTime, TimeZoneNotFoundError, ZonedDateTime
+from whenever import Instant, PlainDateTime, RepeatedTime, SkippedTime, ZonedDateTime
 
 MICROSECOND = timedelta(microseconds=1)
 HORIZON = timedelta(days=3653)
@@ -27,6 +29,7 @@ FLOOR = timedelta(seconds=1)
 """The shortest period of a recurring job."""
 LONGEST = timedelta(days=3653)
 """The longest period or duration that is taken: ten years."""
+_MONTH = 30.44  # days, on average
 
 
 class TimeError(ValueError):
@@ -134,7 +137,7 @@ class Period:
     @property
     def approximate(self) -> timedelta:
         """About how long this is; right when it has no months and no day is longer than another."""
-        return timedelta(days=self.months * 30.44 + self.days) + self.exact
+        return timedelta(days=self.months * _MONTH + self.days) + self.exact
 
     def __str__(self) -> str:
         years, months = divmod(self.months, 12)
@@ -165,7 +168,8 @@ def parse_period(text: str) -> Period:
     years, months, weeks, days, hours, minutes = (int(n or 0) for n in match.groups()[:6])
     whole, _, fraction = (match[7] or "0").replace(",", ".").partition(".")
     exact_microseconds = (hours * 3600 + minutes * 60 + int(whole)) * 1_000_000 + int(fraction.ljust(6, "0"))
-    if ((years * 12 + months) * 31 + weeks * 7 + days) * 86_400_000_000 + exact_microseconds > LONGEST // MICROSECOND:
+    about = ((years * 12 + months) * _MONTH + weeks * 7 + days) * 86_400_000_000 + exact_microseconds
+    if about > LONGEST // MICROSECOND:
         raise TimeError("DURATION_RANGE", "is longer than ten years")
     return Period(years * 12 + months, weeks * 7 + days, timedelta(microseconds=exact_microseconds))
 
@@ -274,23 +278,27 @@ def _resolve(civil: PlainDateTime, zone: str) -> datetime:
     except RepeatedTime:
         resolved = civil.assume_tz(zone, disambiguation="earlier")
     except SkippedTime:
-        resolved = _end_of_gap(civil.assume_tz(zone, disambiguation="later"))
+        resolved = _end_of_gap(civil.assume_tz(zone, disambiguation="earlier"))
     return resolved.to_instant().to_stdlib()
 
 
-def _end_of_gap(beyond: ZonedDateTime) -> ZonedDateTime:
-    end = beyond.prev_transition()
-    assert end is not None, "a skipped time lies right before a transition"  # noqa: S101 - for the type checker
+def _end_of_gap(before: ZonedDateTime) -> ZonedDateTime:
+    end = before.next_transition()
+    assert end is not None, "a time before a gap has its transition ahead"  # noqa: S101 - for the type checker
     return end
 
 
 def check_zone(name: str) -> str:
     """Return `name` when it is an IANA time zone, else raise `TimeError`."""
-    try:
-        ZonedDateTime(2026, 1, 1, tz=name)
-    except (TimeZoneNotFoundError, ValueError) as error:
-        raise TimeError("TIME_ZONE_UNKNOWN", "is not an IANA time zone such as Europe/Berlin") from error
+    if name not in _zones():
+        raise TimeError("TIME_ZONE_UNKNOWN", "is not an IANA time zone such as Europe/Berlin")
     return name
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Name the zones that every node knows; a machine's own list also has its ``localtime``, which is no zone."""
+    return frozenset(files("tzdata").joinpath("zones").read_text().split())
 
 
 # --- to and from JSON -------------------------------------------------------------------------------------------------

@@ -9,11 +9,10 @@ on the wire, so that a database that is away, frozen or cut off costs an error w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -22,9 +21,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from mainspring.clock import Clock
-from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
 from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
-from mainspring.store.migrations import postgres_upgrade, verdict
+from mainspring.store.migrations import needs_upgrade, postgres_upgrade, verdict
 from mainspring.store.rows import Dialect, job_row, load_statements, read_job, read_run, run_row
 
 CONNECT_SECONDS = 3
@@ -173,9 +172,9 @@ class PostgresStore:
         runs = [run_row(change.run, _DIALECT) for change in changes]
         parameters = {name: [row[name] for row in jobs] for name in _FINISHED_COLUMNS}
         parameters |= {f"ended_{name}": [row[name] for row in runs] for name in _ENDED_COLUMNS}
-        done = {id_ for (id_,) in await self._fetch("finish", parameters)}
+        done = {number for (number,) in await self._fetch("finish", parameters)}
         self._changed()
-        refused = [change.job.id for change in changes if change.job.id not in done]
+        refused = [change.job.id for change in changes if change.run.number not in done]
         held = dict(await self._fetch("runs_of", {"id": refused})) if refused else {}
         return [_answer(change, done, held) for change in changes]
 
@@ -257,8 +256,8 @@ class PostgresStore:
             raise StoreUnavailableError(f"the job store failed: {_first_line(error)}") from error
 
 
-def _answer(change: Change, done: Collection[UUID], held: Mapping[UUID, int]) -> Answer:
-    if change.job.id in done:
+def _answer(change: Change, done: Collection[int], held: Mapping[UUID, int]) -> Answer:
+    if change.run.number in done:
         return Answer.DONE
     return Answer.STALE if held.get(change.job.id) == change.run.number else Answer.LOST
 
@@ -281,8 +280,8 @@ def check_schema(url: str) -> None:
 
 def upgrade_schema(url: str) -> None:
     """Make the schema or bring it up to date. Raises like `check_schema`."""
-    _schema_version(url)
-    postgres_upgrade(url)
+    if needs_upgrade(_schema_version(url)):
+        postgres_upgrade(url)
     check_schema(url)
 
 
@@ -301,10 +300,28 @@ def _schema_version(url: str) -> str | None:
         return None if row is None else str(row[0])
 
 
-def _connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+@contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Lend a connection outside the pool, and turn every way it can fail into our own errors."""
+    place = _place(url)
     try:
-        return psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True)
-    except psycopg.Error as error:
-        where = urlsplit(url)
-        place = f"{where.hostname or 'localhost'}:{where.port or 5432}/{where.path.lstrip('/')}"
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
         raise StoreUnavailableError(f"the job store at {place} cannot be reached: {_first_line(error)}") from error
+    except psycopg.Error as error:
+        raise ConfigError(f"the job store at {place} cannot be used: {_first_line(error)}") from error
+
+
+def _place(url: str) -> str:
+    """Say where a URL points, without its user and password, which an unclear URL may show anywhere."""
+    try:
+        parts = {"host": "localhost", "port": 5432, "dbname": "", **conninfo_to_dict(url)}
+    except psycopg.ProgrammingError:
+        parts = {"dbname": "@"}
+    if "@" in str(parts["dbname"]):
+        raise ConfigError(
+            "the job store's URL cannot be understood; in its user name and password special characters must be "
+            "written as %XX"
+        )
+    return "{host}:{port}/{dbname}".format_map(parts)

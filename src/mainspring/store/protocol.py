@@ -25,7 +25,10 @@ class Store(Protocol):
     """Whether several processes may use it at once. If not, whoever opened it knows that no other node lives."""
 
     async def open(self) -> None:
-        """Connect and check the schema. Raises `ConfigError` (its `SchemaError` names the command that helps)."""
+        """Connect and check the schema. Raises `ConfigError` (its `SchemaError` names the command that helps).
+
+        And `StoreUnavailableError` if the store cannot be reached: that may pass.
+        """
 
     async def close(self) -> None:
         """Let go of everything. Closing twice is harmless."""
@@ -70,9 +73,9 @@ class Store(Protocol):
         """
 
     async def due_in(self, keys: Collection[JobKey]) -> timedelta | None:
-        """Return how long it is until the earliest scheduled job of these groups is due (negative.
+        """Return how long it is until the earliest scheduled job of these groups is due, `None` if there is none.
 
-        Overdue), `None` if there is none.
+        Negative for a job that is overdue.
         """
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
@@ -101,7 +104,7 @@ class Store(Protocol):
     # --- nodes
 
     async def join(self, node: str) -> None:
-        """Write the row of a node that begins its life; its name is new."""
+        """Write the row of a node that begins its life. Raises `ConflictError` when its name is not new."""
 
     async def beat(self, node: str) -> bool:
         """Raise the node's beat; answer whether it still has a row."""

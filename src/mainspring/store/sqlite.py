@@ -68,7 +68,6 @@ class SqliteStore:
         self.durable = path is not None
         self._path = path
         self._clock = clock
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock_file: IO[str] | None = None
         self._watchers: list[Callable[[], None]] = []
@@ -79,6 +78,7 @@ class SqliteStore:
             raise ConfigError(f"SQLite 3.37 or newer is needed, this Python has {sqlite3.sqlite_version}")
         if self._path is not None:
             self._lock_file = _lock(self._path)
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._thread = threading.Thread(target=self._serve, args=(opened,), name="sqlite", daemon=True)
         self._thread.start()
@@ -104,7 +104,7 @@ class SqliteStore:
 
     async def now(self) -> datetime:
         """See `Store.now`."""
-        return self._clock.now()
+        return await self._call(lambda _: self._clock.now())
 
     # --- jobs
 
@@ -350,7 +350,7 @@ def _lock(path: Path) -> IO[str]:
     """
     beside = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         lock = os.fdopen(os.open(beside, os.O_CREAT | os.O_RDWR, 0o600), "r+")
     except OSError as error:
@@ -391,4 +391,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         db.close()
         raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
+    except ConfigError:
+        db.close()
+        raise
     return db

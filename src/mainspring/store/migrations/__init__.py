@@ -42,6 +42,11 @@ def verdict(found: str | None, upgrade: str) -> None:
     )
 
 
+def needs_upgrade(found: str | None) -> bool:
+    """Tell whether a schema is missing or older than the version needed. A newer one is left alone."""
+    return found is None or found < HEAD
+
+
 def sqlite_version(db: sqlite3.Connection) -> str | None:
     """Return the schema version of a SQLite database, `None` when it has none."""
     if not db.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone():
@@ -55,8 +60,7 @@ def sqlite_upgrade(db: sqlite3.Connection) -> None:
 
     Raises `SchemaError` when it is newer than this version.
     """
-    found = sqlite_version(db)
-    if found is None or found < HEAD:
+    if needs_upgrade(sqlite_version(db)):
         sqlalchemy = import_module("sqlalchemy")
         _run(sqlalchemy.create_engine("sqlite://", creator=lambda: db, poolclass=sqlalchemy.StaticPool))
     verdict(sqlite_version(db), "mainspring db upgrade")
@@ -75,9 +79,13 @@ def postgres_upgrade(url: str) -> None:
 def _run(engine: Engine) -> None:
     from alembic import command  # noqa: PLC0415 - see the top of the file
     from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(HERE))
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise SchemaError(f"the job store's schema cannot be made or brought up to date: {error.orig}") from error

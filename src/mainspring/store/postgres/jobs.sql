@@ -112,7 +112,7 @@ done as (
         version = c.version, updated_at = c.updated_at
     from change c
     where j.id = c.id and j.run = c.ended_number and j.version = c.version - 1
-    returning j.id, j.product, j.job_group
+    returning j.id, j.product, j.job_group, c.ended_number
 ),
 history as (
     insert into mainspring.runs (
@@ -121,9 +121,9 @@ history as (
     select c.ended_number, d.id, d.product, d.job_group, c.ended_fire_time, c.ended_due_at, c.ended_attempt, c.ended_node,
         c.ended_started_at, c.ended_finished_at, c.ended_outcome, c.ended_reason
     from done d
-    join change c on c.id = d.id
+    join change c on c.ended_number = d.ended_number
 )
-select id from done;
+select ended_number from done;
 
 -- name: runs_of
 -- The runs that these jobs have.
@@ -141,10 +141,11 @@ order by run
 limit :limit;
 
 -- name: prune_jobs!
--- Forget jobs that were done long ago.
+-- Forget jobs that were done long ago. Each is locked before it goes: one that is being brought back is not taken.
 delete from mainspring.jobs
-where id in (
+where id = any(array(
     select id from mainspring.jobs
     where state = 'done' and updated_at < coalesce(:now::timestamptz, now()) - :older_than::interval
     limit :limit
-);
+    for update skip locked
+));

@@ -1,0 +1,156 @@
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+
+from mainspring.model import Job, JobFilter, JobKey, Outcome, Position, State
+from mainspring.store.protocol import Store
+from mainspring.trigger import MICROSECOND
+from tests.contract.build import (
+    ALL,
+    ANY,
+    BACKUPS,
+    DONE,
+    SECOND,
+    SNAPSHOTS,
+    START,
+    a_done_job,
+    a_job,
+    a_running_job,
+    in_order,
+)
+
+
+def ids(jobs: list[Job]) -> list[UUID]:
+    """Name the jobs of a page."""
+    return [job.id for job in jobs]
+
+
+async def test_get_of_no_job_is_none(store: Store) -> None:
+    """An id that nobody has is an answer, not an error."""
+    await store.add([a_job()])
+
+    assert await store.get(uuid4()) is None
+
+
+async def test_get_finds_jobs_that_are_done(store: Store) -> None:
+    """A job that is done is there until it is pruned."""
+    job = a_done_job()
+    await store.add([job])
+
+    assert job == await store.get(job.id)
+
+
+async def test_page_is_in_order_of_due_time_and_id(store: Store) -> None:
+    """Jobs come by when they are due, those of one moment by id, in whatever order they were added."""
+    jobs = [a_job(fire_at=START + second * SECOND) for second in (2, 0, 1, 1, 0, 1)]
+    await store.add(jobs)
+
+    assert in_order(*jobs) == await store.page(BACKUPS, ANY, after=None, limit=ALL)
+
+
+async def test_page_goes_by_due_time_where_it_differs_from_the_fire_time(store: Store) -> None:
+    """A job whose retry was put off stands where it will run."""
+    put_off, next_one = a_job(due_at=START + 2 * SECOND), a_job(fire_at=START + SECOND)
+    await store.add([put_off, next_one])
+
+    assert [next_one, put_off] == await store.page(BACKUPS, ANY, after=None, limit=ALL)
+
+
+@pytest.mark.parametrize("which", [pytest.param(ANY, id="pending"), pytest.param(DONE, id="done")])
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+async def test_pages_join_without_gap_or_overlap(store: Store, which: JobFilter, limit: int) -> None:
+    """Whoever goes from page to page sees each job once, also among jobs that are due at the same time."""
+    make = a_done_job if which.done else a_job
+    jobs = in_order(*(make(fire_at=START + (n // 3) * MICROSECOND) for n in range(7)))
+    await store.add(jobs)
+
+    seen: list[Job] = []
+    while page := await store.page(
+        BACKUPS, which, after=Position(seen[-1].due_at, seen[-1].id) if seen else None, limit=limit
+    ):
+        assert len(page) == min(limit, len(jobs) - len(seen))
+        seen += page
+
+    assert jobs == seen
+
+
+async def test_position_need_not_be_a_job_that_exists(store: Store) -> None:
+    """A page goes on where it stopped, also when its last job is gone meanwhile."""
+    first, last = a_job(fire_at=START), a_job(fire_at=START + SECOND)
+    await store.add([first, last])
+
+    assert [last] == await store.page(BACKUPS, ANY, after=Position(START + MICROSECOND, uuid4()), limit=ALL)
+
+
+async def test_page_has_jobs_of_its_group_only(store: Store) -> None:
+    """The group is the pair: the same names cut elsewhere are another one."""
+    keys = [JobKey("a-b", "c"), JobKey("a", "b-c"), JobKey("a", "b"), JobKey("a/b", "c"), JobKey("A-B", "C")]
+    jobs = [a_job(key=key) for key in keys]
+    await store.add(jobs)
+
+    assert [[job] for job in jobs] == [await store.page(key, ANY, after=None, limit=ALL) for key in keys]
+
+
+async def test_page_of_an_unknown_group_is_empty(store: Store) -> None:
+    """A group that has no jobs has no pages."""
+    await store.add([a_job()])
+
+    assert [] == await store.page(SNAPSHOTS, ANY, after=None, limit=ALL)
+
+
+async def test_filter_by_state(store: Store) -> None:
+    """Pending jobs are listed if they stand where the filter says, and all of them if it says nothing."""
+    jobs = {
+        State.SCHEDULED: a_job(),
+        State.RUNNING: a_running_job(),
+        State.PAUSED: a_job(state=State.PAUSED, paused=True),
+    }
+    await store.add([*jobs.values(), a_done_job()])
+
+    async def listed(*states: State) -> list[UUID]:
+        return sorted(ids(await store.page(BACKUPS, JobFilter(frozenset(states)), after=None, limit=ALL)))
+
+    assert {state: [job.id] for state, job in jobs.items()} == {state: await listed(state) for state in jobs}
+    assert sorted(job.id for job in jobs.values()) == await listed(*jobs)
+    assert [] == await listed()
+    assert sorted(job.id for job in jobs.values()) == sorted(ids(await store.page(BACKUPS, ANY, after=None, limit=ALL)))
+
+
+async def test_filter_done_and_dead(store: Store) -> None:
+    """Done jobs are listed apart from the pending ones; dead are those of them that gave up."""
+    done = {outcome: a_done_job(outcome=outcome) for outcome in Outcome}
+    await store.add([*done.values(), a_job(outcome=Outcome.FAILED)])
+
+    dead = {done[outcome].id for outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST)}
+    assert {job.id for job in done.values()} == set(ids(await store.page(BACKUPS, DONE, after=None, limit=ALL)))
+    assert dead == set(ids(await store.page(BACKUPS, replace(DONE, dead=True), after=None, limit=ALL)))
+
+
+@pytest.mark.parametrize("which", [pytest.param(ANY, id="pending"), pytest.param(DONE, id="done")])
+async def test_filter_by_due_time(store: Store, which: JobFilter) -> None:
+    """The first moment is in, the last is out."""
+    make = a_done_job if which.done else a_job
+    jobs = [make(fire_at=START + n * MICROSECOND) for n in range(4)]
+    await store.add(jobs)
+
+    async def listed(due_from: int | None, due_to: int | None) -> list[Job]:
+        bounds = [None if n is None else START + n * MICROSECOND for n in (due_from, due_to)]
+        return await store.page(BACKUPS, replace(which, due_from=bounds[0], due_to=bounds[1]), after=None, limit=ALL)
+
+    assert jobs[1:3] == await listed(1, 3)
+    assert jobs[2:] == await listed(2, None)
+    assert jobs[:2] == await listed(None, 2)
+    assert [] == await listed(2, 2)
+
+
+async def test_filter_and_position_go_together(store: Store) -> None:
+    """The second page is filtered like the first."""
+    jobs = [a_job(fire_at=START + n * SECOND) for n in range(4)]
+    await store.add([*jobs, a_job(fire_at=START + SECOND, state=State.PAUSED, paused=True)])
+    which = JobFilter(frozenset({State.SCHEDULED}), due_to=START + 3 * SECOND)
+
+    first = await store.page(BACKUPS, which, after=None, limit=2)
+    second = await store.page(BACKUPS, which, after=Position(first[-1].due_at, first[-1].id), limit=2)
+
+    assert [jobs[:2], [jobs[2]]] == [first, second]

@@ -1,0 +1,92 @@
+"""The life of a store, and its time."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from mainspring.clock import ManualClock
+from mainspring.errors import StoreUnavailableError
+from mainspring.model import NodeBeat
+from mainspring.store.protocol import Store
+from tests.contract.build import ALL, ANY, BACKUPS, NODE, START, Place, a_job, a_running_job, edited, ended, opened
+
+VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
+    "now": lambda store: store.now(),
+    "add": lambda store: store.add([a_job()]),
+    "get": lambda store: store.get(a_job().id),
+    "page": lambda store: store.page(BACKUPS, ANY, after=None, limit=ALL),
+    "counts": lambda store: store.counts(),
+    "update": lambda store: store.update(edited(a_job())),
+    "delete": lambda store: store.delete(a_job(), None),
+    "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),
+    "due_in": lambda store: store.due_in([BACKUPS]),
+    "finish": lambda store: store.finish([ended(a_running_job())]),
+    "held": lambda store: store.held(NODE),
+    "orphans": lambda store: store.orphans(1),
+    "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),
+    "prune": lambda store: store.prune(timedelta(days=1), 1),
+    "join": lambda store: store.join(NODE),
+    "beat": lambda store: store.beat(NODE),
+    "nodes": lambda store: store.nodes(),
+    "leave": lambda store: store.leave(NODE),
+    "bury": lambda store: store.bury(NodeBeat(NODE, 0)),
+}
+
+
+async def refused(store: Store) -> set[str]:
+    """Call every verb; name those that said that the store does not answer."""
+    names = set()
+    for name, verb in VERBS.items():
+        try:
+            await verb(store)
+        except StoreUnavailableError:
+            names.add(name)
+    return names
+
+
+def test_every_verb_is_called() -> None:
+    """The table above leaves no verb of the protocol out."""
+    verbs = {name for name, member in vars(Store).items() if inspect.iscoroutinefunction(member)}
+
+    assert verbs - {"open", "close"} == set(VERBS)
+
+
+async def test_open_store_answers(store: Store) -> None:
+    """Every verb does something on a store that is open."""
+    assert set() == await refused(store)
+
+
+async def test_closed_store_does_not_answer(place: Place) -> None:
+    """A verb that comes before the open or after the close is told so, and does not wait."""
+    store = place()
+    assert set(VERBS) == await refused(store)
+
+    async with opened(store):
+        pass
+
+    assert set(VERBS) == await refused(store)
+
+
+async def test_closing_twice_is_harmless(place: Place) -> None:
+    """Whoever cleans up need not know what is closed already, or was never open."""
+    store = place()
+    await store.close()
+    async with opened(store):
+        await store.close()
+
+
+async def test_closed_store_can_be_opened_again(place: Place) -> None:
+    """A close is no end for ever."""
+    store = place()
+    for _ in range(2):
+        async with opened(store):
+            assert [] == await store.nodes()
+
+
+async def test_time_is_that_of_the_store(store: Store, clock: ManualClock) -> None:
+    """The store's clock is the one that was set for it, in UTC."""
+    clock.advance(microseconds=1)
+
+    now = await store.now()
+
+    assert (START + timedelta(microseconds=1), timedelta()) == (now, now.utcoffset())

@@ -1,0 +1,113 @@
+"""What only a store can show that several processes use at once, and what only a database with a clock of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from mainspring.clock import ManualClock
+from mainspring.errors import StoreUnavailableError
+from mainspring.model import Claim, Outcome
+from mainspring.store.postgres import PostgresStore
+from mainspring.store.protocol import Store
+from tests.contract.build import NODE, START, a_done_job, a_job, claim, opened
+
+
+@pytest.fixture
+async def two(empty_url: str, clock: ManualClock) -> AsyncIterator[list[Store]]:
+    """Two stores on one database, as two processes have them."""
+    async with opened(PostgresStore(empty_url, clock)) as one, opened(PostgresStore(empty_url, clock)) as other:
+        yield [one, other]
+
+
+@pytest.fixture
+def edit(empty_url: str) -> Iterator[psycopg.Connection]:
+    """Somebody else's transaction, which is rolled back unless it is committed."""
+    with psycopg.connect(empty_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+async def test_two_stores_claim_each_job_once(two: list[Store]) -> None:
+    """Of 2,000 jobs that two nodes claim with all they have, each goes to one of them, under one number."""
+    jobs = [a_job() for _ in range(2000)]
+    await two[0].add(jobs)
+    for number, store in enumerate(two):
+        await store.join(f"node-{number}")
+
+    async def claim_all(store: Store, node: str) -> list[Claim]:
+        claims: list[Claim] = []
+        while batch := await claim(store, node=node, limit=20):
+            claims += batch
+        return claims
+
+    hands = [claim_all(store, f"node-{number}") for number, store in enumerate(two) for _ in range(4)]
+    claims = [one for batch in await asyncio.gather(*hands) for one in batch]
+
+    assert sorted(job.id for job in jobs) == sorted(one.job.id for one in claims)
+    assert len(jobs) == len({one.job.run for one in claims})
+    assert {"node-0", "node-1"} == {one.job.node for one in claims}
+
+
+async def test_claim_passes_over_what_others_hold(two: list[Store], edit: psycopg.Connection) -> None:
+    """A job that somebody is writing at the moment is left to them, without waiting."""
+    held, free = a_job(fire_at=START), a_job(fire_at=START)
+    await two[0].add([held, free])
+    await two[0].join(NODE)
+    edit.execute("select from mainspring.jobs where id = %s for update", [held.id])
+
+    assert [free.id] == [one.job.id for one in await claim(two[0])]
+
+
+async def test_job_that_is_being_brought_back_is_not_pruned(
+    two: list[Store], edit: psycopg.Connection, clock: ManualClock
+) -> None:
+    """Whoever retries a dead job at the moment when it would be forgotten keeps it."""
+    job = a_done_job(outcome=Outcome.FAILED)
+    await two[0].add([job])
+    clock.advance(days=31)
+    edit.execute("update mainspring.jobs set state = 'scheduled', version = version + 1 where id = %s", [job.id])
+
+    assert 0 == await two[0].prune(timedelta(days=30), 10)
+    edit.commit()
+
+    assert await two[0].get(job.id) is not None
+
+
+async def test_wait_for_a_lock_ends(two: list[Store], edit: psycopg.Connection) -> None:
+    """A database that is held up costs an error within seconds, never a hang."""
+    edit.execute("lock table mainspring.jobs in access exclusive mode")
+
+    with pytest.raises(StoreUnavailableError):
+        await two[0].counts()
+
+
+async def test_lost_connections_are_replaced(two: list[Store], edit: psycopg.Connection) -> None:
+    """A database that came back is used again."""
+    terminate = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'mainspring'"
+    edit.execute(terminate)
+
+    with pytest.raises(StoreUnavailableError):
+        await two[0].nodes()
+
+    assert [] == await two[0].nodes()
+
+
+async def test_without_a_clock_the_database_tells_the_time(empty_url: str) -> None:
+    """Due is judged by the database, whatever the time is on the node."""
+    past, future = datetime(2001, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
+    job = a_job(fire_at=past)
+    async with opened(PostgresStore(empty_url)) as store:
+        await store.join(NODE)
+        await store.add([job, a_job(fire_at=future)])
+        with psycopg.connect(empty_url) as connection:
+            [[before]] = connection.execute("select clock_timestamp()").fetchall()
+
+        assert past - before >= (await store.due_in([job.key]) or timedelta())
+        [claimed] = await claim(store)
+
+        assert job.id == claimed.job.id
+        assert before <= claimed.at <= await store.now()
+        assert timedelta() == claimed.at.utcoffset()

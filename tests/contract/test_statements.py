@@ -1,0 +1,45 @@
+"""The SQL of both dialects says the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mainspring import store
+from mainspring.store.rows import load_statements
+
+FOLDER = Path(store.__file__).parent
+OF_SQLITE_ONLY = {
+    "due": "claim is several statements there: nobody comes in between",
+    "draw": "there are no sequences: the last run number is a row",
+    "due_next": "the clock is the process's, which subtracts it itself",
+    "run_of": "a refused change is looked at in the same transaction, one by one",
+}
+OF_POSTGRES_ONLY = {
+    "time": "the clock is the database's, so it has to be asked",
+    "due_in": "the same: it subtracts its own clock",
+    "runs_of": "the refused changes of a batch are looked at together",
+}
+
+
+def test_dialects_have_the_same_statements() -> None:
+    """A statement is named alike in both, but for the few that one of them has a reason to need."""
+    sqlite, postgres = (load_statements(dialect).keys() for dialect in ("sqlite", "postgres"))
+
+    assert (set(OF_SQLITE_ONLY), set(OF_POSTGRES_ONLY)) == (sqlite - postgres, postgres - sqlite)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.sql")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_statement_says_what_it_does(path: Path) -> None:
+    """A sentence stands above each statement."""
+    _, *blocks = re.split(r"^-- name: ", path.read_text("utf-8"), flags=re.MULTILINE)
+
+    assert blocks
+    assert [] == [block.split()[0] for block in blocks if not re.match(r"\w+!?\n-- [A-Z].*\.\n\w", block)]
+
+
+def test_dialects_spread_statements_over_the_same_files() -> None:
+    """Whoever has read one dialect finds their way in the other."""
+    sqlite, postgres = ({path.name for path in (FOLDER / dialect).iterdir()} for dialect in ("sqlite", "postgres"))
+
+    assert sqlite == postgres
