@@ -12,7 +12,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup run test check lock format clean
+.PHONY: help setup run test check bench lock format clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -36,6 +36,9 @@ check: $(READY) ## format, lint, types, floors and tests: the whole truth, CI ru
 format: $(READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
+
+bench: $(READY) ## measure what Mainspring reaches, against limits measured in the same run
+	@$(BIN)/python -m bench $(ARGS)
 
 lock: $(UV) ## pin requirements/*.txt anew, e.g. make lock ARGS=--upgrade
 	@$(COMPILE) -o requirements/uv.txt requirements/uv.in

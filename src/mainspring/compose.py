@@ -195,7 +195,7 @@ class _Server(uvicorn.Server):
 async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tuple[Node, Store, Events]]:
     """Make a node that signals can stop, open its store, build its services; undo all in the opposite order."""
     clock, events, store = SystemClock(), Events(), make_store(settings.store)
-    events.subscribe(logs.subscriber())
+    logs.subscribe(events, settings)
     if not store.durable:
         log.warning("jobs live in memory only and are gone when this process ends")
     with _job_loop() as job_loop:

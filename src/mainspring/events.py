@@ -7,50 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from mainspring.model import Job, JobKey, Run
 
 
-@dataclass(frozen=True, slots=True)
-class JobScheduled:
+class JobScheduled(NamedTuple):
     """A job was created and is durable."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class JobChanged:
+class JobChanged(NamedTuple):
     """A job was edited: rescheduled, paused, resumed or retried (`what` says which)."""
 
     job: Job
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobDeleted:
+class JobDeleted(NamedTuple):
     """A job was deleted."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A node begins a run."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """A run's outcome is durable; `job` is what the job became."""
 
     run: Run
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class RunRefused:
+class RunRefused(NamedTuple):
     """A run's outcome came too late: the job was deleted, or the run had been given up for lost.
 
     Nothing was written.
@@ -59,30 +53,26 @@ class RunRefused:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted:
+class NodeStarted(NamedTuple):
     """A node begins to claim jobs of these groups."""
 
     node: str
     groups: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStopped:
+class NodeStopped(NamedTuple):
     """A node has ended its work in good order."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLost:
+class NodeLost(NamedTuple):
     """A node was found dead; its runs are given up for lost."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeBuried:
+class NodeBuried(NamedTuple):
     """This node was taken for dead by another.
 
     Its runs are no longer its own, and it begins a new life under a new name.
@@ -91,16 +81,14 @@ class NodeBuried:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class TurnFailed:
+class TurnFailed(NamedTuple):
     """A turn of one of the node's loops failed and is tried again after a pause."""
 
     loop: str
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
-class PluginFailed:
+class PluginFailed(NamedTuple):
     """A group's request model raised what is no validation error.
 
     A bug in the plugin, answered to the client as 422.
@@ -126,18 +114,21 @@ Event = (
 )
 
 
+E = TypeVar("E")
+
+
 class Events:
     """The list of those who listen."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Callable[[Event], None]] = []
+        self._subscribers: dict[type[Any], list[Callable[[Any], None]]] = {}
 
-    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
-        """Call `subscriber` with each fact from here on."""
-        self._subscribers.append(subscriber)
+    def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> None:
+        """Call `subscriber` with each fact of that kind from here on."""
+        self._subscribers.setdefault(kind, []).append(subscriber)
 
     def announce(self, event: Event) -> None:
-        """Tell all subscribers."""
-        for subscriber in self._subscribers:
+        """Tell all who listen for this kind of fact."""
+        for subscriber in self._subscribers.get(type(event), ()):
             with suppress(Exception):
                 subscriber(event)

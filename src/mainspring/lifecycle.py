@@ -8,7 +8,7 @@ Each function returns the job as it is to be written, its version raised by one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import UUID
@@ -71,24 +71,39 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
     Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
     nothing.
     """
-    job = _freed(job, outcome=ending.outcome, last_run=run, now=now)
+    freed: dict[str, Any] = {
+        "run": None,
+        "node": None,
+        "claimed_at": None,
+        "outcome": ending.outcome,
+        "last_run": run,
+        "version": job.version + 1,
+        "updated_at": now,
+    }
+    return job._replace(**freed, **_following(job, ending, policy, now, chance))
+
+
+def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
+    """Say where a job stands after a run that ended so."""
+    again: dict[str, Any] = {"state": State.PAUSED if job.paused else State.SCHEDULED}
     match ending.outcome:
         case Outcome.SUCCEEDED | Outcome.VETOED | Outcome.SKIPPED:
             return _next_occurrence(job, now)
         case Outcome.CANCELLED:
-            return _done(job)
+            return _DONE
         case Outcome.POSTPONED | Outcome.INTERRUPTED:
-            return replace(job, due_at=_in(ending.delay or timedelta(), now))
+            return again | {"due_at": _in(ending.delay or timedelta(), now)}
         case Outcome.LOST:
-            job = replace(job, losses=job.losses + 1, due_at=now)
-            return _next_occurrence(job, now) if job.losses >= POISON else job
+            losses = job.losses + 1
+            over = _next_occurrence(job, now) if losses >= POISON else again | {"due_at": now}
+            return {"losses": losses} | over
         case Outcome.FAILED | Outcome.TIMED_OUT:
-            job = replace(job, failures=job.failures + 1)
-            if job.failures >= (job.options.max_attempts or policy.max_attempts):
-                return _next_occurrence(job, now)
+            failures = job.failures + 1
+            if failures >= (job.options.max_attempts or policy.max_attempts):
+                return {"failures": failures} | _next_occurrence(job, now)
             backoff = job.options.backoff or policy.backoff
-            delay = backoff_delay(backoff, job.failures, chance) if ending.delay is None else ending.delay
-            return replace(job, due_at=_in(delay, now))
+            delay = backoff_delay(backoff, failures, chance) if ending.delay is None else ending.delay
+            return again | {"failures": failures, "due_at": _in(delay, now)}
         case _:
             assert_never(ending.outcome)
 
@@ -110,10 +125,10 @@ def reschedule(job: Job, *, request: Mapping[str, Any], trigger: Trigger, option
     _refuse_finished(job)
     if job.state is State.RUNNING and isinstance(job.trigger, Once):
         raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
-    changed = replace(job, request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
+    changed = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
     if trigger == job.trigger or job.state is State.RUNNING:
         return changed
-    return _at(changed, trigger.first)
+    return changed._replace(**_fresh(trigger.first))
 
 
 def moved(job: Job, moment: datetime) -> Trigger:
@@ -131,7 +146,7 @@ def pause(job: Job, *, now: datetime) -> Job:
     if job.paused:
         return job
     state = State.PAUSED if job.state is State.SCHEDULED else job.state
-    return replace(job, paused=True, state=state, version=job.version + 1, updated_at=now)
+    return job._replace(paused=True, state=state, version=job.version + 1, updated_at=now)
 
 
 def resume(job: Job, *, now: datetime) -> Job:
@@ -143,15 +158,15 @@ def resume(job: Job, *, now: datetime) -> Job:
     if not job.paused:
         return job
     state = State.SCHEDULED if job.state is State.PAUSED else job.state
-    return replace(job, paused=False, state=state, version=job.version + 1, updated_at=now)
+    return job._replace(paused=False, state=state, version=job.version + 1, updated_at=now)
 
 
 def retry(job: Job, *, now: datetime) -> Job:
     """Return a dead job brought back: due at once for the fire time it gave up on, with its failures forgotten."""
     if not job.is_dead:
         raise JobNotDeadError("only a job that gave up can be retried")
-    return replace(
-        job, state=State.SCHEDULED, due_at=now, failures=0, losses=0, version=job.version + 1, updated_at=now
+    return job._replace(
+        state=State.SCHEDULED, due_at=now, failures=0, losses=0, version=job.version + 1, updated_at=now
     )
 
 
@@ -160,34 +175,22 @@ def _refuse_finished(job: Job) -> None:
         raise JobFinishedError("the job is done" + (" and dead; retry brings it back" if job.is_dead else ""))
 
 
-def _freed(job: Job, *, outcome: Outcome, last_run: Run, now: datetime) -> Job:
-    return replace(
-        job,
-        state=State.PAUSED if job.paused else State.SCHEDULED,
-        run=None,
-        node=None,
-        claimed_at=None,
-        outcome=outcome,
-        last_run=last_run,
-        version=job.version + 1,
-        updated_at=now,
-    )
-
-
-def _next_occurrence(job: Job, now: datetime) -> Job:
+def _next_occurrence(job: Job, now: datetime) -> dict[str, Any]:
     """Move on to the first fire time to come: what was missed meanwhile is covered by the run that has just ended."""
     following = job.trigger.next_fire_time(max(job.fire_time, now))
-    return _done(job) if following is None else _at(job, following)
+    if following is None:
+        return _DONE
+    return {"state": State.PAUSED if job.paused else State.SCHEDULED, **_fresh(following)}
+
+
+def _fresh(fire_time: datetime) -> dict[str, Any]:
+    """Begin a fire time, with its attempts from 1."""
+    return {"fire_time": fire_time, "due_at": fire_time, "attempt": 0, "failures": 0, "losses": 0}
+
+
+_DONE: dict[str, Any] = {"state": State.DONE, "paused": False}
 
 
 def _in(delay: timedelta, now: datetime) -> datetime:
     """Return the moment after a delay, which is a plugin's word: not in the past, and not beyond the horizon."""
     return now + min(max(delay, timedelta()), HORIZON)
-
-
-def _done(job: Job) -> Job:
-    return replace(job, state=State.DONE, paused=False)
-
-
-def _at(job: Job, fire_time: datetime) -> Job:
-    return replace(job, fire_time=fire_time, due_at=fire_time, attempt=0, failures=0, losses=0)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import structlog
 
 from mainspring import events
+from mainspring.model import Job, Outcome, Run
 from mainspring.settings import Settings
 from mainspring.trigger import format_time
 
@@ -17,7 +20,11 @@ def configure(settings: Settings) -> None:
     """Set up structlog, and hand it what libraries log through the standard library at warning and above."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback  # the default shows variables, so payloads
+        )
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,47 +49,59 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
 
 
-def subscriber() -> Callable[[events.Event], None]:  # noqa: C901 - one clause an event
-    """Return a subscriber that writes events to the log."""
+def subscribe(to: events.Events, settings: Settings) -> None:
+    """Let the log hear of the events that its level shows. What goes well is told at debug: there may be much of it."""
     log = structlog.get_logger("mainspring")
+    shown = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    for level, kind, text, facts in _LINES:
+        if level >= shown:
+            to.subscribe(kind, partial(_write, log, level, text, facts))
+    if shown <= logging.INFO:
+        to.subscribe(events.RunFinished, partial(_finished, log))
 
-    def write(event: events.Event) -> None:  # noqa: C901 - one clause an event
-        match event:
-            case events.NodeStarted(node, groups):
-                log.info("node started", node=node, groups=" ".join(groups) or "none")
-            case events.NodeStopped(node):
-                log.info("node stopped", node=node)
-            case events.NodeLost(node):
-                log.warning("node lost", node=node)
-            case events.NodeBuried(node):
-                log.error("this node was taken for dead; it begins a new life", node=node)
-            case events.TurnFailed(loop, error):
-                log.error("a turn failed and is tried again", loop=loop, error=f"{type(error).__name__}: {error}")
-            case events.PluginFailed(key, error):
-                log.error("a request model failed", group=str(key), exc_info=error)
-            case events.JobScheduled(job):
-                log.info("job scheduled", job=str(job.id), group=str(job.key), due=format_time(job.due_at))
-            case events.JobChanged(job, what):
-                log.info("job changed", job=str(job.id), group=str(job.key), change=what)
-            case events.JobDeleted(job):
-                log.info("job deleted", job=str(job.id), group=str(job.key))
-            case events.RunStarted(job):
-                log.debug("run started", job=str(job.id), group=str(job.key), run=job.run, attempt=job.attempt)
-            case events.RunFinished(run, job):
-                log.info(
-                    "run finished",
-                    job=str(run.job_id),
-                    group=str(run.key),
-                    run=run.number,
-                    attempt=run.attempt,
-                    outcome=run.outcome.value,
-                    reason=run.reason,
-                    late=run.lateness.total_seconds(),
-                    next=None if job.next_run is None else format_time(job.next_run),
-                )
-            case events.RunRefused(run):
-                log.warning(
-                    "result refused", job=str(run.job_id), group=str(run.key), run=run.number, outcome=run.outcome.value
-                )
 
-    return write
+def _write(log: Any, level: int, text: str, facts: Callable[[Any], dict[str, Any]], event: events.Event) -> None:
+    log.log(level, text, **facts(event))
+
+
+def _finished(log: Any, event: events.RunFinished) -> None:
+    run, next_run = event.run, event.job.next_run
+    level = logging.DEBUG if run.outcome is Outcome.SUCCEEDED else logging.INFO
+    if log.is_enabled_for(level):
+        facts = {"reason": run.reason, "late": run.lateness.total_seconds(), "next": next_run and format_time(next_run)}
+        log.log(level, "run finished", **_run(run), **facts)
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {"job": str(job.id), "group": str(job.key)}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "job": str(run.job_id),
+        "group": str(run.key),
+        "run": run.number,
+        "attempt": run.attempt,
+        "outcome": run.outcome.value,
+    }
+
+
+_LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
+    (logging.INFO, events.NodeStarted, "node started", lambda e: {"node": e.node, "groups": " ".join(e.groups)}),
+    (logging.INFO, events.NodeStopped, "node stopped", lambda e: {"node": e.node}),
+    (logging.WARNING, events.NodeLost, "node lost", lambda e: {"node": e.node}),
+    (logging.ERROR, events.NodeBuried, "node taken for dead; it begins a new life", lambda e: {"node": e.node}),
+    (
+        logging.ERROR,
+        events.TurnFailed,
+        "turn failed; it is tried again",
+        lambda e: {"loop": e.loop, "error": repr(e.error)},
+    ),
+    (logging.ERROR, events.PluginFailed, "request model failed", lambda e: {"group": str(e.key), "exc_info": e.error}),
+    (logging.DEBUG, events.JobScheduled, "job scheduled", lambda e: {**_job(e.job), "due": format_time(e.job.due_at)}),
+    (logging.INFO, events.JobChanged, "job changed", lambda e: {**_job(e.job), "change": e.what}),
+    (logging.INFO, events.JobDeleted, "job deleted", lambda e: _job(e.job)),
+    (logging.DEBUG, events.RunStarted, "run started", lambda e: {**_job(e.job), "run": e.job.run}),
+    (logging.WARNING, events.RunRefused, "result refused", lambda e: _run(e.run)),
+]
+"""What each kind of event says in the log: from which level on, in which words, with which facts."""

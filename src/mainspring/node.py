@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 
 from mainspring import lifecycle
 from mainspring.clock import Clock, wait
@@ -72,6 +71,7 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._running: dict[int, Assignment] = {}
         self._ended: deque[tuple[Assignment, Ending]] = deque()
+        self._end_noted = False
         self._seen: dict[str, tuple[NodeBeat, float]] = {}
         self._look = asyncio.Event()
         store.watch(self._look.set)
@@ -160,7 +160,7 @@ class Node:
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
         claims = await self._store.claim(self.name, dict.fromkeys(self._keys, free), free)
         received = self._clock.monotonic()
-        self._start([Assignment(claim=claim, received=received) for claim in claims])
+        self._start([Assignment(claim, received) for claim in claims])
         return bool(claims)
 
     def _start(self, assignments: list[Assignment]) -> None:
@@ -172,14 +172,15 @@ class Node:
     def _spawn(self, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the job loop, once for a whole batch."""
         for assignment in assignments:
-            assignment.task = self._job_loop.create_task(self._runner.run(assignment))
-            assignment.task.add_done_callback(partial(self._note_end, assignment))
+            assignment.task = self._job_loop.create_task(self._see_through(assignment))
 
-    def _note_end(self, assignment: Assignment, task: asyncio.Task[Ending]) -> None:
-        interrupted = Ending(Outcome.INTERRUPTED, assignment.interrupt or "the run was cancelled before it began")
-        self._ended.append((assignment, interrupted if task.cancelled() else task.result()))
-        with suppress(RuntimeError):  # the node's loop is closed: it left without this run
-            self._loop.call_soon_threadsafe(self._some_ended.set)
+    async def _see_through(self, assignment: Assignment) -> None:
+        """Run an assignment and hand in its end, on the job loop; what ends together wakes the node's loop once."""
+        self._ended.append((assignment, await self._runner.run(assignment)))
+        if not self._end_noted:
+            self._end_noted = True
+            with suppress(RuntimeError):  # the node's loop is closed: it left without this run
+                self._loop.call_soon_threadsafe(self._some_ended.set)
 
     # --- finish
 
@@ -187,6 +188,7 @@ class Node:
         """Write down all runs that ended, together. A result stays here until the store has answered."""
         await self._some_ended.wait()
         self._some_ended.clear()
+        self._end_noted = False  # before looking: what ends from here on wakes this loop again
         while self._ended:
             batch = [self._ended[i] for i in range(min(FINISH_BATCH, len(self._ended)))]
             try:
@@ -254,8 +256,12 @@ class Node:
             if (assignment := self._running.get(number)) is not None:
                 assignment.interrupt = why
                 assignment.stopping.set()
-                if assignment.task is not None:
-                    self._job_loop.call_soon_threadsafe(assignment.task.cancel)
+                self._job_loop.call_soon_threadsafe(self._cancel, assignment)
+
+    def _cancel(self, assignment: Assignment) -> None:
+        """Cancel a run that has begun, on the job loop; one that has not will see by itself that it is not wanted."""
+        if assignment.task is not None and assignment.started_at is not None:
+            assignment.task.cancel()
 
     # --- sweep
 

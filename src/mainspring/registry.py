@@ -9,14 +9,15 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import GenericAlias, MappingProxyType
-from typing import Any, TypeVar, get_type_hints
+from types import MappingProxyType, NoneType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from dishka import AsyncContainer, Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
@@ -30,7 +31,6 @@ from mainspring.request import SCHEDULING_FIELDS, JobRequest
 
 ENTRY_POINTS = "mainspring.plugins"
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", re.ASCII)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,20 @@ class Binding:
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff)
 
 
+class Crew(NamedTuple):
+    """Who does the work of a job group: a maker of fresh jobs, and the listeners, all with their services."""
+
+    binding: Binding
+    make_job: Callable[[], SchedulerJob]
+    listeners: tuple[SchedulerTriggerListener, ...]
+
+
 class Registry:
-    """The bindings of this process, and the services that their classes are built with."""
+    """The bindings of this process, and once it is open, the crew of each."""
 
     def __init__(self, bindings: Iterable[Binding], services: Sequence[Any], container: AsyncContainer) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
+        self.crews: dict[JobKey, Crew] = {}
         self._services = services
         self._container = container
 
@@ -74,22 +83,33 @@ class Registry:
 
         Raises `ConfigError` with every one that fails.
         """
-        listeners = [listener for binding in self.bindings.values() for listener in binding.listeners]
-        problems = []
-        for wanted in [*self._services, *dict.fromkeys(listeners)]:
-            try:
-                await self._container.get(wanted)
-            except Exception as error:  # noqa: BLE001 - a constructor of the plugin
-                problems.append(f"{_name(wanted)} cannot be built: {_what(error)}")
+        built: dict[Any, Any] = {}
+        problems: list[str] = []
+        for wanted in self._services:
+            with _noting(wanted, problems):
+                built[wanted] = await self._container.get(wanted)
+        listeners: dict[type[SchedulerTriggerListener], SchedulerTriggerListener] = {}
+        for cls in dict.fromkeys(cls for binding in self.bindings.values() for cls in binding.listeners):
+            if not built.keys() >= set(_needs(cls, self._services).values()):
+                continue  # it needs a service that is a problem already
+            with _noting(cls, problems):
+                listeners[cls] = cls(**_needed(cls, built))
         _raise_all(problems)
+        for key, binding in self.bindings.items():
+            make_job = partial(binding.job_class, **_needed(binding.job_class, built))
+            self.crews[key] = Crew(binding, make_job, tuple(listeners[cls] for cls in binding.listeners))
 
     async def close(self) -> None:
         """Clean up all services."""
         await self._container.close()
 
-    async def build(self, cls: type[T]) -> T:
-        """Return an instance of a bound class: a fresh job, or the one listener."""
-        return await self._container.get(cls)
+
+@contextmanager
+def _noting(wanted: Any, problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a constructor of the plugin
+        problems.append(f"{_name(wanted)} cannot be built: {_what(error)}")
 
 
 def load(plugins: Sequence[str]) -> Registry:
@@ -166,7 +186,7 @@ def _module(name: str) -> SchedulerPluginModule:
         raise _PluginError(f"{class_name} is not a subclass of SchedulerPluginModule")
     try:
         module: SchedulerPluginModule = cls()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _PluginError(f"{class_name}() failed: {_what(error)}") from error
     return module
 
@@ -232,7 +252,7 @@ class _Draft:
     def _take_service(self, origin: str, service: ServiceBinding) -> None:
         try:
             provides = service.provides or _provided(service.source)
-        except (TypeError, NameError) as error:
+        except Exception as error:  # noqa: BLE001 - what an annotation says is the plugin's
             self.problems.append(f"{origin}: service {_name(service.source)}: {error}")
             return
         if any(other.provides == provides for other in self.services):
@@ -260,13 +280,7 @@ class _Draft:
         provided = {service.provides for service in self.services}
         provider = Provider(scope=Scope.APP)
         for service in self.services:
-            source = service.source
-            made = _maker(source, provided, _clean_up(source)) if inspect.isclass(source) else source
-            provider.provide(made, provides=service.provides)
-        for _, job_class in self.jobs.values():
-            provider.provide(_maker(job_class, provided), provides=job_class, cache=False)
-        for listener in dict.fromkeys(cls for group in self.listeners.values() for cls in group):
-            provider.provide(_maker(listener, provided), provides=listener)
+            provider.provide(_maker(service.source, provided), provides=service.provides)
         return provider
 
 
@@ -281,10 +295,13 @@ def _class_faults(cls: type, method: str) -> Iterator[str]:
         yield f"does not define {', '.join(sorted(missing))}"
         return
     arguments = {"execute": ("context",), "veto_job_execution": ("trigger", "context")}[method]
+    function = getattr(cls, method)
     try:
-        inspect.signature(getattr(cls, method)).bind(None, *arguments)
+        inspect.signature(function).bind(None, *arguments)
     except TypeError:
         yield f"must define {method}(self, {', '.join(arguments)})"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        yield f"has a yield in {method}, so calling it would run nothing"
 
 
 def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
@@ -300,23 +317,26 @@ def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
         yield "has a timeout that is not a positive timedelta"
     if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):
         yield "has max_attempts that is not a number from 1"
-    if not isinstance(rules.backoff, Backoff):
-        yield "has a backoff that is not a Backoff"
+    if not (isinstance(rules.backoff, Backoff) and _is_sound(rules.backoff)):
+        yield "has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
+
+
+def _is_sound(backoff: Backoff) -> bool:
+    initial, factor, longest = numbers = (backoff.initial, backoff.factor, backoff.longest)
+    kinds: tuple[Any, ...] = (timedelta, int | float, timedelta)
+    if not all(isinstance(number, kind) for number, kind in zip(numbers, kinds, strict=True)):
+        return False
+    return initial > timedelta() and factor >= 1 and longest > timedelta()
 
 
 def _injection_faults(source: Callable[..., Any], provided: set[Any]) -> Iterator[str]:
-    target = _constructor(source) if inspect.isclass(source) else source
     try:
-        hints = get_type_hints(target)
-    except (NameError, TypeError) as error:
+        parameters, hints = _parameters(source), get_type_hints(_target(source))
+    except Exception as error:  # noqa: BLE001 - what an annotation says is the plugin's
         yield f"has annotations that cannot be read: {error}"
         return
-    parameters = list(inspect.signature(target).parameters.values())[1 if inspect.isclass(source) else 0 :]
     for parameter in parameters:
-        if (
-            parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-            or parameter.default is not parameter.empty
-        ):
+        if parameter.default is not parameter.empty:
             continue
         if parameter.name not in hints:
             yield f"takes {parameter.name!r} without an annotation, so nothing can be injected"
@@ -329,58 +349,82 @@ def _provided(source: Any) -> Any:
         return source
     if not callable(source):
         raise TypeError("is neither a class nor a function")
-    hint = get_type_hints(source).get("return")
-    if hint is None:
-        raise TypeError("needs a return annotation, or provides=…")
+    hint = get_type_hints(source).get("return", NoneType)
     if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
-        return hint.__args__[0]
+        hint = next(iter(get_args(hint)), NoneType)
+    if hint is NoneType:
+        raise TypeError("needs a return annotation, or provides=…")
     return hint
 
 
-def _maker(cls: type[Any], provided: set[Any], clean_up: Callable[[Any], Any] | None = None) -> Any:
-    """Return a factory of `cls` for dishka, which asks for what is provided and leaves other defaults alone.
+def _maker(source: Callable[..., Any], provided: set[Any]) -> Any:
+    """Return a factory for dishka, which asks for what is provided and leaves other parameters to their defaults.
 
-    With `clean_up` it is a generator, which dishka resumes at shutdown.
+    It is a generator: dishka resumes it at shutdown, when nothing needs the service any more.
     """
-    needs = {name: hint for name, hint in get_type_hints(_constructor(cls)).items() if hint in provided}
+    needs = _needs(source, provided)
 
-    def make(*services: Any) -> Any:
-        return cls(**dict(zip(needs, services, strict=True)))
+    async def make(*services: Any) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            yield await _made(source, dict(zip(needs, services, strict=True)), stack)
 
-    async def make_and_clean_up(*services: Any) -> AsyncIterator[Any]:
-        instance = make(*services)
-        yield instance
-        if clean_up is not None:
-            await clean_up(instance)
-
-    maker: Any = make if clean_up is None else make_and_clean_up
+    maker: Any = make
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     maker.__signature__ = inspect.Signature([inspect.Parameter(name, kind, annotation=needs[name]) for name in needs])
-    maker.__annotations__ = {**needs, "return": cls if clean_up is None else GenericAlias(AsyncIterator, (cls,))}
+    maker.__annotations__ = {**needs, "return": AsyncIterator[Any]}
+    maker.__qualname__ = _name(source)
     return maker
 
 
-def _constructor(cls: Any) -> Callable[..., Any]:
-    """Return what takes the arguments of a class; where that is nothing, a function without annotations."""
-    constructor: Callable[..., Any] = cls.__init__
-    return (lambda _self: None) if constructor is object.__init__ else constructor
+async def _made(source: Any, services: Mapping[str, Any], stack: AsyncExitStack) -> Any:
+    """Call what makes a service, and put its clean-up on the stack."""
+    if inspect.isasyncgenfunction(source):
+        return await stack.enter_async_context(asynccontextmanager(source)(**services))
+    if inspect.isgeneratorfunction(source):
+        return stack.enter_context(contextmanager(source)(**services))
+    made = source(**services)
+    if inspect.isclass(source):
+        stack.push_async_callback(_clean_up, made)
+        return made
+    return await made if inspect.isawaitable(made) else made
 
 
-def _clean_up(cls: type) -> Callable[[Any], Any] | None:
-    async def leave_async(instance: AbstractAsyncContextManager[Any]) -> None:
-        await instance.__aexit__(None, None, None)
+_CLEAN_UPS = {"__aexit__": (None, None, None), "aclose": (), "__exit__": (None, None, None), "close": ()}
 
-    async def aclose(instance: Any) -> None:
-        await instance.aclose()
 
-    async def leave(instance: AbstractContextManager[Any]) -> None:
-        instance.__exit__(None, None, None)
+async def _clean_up(instance: Any) -> None:
+    """Call the first clean-up that the class of a service has, if any."""
+    for name, arguments in _CLEAN_UPS.items():
+        if hasattr(type(instance), name):
+            answer = getattr(instance, name)(*arguments)
+            if inspect.isawaitable(answer):
+                await answer
+            return
 
-    async def close(instance: Any) -> None:
-        instance.close()
 
-    ways = {"__aexit__": leave_async, "aclose": aclose, "__exit__": leave, "close": close}
-    return next((way for name, way in ways.items() if hasattr(cls, name)), None)
+def _needs(source: Callable[..., Any], provided: Collection[Any]) -> dict[str, Any]:
+    """Return which of the provided types a constructor or function asks for, by parameter."""
+    hints = get_type_hints(_target(source))
+    needs = {parameter.name: hints.get(parameter.name) for parameter in _parameters(source)}
+    return {name: hint for name, hint in needs.items() if hint in provided}
+
+
+def _needed(cls: type[Any], built: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the services that a constructor asks for, by parameter."""
+    return {name: built[hint] for name, hint in _needs(cls, built).items()}
+
+
+def _parameters(source: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return what can be injected into a constructor or function."""
+    parameters = list(inspect.signature(_target(source)).parameters.values())[1 if inspect.isclass(source) else 0 :]
+    variable = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return [parameter for parameter in parameters if parameter.kind not in variable]
+
+
+def _target(source: Any) -> Callable[..., Any]:
+    """Return what takes the arguments; where a class takes none, a function without annotations."""
+    target: Callable[..., Any] = source.__init__ if inspect.isclass(source) else source
+    return (lambda _self: None) if target is object.__init__ else target
 
 
 def _is_subclass(thing: Any, base: type) -> bool:

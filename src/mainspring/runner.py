@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,8 +21,8 @@ import structlog
 from mainspring.clock import Clock
 from mainspring.errors import InvalidRequestError
 from mainspring.model import Claim, Ending, Outcome
-from mainspring.plugin import JobExecutionContext, Signal, Verdict
-from mainspring.registry import Binding, Registry
+from mainspring.plugin import JobExecutionContext, SchedulerTriggerListener, Signal, Stopping, Verdict
+from mainspring.registry import Registry
 from mainspring.request import parse
 
 VETO_SECONDS = 5.0
@@ -32,22 +32,20 @@ REASON_LENGTH = 500
 log = structlog.get_logger("mainspring.runner")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Assignment:
     """A claim that this node is running.
 
-    `received` is the node's monotonic time of the claim: store time goes on from there.
-
-    `stopping` tells the job to come to an end; `interrupt` says why, once the node stops waiting for that and cancels
-    `task`.
+    `received` is the node's monotonic time of the claim: store time goes on from there. `stopping` tells the job to
+    come to an end; `interrupt` says why, once the node stops waiting for that and cancels `task`.
     """
 
     claim: Claim
     received: float
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Stopping = field(default_factory=Stopping)
     interrupt: str | None = None
     started_at: datetime | None = None
-    task: asyncio.Task[Ending] | None = None
+    task: asyncio.Task[None] | None = None
 
     @property
     def run(self) -> int:
@@ -72,6 +70,8 @@ class Runner:
         """Run an assignment to its end, whatever that is."""
         assignment.started_at = assignment.store_time(self._clock)
         try:
+            if assignment.interrupt is not None:
+                return Ending(Outcome.INTERRUPTED, assignment.interrupt)
             return await self._run(assignment)
         except asyncio.CancelledError:
             if assignment.interrupt is None:
@@ -86,46 +86,56 @@ class Runner:
 
     async def _run(self, assignment: Assignment) -> Ending:
         job = assignment.claim.job
-        binding = self._registry.bindings[job.key]
+        crew = self._registry.crews[job.key]
+        job_class = crew.binding.job_class
         try:
-            request = parse(binding.request_model, job.request)
+            request = parse(job_class.Request, job.request)
         except InvalidRequestError as error:
             return Ending(Outcome.FAILED, _text(f"the stored request is refused by the job group: {error}"))
-        context = _context(assignment, request)
-        if (veto := await self._ask_listeners(binding, context)) is not None:
-            return veto
-        instance = await self._registry.build(binding.job_class)
+        assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
+        context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
+        for listener in crew.listeners:
+            if (veto := await self._ask(listener, context)) is not None:
+                return veto
+        instance = crew.make_job()
         instance.request = request
-        timeout = job.options.timeout or binding.job_class.timeout
+        timeout = job.options.timeout or job_class.timeout
         if await self._within(timeout.total_seconds(), instance.execute, context) is _TIMED_OUT:
             assignment.stopping.set()
             return Ending(Outcome.TIMED_OUT, f"took longer than its limit of {timeout.total_seconds():g} s")
-        return Ending(Outcome.SUCCEEDED)
+        return _SUCCEEDED
 
-    async def _ask_listeners(self, binding: Binding, context: JobExecutionContext) -> Ending | None:
-        """Ask each listener; the first that does not let the job through decides. One that fails, fails the attempt."""
-        for cls in binding.listeners:
-            try:
-                listener = await self._registry.build(cls)
-                answer = await self._within(VETO_SECONDS, listener.veto_job_execution, context.trigger, context)
-            except Signal as signal:
-                return _asked_for(getattr(signal, "ending", signal))
-            except Exception as error:  # noqa: BLE001 - user code
-                _report("veto check failed", job=str(context.job_id), listener=cls.__name__, exc_info=error)
-                return Ending(Outcome.FAILED, f"the veto check {cls.__name__} raised {describe(error)}")
-            if (ending := _verdict(answer, cls.__name__)) is not None:
-                return ending
-        return None
+    async def _ask(self, listener: SchedulerTriggerListener, context: JobExecutionContext) -> Ending | None:
+        """Ask a listener; `None` lets the job through. One that fails, fails the attempt."""
+        name = type(listener).__name__
+        try:
+            answer = await self._within(VETO_SECONDS, listener.veto_job_execution, context.trigger, context)
+        except Signal as signal:
+            return _asked_for(getattr(signal, "ending", signal))
+        except Exception as error:  # noqa: BLE001 - user code
+            _report("veto check failed", job=str(context.job_id), listener=name, exc_info=error)
+            return Ending(Outcome.FAILED, f"the veto check {name} raised {describe(error)}")
+        return None if answer is False else _verdict(answer, name)
 
     async def _within(self, seconds: float, function: Callable[..., Any], *arguments: object) -> object:
         """Call user code, ``async def`` here and plain ``def`` in a thread; answer what it returns, or `_TIMED_OUT`."""
-        if not inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
+            work = function(*arguments)
+        else:
             await self._threads.acquire()
-            function = partial(self._in_thread, function)
+            work = self._in_thread(function, *arguments)
+        # A coroutine that never waits needs no timer: the two timers of a run cost 7 us, as much as all else in here.
+        try:
+            first = work.send(None)
+        except StopIteration as ended:
+            answer = ended.value
+            if not inspect.isawaitable(answer):
+                return answer
+            return await self._within(seconds, _awaited, answer)
         limit = self._clock.limit(seconds)
         try:
             async with limit:
-                answer = await function(*arguments)
+                answer = await _Rest(work, first)
                 answer = await answer if inspect.isawaitable(answer) else answer
         except TimeoutError:
             if limit.expired():
@@ -169,6 +179,33 @@ class Runner:
 
 
 _TIMED_OUT = object()
+_SUCCEEDED = Ending(Outcome.SUCCEEDED)
+
+
+class _Rest:
+    """What is left of a coroutine that was begun by hand and waits for `first`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], first: Any) -> None:
+        self._coroutine = coroutine
+        self._first = first
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waits_for = self._first
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - whatever the loop throws in is the coroutine's
+                step = partial(self._coroutine.throw, error)
+            else:
+                step = partial(self._coroutine.send, sent)
+            try:
+                waits_for = step()
+            except StopIteration as ended:
+                return ended.value
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _verdict(answer: object, listener: str) -> Ending | None:
@@ -181,24 +218,6 @@ def _verdict(answer: object, listener: str) -> Ending | None:
         return None if answer.ending is None else _asked_for(answer.ending)
     kind = type(answer).__name__
     return Ending(Outcome.FAILED, f"the veto check {listener} answered {kind}, not True, False or a Verdict")
-
-
-def _context(assignment: Assignment, request: object) -> JobExecutionContext:
-    job = assignment.claim.job
-    assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
-    return JobExecutionContext(
-        job_id=job.id,
-        product=job.key.product,
-        job_group=job.key.job_group,
-        request=request,
-        scheduled_fire_time=job.fire_time,
-        fire_time=assignment.started_at,
-        attempt=job.attempt,
-        run=assignment.run,
-        occurrence_id=job.occurrence_id,
-        trigger=job.trigger,
-        stopping=assignment.stopping,
-    )
 
 
 def describe(error: BaseException) -> str:

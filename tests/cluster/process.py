@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 
 def _common(store: str) -> tuple[str, ...]:
-    return ("--store", store, "--plugin", PLUGIN, "--log-format", "json")
+    return ("--store", store, "--plugin", PLUGIN, "--log-format", "json", "--log-level", "debug")
 
 
 class Process:

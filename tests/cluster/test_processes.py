@@ -47,7 +47,7 @@ def test_a_job_survives_kill_9_right_after_its_201(tmp_path: Path, record: Path)
 def test_a_job_whose_process_was_killed_runs_again(tmp_path: Path, record: Path) -> None:
     """A run cut off by SIGKILL is lost in history, and the job runs again when the service is back."""
     store = f"sqlite:///{tmp_path}/jobs.db"
-    with Process.serve(store, tmp_path, "--log-level", "debug") as service:
+    with Process.serve(store, tmp_path) as service:
         job = service.create(when=soon(0), path=str(record), hold=True)
         service.wait_for("run started", job=job)
         service.kill()
@@ -77,7 +77,7 @@ def test_a_node_that_dies_loses_its_job_to_another(tmp_path: Path, record: Path,
     """After SIGKILL of the node that runs it, the job runs again on another one when the lease is over."""
     with temporary_database(postgres.url()) as url:
         rebuild_schema(url)
-        with Process.serve(url, tmp_path, "--lease", "PT2S", "--log-level", "debug") as doomed:
+        with Process.serve(url, tmp_path, "--lease", "PT2S") as doomed:
             job = doomed.create(when=soon(0), path=str(record), hold=True)
             doomed.wait_for("run started", job=job)
             with Process.serve(url, tmp_path, "--lease", "PT2S") as heir:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -38,7 +37,7 @@ def a_job(*, fire_at: datetime = START, key: JobKey = BACKUPS, trigger: Trigger 
         options=Options(),
         now=START,
     )
-    return replace(job, **changes)
+    return job._replace(**changes)
 
 
 def in_order(*jobs: Job) -> list[Job]:
@@ -60,7 +59,7 @@ def a_run(job: Job, **changes: Any) -> Run:
         finished_at=START,
         outcome=Outcome.SUCCEEDED,
     )
-    return replace(run, **changes)
+    return run._replace(**changes)
 
 
 def a_running_job(**changes: Any) -> Job:
@@ -75,7 +74,7 @@ def a_done_job(**changes: Any) -> Job:
 
 def edited(job: Job, **changes: Any) -> Job:
     """Change a job as an edit does: its version rises by one."""
-    return replace(job, version=job.version + 1, **changes)
+    return job._replace(version=job.version + 1, **changes)
 
 
 def as_claimed(job: Job, *, run: int | None, node: str, at: datetime) -> Job:

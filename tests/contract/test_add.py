@@ -1,6 +1,6 @@
 """`Store.add`, and that what comes back is what was written."""
 
-from dataclasses import replace
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +9,8 @@ from mainspring.errors import ConflictError
 from mainspring.model import Backoff, Job, JobKey, Options, Outcome, State
 from mainspring.store.protocol import Store
 from mainspring.store.rows import to_json
-from mainspring.trigger import MICROSECOND, Every, Period
-from tests.contract.build import START, Place, a_done_job, a_job, a_run, a_running_job, jobs_of, opened
+from mainspring.trigger import MICROSECOND, Every, Once, Period
+from tests.contract.build import SECOND, START, Place, a_done_job, a_job, a_run, a_running_job, jobs_of, opened
 
 ODD_REQUEST = {
     "": "",
@@ -50,8 +50,9 @@ FULL = a_running_job(
 )
 ENDED = a_run(FULL, attempt=3, started_at=AT_NIGHT, finished_at=START + MICROSECOND, outcome=Outcome.LOST)
 JOBS = {
-    "every field": replace(FULL, last_run=replace(ENDED, reason="the node said:\n\t'💥'")),
-    "a last run without a reason": replace(FULL, last_run=ENDED),
+    "every field": FULL._replace(last_run=ENDED._replace(reason="the node said:\n\t'💥'")),
+    "a last run without a reason": FULL._replace(last_run=ENDED),
+    "once, but not at its fire time": a_job(trigger=Once(START + SECOND), fire_time=START),
     "1970": a_job(fire_at=datetime(1970, 1, 1, tzinfo=UTC)),
     "before 1970": a_job(fire_at=datetime(1901, 12, 13, 20, 45, 51, 999999, UTC)),
     "2100": a_job(fire_at=datetime(2100, 12, 31, 23, 59, 59, 999999, UTC)),
@@ -109,7 +110,7 @@ async def test_id_that_exists_is_refused(store: Store) -> None:
     await store.add([old])
 
     with pytest.raises(ConflictError):
-        await store.add([new, replace(old, request={"old": False})])
+        await store.add([new, old._replace(request={"old": False})])
 
     assert [old, None] == [await store.get(old.id), await store.get(new.id)]
 
@@ -122,6 +123,33 @@ async def test_id_twice_in_a_batch_is_refused(store: Store) -> None:
         await store.add([job, job])
 
     assert await store.get(job.id) is None
+
+
+async def test_refused_call_takes_no_other_with_it(store: Store) -> None:
+    """Of calls at the same time, which may share a commit, only those at odds with the store are refused."""
+    old, *new = (a_job() for _ in range(20))
+    await store.add([old])
+    calls = [[job] for job in new] + [[a_job(), old]]
+
+    answers = await asyncio.gather(*map(store.add, calls), return_exceptions=True)
+
+    assert [None] * len(new) == answers[:-1]
+    assert isinstance(answers[-1], ConflictError)
+    assert {job.id: job for job in [old, *new]} == await jobs_of(store)
+
+
+async def test_call_that_was_given_up_takes_no_other_with_it(store: Store) -> None:
+    """Whoever is cancelled while their jobs are written does not keep the others waiting."""
+    first, other = a_job(), a_job()
+    gone = asyncio.ensure_future(store.add([first]))
+
+    async def give_up() -> None:
+        gone.cancel()
+
+    await asyncio.gather(give_up(), store.add([other]))
+
+    assert gone.cancelled()
+    assert other == await store.get(other.id)
 
 
 async def test_durable_store_keeps_its_jobs(place: Place) -> None:

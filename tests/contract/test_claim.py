@@ -1,6 +1,5 @@
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -183,7 +182,7 @@ async def test_next_try_has_a_number_and_an_attempt_of_its_own(store: Store, clo
         [claimed] = await claim(store)
         tries.append(claimed.job)
         [change] = [ended(claimed.job, at=clock.now(), delay=timedelta())]
-        await store.finish([replace(change, job=replace(change.job, state=State.SCHEDULED))])
+        await store.finish([change._replace(job=change.job._replace(state=State.SCHEDULED))])
 
     assert [1, 2, 3] == [job.attempt for job in tries]
     assert sorted({job.run or 0 for job in tries}) == [job.run for job in tries]

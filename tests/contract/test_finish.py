@@ -1,5 +1,4 @@
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -38,7 +37,7 @@ async def test_answers_are_in_the_order_of_the_batch(store: Store) -> None:
     paused = lifecycle.pause(edited, now=START)
     await store.update(paused)
     await store.delete(deleted, None)
-    changes = [ended(replace(job, run=999_999) if job is stranger else job) for job in jobs]
+    changes = [ended(job._replace(run=999_999) if job is stranger else job) for job in jobs]
 
     answers = await store.finish(changes)
 
@@ -65,7 +64,7 @@ async def test_stale_change_is_taken_when_decided_again(store: Store) -> None:
 async def test_change_of_another_version_is_stale(store: Store, behind: int) -> None:
     """A change made on a version that is not there is not written, be it too old or too new."""
     [job] = await running(store, a_job(version=5))
-    change = ended(replace(job, version=job.version + behind))
+    change = ended(job._replace(version=job.version + behind))
 
     assert [Answer.STALE] == await store.finish([change])
 

@@ -7,7 +7,6 @@ dice are a clock's, so a seed always throws the same.
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
@@ -134,7 +133,7 @@ class Lives:
         for job in self._any_job():
             if edits := possible_edits(job, self.clock.now()):
                 new = self.draw(edits)
-                assert (not stale) == await self.store.update(replace(new, version=new.version - stale))
+                assert (not stale) == await self.store.update(new._replace(version=new.version - stale))
                 self.jobs[job.id] = job if stale else new
 
     async def delete(self) -> None:
@@ -142,7 +141,7 @@ class Lives:
         stale = self.number(0, 1)
         for job in self._any_job():
             run = ended(job, Outcome.CANCELLED, at=self.clock.now()).run if job.state is State.RUNNING else None
-            assert (not stale) == await self.store.delete(replace(job, version=job.version - stale), run)
+            assert (not stale) == await self.store.delete(job._replace(version=job.version - stale), run)
             if not stale:
                 del self.jobs[job.id]
                 self.runs += [run] if run else []

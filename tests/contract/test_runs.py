@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -11,8 +10,7 @@ from tests.contract.build import BACKUPS, SECOND, SNAPSHOTS, START, a_job, a_run
 
 PLAIN = a_run(a_job())
 RUNS = {
-    "every field": replace(
-        PLAIN,
+    "every field": PLAIN._replace(
         number=2**53 + 1,
         key=JobKey("próduct", "group's"),
         fire_time=START - SECOND,
@@ -24,10 +22,10 @@ RUNS = {
         reason='it said:\n\t"💥" \\ %s',
     ),
     "no reason": PLAIN,
-    "an empty reason": replace(PLAIN, reason=""),
-    "1970": replace(PLAIN, fire_time=datetime(1970, 1, 1, tzinfo=UTC)),
-    "2100": replace(PLAIN, due_at=datetime(2100, 12, 31, 23, 59, 59, 999999, UTC)),
-    **{outcome.value: replace(PLAIN, outcome=outcome) for outcome in Outcome},
+    "an empty reason": PLAIN._replace(reason=""),
+    "1970": PLAIN._replace(fire_time=datetime(1970, 1, 1, tzinfo=UTC)),
+    "2100": PLAIN._replace(due_at=datetime(2100, 12, 31, 23, 59, 59, 999999, UTC)),
+    **{outcome.value: PLAIN._replace(outcome=outcome) for outcome in Outcome},
 }
 
 

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,8 +15,8 @@ NEW = {"request": {"vmId": "v2"}, "trigger": Once(LATER), "options": Options(max
 EDITS: dict[str, Callable[[Job], Job]] = {
     "reschedule": lambda job: lifecycle.reschedule(job, **NEW, now=LATER),  # type: ignore[arg-type]
     "pause": lambda job: lifecycle.pause(job, now=LATER),
-    "resume": lambda job: lifecycle.resume(replace(job, state=State.PAUSED, paused=True), now=LATER),
-    "retry": lambda job: lifecycle.retry(replace(job, state=State.DONE, outcome=Outcome.FAILED), now=LATER),
+    "resume": lambda job: lifecycle.resume(job._replace(state=State.PAUSED, paused=True), now=LATER),
+    "retry": lambda job: lifecycle.retry(job._replace(state=State.DONE, outcome=Outcome.FAILED), now=LATER),
     "every number": lambda job: edited(job, attempt=3, failures=2, losses=1, due_at=LATER, updated_at=LATER),
 }
 
@@ -39,7 +38,7 @@ async def test_edit_of_a_running_job_leaves_its_run_alone(store: Store) -> None:
     [job] = await running(store, before)
     new = lifecycle.pause(job, now=LATER)
 
-    assert await store.update(replace(new, run=None, node=None, claimed_at=None))
+    assert await store.update(new._replace(run=None, node=None, claimed_at=None))
 
     assert new == await store.get(job.id)
     assert frozenset({job.run}) == await store.held(job.node or "")
@@ -52,7 +51,7 @@ async def test_edit_keeps_what_is_not_to_edit(store: Store) -> None:
     await store.finish([change])
     new = lifecycle.pause(change.job, now=LATER)
 
-    assert await store.update(replace(new, last_run=None, created_at=LATER))
+    assert await store.update(new._replace(last_run=None, created_at=LATER))
 
     assert new == await store.get(job.id)
 
@@ -63,7 +62,7 @@ async def test_edit_of_what_was_not_the_latest_is_refused(store: Store, version:
     job = a_job(version=2)
     await store.add([job])
 
-    assert not await store.update(replace(job, version=version, request={"vmId": "lost"}))
+    assert not await store.update(job._replace(version=version, request={"vmId": "lost"}))
 
     assert job == await store.get(job.id)
 

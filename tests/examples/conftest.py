@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from mainspring import JobExecutionContext, JobRequest, Once
+from mainspring.model import Job, JobKey
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -16,17 +17,7 @@ def a_context() -> Callable[[JobRequest], JobExecutionContext]:
     """Make what a job or a listener is told about its first run."""
 
     def make(request: JobRequest) -> JobExecutionContext:
-        return JobExecutionContext(
-            job_id=UUID(int=1),
-            product="vps4",
-            job_group="backups",
-            request=request,
-            scheduled_fire_time=NOON,
-            fire_time=NOON,
-            attempt=1,
-            run=1,
-            occurrence_id=UUID(int=2),
-            trigger=Once(NOON),
-        )
+        job = Job(UUID(int=1), JobKey("vps4", "backups"), {}, Once(NOON), NOON, NOON, NOON, NOON, attempt=1, run=1)
+        return JobExecutionContext(job, request, NOON)
 
     return make

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from mainspring_vps4.jobs import (
@@ -19,7 +19,7 @@ from mainspring.model import Ending
 pytestmark = pytest.mark.anyio
 
 VM = UUID("79bfd10c-1529-42de-bd68-1a6e084ee13d")
-KEY = UUID(int=2)  # the occurrence of `a_context`
+KEY = uuid5(UUID(int=1), "2026-01-01T12:00:00+00:00")  # the occurrence of `a_context`
 Context = Callable[[JobRequest], JobExecutionContext]
 Make = Callable[[VmService], SchedulerJob]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 
@@ -77,7 +77,7 @@ class Module(SchedulerPluginModule):
 
 
 class WatchedStore:
-    """A store that knows how many calls are under way, and whose named verbs fail a number of times before they work."""
+    """A store that knows how many calls are under way, and whose named verbs fail a number of times first."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -99,10 +99,10 @@ class WatchedStore:
             self._under_way -= 1
 
     async def settle(self) -> None:
-        """Return when nobody has been talking to the store for a while of turns of the loop: all wait for time to pass."""
+        """Return when nobody has talked to the store for a number of turns of the loop: all wait for time to pass."""
         quiet = 0
         while quiet < QUIET_TURNS:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
             quiet = 0 if self._under_way else quiet + 1
 
 
@@ -121,7 +121,8 @@ class World:
         return SchedulerService(store=self.store, registry=self._registry, clock=self.clock, events=self.events)
 
     def __post_init__(self) -> None:
-        self.events.subscribe(self.seen.append)
+        for kind in get_args(Event):
+            self.events.subscribe(kind, self.seen.append)
         self._registry = registry.build([("test", Module(self.script))])
 
     @asynccontextmanager

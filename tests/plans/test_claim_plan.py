@@ -42,7 +42,7 @@ def plan(database: psycopg.Connection[Any], mode: str) -> Iterator[dict[str, Any
     demand = {"products": ["p"] * 4, "job_groups": ["g0", "g1", "g2", "g3"], "demands": [10] * 4}
     values: dict[str, Any] = {**demand, "node": "node", "limit": 20, "now": None}
     names = list(values)
-    text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", load_statements("postgres")["claim"])
+    text = re.sub(r"(?<!:):(\w+)", lambda match: f"${names.index(match[1]) + 1}", load_statements("postgres")["claim"])
     literals = sql.SQL(", ").join(map(sql.Literal, values.values()))
 
     database.execute("deallocate all")

@@ -34,13 +34,12 @@ def a_job(trigger: Trigger = ONCE, **changes: Any) -> Job:
         options=Options(),
         now=NOON - HOUR,
     )
-    return replace(job, **changes)
+    return job._replace(**changes)
 
 
 def claimed(job: Job, now: datetime = NOON) -> Job:
     """Make of a job what a store makes of it when a node claims it."""
-    return replace(
-        job,
+    return job._replace(
         state=State.RUNNING,
         run=job.version,
         node="node-1",
@@ -218,7 +217,7 @@ def test_reschedule_without_a_new_trigger_keeps_the_fire_time() -> None:
     """An edited payload neither hastens nor delays a job that waits for its next attempt."""
     tried = after_outcomes(a_job(), Outcome.FAILED)
     edited = lifecycle.reschedule(tried, request={}, trigger=Once(NOON), options=tried.options, now=NOON + HOUR)
-    assert replace(tried, request={}, version=tried.version + 1, updated_at=NOON + HOUR) == edited
+    assert tried._replace(request={}, version=tried.version + 1, updated_at=NOON + HOUR) == edited
 
 
 def test_reschedule_while_a_series_runs_waits_for_its_end() -> None:

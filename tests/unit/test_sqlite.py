@@ -270,17 +270,3 @@ async def test_failure_of_the_database_is_told(store: SqliteStore, path: Path) -
 
         execute(path, "alter table away rename to nodes")
         assert [] == await store.nodes()
-
-
-async def test_caller_that_gave_up_does_not_stop_the_others(store: SqliteStore, commits: Commits) -> None:
-    """A cancelled call is done or not, and whoever comes after it is served."""
-    async with opened(store):
-        gone = asyncio.ensure_future(store.add([a_job()]))
-
-        async def give_up() -> None:
-            gone.cancel()
-
-        answers = await commits.crowd(give_up(), store.add([a_job()]))
-
-    assert [None, None] == answers
-    assert gone.cancelled()

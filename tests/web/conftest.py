@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 from uuid import UUID
 
 import httpx2
@@ -58,7 +58,8 @@ def events() -> Events:
 def announced(events: Events) -> list[Event]:
     """What the service has announced."""
     heard: list[Event] = []
-    events.subscribe(heard.append)
+    for kind in get_args(Event):
+        events.subscribe(kind, heard.append)
     return heard
 
 

@@ -155,7 +155,7 @@ async def test_bug_in_a_plugin_does_not_hide_the_rest(client: httpx2.AsyncClient
 async def test_log_can_be_found_by_the_request_id(client: httpx2.AsyncClient, events: Events) -> None:
     """What is logged while a request is answered carries the id that the client was told."""
     logged: list[dict[str, Any]] = []
-    events.subscribe(lambda _event: logged.append(structlog.contextvars.get_contextvars()))
+    events.subscribe(PluginFailed, lambda _event: logged.append(structlog.contextvars.get_contextvars()))
 
     await client.post(
         at(BUGGY), json={"when": "2026-12-01T10:00:00Z", "colour": "blue"}, headers={"X-Request-ID": "order-66"}

@@ -9,28 +9,39 @@ on the wire, so that a database that is away, frozen or cut off costs an error w
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import asyncpg
 import psycopg
-from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
 from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 from mainspring.store.migrations import needs_upgrade, postgres_upgrade, verdict
-from mainspring.store.rows import Dialect, job_row, load_statements, read_job, read_run, run_row
+from mainspring.store.rows import JOB_COLUMNS, Dialect, job_row, load_statements, read_job, read_run, run_row
 
 CONNECT_SECONDS = 3
+POOL_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 """How long a call may take, from asking the pool for a connection to the last row."""
-_SESSION = "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=10000"
+_SESSION = {
+    "application_name": "mainspring",
+    "timezone": "UTC",
+    "statement_timeout": "5000",
+    "lock_timeout": "1000",
+    "idle_in_transaction_session_timeout": "10000",
+}
 _POOL_SIZE = 10
+# InternalClientError is how asyncpg reports that a connection was lost just when it was used.
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_FAILURES = (asyncpg.PostgresError, *_LOST, TimeoutError)
 _OLDEST = datetime(1, 1, 2, tzinfo=UTC)
 _NEWEST = datetime(9999, 12, 30, tzinfo=UTC)
 _NIL = UUID(int=0)
@@ -40,15 +51,30 @@ def _same(value: Any) -> Any:
     return value
 
 
-_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=_same)
-_SQL = load_statements("postgres")
-_FINISHED_COLUMNS = (
-    "id", "state", "paused", "fire_time", "due_at", "attempt", "failures", "losses", "outcome", "last_run", "version",
-    "updated_at",
-)  # fmt: skip
-_ENDED_COLUMNS = (
-    "number", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at", "outcome", "reason",
-)  # fmt: skip
+_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=json.loads)
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class _Statement(NamedTuple):
+    """A statement as the driver takes it, and the names of its parameters by position."""
+
+    sql: str
+    names: tuple[str, ...]
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        return [values[name] for name in self.names]
+
+
+def _positional(sql: str) -> _Statement:
+    names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    return _Statement(_PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql), names)
+
+
+_SQL = {name: _positional(sql) for name, sql in load_statements("postgres").items()}
+
+
+_Waiting = tuple[list[dict[str, Any]], "asyncio.Future[None]"]
+"""Rows that somebody wants written, and who waits for it."""
 
 
 class PostgresStore:
@@ -63,33 +89,35 @@ class PostgresStore:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._url = url
         self._clock = clock
-        self._pool: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]] | None = None
+        self._pool: Any = None
         self._watchers: list[Callable[[], None]] = []
+        self._waiting: list[_Waiting] = []
+        self._writer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """See `Store.open`; a schema that is missing or old is refused with the command that helps."""
         await asyncio.to_thread(check_schema, self._url)
-        options = " ".join(filter(None, (str(conninfo_to_dict(self._url).get("options") or ""), _SESSION)))
-        self._pool = AsyncConnectionPool(
-            self._url,
-            kwargs={
-                "autocommit": True,
-                "options": options,
-                "connect_timeout": CONNECT_SECONDS,
-                "application_name": "mainspring",
-            },
-            min_size=1,
-            max_size=_POOL_SIZE,
-            timeout=2,
-            open=False,
-        )
-        await self._pool.open()
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=2,
+                max_size=_POOL_SIZE,
+                timeout=CONNECT_SECONDS,
+                command_timeout=ANSWER_SECONDS,
+                server_settings=_SESSION,
+                reset=_no_reset,
+            )
+        except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+            raise StoreUnavailableError(f"the job store cannot be reached: {_first_line(error)}") from error
 
     async def close(self) -> None:
         """See `Store.close`."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close()
+            try:
+                await asyncio.wait_for(pool.close(), CONNECT_SECONDS)
+            except TimeoutError:
+                pool.terminate()
 
     def watch(self, notice: Callable[[], None]) -> None:
         """See `Store.watch`."""
@@ -105,9 +133,43 @@ class PostgresStore:
     async def add(self, jobs: Sequence[Job]) -> None:
         """See `Store.add`."""
         rows = [job_row(job, _DIALECT) for job in jobs]
-        async with self._connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            await cursor.executemany(_SQL["add"], rows)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, written))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+        await asyncio.shield(written)
         self._changed()
+
+    async def _write_waiting(self) -> None:
+        """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
+        while self._waiting:
+            calls, self._waiting = self._waiting, []
+            try:
+                await self._insert([row for rows, _ in calls for row in rows])
+            except ConflictError as error:
+                if len(calls) == 1:
+                    _fail(calls[0][1], error)
+                else:
+                    await self._write_apart(calls)
+            except Exception as error:  # noqa: BLE001 - goes to the callers
+                for _, written in calls:
+                    _fail(written, error)
+            else:
+                for _, written in calls:
+                    _succeed(written)
+
+    async def _write_apart(self, calls: list[_Waiting]) -> None:
+        """Write each call by itself, so that one that is refused does not take the others with it."""
+        for rows, written in calls:
+            try:
+                await self._insert(rows)
+            except Exception as error:  # noqa: BLE001 - goes to the caller
+                _fail(written, error)
+            else:
+                _succeed(written)
+
+    async def _insert(self, rows: list[dict[str, Any]]) -> None:
+        await self._fetch("add", {name: [row[name] for row in rows] for name in JOB_COLUMNS})
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
@@ -146,10 +208,9 @@ class PostgresStore:
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
         async with self._connection() as connection, connection.transaction():
-            cursor = await connection.execute(_SQL["delete"], {"id": job.id, "version": job.version})
-            gone = cursor.rowcount == 1
+            gone = bool(await self._on(connection, "delete", {"id": job.id, "version": job.version}))
             if gone and run is not None:
-                await connection.execute(_SQL["add_run"], run_row(run, _DIALECT))
+                await self._on(connection, "add_run", run_row(run, _DIALECT))
         self._changed()
         return gone
 
@@ -168,10 +229,28 @@ class PostgresStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        jobs = [job_row(change.job, _DIALECT) for change in changes]
-        runs = [run_row(change.run, _DIALECT) for change in changes]
-        parameters = {name: [row[name] for row in jobs] for name in _FINISHED_COLUMNS}
-        parameters |= {f"ended_{name}": [row[name] for row in runs] for name in _ENDED_COLUMNS}
+        jobs, runs = [change.job for change in changes], [change.run for change in changes]
+        parameters = {
+            "id": [job.id for job in jobs],
+            "state": [job.state.value for job in jobs],
+            "paused": [job.paused for job in jobs],
+            "fire_time": [job.fire_time for job in jobs],
+            "due_at": [job.due_at for job in jobs],
+            "attempt": [job.attempt for job in jobs],
+            "failures": [job.failures for job in jobs],
+            "losses": [job.losses for job in jobs],
+            "version": [job.version for job in jobs],
+            "updated_at": [job.updated_at for job in jobs],
+            "ended_number": [run.number for run in runs],
+            "ended_fire_time": [run.fire_time for run in runs],
+            "ended_due_at": [run.due_at for run in runs],
+            "ended_attempt": [run.attempt for run in runs],
+            "ended_node": [run.node for run in runs],
+            "ended_started_at": [run.started_at for run in runs],
+            "ended_finished_at": [run.finished_at for run in runs],
+            "ended_outcome": [run.outcome.value for run in runs],
+            "ended_reason": [run.reason for run in runs],
+        }
         done = {number for (number,) in await self._fetch("finish", parameters)}
         self._changed()
         refused = [change.job.id for change in changes if change.run.number not in done]
@@ -200,13 +279,13 @@ class PostgresStore:
     async def prune(self, older_than: timedelta, limit: int) -> int:
         """See `Store.prune`."""
         parameters = {"older_than": older_than, "limit": limit}
-        return sum([await self._execute(name, parameters) for name in ("prune_jobs", "prune_runs")])
+        return sum([len(await self._fetch(name, parameters)) for name in ("prune_jobs", "prune_runs")])
 
     # --- nodes
 
     async def join(self, node: str) -> None:
         """See `Store.join`."""
-        await self._execute("join", {"node": node})
+        await self._fetch("join", {"node": node})
 
     async def beat(self, node: str) -> bool:
         """See `Store.beat`."""
@@ -218,7 +297,7 @@ class PostgresStore:
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
-        await self._execute("leave", {"node": node})
+        await self._fetch("leave", {"node": node})
 
     async def bury(self, node: NodeBeat) -> bool:
         """See `Store.bury`."""
@@ -233,27 +312,43 @@ class PostgresStore:
         for notice in self._watchers:
             notice()
 
-    async def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
         async with self._connection() as connection:
-            cursor = await connection.execute(_SQL[statement], {"now": self._test_time(), **parameters}, binary=True)
-            return await cursor.fetchall()
+            return await self._on(connection, statement, parameters)
 
-    async def _execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
-        async with self._connection() as connection:
-            return (await connection.execute(_SQL[statement], {"now": self._test_time(), **parameters})).rowcount
+    async def _on(self, connection: Any, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        sql, arguments = _SQL[statement].sql, _SQL[statement].arguments({"now": self._test_time(), **parameters})
+        rows: list[Any] = await connection.fetch(sql, *arguments)
+        return rows
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[tuple[Any, ...]]]:
+    async def _connection(self) -> AsyncIterator[Any]:
         """Lend a connection, and turn every way the database can fail into our own errors."""
         if self._pool is None:
             raise StoreUnavailableError("the job store is closed")
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+            async with self._pool.acquire(timeout=POOL_SECONDS) as connection:
                 yield connection
-        except psycopg.errors.UniqueViolation as error:
+        except asyncpg.UniqueViolationError as error:
             raise ConflictError(f"the job store refused the rows: {_first_line(error)}") from error
-        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+        except _FAILURES as error:
+            if isinstance(error, _LOST):
+                await self._pool.expire_connections()  # what cut off one has probably cut off all
             raise StoreUnavailableError(f"the job store failed: {_first_line(error)}") from error
+
+
+async def _no_reset(_connection: object) -> None:
+    """Leave a connection as it is when it goes back to the pool: no statement of ours leaves anything behind."""
+
+
+def _succeed(written: asyncio.Future[None]) -> None:
+    if not written.done():
+        written.set_result(None)
+
+
+def _fail(written: asyncio.Future[None], error: Exception) -> None:
+    if not written.done():
+        written.set_exception(error)
 
 
 def _answer(change: Change, done: Collection[int], held: Mapping[UUID, int]) -> Answer:

@@ -6,8 +6,8 @@ How jobs and runs are written as columns, the same for all stores but for a few 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,7 +16,7 @@ import aiosql
 
 from mainspring.model import Job, JobKey, Options, Outcome, Run, State
 from mainspring.request import options_from_json, options_to_json
-from mainspring.trigger import format_time, parse_when, trigger_from_json, trigger_to_json
+from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_json
 
 JOB_COLUMNS = (
     "id", "product", "job_group", "request", "trigger", "options", "state", "paused", "fire_time", "due_at", "attempt",
@@ -27,7 +27,13 @@ RUN_COLUMNS = (
     "outcome", "reason",
 )  # fmt: skip
 
+LAST_RUN_MEMBERS = (
+    "number", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at", "outcome", "reason",
+)  # fmt: skip
+
 Row = Sequence[Any]
+_STATES = {state.value: state for state in State}
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _DEFAULTS = Options()
 
 
@@ -54,7 +60,7 @@ def job_row(job: Job, dialect: Dialect) -> dict[str, Any]:
         "product": job.key.product,
         "job_group": job.key.job_group,
         "request": to_json(job.request),
-        "trigger": to_json(trigger_to_json(job.trigger)),
+        "trigger": None if job.trigger == Once(job.fire_time) else to_json(trigger_to_json(job.trigger)),
         "options": None if job.options == _DEFAULTS else to_json(options_to_json(job.options)),
         "state": job.state.value,
         "paused": job.paused,
@@ -82,27 +88,28 @@ def read_job(row: Row, dialect: Dialect) -> Job:
     ) = row  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
     job_id, key = dialect.from_id(id_), JobKey(product, job_group)
+    fires_at = from_time(fire_time)
     return Job(
-        id=job_id,
-        key=key,
-        request=from_json(request),
-        trigger=trigger_from_json(from_json(trigger)),
-        options=_DEFAULTS if options is None else options_from_json(from_json(options)),
-        state=State(state),
-        paused=bool(paused),
-        fire_time=from_time(fire_time),
-        due_at=from_time(due_at),
-        attempt=attempt,
-        failures=failures,
-        losses=losses,
-        run=run,
-        node=node,
-        claimed_at=None if claimed_at is None else from_time(claimed_at),
-        outcome=outcome and Outcome(outcome),
-        last_run=None if last_run is None else _last_run(from_json(last_run), job_id, key),
-        version=version,
-        created_at=from_time(created_at),
-        updated_at=from_time(updated_at),
+        job_id,
+        key,
+        from_json(request),
+        Once(fires_at) if trigger is None else trigger_from_json(from_json(trigger)),
+        fires_at,
+        from_time(due_at),
+        from_time(created_at),
+        from_time(updated_at),
+        version,
+        _DEFAULTS if options is None else options_from_json(from_json(options)),
+        _STATES[state],
+        bool(paused),
+        attempt,
+        failures,
+        losses,
+        run,
+        node,
+        None if claimed_at is None else from_time(claimed_at),
+        None if outcome is None else _OUTCOMES[outcome],
+        None if last_run is None else _read_last_run(from_json(last_run), job_id, key),
     )
 
 
@@ -144,21 +151,43 @@ def read_run(row: Row, dialect: Dialect) -> Run:
     )
 
 
-_LAST_RUN = Dialect(to_id=str, from_id=UUID, to_time=format_time, from_time=parse_when, from_json=json.loads)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Write a moment as whole microseconds since 1970."""
+    return (moment - _EPOCH) // MICROSECOND
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """Read what `to_microseconds` wrote."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _read_last_run(members: list[Any], job_id: UUID, key: JobKey) -> Run:
+    """Read the run that a job had last, which the finish statement writes into the job's row as a JSON array."""
+    number, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason = members
+    return Run(
+        number=number,
+        job_id=job_id,
+        key=key,
+        fire_time=from_microseconds(fire_time),
+        due_at=from_microseconds(due_at),
+        attempt=attempt,
+        node=node,
+        started_at=from_microseconds(started_at),
+        finished_at=from_microseconds(finished_at),
+        outcome=_OUTCOMES[outcome],
+        reason=reason,
+    )
 
 
 def _last_run_json(run: Run) -> str:
-    row = run_row(run, _LAST_RUN)
-    return to_json({name: row[name] for name in RUN_COLUMNS if name not in {"job_id", "product", "job_group"}})
-
-
-def _last_run(row: Mapping[str, Any], job_id: UUID, key: JobKey) -> Run:
-    whole = {**row, "job_id": str(job_id), "product": key.product, "job_group": key.job_group}
-    return read_run([whole[name] for name in RUN_COLUMNS], _LAST_RUN)
+    times = {name: to_microseconds(getattr(run, name)) for name in ("fire_time", "due_at", "started_at", "finished_at")}
+    return to_json([times.get(name, getattr(run, name)) for name in LAST_RUN_MEMBERS])
 
 
 def load_statements(dialect: str) -> dict[str, str]:
-    """Load the named SQL statements of a store, from the ``.sql`` files in the folder of its name."""
-    adapter = {"sqlite": "sqlite3", "postgres": "psycopg"}[dialect]
-    queries = aiosql.from_path(Path(__file__).parent / dialect, adapter, mandatory_parameters=False)
+    """Load the named SQL statements of a store, with ``:name`` parameters, from the folder of its name."""
+    queries = aiosql.from_path(Path(__file__).parent / dialect, "sqlite3", mandatory_parameters=False)
     return {name: getattr(queries, name).sql for name in queries.available_queries if not name.endswith("_cursor")}

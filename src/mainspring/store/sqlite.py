@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from uuid import UUID
@@ -26,26 +26,25 @@ from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
 from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
-from mainspring.store.rows import Dialect, job_row, load_statements, read_job, read_run, run_row
-from mainspring.trigger import MICROSECOND
+from mainspring.store.rows import (
+    Dialect,
+    from_microseconds,
+    job_row,
+    load_statements,
+    read_job,
+    read_run,
+    run_row,
+    to_microseconds,
+)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OLDEST, _NEWEST = -(2**62), 2**62
 _REQUIRED = (3, 37)
 
 
-def _to_time(moment: datetime) -> int:
-    return (moment - _EPOCH) // MICROSECOND
-
-
-def _from_time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-_DIALECT = Dialect(to_id=str, from_id=UUID, to_time=_to_time, from_time=_from_time, from_json=json.loads)
+_DIALECT = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
 _SQL = load_statements("sqlite")
 
 
@@ -125,10 +124,10 @@ class SqliteStore:
             "states": json.dumps([state.value for state in which.states]),
             "dead": which.dead,
             "deadly": json.dumps([outcome.value for outcome in DEADLY]),
-            "after_due": _to_time(after.due_at) if after else _OLDEST,
+            "after_due": to_microseconds(after.due_at) if after else _OLDEST,
             "after_id": str(after.id) if after else "",
-            "due_from": _to_time(which.due_from) if which.due_from else _OLDEST,
-            "due_to": _to_time(which.due_to) if which.due_to else _NEWEST,
+            "due_from": to_microseconds(which.due_from) if which.due_from else _OLDEST,
+            "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,
             "limit": limit,
         }
         statement = _SQL["page_done" if which.done else "page"]
@@ -163,7 +162,7 @@ class SqliteStore:
     async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
         """See `Store.claim`."""
         at = self._clock.now()
-        now = _to_time(at)
+        now = to_microseconds(at)
 
         def work(db: sqlite3.Connection) -> list[Any]:
             if node not in {name for name, _ in db.execute(_SQL["nodes"])}:
@@ -191,7 +190,7 @@ class SqliteStore:
             return [due for due in found if due is not None]
 
         due = await self._call(work)
-        return _from_time(min(due)) - self._clock.now() if due else None
+        return from_microseconds(min(due)) - self._clock.now() if due else None
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
@@ -237,7 +236,7 @@ class SqliteStore:
 
     async def prune(self, older_than: timedelta, limit: int) -> int:
         """See `Store.prune`."""
-        parameters = {"before": _to_time(self._clock.now() - older_than), "limit": limit}
+        parameters = {"before": to_microseconds(self._clock.now() - older_than), "limit": limit}
         return await self._call(
             lambda db: sum(db.execute(_SQL[name], parameters).rowcount for name in ("prune_jobs", "prune_runs"))
         )

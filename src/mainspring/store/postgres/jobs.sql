@@ -1,11 +1,20 @@
--- name: add!
--- A new job.
+-- name: add
+-- New jobs, all or none.
 insert into mainspring.jobs (
     id, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
     losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at
-) values (
-    :id, :product, :job_group, :request, :trigger, :options, :state, :paused, :fire_time, :due_at, :attempt, :failures,
-    :losses, :run, :node, :claimed_at, :outcome, :last_run, :version, :created_at, :updated_at
+)
+select
+    id, product, job_group, request::json, trigger::json, options::json, state, paused, fire_time, due_at, attempt, failures,
+    losses, run, node, claimed_at, outcome, last_run::json, version, created_at, updated_at
+from unnest(
+    :id::uuid[], :product::text[], :job_group::text[], :request::text[], :trigger::text[], :options::text[], :state::text[],
+    :paused::boolean[], :fire_time::timestamptz[], :due_at::timestamptz[], :attempt::integer[], :failures::integer[],
+    :losses::integer[], :run::bigint[], :node::text[], :claimed_at::timestamptz[], :outcome::text[], :last_run::text[],
+    :version::bigint[], :created_at::timestamptz[], :updated_at::timestamptz[]
+) as j (
+    id, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
+    losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at
 );
 
 -- name: time
@@ -95,12 +104,12 @@ cross join lateral (
 with change as (
     select * from unnest(
         :id::uuid[], :state::text[], :paused::boolean[], :fire_time::timestamptz[], :due_at::timestamptz[], :attempt::integer[],
-        :failures::integer[], :losses::integer[], :outcome::text[], :last_run::text[], :version::bigint[], :updated_at::timestamptz[],
+        :failures::integer[], :losses::integer[], :version::bigint[], :updated_at::timestamptz[],
         :ended_number::bigint[], :ended_fire_time::timestamptz[], :ended_due_at::timestamptz[], :ended_attempt::integer[],
         :ended_node::text[], :ended_started_at::timestamptz[], :ended_finished_at::timestamptz[], :ended_outcome::text[],
         :ended_reason::text[]
     ) as c (
-        id, state, paused, fire_time, due_at, attempt, failures, losses, outcome, last_run, version, updated_at,
+        id, state, paused, fire_time, due_at, attempt, failures, losses, version, updated_at,
         ended_number, ended_fire_time, ended_due_at, ended_attempt, ended_node, ended_started_at, ended_finished_at, ended_outcome,
         ended_reason
     )
@@ -108,7 +117,13 @@ with change as (
 done as (
     update mainspring.jobs j
     set state = c.state, paused = c.paused, fire_time = c.fire_time, due_at = c.due_at, attempt = c.attempt, failures = c.failures,
-        losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome, last_run = c.last_run::json,
+        losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.ended_outcome,
+        last_run = json_build_array(
+            c.ended_number, (extract(epoch from c.ended_fire_time) * 1000000)::bigint,
+            (extract(epoch from c.ended_due_at) * 1000000)::bigint, c.ended_attempt, c.ended_node,
+            (extract(epoch from c.ended_started_at) * 1000000)::bigint,
+            (extract(epoch from c.ended_finished_at) * 1000000)::bigint, c.ended_outcome, c.ended_reason
+        ),
         version = c.version, updated_at = c.updated_at
     from change c
     where j.id = c.id and j.run = c.ended_number and j.version = c.version - 1
@@ -127,7 +142,7 @@ select ended_number from done;
 
 -- name: runs_of
 -- The runs that these jobs have.
-select id, run from mainspring.jobs where id = any(:id) and run is not null;
+select id, run from mainspring.jobs where id = any(:id::uuid[]) and run is not null;
 
 -- name: held
 -- The runs of a node.
@@ -140,7 +155,7 @@ where state = 'running' and not exists (select from mainspring.nodes n where n.n
 order by run
 limit :limit;
 
--- name: prune_jobs!
+-- name: prune_jobs
 -- Forget jobs that were done long ago. Each is locked before it goes: one that is being brought back is not taken.
 delete from mainspring.jobs
 where id = any(array(
@@ -148,4 +163,5 @@ where id = any(array(
     where state = 'done' and updated_at < coalesce(:now::timestamptz, now()) - :older_than::interval
     limit :limit
     for update skip locked
-));
+))
+returning id;

@@ -19,9 +19,10 @@ select * from mainspring.runs where product = :product and job_group = :job_grou
 order by number desc
 limit :limit;
 
--- name: prune_runs!
+-- name: prune_runs
 -- Forget history of long ago.
 delete from mainspring.runs
 where number in (
     select number from mainspring.runs where finished_at < coalesce(:now::timestamptz, now()) - :older_than::interval limit :limit
-);
+)
+returning number;

@@ -5,7 +5,8 @@ create table mainspring.jobs (
     product text not null,
     job_group text not null,
     request json not null,
-    trigger json not null,
+    -- null: once, at fire_time
+    trigger json,
     options json,
     state text not null check (state in ('scheduled', 'running', 'paused', 'done')),
     paused boolean not null,

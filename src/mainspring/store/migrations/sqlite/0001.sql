@@ -4,7 +4,8 @@ create table jobs (
     product text not null,
     job_group text not null,
     request text not null,
-    "trigger" text not null,
+    -- null: once, at fire_time
+    "trigger" text,
     options text,
     state text not null check (state in ('scheduled', 'running', 'paused', 'done')),
     paused integer not null,
