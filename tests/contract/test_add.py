@@ -125,17 +125,22 @@ async def test_id_twice_in_a_batch_is_refused(store: Store) -> None:
     assert await store.get(job.id) is None
 
 
-async def test_refused_call_takes_no_other_with_it(store: Store) -> None:
-    """Of calls at the same time, which may share a commit, only those at odds with the store are refused."""
-    old, *new = (a_job() for _ in range(20))
-    await store.add([old])
-    calls = [[job] for job in new] + [[a_job(), old]]
+OLD = a_job()
+UNWRITABLE = a_job(request={"half a character": "\ud83d"})
+
+
+@pytest.mark.parametrize(("refused", "kind"), [(OLD, ConflictError), (UNWRITABLE, ValueError)])
+async def test_refused_call_takes_no_other_with_it(store: Store, refused: Job, kind: type[Exception]) -> None:
+    """Of calls at the same time, which may share a commit, only those that cannot be written are refused."""
+    new = [a_job() for _ in range(20)]
+    await store.add([OLD])
+    calls = [[job] for job in new] + [[a_job(), refused]]
 
     answers = await asyncio.gather(*map(store.add, calls), return_exceptions=True)
 
     assert [None] * len(new) == answers[:-1]
-    assert isinstance(answers[-1], ConflictError)
-    assert {job.id: job for job in [old, *new]} == await jobs_of(store)
+    assert isinstance(answers[-1], kind)
+    assert {job.id: job for job in [OLD, *new]} == await jobs_of(store)
 
 
 async def test_call_that_was_given_up_takes_no_other_with_it(store: Store) -> None:

@@ -76,6 +76,19 @@ async def test_job_that_is_being_brought_back_is_not_pruned(
     assert await two[0].get(job.id) is not None
 
 
+async def test_batch_holds_up_nobody(two: list[Store], edit: psycopg.Connection) -> None:
+    """A single job shares no commit with a batch, which takes long and may fail as a whole."""
+    job, lone = a_job(), a_job()
+    await two[0].add([job])
+    edit.execute("delete from mainspring.jobs where id = %s", [job.id])  # who adds the job again waits for us
+    batch = [job, *(a_job() for _ in range(100))]
+
+    answers = await asyncio.gather(two[0].add(batch), two[0].add([lone]), return_exceptions=True)
+
+    assert [StoreUnavailableError, type(None)] == [type(answer) for answer in answers]
+    assert lone == await two[0].get(lone.id)
+
+
 async def test_wait_for_a_lock_ends(two: list[Store], edit: psycopg.Connection) -> None:
     """A database that is held up costs an error within seconds, never a hang."""
     edit.execute("lock table mainspring.jobs in access exclusive mode")

@@ -39,6 +39,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10000",
 }
 _POOL_SIZE = 10
+_SHARED_ROWS = 10
+"""How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
 # InternalClientError is how asyncpg reports that a connection was lost just when it was used.
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _FAILURES = (asyncpg.PostgresError, *_LOST, TimeoutError)
@@ -133,12 +135,19 @@ class PostgresStore:
     async def add(self, jobs: Sequence[Job]) -> None:
         """See `Store.add`."""
         rows = [job_row(job, _DIALECT) for job in jobs]
+        if len(rows) > _SHARED_ROWS:
+            await self._insert(rows)
+        else:
+            await self._share(rows)
+        self._changed()
+
+    async def _share(self, rows: list[dict[str, Any]]) -> None:
+        """Have rows written in a commit with those of other calls."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((rows, written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
         await asyncio.shield(written)
-        self._changed()
 
     async def _write_waiting(self) -> None:
         """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
@@ -146,7 +155,7 @@ class PostgresStore:
             calls, self._waiting = self._waiting, []
             try:
                 await self._insert([row for rows, _ in calls for row in rows])
-            except ConflictError as error:
+            except (ConflictError, ValueError) as error:
                 if len(calls) == 1:
                     _fail(calls[0][1], error)
                 else:
@@ -331,6 +340,9 @@ class PostgresStore:
                 yield connection
         except asyncpg.UniqueViolationError as error:
             raise ConflictError(f"the job store refused the rows: {_first_line(error)}") from error
+        except asyncpg.DataError as error:
+            # The driver's own sentence repeats the values of everybody who shares the commit.
+            raise ValueError(f"a value cannot be written: {error.__cause__ or type(error).__name__}") from None
         except _FAILURES as error:
             if isinstance(error, _LOST):
                 await self._pool.expire_connections()  # what cut off one has probably cut off all

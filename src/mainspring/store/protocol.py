@@ -45,7 +45,10 @@ class Store(Protocol):
     # --- jobs
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Write new jobs, all or none; durable when this returns. Raises `ConflictError` when an id exists."""
+        """Write new jobs, all or none; durable when this returns. Raises `ConflictError` when an id exists.
+
+        Calls at the same time may share a commit; one that is refused takes no other with it.
+        """
 
     async def get(self, job_id: UUID) -> Job | None:
         """Return the job, done ones too, or `None`."""
