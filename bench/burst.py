@@ -51,7 +51,7 @@ insert into mainspring.jobs (
     id, product, job_group, request, state, paused, fire_time, due_at, attempt, failures, losses, version, created_at,
     updated_at
 )
-select gen_random_uuid(), 'bench', 'noop', json_build_object('a', 1, 'b', 'hello world', 'when', d), 'scheduled', false,
+select uuidv7(), 'bench', 'noop', json_build_object('a', 1, 'b', 'hello world', 'when', d), 'scheduled', false,
     d, d, 0, 0, 0, 1, now(), now()
 from generate_series(1, %(jobs)s), (select now() + %(ahead)s::interval as d)
 """

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 
 from mainspring import lifecycle
 from mainspring.clock import Clock, wait
@@ -70,7 +71,7 @@ class Node:
         self._job_loop = job_loop
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._running: dict[int, Assignment] = {}
-        self._ended: deque[tuple[Assignment, Ending]] = deque()
+        self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._end_noted = False
         self._seen: dict[str, tuple[NodeBeat, float]] = {}
         self._look = asyncio.Event()
@@ -176,7 +177,8 @@ class Node:
 
     async def _see_through(self, assignment: Assignment) -> None:
         """Run an assignment and hand in its end, on the job loop; what ends together wakes the node's loop once."""
-        self._ended.append((assignment, await self._runner.run(assignment)))
+        ending = await self._runner.run(assignment)
+        self._ended.append((assignment, ending, assignment.store_time(self._clock)))
         if not self._end_noted:
             self._end_noted = True
             with suppress(RuntimeError):  # the node's loop is closed: it left without this run
@@ -190,23 +192,16 @@ class Node:
         self._some_ended.clear()
         self._end_noted = False  # before looking: what ends from here on wakes this loop again
         while self._ended:
-            batch = [self._ended[i] for i in range(min(FINISH_BATCH, len(self._ended)))]
+            batch = list(islice(self._ended, FINISH_BATCH))
             try:
-                await self._settle(
-                    [(assignment.claim.job, *self._close_run(assignment, ending)) for assignment, ending in batch]
-                )
+                await self._settle([_closed(*end) for end in batch])
             except BaseException:
                 self._some_ended.set()
                 raise
-            for assignment, _ in batch:
+            for assignment, *_ in batch:
                 self._ended.popleft()
                 self._running.pop(assignment.run, None)
             self._look.set()
-
-    def _close_run(self, assignment: Assignment, ending: Ending) -> tuple[Run, Ending, datetime]:
-        now = assignment.store_time(self._clock)
-        run = lifecycle.ended(assignment.claim.job, ending, started_at=assignment.started_at or now, now=now)
-        return run, ending, now
 
     async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]]) -> None:
         """Decide what each job becomes and write it.
@@ -242,15 +237,14 @@ class Node:
         """
         mine = set(self._running)
         if await self._store.beat(self.name):
-            held = await self._store.held(self.name)
-            self._interrupt(mine - held, "the job was deleted")
+            self._interrupt(await self._store.stops(self.name), "the job was deleted")
         else:
             self._events.announce(NodeBuried(self.name))
             self._interrupt(mine, "the node was taken for dead")
             await self.join()
         await self._clock.sleep(self._settings.lease.total_seconds() / BEATS_PER_LEASE)
 
-    def _interrupt(self, runs: set[int], why: str) -> None:
+    def _interrupt(self, runs: Collection[int], why: str) -> None:
         """Ask runs to stop and cancel their tasks."""
         for number in runs:
             if (assignment := self._running.get(number)) is not None:
@@ -325,3 +319,9 @@ class Node:
         while self._running and not self._hurried and (rest := deadline - self._clock.monotonic()) > 0:
             self._look.clear()
             await wait(self._clock, self._look, rest)
+
+
+def _closed(assignment: Assignment, ending: Ending, at: datetime) -> tuple[Job, Run, Ending, datetime]:
+    """Return a run that ended here, with all that the decision about its job needs."""
+    job = assignment.claim.job
+    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending, at

@@ -81,7 +81,8 @@ class Runner:
             return _asked_for(getattr(signal, "ending", signal))
         except BaseException as error:  # noqa: BLE001 - user code
             job = assignment.claim.job
-            _report("run failed", job=str(job.id), group=str(job.key), exc_info=error)
+            facts = {"job": str(job.id), "group": str(job.key), "run": job.run, "attempt": job.attempt}
+            _report("run failed", **facts, exc_info=error)
             return Ending(Outcome.FAILED, describe(error))
 
     async def _run(self, assignment: Assignment) -> Ending:

@@ -30,7 +30,7 @@ def schema_url(postgres_url: str) -> str:
 def emptied(url: str) -> str:
     """Empty the tables; the sequence goes on, as it does in life."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("truncate mainspring.jobs, mainspring.runs, mainspring.nodes")
+        connection.execute("truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.stops")
     return url
 
 

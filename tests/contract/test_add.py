@@ -50,8 +50,7 @@ FULL = a_running_job(
 )
 ENDED = a_run(FULL, attempt=3, started_at=AT_NIGHT, finished_at=START + MICROSECOND, outcome=Outcome.LOST)
 JOBS = {
-    "every field": FULL._replace(last_run=ENDED._replace(reason="the node said:\n\t'💥'")),
-    "a last run without a reason": FULL._replace(last_run=ENDED),
+    "every field": FULL,
     "once, but not at its fire time": a_job(trigger=Once(START + SECOND), fire_time=START),
     "1970": a_job(fire_at=datetime(1970, 1, 1, tzinfo=UTC)),
     "before 1970": a_job(fire_at=datetime(1901, 12, 13, 20, 45, 51, 999999, UTC)),

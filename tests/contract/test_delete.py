@@ -46,4 +46,3 @@ async def test_run_that_a_delete_ends_is_history(store: Store) -> None:
     assert [Answer.LOST] == await store.finish([ended(job)])
 
     assert [cancelled.run] == await store.runs(BACKUPS, job.id, before=None, limit=10)
-    assert frozenset() == await store.held(job.node or "")

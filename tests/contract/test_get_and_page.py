@@ -83,13 +83,14 @@ async def test_position_need_not_be_a_job_that_exists(store: Store) -> None:
     assert [last] == await store.page(BACKUPS, ANY, after=Position(START + MICROSECOND, uuid4()), limit=ALL)
 
 
-async def test_page_has_jobs_of_its_group_only(store: Store) -> None:
+@pytest.mark.parametrize("which", [pytest.param(ANY, id="pending"), pytest.param(DONE, id="done")])
+async def test_page_has_jobs_of_its_group_only(store: Store, which: JobFilter) -> None:
     """The group is the pair: the same names cut elsewhere are another one."""
-    keys = [JobKey("a-b", "c"), JobKey("a", "b-c"), JobKey("a", "b"), JobKey("a/b", "c"), JobKey("A-B", "C")]
-    jobs = [a_job(key=key) for key in keys]
+    keys = [JobKey("a-b", "c"), JobKey("a", "b-c"), JobKey("a", "bc"), JobKey("ab", "c"), JobKey("A-B", "C")]
+    jobs = [(a_done_job if which.done else a_job)(key=key) for key in keys]
     await store.add(jobs)
 
-    assert [[job] for job in jobs] == [await store.page(key, ANY, after=None, limit=ALL) for key in keys]
+    assert [[job] for job in jobs] == [await store.page(key, which, after=None, limit=ALL) for key in keys]
 
 
 async def test_page_of_an_unknown_group_is_empty(store: Store) -> None:

@@ -104,8 +104,9 @@ class Lives:
             before = self.jobs[claim.job.id]
             assert before.state is State.SCHEDULED
             assert (claim.job.run or 0) > newest, "I-2: run numbers rise"
-            assert (as_claimed(before, run=claim.job.run, node=node, at=now), now) == (claim.job, claim.at)
-            self.jobs[before.id] = claim.job
+            claimed = as_claimed(before, run=claim.job.run, node=node, at=now)
+            assert (claimed._replace(last_run=None), now) == claim
+            self.jobs[before.id] = claimed
             self.claimed.append(claim.job)
 
     async def finish(self) -> None:

@@ -21,7 +21,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),
     "due_in": lambda store: store.due_in([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),
-    "held": lambda store: store.held(NODE),
+    "stops": lambda store: store.stops(NODE),
     "orphans": lambda store: store.orphans(1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),
     "prune": lambda store: store.prune(timedelta(days=1), 1),

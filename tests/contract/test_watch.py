@@ -39,7 +39,7 @@ async def test_looking_and_claiming_are_not_noticed(store: Store) -> None:
     await claim(store)
     await store.due_in([BACKUPS])
     await store.beat(NODE)
-    await store.held(NODE)
+    await store.stops(NODE)
     await store.orphans(10)
 
     assert [] == noticed

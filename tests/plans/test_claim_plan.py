@@ -17,7 +17,7 @@ FILL = """
 insert into mainspring.jobs
 select gen_random_uuid(), 'p', 'g' || n % 4, '{}', '{}', null,
     case n / 4 % 4 when 0 then 'paused' when 1 then 'done' else 'scheduled' end, n / 4 % 4 = 0,
-    due, due, 0, 0, 0, null, null, null, null, null, 1, now(), now()
+    due, due, 0, 0, 0, null, null, null, null, 1, now(), now()
 from (
     select n, now() + case when n % 100 = 0 then interval '-1 second' else interval '1 minute' end * n as due
     from generate_series(1, 20000) as n

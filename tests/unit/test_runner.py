@@ -78,7 +78,19 @@ def def_that_answers_an_awaitable(code: Code) -> Callable[..., Any]:
     return method
 
 
-each_kind = pytest.mark.parametrize("kind", [async_def, plain_def, def_that_answers_an_awaitable])
+def async_def_that_answers_an_awaitable(code: Code) -> Callable[..., Any]:
+    """Write code as an ``async def`` whose answer has to be awaited once more."""
+
+    async def method(self: object, *arguments: Any) -> Awaitable[Any]:
+        awaitable: Awaitable[Any] = async_def(code)(self, *arguments)
+        return awaitable
+
+    return method
+
+
+each_kind = pytest.mark.parametrize(
+    "kind", [async_def, plain_def, def_that_answers_an_awaitable, async_def_that_answers_an_awaitable]
+)
 
 
 def a_job_class(execute: Callable[..., Any], **attributes: Any) -> type[SchedulerJob]:
@@ -211,7 +223,16 @@ def waits_in_thread(gate: Gate) -> Callable[..., Any]:
     return method
 
 
-each_way_to_wait = pytest.mark.parametrize("waits", [waits_async, waits_in_thread])
+def waits_awaited(gate: Gate) -> Callable[..., Any]:
+    """Write ``async def`` code whose answer, awaited once more, waits at the gate."""
+
+    async def method(_self: object, *arguments: Any) -> Awaitable[None]:
+        return gate.wait_async(arguments[-1])
+
+    return method
+
+
+each_way_to_wait = pytest.mark.parametrize("waits", [waits_async, waits_in_thread, waits_awaited])
 
 
 # --- every way in which a job's code can end
@@ -425,7 +446,7 @@ async def test_context_log_names_job_and_run(clock: ManualClock, logs: Logs) -> 
     ] == logs
 
 
-@each_kind
+@pytest.mark.parametrize("kind", [async_def, plain_def])
 async def test_each_run_has_a_fresh_instance_with_its_request(clock: ManualClock, kind: Kind) -> None:
     """Nothing that one run leaves on its job is seen by the next, and each finds its own request."""
 
@@ -642,6 +663,16 @@ async def test_interrupted_while_waiting_for_a_thread(clock: ManualClock, gate: 
         assert [SUCCEEDED, SUCCEEDED] == [await first, await third]
 
 
+async def test_interrupted_before_it_began(clock: ManualClock) -> None:
+    """A run that was called off before its turn came runs nothing."""
+    executed: list[object] = []
+    async with a_runner(clock, a_job_class(async_def(executed.append))) as runner:
+        assignment = an_assignment(clock)
+        assignment.interrupt = "the node stopped"
+        assert Ending(Outcome.INTERRUPTED, "the node stopped") == await runner.run(assignment)
+    assert [] == executed
+
+
 async def test_code_that_answers_its_interruption(clock: ManualClock) -> None:
     """Code that is cancelled may still say itself how its run ends."""
 
@@ -692,6 +723,52 @@ async def test_a_thread_that_cannot_be_started_gives_its_place_back(
             patch.setattr(threading.Thread, "start", start)
             assert failed("RuntimeError: can't start new thread") == await runner.run(an_assignment(clock))
         assert SUCCEEDED == await runner.run(an_assignment(clock))
+
+
+async def test_a_thread_can_wait_for_the_end_of_its_time(clock: ManualClock) -> None:
+    """Plain functions cannot be cancelled, so they look at `stopping`; it is set when their time is up."""
+    waiting, ended = threading.Event(), threading.Event()
+    told: list[bool] = []
+
+    def execute(_self: object, context: JobExecutionContext) -> None:
+        told.extend([context.stopping.is_set(), context.stopping.wait(0)])
+        waiting.set()
+        told.extend([context.stopping.wait(60), context.stopping.is_set()])
+        ended.set()
+
+    async with a_runner(clock, a_job_class(execute, timeout=MINUTE)) as runner:
+        task = asyncio.create_task(runner.run(an_assignment(clock)))
+        assert await asyncio.to_thread(waiting.wait, 60)
+        clock.advance(minutes=1)
+        assert Outcome.TIMED_OUT is (await task).outcome
+        assert await asyncio.to_thread(ended.wait, 60)
+    assert [False, False, True, True] == told
+
+
+async def test_code_may_use_all_of_asyncio(clock: ManualClock) -> None:
+    """Tasks, time limits and cancel scopes of its own work in a job as in any coroutine."""
+    done: list[str] = []
+
+    async def execute(_self: object, _context: JobExecutionContext) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(anyio.lowlevel.checkpoint())
+        done.append("group")
+        with anyio.move_on_after(0):
+            await anyio.sleep_forever()
+        done.append("scope")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        done.append("limit")
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future.get_loop().call_soon(future.set_result, "future")
+        done.append(await future)
+        failing: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        failing.get_loop().call_soon(failing.set_exception, KeyError("failing"))
+        await failing
+
+    assert failed("KeyError: 'failing'") == await run(clock, a_job_class(execute))
+    assert ["group", "scope", "limit", "future"] == done
 
 
 # --- the veto check

@@ -220,6 +220,7 @@ class PostgresStore:
             gone = bool(await self._on(connection, "delete", {"id": job.id, "version": job.version}))
             if gone and run is not None:
                 await self._on(connection, "add_run", run_row(run, _DIALECT))
+                await self._on(connection, "ask_to_stop", {"run": run.number, "node": run.node})
         self._changed()
         return gone
 
@@ -266,9 +267,9 @@ class PostgresStore:
         held = dict(await self._fetch("runs_of", {"id": refused})) if refused else {}
         return [_answer(change, done, held) for change in changes]
 
-    async def held(self, node: str) -> frozenset[int]:
-        """See `Store.held`."""
-        return frozenset(run for (run,) in await self._fetch("held", {"node": node}))
+    async def stops(self, node: str) -> frozenset[int]:
+        """See `Store.stops`."""
+        return frozenset(run for (run,) in await self._fetch("stops", {"node": node}))
 
     async def orphans(self, limit: int) -> list[Job]:
         """See `Store.orphans`."""

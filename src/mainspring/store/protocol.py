@@ -89,8 +89,8 @@ class Store(Protocol):
         STALE and LOST change nothing.
         """
 
-    async def held(self, node: str) -> frozenset[int]:
-        """Return the numbers of the runs that are the node's."""
+    async def stops(self, node: str) -> frozenset[int]:
+        """Return the numbers of the node's runs whose job was deleted under them; each is told once."""
 
     async def orphans(self, limit: int) -> list[Job]:
         """Return running jobs whose node has no row: it was buried or never came back."""

@@ -20,15 +20,11 @@ from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_
 
 JOB_COLUMNS = (
     "id", "product", "job_group", "request", "trigger", "options", "state", "paused", "fire_time", "due_at", "attempt",
-    "failures", "losses", "run", "node", "claimed_at", "outcome", "last_run", "version", "created_at", "updated_at",
+    "failures", "losses", "run", "node", "claimed_at", "outcome", "version", "created_at", "updated_at",
 )  # fmt: skip
 RUN_COLUMNS = (
     "number", "job_id", "product", "job_group", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at",
     "outcome", "reason",
-)  # fmt: skip
-
-LAST_RUN_MEMBERS = (
-    "number", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at", "outcome", "reason",
 )  # fmt: skip
 
 Row = Sequence[Any]
@@ -73,7 +69,6 @@ def job_row(job: Job, dialect: Dialect) -> dict[str, Any]:
         "node": job.node,
         "claimed_at": job.claimed_at and to_time(job.claimed_at),
         "outcome": job.outcome and job.outcome.value,
-        "last_run": None if job.last_run is None else _last_run_json(job.last_run),
         "version": job.version,
         "created_at": to_time(job.created_at),
         "updated_at": to_time(job.updated_at),
@@ -81,10 +76,10 @@ def job_row(job: Job, dialect: Dialect) -> dict[str, Any]:
 
 
 def read_job(row: Row, dialect: Dialect) -> Job:
-    """Read a job from `JOB_COLUMNS`."""
+    """Read a job from `JOB_COLUMNS`, followed by the `RUN_COLUMNS` of its last run if they were asked for."""
     (
         id_, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
-        losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at,
+        losses, run, node, claimed_at, outcome, version, created_at, updated_at, *last_run,
     ) = row  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
     job_id, key = dialect.from_id(id_), JobKey(product, job_group)
@@ -109,7 +104,7 @@ def read_job(row: Row, dialect: Dialect) -> Job:
         node,
         None if claimed_at is None else from_time(claimed_at),
         None if outcome is None else _OUTCOMES[outcome],
-        None if last_run is None else _read_last_run(from_json(last_run), job_id, key),
+        read_run(last_run, dialect) if last_run and last_run[0] is not None else None,
     )
 
 
@@ -162,29 +157,6 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """Read what `to_microseconds` wrote."""
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _read_last_run(members: list[Any], job_id: UUID, key: JobKey) -> Run:
-    """Read the run that a job had last, which the finish statement writes into the job's row as a JSON array."""
-    number, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason = members
-    return Run(
-        number=number,
-        job_id=job_id,
-        key=key,
-        fire_time=from_microseconds(fire_time),
-        due_at=from_microseconds(due_at),
-        attempt=attempt,
-        node=node,
-        started_at=from_microseconds(started_at),
-        finished_at=from_microseconds(finished_at),
-        outcome=_OUTCOMES[outcome],
-        reason=reason,
-    )
-
-
-def _last_run_json(run: Run) -> str:
-    times = {name: to_microseconds(getattr(run, name)) for name in ("fire_time", "due_at", "started_at", "finished_at")}
-    return to_json([times.get(name, getattr(run, name)) for name in LAST_RUN_MEMBERS])
 
 
 def load_statements(dialect: str) -> dict[str, str]:

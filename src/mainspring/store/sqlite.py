@@ -153,6 +153,7 @@ class SqliteStore:
             gone = db.execute(_SQL["delete"], {"id": str(job.id), "version": job.version}).fetchone() is not None
             if gone and run is not None:
                 db.execute(_SQL["add_run"], run_row(run, _DIALECT))
+                db.execute(_SQL["ask_to_stop"], {"run": run.number, "node": run.node})
             return gone
 
         return await self._write(work)
@@ -212,9 +213,9 @@ class SqliteStore:
 
         return await self._write(work)
 
-    async def held(self, node: str) -> frozenset[int]:
-        """See `Store.held`."""
-        rows = await self._call(lambda db: db.execute(_SQL["held"], {"node": node}).fetchall())
+    async def stops(self, node: str) -> frozenset[int]:
+        """See `Store.stops`."""
+        rows = await self._call(lambda db: db.execute(_SQL["stops"], {"node": node}).fetchall())
         return frozenset(run for (run,) in rows)
 
     async def orphans(self, limit: int) -> list[Job]:

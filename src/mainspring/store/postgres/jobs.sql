@@ -2,19 +2,19 @@
 -- New jobs, all or none.
 insert into mainspring.jobs (
     id, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
-    losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at
+    losses, run, node, claimed_at, outcome, version, created_at, updated_at
 )
 select
     id, product, job_group, request::json, trigger::json, options::json, state, paused, fire_time, due_at, attempt, failures,
-    losses, run, node, claimed_at, outcome, last_run::json, version, created_at, updated_at
+    losses, run, node, claimed_at, outcome, version, created_at, updated_at
 from unnest(
     :id::uuid[], :product::text[], :job_group::text[], :request::text[], :trigger::text[], :options::text[], :state::text[],
     :paused::boolean[], :fire_time::timestamptz[], :due_at::timestamptz[], :attempt::integer[], :failures::integer[],
-    :losses::integer[], :run::bigint[], :node::text[], :claimed_at::timestamptz[], :outcome::text[], :last_run::text[],
+    :losses::integer[], :run::bigint[], :node::text[], :claimed_at::timestamptz[], :outcome::text[],
     :version::bigint[], :created_at::timestamptz[], :updated_at::timestamptz[]
 ) as j (
     id, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
-    losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at
+    losses, run, node, claimed_at, outcome, version, created_at, updated_at
 );
 
 -- name: time
@@ -22,27 +22,31 @@ from unnest(
 select coalesce(:now::timestamptz, now());
 
 -- name: get
--- One job by id.
-select * from mainspring.jobs where id = :id;
+-- One job by id, with the run that it had last.
+select j.*, r.* from mainspring.jobs j
+left join mainspring.runs r on r.number = (select max(number) from mainspring.runs where job_id = j.id)
+where j.id = :id;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on. The planner needs the literal predicate of a partial index.
-select * from mainspring.jobs
-where product = :product and job_group = :job_group and state <> 'done'
-  and state = any(:states)
-  and (due_at, id) > (:after_due, :after_id)
-  and due_at >= :due_from and due_at < :due_to
-order by due_at, id
+-- Jobs of a group by due time and id, from beyond a position on. The planner needs the partial index's literal predicate.
+select j.*, r.* from mainspring.jobs j
+left join mainspring.runs r on r.number = (select max(number) from mainspring.runs where job_id = j.id)
+where j.product = :product and j.job_group = :job_group and j.state <> 'done'
+  and j.state = any(:states)
+  and (j.due_at, j.id) > (:after_due, :after_id)
+  and j.due_at >= :due_from and j.due_at < :due_to
+order by j.due_at, j.id
 limit :limit;
 
 -- name: page_done
 -- The same for jobs that are done; with :dead only those that gave up.
-select * from mainspring.jobs
-where product = :product and job_group = :job_group and state = 'done'
-  and (not :dead or outcome = any(:deadly))
-  and (due_at, id) > (:after_due, :after_id)
-  and due_at >= :due_from and due_at < :due_to
-order by due_at, id
+select j.*, r.* from mainspring.jobs j
+left join mainspring.runs r on r.number = (select max(number) from mainspring.runs where job_id = j.id)
+where j.product = :product and j.job_group = :job_group and j.state = 'done'
+  and (not :dead or j.outcome = any(:deadly))
+  and (j.due_at, j.id) > (:after_due, :after_id)
+  and j.due_at >= :due_from and j.due_at < :due_to
+order by j.due_at, j.id
 limit :limit;
 
 -- name: counts
@@ -118,12 +122,6 @@ done as (
     update mainspring.jobs j
     set state = c.state, paused = c.paused, fire_time = c.fire_time, due_at = c.due_at, attempt = c.attempt, failures = c.failures,
         losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.ended_outcome,
-        last_run = json_build_array(
-            c.ended_number, (extract(epoch from c.ended_fire_time) * 1000000)::bigint,
-            (extract(epoch from c.ended_due_at) * 1000000)::bigint, c.ended_attempt, c.ended_node,
-            (extract(epoch from c.ended_started_at) * 1000000)::bigint,
-            (extract(epoch from c.ended_finished_at) * 1000000)::bigint, c.ended_outcome, c.ended_reason
-        ),
         version = c.version, updated_at = c.updated_at
     from change c
     where j.id = c.id and j.run = c.ended_number and j.version = c.version - 1
@@ -144,14 +142,18 @@ select ended_number from done;
 -- The runs that these jobs have.
 select id, run from mainspring.jobs where id = any(:id::uuid[]) and run is not null;
 
--- name: held
--- The runs of a node.
-select run from mainspring.jobs where state = 'running' and node = :node;
+-- name: ask_to_stop!
+-- A running job was deleted: its node is to stop the run.
+insert into mainspring.stops (run, node) values (:run, :node);
+
+-- name: stops
+-- The runs that a node is to stop; each is told once.
+delete from mainspring.stops where node = :node returning run;
 
 -- name: orphans
 -- Running jobs whose node has no row.
-select * from mainspring.jobs j
-where state = 'running' and not exists (select from mainspring.nodes n where n.name = j.node)
+select * from mainspring.jobs
+where state = 'running' and node <> all(array(select name from mainspring.nodes))
 order by run
 limit :limit;
 

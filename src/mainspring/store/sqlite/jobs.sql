@@ -2,34 +2,38 @@
 -- A new job.
 insert into jobs (
     id, product, job_group, request, "trigger", options, state, paused, fire_time, due_at, attempt, failures,
-    losses, run, node, claimed_at, outcome, last_run, version, created_at, updated_at
+    losses, run, node, claimed_at, outcome, version, created_at, updated_at
 ) values (
     :id, :product, :job_group, :request, :trigger, :options, :state, :paused, :fire_time, :due_at, :attempt, :failures,
-    :losses, :run, :node, :claimed_at, :outcome, :last_run, :version, :created_at, :updated_at
+    :losses, :run, :node, :claimed_at, :outcome, :version, :created_at, :updated_at
 );
 
 -- name: get
--- One job by id.
-select * from jobs where id = :id;
+-- One job by id, with the run that it had last.
+select j.*, r.* from jobs j
+left join runs r on r.number = (select max(number) from runs where job_id = j.id)
+where j.id = :id;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on. The planner needs the literal predicate of a partial index.
-select * from jobs
-where product = :product and job_group = :job_group and state <> 'done'
-  and state in (select value from json_each(:states))
-  and (due_at, id) > (:after_due, :after_id)
-  and due_at >= :due_from and due_at < :due_to
-order by due_at, id
+-- Jobs of a group by due time and id, from beyond a position on. The planner needs the partial index's literal predicate.
+select j.*, r.* from jobs j
+left join runs r on r.number = (select max(number) from runs where job_id = j.id)
+where j.product = :product and j.job_group = :job_group and j.state <> 'done'
+  and j.state in (select value from json_each(:states))
+  and (j.due_at, j.id) > (:after_due, :after_id)
+  and j.due_at >= :due_from and j.due_at < :due_to
+order by j.due_at, j.id
 limit :limit;
 
 -- name: page_done
 -- The same for jobs that are done; with :dead only those that gave up.
-select * from jobs
-where product = :product and job_group = :job_group and state = 'done'
-  and (not :dead or outcome in (select value from json_each(:deadly)))
-  and (due_at, id) > (:after_due, :after_id)
-  and due_at >= :due_from and due_at < :due_to
-order by due_at, id
+select j.*, r.* from jobs j
+left join runs r on r.number = (select max(number) from runs where job_id = j.id)
+where j.product = :product and j.job_group = :job_group and j.state = 'done'
+  and (not :dead or j.outcome in (select value from json_each(:deadly)))
+  and (j.due_at, j.id) > (:after_due, :after_id)
+  and j.due_at >= :due_from and j.due_at < :due_to
+order by j.due_at, j.id
 limit :limit;
 
 -- name: counts
@@ -71,7 +75,7 @@ select min(due_at) from jobs where product = :product and job_group = :job_group
 -- What a job became, if it still has this run and nobody edited it meanwhile.
 update jobs
 set state = :state, paused = :paused, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures,
-    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome, last_run = :last_run,
+    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome,
     version = :version, updated_at = :updated_at
 where id = :id and run = :ended_run and version = :version - 1
 returning id;
@@ -80,9 +84,13 @@ returning id;
 -- The run that a job has, if any.
 select run from jobs where id = :id;
 
--- name: held
--- The runs of a node.
-select run from jobs where state = 'running' and node = :node;
+-- name: ask_to_stop!
+-- A running job was deleted: its node is to stop the run.
+insert into stops (run, node) values (:run, :node);
+
+-- name: stops
+-- The runs that a node is to stop; each is told once.
+delete from stops where node = :node returning run;
 
 -- name: orphans
 -- Running jobs whose node has no row.

@@ -19,7 +19,6 @@ create table mainspring.jobs (
     node text,
     claimed_at timestamptz,
     outcome text,
-    last_run json,
     version bigint not null,
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -31,7 +30,8 @@ create index jobs_due on mainspring.jobs (product, job_group, due_at) where stat
 create index jobs_pending on mainspring.jobs (product, job_group, due_at, id) where state <> 'done';
 create index jobs_done on mainspring.jobs (product, job_group, due_at, id) where state = 'done';
 create index jobs_running on mainspring.jobs (node) where state = 'running';
-create index jobs_old on mainspring.jobs (updated_at) where state = 'done';
+-- Pruning reads whole pages of old rows: a block range index costs a write next to nothing.
+create index jobs_old on mainspring.jobs using brin (updated_at);
 create table mainspring.runs (
     number bigint primary key,
     job_id uuid not null,
@@ -47,9 +47,13 @@ create table mainspring.runs (
     reason text
 );
 create index runs_of_job on mainspring.runs (job_id, number);
-create index runs_of_group on mainspring.runs (product, job_group, number);
-create index runs_old on mainspring.runs (finished_at);
+create index runs_old on mainspring.runs using brin (finished_at);
 create table mainspring.nodes (
     name text primary key,
     beat bigint not null
+);
+-- Runs whose job was deleted under them: their node is to stop them.
+create table mainspring.stops (
+    run bigint primary key,
+    node text not null
 );

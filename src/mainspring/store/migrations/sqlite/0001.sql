@@ -18,7 +18,6 @@ create table jobs (
     node text,
     claimed_at integer,
     outcome text,
-    last_run text,
     version integer not null,
     created_at integer not null,
     updated_at integer not null,
@@ -46,11 +45,15 @@ create table runs (
     reason text
 ) strict;
 create index runs_of_job on runs (job_id, number);
-create index runs_of_group on runs (product, job_group, number);
 create index runs_old on runs (finished_at);
 create table nodes (
     name text primary key,
     beat integer not null
+) strict;
+-- Runs whose job was deleted under them: their node is to stop them.
+create table stops (
+    run integer primary key,
+    node text not null
 ) strict;
 -- One row: the run number drawn last.
 create table fence (

@@ -3,28 +3,15 @@ from mainspring.store.protocol import Store
 from tests.contract.build import NODE, a_job, ended, running
 
 
-def numbers(*jobs: Job) -> frozenset[int]:
-    """Name the runs of jobs."""
-    return frozenset(job.run for job in jobs if job.run is not None)
+async def test_node_is_told_what_to_stop(store: Store) -> None:
+    """The run of a job that was deleted under it is told to its node, once."""
+    deleted, _, other = await running(store, a_job(), a_job(), a_job())
+    elsewhere, *_ = await running(store, a_job(), node="node-2")
+    for job in (deleted, elsewhere):
+        await store.delete(job, ended(job, Outcome.CANCELLED).run)
+    await store.finish([ended(other)])
 
-
-async def test_node_holds_what_it_claimed(store: Store) -> None:
-    """Each node holds its own runs."""
-    mine = await running(store, a_job(), a_job())
-    others = await running(store, a_job(), node="node-2")
-
-    assert [numbers(*mine), numbers(*others), frozenset()] == [
-        await store.held(node) for node in (NODE, "node-2", "stranger")
-    ]
-
-
-async def test_node_no_longer_holds_what_ended(store: Store) -> None:
-    """A run that was finished or whose job was deleted is not the node's."""
-    finished, deleted, still = await running(store, a_job(), a_job(), a_job())
-    await store.finish([ended(finished)])
-    await store.delete(deleted, None)
-
-    assert numbers(still) == await store.held(NODE)
+    assert [{deleted.run}, set()] == [await store.stops(NODE) for _ in range(2)]
 
 
 async def test_runs_of_the_living_are_no_orphans(store: Store) -> None:
@@ -64,4 +51,4 @@ async def test_orphans_come_in_bites(store: Store) -> None:
         await store.finish([ended(job, Outcome.LOST) for job in orphans])
 
     assert [2, 2, 1] == [len(bite) for bite in bites]
-    assert numbers(*mine) == numbers(*(job for bite in bites for job in bite))
+    assert {job.run for job in mine} == {job.run for bite in bites for job in bite}
