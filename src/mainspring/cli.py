@@ -171,7 +171,7 @@ def _settings(flags: Mapping[str, Any]) -> Settings:
 @app.command(cls=_SettingsCommand)
 @_with_settings("host", "port", *_NODE_SETTINGS)
 def serve(**flags: Any) -> None:
-    """Run a node with the REST API and dashboard."""
+    """Run a node with the REST API."""
     from mainspring import compose
 
     raise typer.Exit(compose.serve(_settings(flags)))

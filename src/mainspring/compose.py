@@ -9,6 +9,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -52,7 +53,9 @@ def node(settings: Settings) -> int:
 
 
 def load_registry(settings: Settings) -> Registry:
-    """Load and check the plugins. Raises `ConfigError` with all their problems."""
+    """Load and check the plugins, those in the working directory too. Raises `ConfigError` with all their problems."""
+    if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
     return load(settings.plugins)
 
 

@@ -101,7 +101,12 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
     (logging.DEBUG, events.JobScheduled, "job scheduled", lambda e: {**_job(e.job), "due": format_time(e.job.due_at)}),
     (logging.INFO, events.JobChanged, "job changed", lambda e: {**_job(e.job), "change": e.what}),
     (logging.INFO, events.JobDeleted, "job deleted", lambda e: _job(e.job)),
-    (logging.DEBUG, events.RunStarted, "run started", lambda e: {**_job(e.job), "run": e.job.run}),
+    (
+        logging.DEBUG,
+        events.RunStarted,
+        "run started",
+        lambda e: {**_job(e.job), "run": e.job.run, "attempt": e.job.attempt},
+    ),
     (logging.WARNING, events.RunRefused, "result refused", lambda e: _run(e.run)),
 ]
 """What each kind of event says in the log: from which level on, in which words, with which facts."""

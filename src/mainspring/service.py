@@ -7,6 +7,7 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ from mainspring.request import Reading, read
 from mainspring.store.protocol import Store
 from mainspring.trigger import Trigger
 
+REQUEST_LIMIT = 256 * 1024
+"""How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
 EDIT_TRIES = 10
 """How often an edit is tried when others keep writing the same job.
 
@@ -123,6 +126,7 @@ class SchedulerService:
 
         def decide(job: Job) -> Job:
             request = merge_patch(job.request, patch)
+            _check_size(request)
             reading = self._read(binding, request, now)
             trigger = _patched_trigger(job, patch, reading)
             return lifecycle.reschedule(job, request=request, trigger=trigger, options=reading.options, now=now)
@@ -207,6 +211,13 @@ def _patched_trigger(job: Job, patch: Mapping[str, Any], reading: Reading) -> Tr
     if scheduling == {"when"} and when is not None:
         return lifecycle.moved(job, when)
     return reading.trigger
+
+
+def _check_size(request: Mapping[str, Any]) -> None:
+    """Keep a request from growing without end by one patch after the other."""
+    if len(json.dumps(request, ensure_ascii=False).encode()) > REQUEST_LIMIT:
+        detail = f"makes the job's request larger than {REQUEST_LIMIT // 1024} KiB"
+        raise InvalidRequestError(f"the patch {detail}", problems=[Problem("", "REQUEST_TOO_LARGE", detail)])
 
 
 def _check_version(job: Job, version: int | None) -> None:

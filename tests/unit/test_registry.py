@@ -652,7 +652,12 @@ async def test_services_are_injected_by_annotation() -> None:
 async def test_each_job_is_new_and_each_listener_is_one() -> None:
     """A job lives for one run, a listener as long as the registry, also when it is bound twice."""
     built: list[object] = []
-    listener = a_listener(__init__=lambda self: built.append(self))
+
+    class Noting(Check):
+        def __init__(self) -> None:
+            built.append(self)
+
+    listener = a_listener(Noting)
     async with opened(binds(a_job_class(), listeners=[listener, listener])) as registry:
         crew = registry.crews[BACKUPS]
         assert crew.make_job() is not crew.make_job()

@@ -39,6 +39,8 @@ FIRE_TIME = START - timedelta(seconds=5)
 KEY = JobKey("vps4", "backups")
 MINUTE = timedelta(minutes=1)
 SUCCEEDED = Ending(Outcome.SUCCEEDED)
+WHOSE = {"job": str(UUID(int=1)), "group": "vps4/backups", "run": 7, "attempt": 1}
+"""How a line of the log names the run of `a_job`."""
 
 Code = Callable[[JobExecutionContext], Any]
 Kind = Callable[[Code], Callable[..., Any]]
@@ -358,8 +360,7 @@ async def test_what_a_job_raises_is_logged(clock: ManualClock, logs: Logs) -> No
     error = ValueError("no such VM")
     await run(clock, a_job_class(async_def(raises(error))))
     await run(clock, a_job_class(async_def(raises(Cancel("gone")))))
-    line = {"event": "run failed", "log_level": "warning", "job": str(UUID(int=1)), "group": "vps4/backups"}
-    assert [{**line, "exc_info": error}] == logs
+    assert [{"event": "run failed", "log_level": "warning", **WHOSE, "exc_info": error}] == logs
 
 
 @pytest.mark.parametrize("veto", [False, True])
@@ -433,17 +434,7 @@ async def test_occurrence_id_is_the_same_for_each_attempt(clock: ManualClock) ->
 async def test_context_log_names_job_and_run(clock: ManualClock, logs: Logs) -> None:
     """What a job logs can be found by its job, group, run and attempt."""
     await run(clock, a_job_class(async_def(lambda context: context.log.info("half done", percent=50))))
-    assert [
-        {
-            "event": "half done",
-            "log_level": "info",
-            "percent": 50,
-            "job": str(UUID(int=1)),
-            "group": "vps4/backups",
-            "run": 7,
-            "attempt": 1,
-        }
-    ] == logs
+    assert [{"event": "half done", "log_level": "info", **WHOSE, "percent": 50}] == logs
 
 
 @pytest.mark.parametrize("kind", [async_def, plain_def])

@@ -330,3 +330,14 @@ async def test_version_that_is_none_is_refused(client: httpx2.AsyncClient, jobs:
 
     assert refused(400, "IF_MATCH_INVALID") == refusal(answer)
     assert (await jobs.shown(NOTES, job_id))["version"] == 1
+
+
+async def test_request_does_not_grow_without_end(client: httpx2.AsyncClient) -> None:
+    """What patches add up to is held to the limit of one body; the job stays as it was."""
+    created = await client.post(at(NOTES), json={"when": "2026-06-02T12:00:00Z"})
+    path = at(NOTES, created.json()["id"])
+    assert 200 == (await client.patch(path, json={"first": "x" * 150_000})).status_code
+
+    assert unchangeable("REQUEST_TOO_LARGE") == refusal(await client.patch(path, json={"second": "x" * 150_000}))
+
+    assert {"when", "first"} == (await client.get(path)).json()["jobRequest"].keys()

@@ -33,3 +33,11 @@ async def test_service_that_starts_or_stops_is_not_ready(make_app: MakeApp, stor
     assert refused(503, "NOT_READY") == refusal(answer)
     assert answer.json()["detail"] == "the service is starting or stopping"
     assert created.status_code == 201
+
+
+async def test_front_door_leads_to_the_documentation(make_app: MakeApp, store: SqliteStore) -> None:
+    """Whoever opens the bare address finds the calls."""
+    async with client_of(make_app(store)) as client:
+        answer = await client.get("/")
+
+    assert (307, "/docs") == (answer.status_code, answer.headers["location"])

@@ -25,7 +25,6 @@ BAD_PATH = refused(400, "INVALID_PATH")
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/", NOWHERE),
         ("/api", NOWHERE),
         ("/api/", NOWHERE),
         ("/api/schedulers/", NOWHERE),

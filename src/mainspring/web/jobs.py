@@ -162,7 +162,11 @@ class _Query:
     def __init__(self, request: Request, known: set[str]) -> None:
         self._values = request.query_params
         self._problems = [
-            Problem(f"?{name[:64]}", "UNKNOWN_PARAMETER", f"is not known here; known are {', '.join(sorted(known))}")
+            Problem(
+                f"?{name[:64]}",
+                "UNKNOWN_PARAMETER",
+                f"is not known here; known are {', '.join(sorted(known)) or 'none'}",
+            )
             for name in self._values
             if name not in known
         ]
@@ -229,11 +233,16 @@ def _resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) ->
     """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``."""
 
     async def answer(request: Request) -> Response:
-        return await methods["GET" if request.method == "HEAD" else request.method](request)
+        method = methods["GET" if request.method == "HEAD" else request.method]
+        if method not in _WITH_PARAMETERS:
+            _Query(request, set()).check()
+        return await method(request)
 
     return Route(path, answer, methods=list(methods))
 
 
+_WITH_PARAMETERS = {list_jobs, runs}
+"""The calls that read query parameters; they refuse unknown ones themselves, together with what else is wrong."""
 _GROUP = f"{wire.BASE}/{{product}}/{{job_group}}"
 _JOB = f"{_GROUP}/jobs/{{job_id}}"
 ROUTES = [

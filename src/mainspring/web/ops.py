@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from mainspring.errors import StoreUnavailableError
@@ -34,4 +34,13 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ok", "durable": store.durable})
 
 
-ROUTES = [Route("/livez", livez, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+async def front(_request: Request) -> Response:
+    """Send a person who opens the bare address to the documentation of the calls."""
+    return RedirectResponse("/docs")
+
+
+ROUTES = [
+    Route("/", front, methods=["GET"], include_in_schema=False),
+    Route("/livez", livez, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+]

@@ -1,0 +1,274 @@
+"""What a plugin author writes, for the type checker: all of the public surface, as an author sees it.
+
+Nothing in here is run but its definitions. What must not be accepted is marked as an error, and a mark without an error
+is one.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Protocol, assert_type
+from uuid import UUID
+
+from mainspring import (
+    Backoff,
+    Binder,
+    Busy,
+    Cancel,
+    Clock,
+    ConfigError,
+    Duration,
+    Every,
+    JobExecutionContext,
+    JobRequest,
+    Once,
+    Outcome,
+    Retry,
+    SchedulerJob,
+    SchedulerPluginModule,
+    SchedulerTriggerListener,
+    Trigger,
+    Verdict,
+    When,
+    job_group,
+    product,
+)
+from mainspring.testing import TestScheduler, run_job
+
+MINUTE = timedelta(minutes=1)
+
+
+class VmService(Protocol):
+    """What the jobs need of the product."""
+
+    async def create_backup(self, vm_id: UUID, *, key: UUID) -> None:
+        """Start a backup."""
+
+
+class HttpVmService:
+    """The product over HTTP."""
+
+    async def create_backup(self, vm_id: UUID, *, key: UUID) -> None:
+        """Start a backup."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+# --- jobs
+
+
+@product("vps4")
+@job_group("backups")
+class Vps4BackupJob(SchedulerJob):
+    """An asynchronous job, with a request, a service and rules of its own."""
+
+    class Request(JobRequest):
+        """Which VM."""
+
+        vm_id: UUID
+        keep_until: When | None = None
+        patience: Duration = MINUTE
+
+    request: Request
+    timeout = 5 * MINUTE
+    max_attempts = 3
+    backoff = Backoff(initial=timedelta(seconds=30), factor=2, longest=timedelta(minutes=10))
+
+    def __init__(self, vms: VmService, clock: Clock) -> None:
+        self.vms = vms
+        self.clock = clock
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Use all that a job is told."""
+        assert_type(self.request.vm_id, UUID)
+        assert_type(self.request.keep_until, datetime | None)
+        assert_type(self.request.patience, timedelta)
+        assert_type(self.request.when, datetime | None)
+        assert_type(context.job_id, UUID)
+        assert_type(context.product, str)
+        assert_type(context.job_group, str)
+        assert_type(context.scheduled_fire_time, datetime)
+        assert_type(context.fire_time, datetime)
+        assert_type(context.attempt, int)
+        assert_type(context.run, int)
+        assert_type(context.occurrence_id, UUID)
+        assert_type(context.trigger, Once | Every)
+        assert_type(context.stopping.is_set(), bool)
+        assert_type(self.clock.now(), datetime)
+        context.log.info("backing up", vm=str(self.request.vm_id))
+        if self.request.keep_until is None:
+            raise Cancel("nobody wants it")
+        if context.attempt > 1:
+            raise Busy(scope="dc:ams3", retry_after=MINUTE)
+        try:
+            await self.vms.create_backup(self.request.vm_id, key=context.occurrence_id)
+        except ConnectionError as error:
+            raise Retry(after=MINUTE, reason="the product is away") from error
+        raise Retry
+
+
+assert_type(Vps4BackupJob, type[Vps4BackupJob])
+assert_type(Vps4BackupJob.timeout, timedelta)
+assert_type(Vps4BackupJob.max_attempts, int)
+assert_type(Vps4BackupJob.backoff, Backoff)
+assert_type(Vps4BackupJob.product, str)
+
+
+@product("vps4")
+@job_group("patch")
+class PlainJob(SchedulerJob):
+    """A job that blocks, in a plain function, and wants nothing of its own."""
+
+    def execute(self, context: JobExecutionContext) -> None:
+        """Wait until it is enough."""
+        assert_type(context.stopping.wait(60.0), bool)
+
+
+# --- listeners
+
+
+@product("vps4")
+@job_group("backups")
+class Vps4BackupTriggerListener(SchedulerTriggerListener):
+    """An asynchronous listener that answers either way."""
+
+    async def veto_job_execution(self, trigger: Trigger, context: JobExecutionContext) -> bool | Verdict:
+        """Use every answer there is."""
+        match trigger:
+            case Once(at):
+                assert_type(at, datetime)
+            case Every(_, start, count):
+                assert_type(start, datetime)
+                assert_type(count, int | None)
+        assert_type(trigger.next_fire_time(context.fire_time), datetime | None)
+        answers = [Verdict.allow(), Verdict.skip("why"), Verdict.fail("why")]
+        answers += [Verdict.postpone(MINUTE), Verdict.postpone(MINUTE, reason="why")]
+        return answers[context.attempt] if context.attempt < len(answers) else False
+
+
+@product("vps4")
+@job_group("patch")
+class PlainListener(SchedulerTriggerListener):
+    """A listener in a plain function that answers one way."""
+
+    def veto_job_execution(self, trigger: Trigger, context: JobExecutionContext) -> bool:
+        """Let first attempts through."""
+        return context.attempt > 1 and trigger.first < context.fire_time
+
+
+# --- the module
+
+
+def a_setting(value: str) -> str:
+    """Refuse what a service must not start with."""
+    if not value:
+        raise ConfigError("VPS4_API_URL is not set")
+    return value
+
+
+def returned(vms: VmService) -> HttpVmService:
+    """Make a service of another."""
+    assert_type(vms, VmService)
+    return HttpVmService()
+
+
+def yielded() -> Iterator[set[str]]:
+    """Make a service and clean up after it."""
+    yield set()
+
+
+async def async_yielded() -> AsyncIterator[list[str]]:
+    """Make a service and clean up after it, asynchronously."""
+    yield []
+
+
+class Vps4SchedulerPluginModule(SchedulerPluginModule):
+    """The entry to the plugin."""
+
+    def configure(self, binder: Binder) -> None:
+        """Bind everything, in each way there is."""
+        binder.bind_job(Vps4BackupJob)
+        binder.bind_job(PlainJob)
+        binder.bind_trigger_listener(Vps4BackupTriggerListener)
+        binder.bind_trigger_listener(PlainListener)
+        binder.bind_service(HttpVmService, provides=VmService)
+        binder.bind_service(returned)
+        binder.bind_service(yielded)
+        binder.bind_service(async_yielded)
+        binder.bind_service(lambda: MINUTE, provides=timedelta)
+
+
+# --- the tests that an author writes
+
+
+async def a_test_of_one_job(vms: VmService, vm_id: UUID) -> None:
+    """Run a job at once."""
+    run = await run_job(Vps4BackupJob, {"vmId": str(vm_id)}, services={VmService: vms})
+    assert_type(run.outcome, Outcome)
+    assert_type(run.reason, str | None)
+    request = Vps4BackupJob.Request(vm_id=vm_id)
+    assert_type(request.vm_id, UUID)
+
+
+async def a_test_of_a_schedule(when: datetime) -> None:
+    """Let time pass."""
+    async with TestScheduler(Vps4SchedulerPluginModule(), start=when) as scheduler:
+        job = await scheduler.create("vps4", "patch", {"when": when.isoformat()})
+        await scheduler.advance(hours=3)
+        assert_type([run.outcome for run in await scheduler.runs(job)], list[Outcome])
+        assert_type((await scheduler.get(job)).next_run, datetime | None)
+
+
+# --- what the type checker must not accept
+
+
+class WrongResult(SchedulerJob):
+    """Work that answers something."""
+
+    async def execute(self, context: JobExecutionContext) -> int:  # type: ignore[override]
+        """Answer the attempt, which nobody would hear."""
+        return context.attempt
+
+
+class WrongArguments(SchedulerJob):
+    """Work that is not told its context."""
+
+    async def execute(self) -> None:  # type: ignore[override]
+        """Do nothing."""
+
+
+class WrongRules(SchedulerJob):
+    """Rules of the wrong kind."""
+
+    timeout = 30  # type: ignore[assignment]
+    max_attempts = "3"  # type: ignore[assignment]
+    backoff = MINUTE  # type: ignore[assignment]
+    Request = dict  # type: ignore[assignment]
+
+    def execute(self, context: JobExecutionContext) -> None:
+        """Do nothing."""
+
+
+class WrongVerdict(SchedulerTriggerListener):
+    """A listener that answers in words."""
+
+    def veto_job_execution(self, trigger: Trigger, context: JobExecutionContext) -> str:  # type: ignore[override]
+        """Answer yes."""
+        return f"yes, {context.job_id} may run by {trigger}"
+
+
+def wrong_words(binder: Binder, context: JobExecutionContext, listener: type[SchedulerTriggerListener]) -> Any:
+    """Use numbers for durations, and things for other things."""
+    binder.bind_job(listener)  # type: ignore[arg-type]
+    binder.bind_trigger_listener(Vps4BackupJob)  # type: ignore[arg-type]
+    binder.bind_job(PlainJob())  # type: ignore[arg-type]
+    context.attempt = 5  # type: ignore[misc]
+    Vps4BackupJob.Request(vm_id="no UUID")  # type: ignore[arg-type]
+    return [
+        Retry(30),  # type: ignore[arg-type]
+        Busy("dc:ams3", 30),  # type: ignore[arg-type]
+        Busy("dc:ams3"),  # type: ignore[call-arg]
+        Cancel(),  # type: ignore[call-arg]
+        Verdict.postpone(5),  # type: ignore[arg-type]
+        Verdict.skip(),  # type: ignore[call-arg]
+    ]
