@@ -198,6 +198,13 @@ class Change(NamedTuple):
     job: Job
 
 
+class Due(NamedTuple):
+    """When the next job is due, by the store's clock, and how long that is off (negative: overdue)."""
+
+    at: datetime
+    wait: timedelta
+
+
 class Answer(StrEnum):
     """What the store says of a `Change`."""
 

@@ -75,7 +75,8 @@ class Node:
         self._end_noted = False
         self._seen: dict[str, tuple[NodeBeat, float]] = {}
         self._look = asyncio.Event()
-        store.watch(self._look.set)
+        self._next_due: datetime | None = None
+        store.watch(self._hear)
         self._some_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurried = False
@@ -147,12 +148,19 @@ class Node:
     async def _claim(self) -> None:
         """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`."""
         self._look.clear()
+        self._next_due = None  # not known: until it is, whatever changes is worth another look
         if await self._take():
             return
         pause = self._settings.poll.total_seconds()
-        if len(self._running) < self._settings.slots and (due_in := await self._store.due_in(self._keys)) is not None:
-            pause = min(pause, max(0.0, due_in.total_seconds()))
+        if len(self._running) < self._settings.slots and (due := await self._store.next_due(self._keys)) is not None:
+            self._next_due = due.at
+            pause = min(pause, max(0.0, due.wait.total_seconds()))
         await wait(self._clock, self._look, pause)
+
+    def _hear(self, due_at: datetime) -> None:
+        """Look again if a job has come that is due before the one that is waited for."""
+        if self._next_due is None or due_at < self._next_due:
+            self._look.set()
 
     async def _take(self) -> bool:
         free = self._settings.slots - len(self._running)

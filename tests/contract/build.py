@@ -1,6 +1,6 @@
 """What the contract's cases are arranged with: jobs, runs, and stores that hold them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -138,3 +138,9 @@ async def with_history(store: Store, *runs: Run) -> None:
         job = a_job(id=run.job_id, key=run.key)
         await store.add([job])
         await store.delete(job, run)
+
+
+async def due_in(store: Store, keys: Collection[JobKey]) -> timedelta | None:
+    """Return how long it is until the next job of these groups is due."""
+    due = await store.next_due(keys)
+    return None if due is None else due.wait

@@ -8,7 +8,7 @@ from mainspring.clock import ManualClock
 from mainspring.model import Answer, Job, NodeBeat, Outcome
 from mainspring.store.protocol import Store
 from mainspring.trigger import Every, Period
-from tests.contract.build import NODE, START, a_job, claim, ended, history, running
+from tests.contract.build import NODE, SECOND, START, a_job, claim, ended, history, running
 
 HOURLY = Every(Period(exact=timedelta(hours=1)), START)
 
@@ -16,7 +16,7 @@ HOURLY = Every(Period(exact=timedelta(hours=1)), START)
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_finish_writes_job_and_history(store: Store, clock: ManualClock, outcome: Outcome) -> None:
     """What the job became and how its run ended are written together, whatever the outcome."""
-    [job] = await running(store, a_job(trigger=HOURLY))
+    [job] = await running(store, a_job(trigger=HOURLY, due_at=START - SECOND))
     clock.advance(minutes=1)
     change = ended(job, outcome, at=clock.now())
 

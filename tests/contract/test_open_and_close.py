@@ -19,7 +19,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "update": lambda store: store.update(edited(a_job())),
     "delete": lambda store: store.delete(a_job(), None),
     "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),
-    "due_in": lambda store: store.due_in([BACKUPS]),
+    "next_due": lambda store: store.next_due([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),
     "stops": lambda store: store.stops(NODE),
     "orphans": lambda store: store.orphans(1),

@@ -12,7 +12,7 @@ from mainspring.errors import StoreUnavailableError
 from mainspring.model import Claim, Outcome
 from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
-from tests.contract.build import NODE, START, a_done_job, a_job, claim, opened
+from tests.contract.build import NODE, START, a_done_job, a_job, claim, due_in, opened
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_without_a_clock_the_database_tells_the_time(empty_url: str) -> No
         with psycopg.connect(empty_url) as connection:
             [[before]] = connection.execute("select clock_timestamp()").fetchall()
 
-        assert past - before >= (await store.due_in([job.key]) or timedelta())
+        assert past - before >= (await due_in(store, [job.key]) or timedelta())
         [claimed] = await claim(store)
 
         assert job.id == claimed.job.id

@@ -71,8 +71,9 @@ async def test_history_in_pages(store: Store, whole_group: bool) -> None:  # noq
     await with_history(store, *runs)
     pages: list[list[Run]] = []
     before = None
-    while page := await store.runs(BACKUPS, None if whole_group else job.id, before=before, limit=2):
-        pages.append(page)
-        before = page[-1].number
+    for _ in range(3):
+        pages.append(await store.runs(BACKUPS, None if whole_group else job.id, before=before, limit=2))
+        before = pages[-1][-1].number
 
     assert [runs[:2:-1], runs[2:0:-1], runs[:1]] == pages
+    assert [] == await store.runs(BACKUPS, None if whole_group else job.id, before=before, limit=2)

@@ -17,7 +17,7 @@ OF_SQLITE_ONLY = {
 }
 OF_POSTGRES_ONLY = {
     "time": "the clock is the database's, so it has to be asked",
-    "due_in": "the same: it subtracts its own clock",
+    "next_due": "the same: it subtracts its own clock",
     "runs_of": "the refused changes of a batch are looked at together",
 }
 

@@ -176,7 +176,7 @@ async def test_a_run_that_outlasts_the_grace_period_is_handed_back(world: World,
     assert (handed_back.state, handed_back.outcome, handed_back.failures) == (State.SCHEDULED, Outcome.INTERRUPTED, 0)
 
 
-@pytest.mark.parametrize("verb", ["claim", "finish", "beat", "orphans", "prune", "due_in"])
+@pytest.mark.parametrize("verb", ["claim", "finish", "beat", "orphans", "prune", "next_due"])
 async def test_a_store_that_fails_costs_time_not_results(world: World, verb: str) -> None:
     """A turn that fails is announced and tried again; what jobs came to is kept until the store takes it."""
     async with world.node():

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from mainspring import lifecycle
 from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError, MainspringError
-from mainspring.lifecycle import POISON, RetryPolicy, backoff_delay
+from mainspring.lifecycle import RetryPolicy, backoff_delay
 from mainspring.model import DEADLY, PENDING, Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
 from mainspring.trigger import HORIZON, Every, Once, Period, Trigger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+POISON = 3
+"""How many nodes may die under a job."""
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ONCE = Once(NOON)
 DAILY = Every(Period(days=1), NOON)
@@ -111,6 +113,7 @@ RUNNING_HELD = lifecycle.pause(RUNNING, now=NOON)
 SUCCEEDED = ended(RUNNING, Outcome.SUCCEEDED)
 CANCELLED = ended(RUNNING_SERIES, Outcome.CANCELLED)
 DEAD = after_outcomes(WAITING, *[Outcome.FAILED] * 3)
+POISONED = after_outcomes(WAITING, Outcome.FAILED, *[Outcome.LOST] * POISON)
 
 Edit = Callable[..., Job]
 
@@ -264,15 +267,23 @@ def test_resume_after_the_fire_time_is_due_at_once() -> None:
     assert (NOON, NOON) == (resumed.fire_time, resumed.due_at)
 
 
-def test_retry_is_for_the_fire_time_given_up() -> None:
+@pytest.mark.parametrize("dead", [DEAD, POISONED], ids=["failed", "poisoned"])
+def test_retry_is_for_the_fire_time_given_up(dead: Job) -> None:
     """A dead job comes back for the same fire time, due at once, with all its attempts; their numbers go on."""
-    back = lifecycle.retry(DEAD, now=NOON + DAY)
-    assert (NOON, NOON + DAY, 3, 0, 0) == (back.fire_time, back.due_at, back.attempt, back.failures, back.losses)
-    assert DEAD.occurrence_id == back.occurrence_id
+    back = lifecycle.retry(dead, now=NOON + DAY)
+    assert (NOON, NOON + DAY, dead.attempt, 0, 0) == (
+        back.fire_time,
+        back.due_at,
+        back.attempt,
+        back.failures,
+        back.losses,
+    )
+    assert dead.occurrence_id == back.occurrence_id
     assert not back.is_dead
-    assert [State.SCHEDULED, State.SCHEDULED, State.DONE] == [
-        after_outcomes(back, *[Outcome.FAILED] * n).state for n in (1, 2, 3)
-    ]
+    for outcome in (Outcome.FAILED, Outcome.LOST):
+        assert [State.SCHEDULED, State.SCHEDULED, State.DONE] == [
+            after_outcomes(back, *[outcome] * n).state for n in (1, 2, 3)
+        ]
 
 
 # --- what a run's end does

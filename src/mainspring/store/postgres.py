@@ -23,9 +23,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
-from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+from mainspring.model import DEADLY, Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 from mainspring.store.migrations import needs_upgrade, postgres_upgrade, verdict
-from mainspring.store.rows import JOB_COLUMNS, Dialect, job_row, load_statements, read_job, read_run, run_row
+from mainspring.store.rows import JOB_COLUMNS, Dialect, job_row, load_statements, read_job, read_run, run_row, tell
 
 CONNECT_SECONDS = 3
 POOL_SECONDS = 2.0
@@ -92,7 +92,7 @@ class PostgresStore:
         self._url = url
         self._clock = clock
         self._pool: Any = None
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[datetime], None]] = []
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -121,7 +121,7 @@ class PostgresStore:
             except TimeoutError:
                 pool.terminate()
 
-    def watch(self, notice: Callable[[], None]) -> None:
+    def watch(self, notice: Callable[[datetime], None]) -> None:
         """See `Store.watch`."""
         self._watchers.append(notice)
 
@@ -139,7 +139,7 @@ class PostgresStore:
             await self._insert(rows)
         else:
             await self._share(rows)
-        self._changed()
+        tell(self._watchers, jobs)
 
     async def _share(self, rows: list[dict[str, Any]]) -> None:
         """Have rows written in a commit with those of other calls."""
@@ -211,7 +211,7 @@ class PostgresStore:
     async def update(self, job: Job) -> bool:
         """See `Store.update`."""
         done = bool(await self._fetch("update", job_row(job, _DIALECT)))
-        self._changed()
+        tell(self._watchers, [job] if done else [])
         return done
 
     async def delete(self, job: Job, run: Run | None) -> bool:
@@ -221,7 +221,6 @@ class PostgresStore:
             if gone and run is not None:
                 await self._on(connection, "add_run", run_row(run, _DIALECT))
                 await self._on(connection, "ask_to_stop", {"run": run.number, "node": run.node})
-        self._changed()
         return gone
 
     # --- running them
@@ -232,10 +231,10 @@ class PostgresStore:
         jobs = [read_job(row, _DIALECT) for row in await self._fetch("claim", parameters)]
         return [Claim(job, job.updated_at) for job in sorted(jobs, key=lambda job: job.due_at)]
 
-    async def due_in(self, keys: Collection[JobKey]) -> timedelta | None:
-        """See `Store.due_in`."""
-        ((due_in,),) = await self._fetch("due_in", _columns(keys))
-        return due_in  # type: ignore[no-any-return]
+    async def next_due(self, keys: Collection[JobKey]) -> Due | None:
+        """See `Store.next_due`."""
+        ((at, wait),) = await self._fetch("next_due", _columns(keys))
+        return None if at is None else Due(at, wait)
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
@@ -262,7 +261,7 @@ class PostgresStore:
             "ended_reason": [run.reason for run in runs],
         }
         done = {number for (number,) in await self._fetch("finish", parameters)}
-        self._changed()
+        tell(self._watchers, jobs)
         refused = [change.job.id for change in changes if change.run.number not in done]
         held = dict(await self._fetch("runs_of", {"id": refused})) if refused else {}
         return [_answer(change, done, held) for change in changes]
@@ -317,10 +316,6 @@ class PostgresStore:
 
     def _test_time(self) -> datetime | None:
         return None if self._clock is None else self._clock.now()
-
-    def _changed(self) -> None:
-        for notice in self._watchers:
-            notice()
 
     async def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
         async with self._connection() as connection:

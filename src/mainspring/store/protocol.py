@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from mainspring.model import Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+from mainspring.model import Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 
 
 class Store(Protocol):
@@ -33,8 +33,8 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of everything. Closing twice is harmless."""
 
-    def watch(self, notice: Callable[[], None]) -> None:
-        """Call `notice` after each change by this process that may make a job due or take a run away.
+    def watch(self, notice: Callable[[datetime], None]) -> None:
+        """Call `notice` after each write by this process that leaves jobs scheduled, with their earliest due time.
 
         A hint: polling is the truth.
         """
@@ -75,11 +75,8 @@ class Store(Protocol):
         the same job. A node that has not joined, or was buried, gets nothing.
         """
 
-    async def due_in(self, keys: Collection[JobKey]) -> timedelta | None:
-        """Return how long it is until the earliest scheduled job of these groups is due, `None` if there is none.
-
-        Negative for a job that is overdue.
-        """
+    async def next_due(self, keys: Collection[JobKey]) -> Due | None:
+        """Return when the earliest scheduled job of these groups is due, `None` if there is none."""
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """Write what jobs became when their runs ended, each with its row of history, in one commit.

@@ -6,7 +6,7 @@ How jobs and runs are written as columns, the same for all stores but for a few 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,6 +157,14 @@ def to_microseconds(moment: datetime) -> int:
 def from_microseconds(microseconds: int) -> datetime:
     """Read what `to_microseconds` wrote."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> None:
+    """Tell watchers the earliest due time of what was written and is scheduled."""
+    due = min((job.due_at for job in written if job.state is State.SCHEDULED), default=None)
+    if due is not None:
+        for notice in watchers:
+            notice(due)
 
 
 def load_statements(dialect: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from uuid import UUID
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
-from mainspring.model import DEADLY, Answer, Change, Claim, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+from mainspring.model import DEADLY, Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
 from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 from mainspring.store.rows import (
     Dialect,
@@ -34,6 +34,7 @@ from mainspring.store.rows import (
     read_job,
     read_run,
     run_row,
+    tell,
     to_microseconds,
 )
 
@@ -69,7 +70,7 @@ class SqliteStore:
         self._clock = clock
         self._thread: threading.Thread | None = None
         self._lock_file: IO[str] | None = None
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[datetime], None]] = []
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
@@ -97,7 +98,7 @@ class SqliteStore:
             self._lock_file.close()
             self._lock_file = None
 
-    def watch(self, notice: Callable[[], None]) -> None:
+    def watch(self, notice: Callable[[datetime], None]) -> None:
         """See `Store.watch`."""
         self._watchers.append(notice)
 
@@ -110,7 +111,8 @@ class SqliteStore:
     async def add(self, jobs: Sequence[Job]) -> None:
         """See `Store.add`."""
         rows = [job_row(job, _DIALECT) for job in jobs]
-        await self._write(lambda db: db.executemany(_SQL["add"], rows))
+        await self._call(lambda db: db.executemany(_SQL["add"], rows))
+        tell(self._watchers, jobs)
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
@@ -144,7 +146,9 @@ class SqliteStore:
     async def update(self, job: Job) -> bool:
         """See `Store.update`."""
         row = job_row(job, _DIALECT)
-        return await self._write(lambda db: db.execute(_SQL["update"], row).fetchone() is not None)
+        done = await self._call(lambda db: db.execute(_SQL["update"], row).fetchone() is not None)
+        tell(self._watchers, [job] if done else [])
+        return done
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
@@ -156,7 +160,7 @@ class SqliteStore:
                 db.execute(_SQL["ask_to_stop"], {"run": run.number, "node": run.node})
             return gone
 
-        return await self._write(work)
+        return await self._call(work)
 
     # --- running them
 
@@ -183,15 +187,16 @@ class SqliteStore:
 
         return [Claim(read_job(row, _DIALECT), at) for row in await self._call(work)]
 
-    async def due_in(self, keys: Collection[JobKey]) -> timedelta | None:
-        """See `Store.due_in`."""
+    async def next_due(self, keys: Collection[JobKey]) -> Due | None:
+        """See `Store.next_due`."""
 
         def work(db: sqlite3.Connection) -> list[int]:
             found = (db.execute(_SQL["due_next"], key._asdict()).fetchone()[0] for key in keys)
             return [due for due in found if due is not None]
 
         due = await self._call(work)
-        return from_microseconds(min(due)) - self._clock.now() if due else None
+        at = from_microseconds(min(due)) if due else None
+        return None if at is None else Due(at, at - self._clock.now())
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
@@ -211,7 +216,9 @@ class SqliteStore:
                     answers.append(Answer.STALE if held == (run["number"],) else Answer.LOST)
             return answers
 
-        return await self._write(work)
+        answers = await self._call(work)
+        tell(self._watchers, [change.job for change in changes])
+        return answers
 
     async def stops(self, node: str) -> frozenset[int]:
         """See `Store.stops`."""
@@ -266,13 +273,6 @@ class SqliteStore:
         return await self._call(lambda db: db.execute(_SQL["bury"], parameters).fetchone() is not None)
 
     # --- the thread
-
-    async def _write(self, work: Work[T]) -> T:
-        """Do work that may make a job due, or take a run away."""
-        result = await self._call(work)
-        for notice in self._watchers:
-            notice()
-        return result
 
     async def _call(self, work: Work[T]) -> T:
         if self._thread is None:

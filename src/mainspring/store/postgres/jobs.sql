@@ -92,9 +92,9 @@ from due
 where j.id = due.id
 returning j.*;
 
--- name: due_in
--- How long until the next job of these groups is due.
-select min(j.due_at) - coalesce(:now::timestamptz, now())
+-- name: next_due
+-- When the next job of these groups is due, and how long that is.
+select min(j.due_at), min(j.due_at) - coalesce(:now::timestamptz, now())
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 cross join lateral (
     select j.due_at from mainspring.jobs j
