@@ -91,9 +91,9 @@ class ManualClock:
         return self._elapsed.total_seconds()
 
     def advance(self, **duration: float) -> None:
-        """Move on by a `timedelta` given by its keywords, e.g.
+        """Move on by a `timedelta` given by its keywords, as in ``advance(minutes=5)``.
 
-        ``advance(minutes=5)``; wakes whoever waits for less, in order.
+        Whoever waits for less is woken, in order.
         """
         self.set(self.now() + timedelta(**duration))
 

@@ -16,7 +16,7 @@ from typing import ClassVar
 class Problem:
     """One thing that is wrong with a request.
 
-    Where (RFC 6901 JSON pointer, ``?name`` for a query parameter), which rule, what to do.
+    It says where (RFC 6901 JSON pointer, ``?name`` for a query parameter), which rule, what to do.
     """
 
     pointer: str

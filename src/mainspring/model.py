@@ -227,7 +227,7 @@ class NodeBeat:
 class JobFilter:
     """Which jobs of a group to list.
 
-    Pending ones in any of `states`, or `done` ones, of these only those that gave up if `dead`.
+    These are pending ones in any of `states`, or `done` ones, of these only those that gave up if `dead`.
 
     The times bound the due time: `due_from` in, `due_to` out.
     """

@@ -1,4 +1,4 @@
-"""One node's life.
+"""One node's life, from joining to leaving.
 
 Join, claim what is due, hand it to the job loop, write down how it ended, beat, sweep up after the dead, drain, leave.
 
@@ -239,10 +239,7 @@ class Node:
     # --- beat
 
     async def _beat(self) -> None:
-        """Show that this node lives, and give up the runs that were taken from it.
-
-        Deleted, or all of them if it was taken for dead.
-        """
+        """Show that this node lives, and give up what was taken from it: deleted jobs, or all of them with its life."""
         mine = set(self._running)
         if await self._store.beat(self.name):
             self._interrupt(await self._store.stops(self.name), "the job was deleted")

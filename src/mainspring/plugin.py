@@ -67,14 +67,15 @@ def _marker(attribute: str, name: str) -> Callable[[_Class], _Class]:
 class Stopping:
     """A flag that a run should end soon. Threads may `wait` for it; async jobs look with `is_set`.
 
-    A `threading.Event` takes 1.5 us to make; this one is made for every run and makes an event only for who waits.
+    A `threading.Event` takes 1.5 us to make; this one is made for every run and makes an event only for who waits, one
+    for each, so that two who begin at the same moment do not lose each other's.
     """
 
-    __slots__ = ("_event", "_set")
+    __slots__ = ("_set", "_waiting")
 
     def __init__(self) -> None:
         self._set = False
-        self._event: threading.Event | None = None
+        self._waiting: list[threading.Event] = []
 
     def is_set(self) -> bool:
         """Tell whether the run should end."""
@@ -83,13 +84,17 @@ class Stopping:
     def set(self) -> None:
         """Ask the run to end."""
         self._set = True
-        if self._event is not None:
-            self._event.set()
+        for event in tuple(self._waiting):
+            event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the run should end, at most `timeout` seconds; tell whether it should."""
-        self._event = self._event or threading.Event()
-        return self._set or self._event.wait(timeout)
+        event = threading.Event()
+        self._waiting.append(event)
+        try:
+            return self._set or event.wait(timeout)
+        finally:
+            self._waiting.remove(event)
 
 
 class JobExecutionContext:

@@ -1,4 +1,4 @@
-"""The use cases: what REST, the command line and the dashboard ask for.
+"""The use cases: what REST and with it the command line ask for.
 
 Reads, lets the lifecycle decide, and writes guarded.
 
@@ -112,7 +112,7 @@ class SchedulerService:
     ) -> Job:
         """Merge `patch` into the job's request (RFC 7396) and let the job follow it.
 
-        A new time, schedule, options or payload.
+        The patch may bring a new time, schedule, options or payload.
 
         A patch with nothing but ``when`` moves the next fire time and keeps the rest of a schedule. Raises
         `NotFoundError`, `InvalidRequestError`, `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when

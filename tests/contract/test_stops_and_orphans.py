@@ -14,6 +14,16 @@ async def test_node_is_told_what_to_stop(store: Store) -> None:
     assert [{deleted.run}, set()] == [await store.stops(NODE) for _ in range(2)]
 
 
+async def test_dead_are_told_nothing(store: Store) -> None:
+    """What a node was to stop is forgotten with it, however it ends."""
+    for name, end in {NODE: store.leave(NODE), "node-2": store.bury(NodeBeat("node-2", 0))}.items():
+        [job] = await running(store, a_job(), node=name)
+        await store.delete(job, ended(job, Outcome.CANCELLED).run)
+        await end
+
+    assert [frozenset(), frozenset()] == [await store.stops(name) for name in (NODE, "node-2")]
+
+
 async def test_runs_of_the_living_are_no_orphans(store: Store) -> None:
     """While its node has a row, a running job has somebody."""
     await running(store, a_job())

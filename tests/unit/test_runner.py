@@ -4,7 +4,8 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
 import anyio.lowlevel
@@ -26,6 +27,7 @@ from mainspring.plugin import (
     SchedulerPluginModule,
     SchedulerTriggerListener,
     Signal,
+    Stopping,
     Verdict,
     job_group,
     product,
@@ -734,6 +736,35 @@ async def test_a_thread_can_wait_for_the_end_of_its_time(clock: ManualClock) -> 
         assert Outcome.TIMED_OUT is (await task).outcome
         assert await asyncio.to_thread(ended.wait, 60)
     assert [False, False, True, True] == told
+
+
+def test_all_threads_that_wait_for_the_end_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one of those who begin to wait at the same moment is forgotten."""
+    stopping, waiting, woken = Stopping(), threading.Event(), threading.Event()
+
+    def wait_too() -> None:
+        if stopping.wait(60):
+            woken.set()
+
+    class Event(threading.Event):
+        """An event that, while it is made, lets another thread begin to wait as well."""
+
+        others: ClassVar = [threading.Thread(target=wait_too, daemon=True)]
+
+        def __init__(self) -> None:
+            if self.others:
+                self.others.pop().start()
+                waiting.wait(60)
+            super().__init__()
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.set()
+            return super().wait(timeout)
+
+    monkeypatch.setattr("mainspring.plugin.threading", SimpleNamespace(Event=Event))
+    assert not stopping.wait(0)
+    stopping.set()
+    assert woken.wait(5)
 
 
 async def test_code_may_use_all_of_asyncio(clock: ManualClock) -> None:

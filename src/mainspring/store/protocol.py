@@ -51,7 +51,7 @@ class Store(Protocol):
         """
 
     async def get(self, job_id: UUID) -> Job | None:
-        """Return the job, done ones too, or `None`."""
+        """Return the job, done ones too, or `None`. Only here and in `page` does a job come with its `last_run`."""
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """Return up to `limit` jobs of the group that pass the filter, by due time and id, from beyond `after` on."""

@@ -265,12 +265,19 @@ class SqliteStore:
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
-        await self._call(lambda db: db.execute(_SQL["leave"], {"node": node}))
+        await self._call(lambda db: [db.execute(_SQL[name], {"node": node}).fetchall() for name in ("leave", "stops")])
 
     async def bury(self, node: NodeBeat) -> bool:
         """See `Store.bury`."""
         parameters = {"node": node.name, "beat": node.beat}
-        return await self._call(lambda db: db.execute(_SQL["bury"], parameters).fetchone() is not None)
+
+        def work(db: sqlite3.Connection) -> bool:
+            gone = db.execute(_SQL["bury"], parameters).fetchone() is not None
+            if gone:
+                db.execute(_SQL["stops"], {"node": node.name}).fetchall()
+            return gone
+
+        return await self._call(work)
 
     # --- the thread
 

@@ -12,8 +12,11 @@ select name, beat from mainspring.nodes order by name;
 
 -- name: bury
 -- A node is dead, if it has not beaten since.
-delete from mainspring.nodes where name = :node and beat = :beat returning name;
+with gone as (delete from mainspring.nodes where name = :node and beat = :beat returning name),
+told as (delete from mainspring.stops where node in (select name from gone))
+select name from gone;
 
 -- name: leave!
 -- A node ends its life.
+with told as (delete from mainspring.stops where node = :node)
 delete from mainspring.nodes where name = :node;
