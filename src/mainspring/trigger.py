@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -48,6 +49,8 @@ _TIME = r"[Tt](?P<hour>\d\d){0}(?P<minute>\d\d)(?:{0}(?P<second>\d\d)(?:[.,](?P<
 _ZONE = r"(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)"
 _EXTENDED = re.compile(_DATE.format("-") + "(?:" + _TIME.format(":") + f"{_ZONE}?)?", re.ASCII)
 _BASIC = re.compile(_DATE.format("") + "(?:" + _TIME.format("") + f"{_ZONE}?)?", re.ASCII)
+_USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII)
+"""The forms that `format_time` writes: for these `datetime.fromisoformat` can be trusted, at a fifth of the time."""
 _EXAMPLE = "2026-12-01T10:00:00Z"
 
 
@@ -58,6 +61,9 @@ def parse_when(text: str) -> datetime:
 
     A zone is required. ``24:00`` is the next midnight and ``23:59:60`` UTC the next second. Raises `TimeError`.
     """
+    if _USUAL.fullmatch(text):
+        with suppress(ValueError):  # 24:00, a leap second, or a day that does not exist: that is decided below
+            return datetime.fromisoformat(text)
     match = (_EXTENDED.fullmatch(text) or _BASIC.fullmatch(text)) if len(text) <= 64 else None
     if match is None:
         raise TimeError("WHEN_FORMAT", f"is not an ISO 8601 time such as {_EXAMPLE}")
