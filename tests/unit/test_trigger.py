@@ -274,6 +274,26 @@ def test_parse_when_answers_or_refuses(text: str) -> None:
         assert error.code in {"WHEN_FORMAT", "WHEN_ZONE_REQUIRED", "WHEN_OFFSET_RANGE", "WHEN_RANGE"}  # noqa: PT017
 
 
+@given(
+    st.from_regex(
+        r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{3}|\.[0-9]{6})?", fullmatch=True
+    )
+)
+@example("2026-12-31T23:59:60")
+@example("2026-12-31T24:00:00")
+@example("2026-12-31T24:00:00.001")
+def test_the_usual_form_is_read_like_the_others(text: str) -> None:
+    """What is read in the fast way, with Z, means what the grammar says of it, with an offset."""
+
+    def outcome(text: str) -> datetime | str:
+        try:
+            return parse_when(text)
+        except TimeError as error:
+            return error.code
+
+    assert outcome(f"{text}+00:00") == outcome(f"{text}Z")
+
+
 # --- periods and durations
 
 

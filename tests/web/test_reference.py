@@ -16,6 +16,7 @@ from starlette.routing import Route
 from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
 from mainspring.model import Outcome
 from mainspring.registry import Registry, build
+from mainspring.web import jobs
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule
 
@@ -39,7 +40,7 @@ async def test_all_calls_are_documented(app: FastAPI) -> None:
     """In the table at the top, each with its method and path."""
     routes = {
         f"{method} {route.path.replace('{job_group}', '{jobGroup}').replace('{job_id}', '{jobId}')}"
-        for route in app.routes
+        for route in [*app.routes, *jobs.ROUTES]
         if isinstance(route, Route) and route.include_in_schema
         for method in route.methods or ()
         if method != "HEAD"

