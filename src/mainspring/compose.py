@@ -219,7 +219,10 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
                 _spare_the_collector()
                 yield node, store, events
             finally:
-                await _on(job_loop, registry.close())
+                try:
+                    await _on(job_loop, registry.close())
+                except Exception:
+                    log.exception("a service of a plugin could not be cleaned up")
                 await store.close()
 
 
@@ -234,13 +237,24 @@ def _spare_the_collector() -> None:
 def _job_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """Run an event loop for user code in a thread: a job that blocks it blocks neither the API nor the engine."""
     loop = _event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="job-loop", daemon=True)
+    thread = threading.Thread(target=_keep_running, args=(loop,), name="job-loop", daemon=True)
     thread.start()
     try:
         yield loop
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=1)
+
+
+def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped: `sys.exit` in a task of a job breaks out of the loop, but must not end it."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:
+            log.exception("a task of a job tried to end the process")
+        else:
+            return
 
 
 async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:

@@ -17,6 +17,8 @@ from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError
 from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
 from mainspring.trigger import HORIZON, MICROSECOND, Once, Trigger
 
+SHORTEST_POSTPONEMENT = timedelta(seconds=1)
+"""A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
 POISON = 3
 """A job whose node died under it this many times for one fire time is not tried again."""
 
@@ -92,7 +94,8 @@ def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, cha
         case Outcome.CANCELLED:
             return _DONE
         case Outcome.POSTPONED | Outcome.INTERRUPTED:
-            return again | {"due_at": _in(ending.delay or timedelta(), now)}
+            least = SHORTEST_POSTPONEMENT if ending.outcome is Outcome.POSTPONED else timedelta()
+            return again | {"due_at": _in(max(ending.delay or least, least), now)}
         case Outcome.LOST:
             losses = job.losses + 1
             over = _next_occurrence(job, now) if losses >= POISON else again | {"due_at": now}

@@ -348,17 +348,20 @@ def test_after_one_fire_time_of_a_series(outcome: Outcome, expected: datetime | 
     assert not job.is_dead
 
 
+SECOND = timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
-    ("delay", "expected"),
+    ("outcome", "delay", "expected"),
     [
-        (None, NOON + MINUTE),
-        (HOUR, NOON + MINUTE + HOUR),
-        (timedelta(), NOON + MINUTE),
-        (-HOUR, NOON + MINUTE),
-        (timedelta.max, NOON + MINUTE + HORIZON),
+        (Outcome.INTERRUPTED, None, NOON + MINUTE),
+        (Outcome.POSTPONED, HOUR, NOON + MINUTE + HOUR),
+        (Outcome.POSTPONED, None, NOON + MINUTE + SECOND),
+        (Outcome.POSTPONED, timedelta(), NOON + MINUTE + SECOND),
+        (Outcome.POSTPONED, -HOUR, NOON + MINUTE + SECOND),
+        (Outcome.POSTPONED, timedelta.max, NOON + MINUTE + HORIZON),
     ],
 )
-@pytest.mark.parametrize("outcome", [Outcome.POSTPONED, Outcome.INTERRUPTED])
 def test_postponed_and_interrupted_cost_nothing(outcome: Outcome, delay: timedelta | None, expected: datetime) -> None:
     """The same occurrence is tried again after the delay, which is bounded; neither a failure nor a loss is counted."""
     job = ended(RUNNING, outcome, delay=delay)
