@@ -41,6 +41,7 @@ PRUNE_BATCH = 1000
 PRUNE_EVERY = timedelta(minutes=1)
 BEATS_PER_LEASE = 10
 FAILED_TURN_PAUSE = timedelta(seconds=1)
+_STOPPED = "the node stopped"
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
 
@@ -89,8 +90,8 @@ class Node:
         """Live until `stop`; return when all is written down and the node has left."""
         await self.join()
         async with asyncio.TaskGroup() as duties:
+            claiming = duties.create_task(self._repeat("claim", self._claim, until=self._stopping))
             tasks = [
-                duties.create_task(self._repeat("claim", self._claim)),
                 duties.create_task(self._repeat("finish", self._finish)),
                 duties.create_task(self._repeat("beat", self._beat)),
                 duties.create_task(self._repeat("sweep", self._sweep)),
@@ -99,7 +100,7 @@ class Node:
             self.ready = True
             await self._stopping.wait()
             self.ready = False
-            tasks[0].cancel()
+            await claiming  # not cancelled: what the store is just handing out would be nobody's
             await self._drain()
             for task in tasks:
                 task.cancel()
@@ -125,8 +126,10 @@ class Node:
                     await self._declare_dead(other)
         self._events.announce(NodeStarted(name, tuple(str(key) for key in self._keys)))
 
-    async def _repeat(self, duty: str, turn: Callable[[], Awaitable[None]]) -> None:
-        while True:
+    async def _repeat(
+        self, duty: str, turn: Callable[[], Awaitable[None]], *, until: asyncio.Event | None = None
+    ) -> None:
+        while until is None or not until.is_set():
             try:
                 await turn()
             except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
@@ -174,6 +177,8 @@ class Node:
 
     def _start(self, assignments: list[Assignment]) -> None:
         for assignment in assignments:
+            if self._stopping.is_set():
+                assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             self._running[assignment.run] = assignment
             self._events.announce(RunStarted(assignment.claim.job))
         self._job_loop.call_soon_threadsafe(self._spawn, assignments)
@@ -314,7 +319,7 @@ class Node:
         for assignment in list(self._running.values()):
             assignment.stopping.set()
         await self._emptied(self._settings.grace)
-        self._interrupt(set(self._running), "the node stopped")
+        self._interrupt(set(self._running), _STOPPED)
         self._hurried = False
         await self._emptied(UNHEEDED_PAUSE)
 

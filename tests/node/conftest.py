@@ -83,6 +83,8 @@ class WatchedStore:
         self._store = store
         self._under_way = 0
         self.failing: dict[str, int] = {}
+        self.just_after: dict[str, Callable[[], None]] = {}
+        """What happens between a verb's work and its answer."""
 
     def __getattr__(self, verb: str) -> Any:
         attribute = getattr(self._store, verb)
@@ -94,7 +96,9 @@ class WatchedStore:
             raise StoreUnavailableError("as the test says")
         self._under_way += 1
         try:
-            return await call(*arguments, **named)
+            answer = await call(*arguments, **named)
+            self.just_after.pop(verb, lambda: None)()
+            return answer
         finally:
             self._under_way -= 1
 

@@ -155,6 +155,18 @@ async def test_a_stopping_node_waits_for_its_runs(world: World) -> None:
     assert await world.store.nodes() == []
 
 
+async def test_what_is_claimed_while_the_node_stops_is_handed_back(world: World) -> None:
+    """A claim that is under way when the node is told to stop is not forgotten, and its jobs do not begin."""
+    async with world.node() as node:
+        await world.pass_time(5)
+        world.store.just_after["claim"] = node.stop
+        job = await world.create()
+    handed_back = await world.job(job)
+    assert (State.SCHEDULED, 0) == (handed_back.state, handed_back.losses)
+    assert {Outcome.INTERRUPTED} >= {run.outcome for run in await world.runs(job)}
+    assert [] == world.script.contexts
+
+
 @pytest.mark.parametrize("hurry", [False, True])
 async def test_a_run_that_outlasts_the_grace_period_is_handed_back(world: World, hurry: bool) -> None:  # noqa: FBT001
     """It is interrupted, costs no attempt, and is due at once; a second stop does not wait for the grace period."""
