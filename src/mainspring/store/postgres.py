@@ -109,7 +109,7 @@ class PostgresStore:
                 server_settings=_SESSION,
                 reset=_no_reset,
             )
-        except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise StoreUnavailableError(f"the job store cannot be reached: {_first_line(error)}") from error
 
     async def close(self) -> None:
