@@ -23,13 +23,14 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+from mainspring import failpoint
 from mainspring.errors import ConfigError
 from mainspring.trigger import Duration, Period, parse_duration
 
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""
 _PREFIX = "MAINSPRING_"
-_NOT_SETTINGS = ("MAINSPRING_CONFIG", "MAINSPRING_URL")
+_NOT_SETTINGS = ("MAINSPRING_CONFIG", failpoint.VARIABLE, "MAINSPRING_URL")
 _TESTS_PREFIX = "MAINSPRING_TEST_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
