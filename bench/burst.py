@@ -16,7 +16,7 @@ import asyncpg
 import psycopg
 import uvloop
 
-from mainspring.store.postgres import rebuild_schema
+from mainspring.store.schema import rebuild_schema
 
 BATCH = 1000
 LOOPS = 2
@@ -90,7 +90,7 @@ def burst(url: str, jobs: int, nodes: int = 1) -> float:
     """Return how many jobs a second `nodes` processes do, each with the veto listener bound and full history."""
     rebuild_schema(url)
     with psycopg.connect(url, autocommit=True) as db:
-        db.execute(FILL, {"jobs": jobs, "ahead": f"{4 + jobs / 40_000} seconds"})
+        db.execute(FILL, {"jobs": jobs, "ahead": f"{8 + jobs / 40_000} seconds"})
         db.execute("vacuum analyze mainspring.jobs")
         command = [sys.executable, "-m", "mainspring", "node", "--store", url, "--plugin", "bench.plugin:NoopModule"]
         command += ["--slots", str(SLOTS), "--log-level", "warning"]
@@ -102,7 +102,7 @@ def burst(url: str, jobs: int, nodes: int = 1) -> float:
         if ahead < 0:
             raise RuntimeError("the jobs were due before the nodes were there")
         time.sleep(ahead)
-        while _value(db, "select exists (select from mainspring.jobs where state <> 'done')"):
+        while _value(db, "select exists (select from mainspring.jobs)"):
             time.sleep(0.02)
         wall = float(_value(db, "select extract(epoch from clock_timestamp() - %s)", due))
         right = _value(db, "select count(distinct job_id) from mainspring.runs where started_at >= due_at")

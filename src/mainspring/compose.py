@@ -24,7 +24,8 @@ from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.events import Events
-from mainspring.node import Node
+from mainspring.node import Node, Place
+from mainspring.presence import Presence, default_directory
 from mainspring.registry import Registry, load
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
@@ -85,7 +86,7 @@ def make_store(url: str) -> Store:
 def db_upgrade(settings: Settings) -> str:
     """Make the store's schema or bring it up to date. Raises `ConfigError`."""
     if _is_postgres(settings.store):
-        from mainspring.store.postgres import upgrade_schema  # noqa: PLC0415
+        from mainspring.store.schema import upgrade_schema  # noqa: PLC0415
 
         upgrade_schema(settings.store)
     else:
@@ -96,7 +97,7 @@ def db_upgrade(settings: Settings) -> str:
 def db_check(settings: Settings) -> str:
     """Check that the store can be reached and its schema fits. Raises `ConfigError`."""
     if _is_postgres(settings.store):
-        from mainspring.store.postgres import check_schema  # noqa: PLC0415
+        from mainspring.store.schema import check_schema  # noqa: PLC0415
 
         check_schema(settings.store)
     else:
@@ -114,7 +115,7 @@ def db_check(settings: Settings) -> str:
 def db_rebuild(settings: Settings) -> str:
     """Drop all jobs and history and make the schema anew. Raises `ConfigError`."""
     if _is_postgres(settings.store):
-        from mainspring.store.postgres import rebuild_schema  # noqa: PLC0415
+        from mainspring.store.schema import rebuild_schema  # noqa: PLC0415
 
         rebuild_schema(settings.store)
     elif path := _sqlite_path(settings.store):
@@ -202,7 +203,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
     logs.subscribe(events, settings)
     if not store.durable:
         log.warning("jobs live in memory only and are gone when this process ends")
-    with _job_loop() as job_loop:
+    with _loop_in_a_thread("job-loop") as job_loop, _loop_in_a_thread("heart") as heart_loop:
         node = Node(
             store=store,
             registry=registry,
@@ -210,7 +211,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
             clock=clock,
             events=events,
             settings=settings,
-            job_loop=job_loop,
+            place=Place(job_loop, heart_loop, Presence(default_directory() if store.shared else None)),
         )
         with _stopped_by_signals(node):
             await store.open()
@@ -234,10 +235,10 @@ def _spare_the_collector() -> None:
 
 
 @contextmanager
-def _job_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop for user code in a thread: a job that blocks it blocks neither the API nor the engine."""
+def _loop_in_a_thread(name: str) -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an event loop in a thread: a job that blocks its own blocks neither the API nor the engine nor the beats."""
     loop = _event_loop()
-    thread = threading.Thread(target=_keep_running, args=(loop,), name="job-loop", daemon=True)
+    thread = threading.Thread(target=_keep_running, args=(loop,), name=name, daemon=True)
     thread.start()
     try:
         yield loop

@@ -67,9 +67,10 @@ class NodeStopped(NamedTuple):
 
 
 class NodeLost(NamedTuple):
-    """A node was found dead; its runs are given up for lost."""
+    """A node was found dead; its runs are given up for lost. `evidence` says how it is known."""
 
     node: str
+    evidence: str
 
 
 class NodeBuried(NamedTuple):
@@ -126,6 +127,10 @@ class Events:
     def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> None:
         """Call `subscriber` with each fact of that kind from here on."""
         self._subscribers.setdefault(kind, []).append(subscriber)
+
+    def heard(self, kind: type[Any]) -> bool:
+        """Tell whether anybody listens for a kind of fact: what happens for every run is not even made for nobody."""
+        return kind in self._subscribers
 
     def announce(self, event: Event) -> None:
         """Tell all who listen for this kind of fact."""

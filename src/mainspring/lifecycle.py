@@ -20,15 +20,20 @@ from mainspring.trigger import HORIZON, MICROSECOND, Once, Trigger
 SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
 POISON = 3
-"""A job whose node died under it this many times for one fire time is not tried again."""
+"""A job whose node or worker process died under it this many times for one fire time is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What holds for a job group where a request's options say nothing."""
+    """What holds for a job group where a request's options say nothing.
+
+    A group that is run `at_most_once` gives up on a fire time as soon as a run has failed or was lost, whatever the
+    options say.
+    """
 
     max_attempts: int = 5
     backoff: Backoff = field(default_factory=Backoff)
+    at_most_once: bool = False
 
 
 def create(
@@ -73,16 +78,16 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
     Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
     nothing.
     """
-    freed: dict[str, Any] = {
-        "run": None,
-        "node": None,
-        "claimed_at": None,
-        "outcome": ending.outcome,
-        "last_run": run,
-        "version": job.version + 1,
-        "updated_at": now,
-    }
-    return job._replace(**freed, **_following(job, ending, policy, now, chance))
+    return job._replace(
+        run=None,
+        node=None,
+        claimed_at=None,
+        outcome=ending.outcome,
+        last_run=run,
+        version=job.version + 1,
+        updated_at=now,
+        **_following(job, ending, policy, now, chance),
+    )
 
 
 def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
@@ -98,17 +103,25 @@ def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, cha
             return again | {"due_at": _in(max(ending.delay or least, least), now)}
         case Outcome.LOST:
             losses = job.losses + 1
-            over = _next_occurrence(job, now) if losses >= POISON else again | {"due_at": now}
-            return {"losses": losses} | over
+            over = losses >= POISON or policy.at_most_once
+            return {"losses": losses} | (_next_occurrence(job, now) if over else again | {"due_at": now})
         case Outcome.FAILED | Outcome.TIMED_OUT:
-            failures = job.failures + 1
-            if failures >= (job.options.max_attempts or policy.max_attempts):
-                return {"failures": failures} | _next_occurrence(job, now)
-            backoff = job.options.backoff or policy.backoff
-            delay = backoff_delay(backoff, failures, chance) if ending.delay is None else ending.delay
-            return again | {"failures": failures, "due_at": _in(delay, now)}
+            return _after_failure(job, ending, policy, now, chance)
         case _:
             assert_never(ending.outcome)
+
+
+def _after_failure(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
+    """Try again later, or give up. A failure that killed its worker process counts as a loss, not as a failure."""
+    failures, losses = job.failures + (not ending.fatal), job.losses + ending.fatal
+    counted = {"failures": failures, "losses": losses}
+    most = job.options.max_attempts or policy.max_attempts
+    if failures >= most or losses >= POISON or policy.at_most_once:
+        return counted | _next_occurrence(job, now)
+    backoff = job.options.backoff or policy.backoff
+    delay = backoff_delay(backoff, failures + losses, chance) if ending.delay is None else ending.delay
+    state = State.PAUSED if job.paused else State.SCHEDULED
+    return counted | {"state": state, "due_at": _in(delay, now)}
 
 
 def backoff_delay(backoff: Backoff, failures: int, chance: float) -> timedelta:

@@ -89,7 +89,7 @@ def _run(run: Run) -> dict[str, Any]:
 _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
     (logging.INFO, events.NodeStarted, "node started", lambda e: {"node": e.node, "groups": " ".join(e.groups)}),
     (logging.INFO, events.NodeStopped, "node stopped", lambda e: {"node": e.node}),
-    (logging.WARNING, events.NodeLost, "node lost", lambda e: {"node": e.node}),
+    (logging.WARNING, events.NodeLost, "node lost", lambda e: {"node": e.node, "evidence": e.evidence}),
     (logging.ERROR, events.NodeBuried, "node taken for dead; it begins a new life", lambda e: {"node": e.node}),
     (
         logging.ERROR,

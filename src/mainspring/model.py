@@ -186,6 +186,8 @@ class Ending(NamedTuple):
     outcome: Outcome
     reason: str | None = None
     delay: timedelta | None = None
+    fatal: bool = False
+    """The process that ran it died under it: that counts towards giving up as a lost node does."""
 
 
 class Change(NamedTuple):
@@ -217,10 +219,28 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeBeat:
-    """A node as its row says: `name` is unique to one life of one process, `beat` rises while it lives."""
+    """A node as its row says: `name` is unique to one life of one process, `beat` rises while it lives.
+
+    `host` names the place whose lock files tell who died there. A `patient` node runs jobs that must not overlap: it is
+    not taken for dead before its whole lease is over. `connected` says whether its own session with the store is there.
+    """
 
     name: str
-    beat: int
+    beat: int = 0
+    host: str = ""
+    patient: bool = False
+    connected: bool = True
+
+
+class Pulse(NamedTuple):
+    """What a node learns when it beats.
+
+    Whether it still has a row, which of its runs it is to stop (each is told once), and all nodes that have a row.
+    """
+
+    alive: bool
+    stops: frozenset[int]
+    nodes: tuple[NodeBeat, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +260,13 @@ class JobFilter:
 
 
 class Position(NamedTuple):
-    """A place in a list of jobs: after the job with this due time and id."""
+    """A place in a list of jobs: of pending ones after that due time and id, of done ones after that (last) run."""
 
     due_at: datetime
     id: UUID
+    run: int = 0
+
+    @classmethod
+    def of(cls, job: Job) -> Position:
+        """Return the place after a job that was listed."""
+        return cls(job.due_at, job.id, job.last_run.number if job.last_run else 0)

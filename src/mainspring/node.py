@@ -1,6 +1,6 @@
 """One node's life, from joining to leaving.
 
-Join, claim what is due, hand it to the job loop, write down how it ended, beat, sweep up after the dead, drain, leave.
+Join, claim what is due, hand it to the job loop, write down how it ended, beat, see who died, drain, leave.
 
 Every duty is a loop of turns. A turn that fails is announced and tried again; nothing of it ends the node. The node
 decides nothing about jobs (`mainspring.lifecycle` does) and guards nothing by itself (the store does).
@@ -9,11 +9,13 @@ decides nothing about jobs (`mainspring.lifecycle` does) and guards nothing by i
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 
 from mainspring import lifecycle
 from mainspring.clock import Clock, wait
@@ -29,27 +31,50 @@ from mainspring.events import (
     RunStarted,
     TurnFailed,
 )
-from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Outcome, Run
+from mainspring.failpoint import fp
+from mainspring.fairness import demands, still_hungry
+from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
+from mainspring.observer import MISSING_BEATS, Observer
+from mainspring.presence import Presence
 from mainspring.registry import Registry
 from mainspring.runner import Assignment, Runner
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
 
+CLAIM_BATCH = 1000
 FINISH_BATCH = 1000
-ORPHAN_BATCH = 100
-PRUNE_BATCH = 1000
+ORPHAN_BATCH = 1000
 PRUNE_EVERY = timedelta(minutes=1)
 BEATS_PER_LEASE = 10
+TRUSTED = 0.8
+"""The part of the lease for which a node may believe that it still has it, from its last beat on."""
 FAILED_TURN_PAUSE = timedelta(seconds=1)
-_STOPPED = "the node stopped"
+FRUITLESS_PAUSE = 0.02
+"""Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
+DOUBT = 10.0
+"""For so many seconds after a claim whose answer was lost the node looks for what it holds without knowing.
+
+A statement that outlives its client ends well before that: its own limit is 2 s.
+"""
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
+_STOPPED = "the node stopped"
+_OUT_OF_TOUCH = "the node lost touch with the store"
+
+
+class Place(NamedTuple):
+    """Where a node works: the loop of user code, the loop on which it beats, and its mark on the host."""
+
+    job_loop: asyncio.AbstractEventLoop
+    heart_loop: asyncio.AbstractEventLoop
+    presence: Presence
 
 
 class Node:
     """Runs due jobs of the groups in `registry`, until it is stopped.
 
-    `job_loop` is the event loop for user code; the compose root gives it a thread of its own.
+    The loops of its `place` are threads of their own, which the compose root makes: user code that blocks its loop
+    stops neither claims nor beats, and claims that take long stop no beats.
     """
 
     def __init__(
@@ -61,7 +86,7 @@ class Node:
         clock: Clock,
         events: Events,
         settings: Settings,
-        job_loop: asyncio.AbstractEventLoop,
+        place: Place,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -69,16 +94,34 @@ class Node:
         self._clock = clock
         self._events = events
         self._settings = settings
-        self._job_loop = job_loop
+        self._place = place
+        self._poll = settings.poll.total_seconds()
+        self._lease = settings.lease.total_seconds()
+        self._beat_seconds = self._lease / BEATS_PER_LEASE
+
         self._keys: deque[JobKey] = deque(registry.bindings)
+        self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
+        self._running_of: Counter[JobKey] = Counter()
         self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._end_noted = False
-        self._seen: dict[str, tuple[NodeBeat, float]] = {}
-        self._look = asyncio.Event()
-        self._next_due: datetime | None = None
-        store.watch(self._hear)
         self._some_ended = asyncio.Event()
+
+        self._look = asyncio.Event()
+        self._may_be_due = True
+        self._fruitless = False
+        self._next_due: datetime | None = None
+        self._in_doubt_until = -math.inf
+        store.watch(self._hear)
+
+        self._trusted_until = math.inf  # until the first beat: who moves time by hand does not beat
+        self._pulses: deque[tuple[str, float, Pulse | Exception]] = deque()
+        self._pulsed = asyncio.Event()
+        self._observer = Observer(lease=self._lease, beat=self._beat_seconds, died=place.presence.died)
+        self._others: frozenset[str] | None = None
+        self._last_pulse = -math.inf
+        self._swept = -math.inf
+
         self._stopping = asyncio.Event()
         self._hurried = False
         self.name = ""
@@ -89,12 +132,13 @@ class Node:
     async def run(self) -> None:
         """Live until `stop`; return when all is written down and the node has left."""
         await self.join()
+        fp("node.joined")
         async with asyncio.TaskGroup() as duties:
+            beating = duties.create_task(self._on_heart_loop())
             claiming = duties.create_task(self._repeat("claim", self._claim, until=self._stopping))
             tasks = [
                 duties.create_task(self._repeat("finish", self._finish)),
-                duties.create_task(self._repeat("beat", self._beat)),
-                duties.create_task(self._repeat("sweep", self._sweep)),
+                duties.create_task(self._repeat("sweep", self._feel)),
                 duties.create_task(self._repeat("prune", self._prune)),
             ]
             self.ready = True
@@ -104,8 +148,11 @@ class Node:
             await self._drain()
             for task in tasks:
                 task.cancel()
-        with suppress(StoreUnavailableError):
-            await self._store.leave(self.name)
+            fp("leave.before")
+            with suppress(StoreUnavailableError):
+                await self._store.leave(self.name)
+            beating.cancel()
+        self._place.presence.wipe_mark(self.name)
         self._events.announce(NodeStopped(self.name))
 
     def stop(self) -> None:
@@ -118,12 +165,17 @@ class Node:
         """Begin a life under a name of its own, so that nothing of an earlier life can be mistaken for this one's."""
         self._loop = asyncio.get_running_loop()
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
-        await self._store.join(name)
-        self.name = name
+        host = self._place.presence.leave_mark(name)
+        patient = any(binding.job_class.exclusive for binding in self._registry.bindings.values())
+        await self._store.join(NodeBeat(name, host=host, patient=patient))
+        former, self.name = self.name, name
+        self._place.presence.wipe_mark(former)
+        self._others = None
+        self._observer.blink()
         if not self._store.shared:
             for other in await self._store.nodes():
-                if other.name != name:
-                    await self._declare_dead(other)
+                if other.name != name and await self._store.bury(other):
+                    self._events.announce(NodeLost(other.name, "the store was free"))
         self._events.announce(NodeStarted(name, tuple(str(key) for key in self._keys)))
 
     async def _repeat(
@@ -146,50 +198,102 @@ class Node:
         claimed = await self._take()
         while self._running:
             await self._finish()
-        return claimed
+        return claimed > 0
 
     async def _claim(self) -> None:
-        """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`."""
+        """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`.
+
+        A sleep that ended with nothing changed is followed by a look at the next due time, not by a claim: an idle node
+        asks one question a turn.
+        """
         self._look.clear()
         self._next_due = None  # not known: until it is, whatever changes is worth another look
-        if await self._take():
+        if self._clock.monotonic() < self._in_doubt_until:
+            await self._adopt()
+        took = await self._take() if self._may_be_due else None
+        if took == CLAIM_BATCH:
             return
-        pause = self._settings.poll.total_seconds()
-        if len(self._running) < self._settings.slots and (due := await self._store.next_due(self._keys)) is not None:
-            self._next_due = due.at
-            pause = min(pause, max(0.0, due.wait.total_seconds()))
-        await wait(self._clock, self._look, pause)
+        pause = await self._pause()
+        if pause <= 0:
+            self._may_be_due = True
+            fruitless, self._fruitless = self._fruitless, took == 0
+            if took != 0 or not fruitless:
+                return
+            pause = FRUITLESS_PAUSE
+        woken = await wait(self._clock, self._look, pause)
+        self._may_be_due = woken or pause < self._poll
+
+    async def _pause(self) -> float:
+        """Return for how many seconds nothing can be claimed, unless something changes."""
+        if not self._trusted():
+            return self._beat_seconds
+        if len(self._running) >= self._settings.slots or (due := await self._store.next_due(self._keys)) is None:
+            return self._poll
+        self._next_due = due.at
+        return min(self._poll, due.wait.total_seconds())
 
     def _hear(self, due_at: datetime) -> None:
         """Look again if a job has come that is due before the one that is waited for."""
         if self._next_due is None or due_at < self._next_due:
             self._look.set()
 
-    async def _take(self) -> bool:
+    async def _take(self) -> int:
+        """Claim and start what is due; answer how much that was."""
         free = self._settings.slots - len(self._running)
-        if free <= 0:
-            return False
+        if free <= 0 or not self._keys or not self._trusted():
+            return 0
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        claims = await self._store.claim(self.name, dict.fromkeys(self._keys, free), free)
-        received = self._clock.monotonic()
-        self._start([Assignment(claim, received) for claim in claims])
-        return bool(claims)
+        limit = min(free, CLAIM_BATCH)
+        asked = demands(self._keys, self._hungry, self._running_of, limit)
+        sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
+        fp("claim.before")
+        try:
+            claims = await self._store.claim(self.name, asked, limit)
+        except StoreUnavailableError:
+            self._in_doubt_until = self._clock.monotonic() + DOUBT
+            raise
+        fp("claim.after")
+        self._start([Assignment(claim, sent) for claim in claims])
+        if len(self._keys) > 1:
+            got = Counter(claim.job.key for claim in claims)
+            self._hungry = still_hungry(self._hungry, asked, got, cut_short=len(claims) == limit)
+        return len(claims)
+
+    async def _adopt(self) -> None:
+        """Start what was claimed for this node by a call whose answer never came."""
+        known = set(self._running)  # before asking: what ends meanwhile is no news
+        now = self._clock.monotonic()
+        self._start(
+            [
+                Assignment(claim, now)
+                for claim in await self._store.holding(self.name)
+                if claim.job.run not in known and claim.job.run not in self._running
+            ]
+        )
 
     def _start(self, assignments: list[Assignment]) -> None:
+        if not assignments:
+            return
+        fp("start.before")
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             self._running[assignment.run] = assignment
-            self._events.announce(RunStarted(assignment.claim.job))
-        self._job_loop.call_soon_threadsafe(self._spawn, assignments)
+            self._running_of[assignment.job.key] += 1
+        if self._events.heard(RunStarted):
+            for assignment in assignments:
+                self._events.announce(RunStarted(assignment.job))
+        self._place.job_loop.call_soon_threadsafe(self._spawn, assignments)
 
     def _spawn(self, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the job loop, once for a whole batch."""
         for assignment in assignments:
-            assignment.task = self._job_loop.create_task(self._see_through(assignment))
+            assignment.task = self._place.job_loop.create_task(self._see_through(assignment))
 
     async def _see_through(self, assignment: Assignment) -> None:
         """Run an assignment and hand in its end, on the job loop; what ends together wakes the node's loop once."""
+        if assignment.interrupt is None and not self._trusted():
+            assignment.interrupt = _OUT_OF_TOUCH  # a process that was frozen starts nothing before it has beaten again
         ending = await self._runner.run(assignment)
         self._ended.append((assignment, ending, assignment.store_time(self._clock)))
         if not self._end_noted:
@@ -206,61 +310,113 @@ class Node:
         self._end_noted = False  # before looking: what ends from here on wakes this loop again
         while self._ended:
             batch = list(islice(self._ended, FINISH_BATCH))
+            fp("finish.before")
             try:
-                await self._settle([_closed(*end) for end in batch])
+                await self._settle([_closed(*end) for end in batch], announce_refused=True)
             except BaseException:
                 self._some_ended.set()
                 raise
+            fp("finish.after")
             for assignment, *_ in batch:
                 self._ended.popleft()
-                self._running.pop(assignment.run, None)
+                if self._running.pop(assignment.run, None) is not None:
+                    self._running_of[assignment.job.key] -= 1
             self._look.set()
 
-    async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]]) -> None:
+    async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]], *, announce_refused: bool = False) -> None:
         """Decide what each job becomes and write it.
 
         Where the job was edited meanwhile, decide again from what it is.
         """
         while ended:
-            changes = [Change(run, self._decide(*facts)) for facts in ended for run in [facts[1]]]
+            changes = [Change(facts[1], self._decide(*facts)) for facts in ended]
             answers = await self._store.finish(changes)
             stale = []
             for facts, change, answer in zip(ended, changes, answers, strict=True):
                 if answer is Answer.DONE:
-                    self._events.announce(RunFinished(change.run, change.job))
-                elif answer is Answer.LOST:
-                    self._events.announce(RunRefused(change.run))
-                elif (current := await self._store.get(facts[0].id)) is not None and current.run == change.run.number:
+                    if self._events.heard(RunFinished):
+                        self._events.announce(RunFinished(change.run, change.job))
+                elif (
+                    answer is Answer.STALE
+                    and (current := await self._store.get(facts[0].id)) is not None
+                    and current.run == change.run.number
+                ):
                     stale.append((current, *facts[1:]))
-                else:
+                elif announce_refused:
                     self._events.announce(RunRefused(change.run))
             ended = stale
 
     def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Job:
-        binding = self._registry.bindings.get(job.key)
-        policy = binding.policy if binding else lifecycle.RetryPolicy()
+        policy = self._registry.bindings[job.key].policy
         return lifecycle.after(job, run, ending, policy=policy, now=now, chance=self._clock.chance())
 
     # --- beat
 
+    async def _on_heart_loop(self) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._beat(), self._place.heart_loop))
+
     async def _beat(self) -> None:
-        """Show that this node lives, and give up what was taken from it: deleted jobs, or all of them with its life."""
-        mine = set(self._running)
-        if await self._store.beat(self.name):
-            self._interrupt(await self._store.stops(self.name), "the job was deleted")
-        else:
-            self._events.announce(NodeBuried(self.name))
-            self._interrupt(mine, "the node was taken for dead")
-            await self.join()
-        await self._clock.sleep(self._settings.lease.total_seconds() / BEATS_PER_LEASE)
+        """Show that this node lives, and hand what the store answers to the node's own loop."""
+        while True:
+            name, sent = self.name, self._clock.monotonic()
+            fp("beat.before")
+            answer: Pulse | Exception
+            try:
+                answer = await self._store.beat(name)
+            except Exception as error:  # noqa: BLE001 - a background turn: announced by the node's loop, and tried again
+                answer = error
+            else:
+                fp("beat.after")
+                if name == self.name:
+                    self._trusted_until = sent + TRUSTED * self._lease if answer.alive else -math.inf
+            self._loop.call_soon_threadsafe(self._take_pulse, name, sent, answer)
+            await self._clock.sleep(self._beat_seconds)
+
+    def _take_pulse(self, name: str, sent: float, answer: Pulse | Exception) -> None:
+        self._pulses.append((name, sent, answer))
+        self._pulsed.set()
+
+    def _trusted(self) -> bool:
+        """Tell whether this node may believe that it still has its lease."""
+        return self._clock.monotonic() < self._trusted_until
+
+    async def _feel(self) -> None:
+        """Take in what the last beats told: what to stop, who has died, or that this node was taken for dead itself."""
+        await wait(self._clock, self._pulsed, self._beat_seconds)
+        self._pulsed.clear()
+        if not self._trusted():
+            self._observer.blink()
+            self._interrupt(self._exclusive(), _OUT_OF_TOUCH)
+        while self._pulses:
+            name, sent, pulse = self._pulses.popleft()
+            if isinstance(pulse, Exception):
+                self._observer.blink()
+                self._events.announce(TurnFailed("beat", pulse))
+            elif name == self.name and not pulse.alive:
+                self._events.announce(NodeBuried(name))
+                self._interrupt(set(self._running), "the node was taken for dead")
+                await self._rejoin()
+            elif name == self.name:
+                self._interrupt(pulse.stops, "the job was deleted")
+                await self._see(pulse, sent)
+
+    async def _rejoin(self) -> None:
+        self._trusted_until = -math.inf
+        await self.join()
+        self._trusted_until = self._clock.monotonic() + TRUSTED * self._lease
+
+    def _exclusive(self) -> set[int]:
+        """Name the runs that must not go on when others may have been given their jobs."""
+        bindings = self._registry.bindings
+        return {number for number, run in self._running.items() if bindings[run.job.key].job_class.exclusive}
 
     def _interrupt(self, runs: Collection[int], why: str) -> None:
         """Ask runs to stop and cancel their tasks."""
         for number in runs:
-            if (assignment := self._running.get(number)) is not None:
+            if (assignment := self._running.get(number)) is not None and assignment.interrupt is None:
                 assignment.interrupt = why
                 assignment.stopping.set()
-                self._job_loop.call_soon_threadsafe(self._cancel, assignment)
+                self._place.job_loop.call_soon_threadsafe(self._cancel, assignment)
 
     def _cancel(self, assignment: Assignment) -> None:
         """Cancel a run that has begun, on the job loop; one that has not will see by itself that it is not wanted."""
@@ -269,46 +425,46 @@ class Node:
 
     # --- sweep
 
-    async def _sweep(self) -> None:
-        """Declare nodes dead that have not beaten for a lease, as watched from here.
+    async def _see(self, pulse: Pulse, sent: float) -> None:
+        """Bury who is dead, and give up for lost what nobody runs any more.
 
-        What they ran goes down the path of all runs that ended, with the outcome `lost`.
+        That is looked for when somebody has gone, and now and then all the same: a claim may be written after its node
+        was buried.
         """
-        try:
-            await self._watch_nodes()
-        except BaseException:
-            self._seen.clear()  # whoever was away knows nothing of the others' beats meanwhile
-            raise
-        while orphans := await self._store.orphans(ORPHAN_BATCH):
+        if sent - self._last_pulse > MISSING_BEATS * self._beat_seconds:
+            self._observer.blink()
+        self._last_pulse = sent
+        names = frozenset(node.name for node in pulse.nodes)
+        gone = self._others is None or bool(self._others - names)
+        for node, evidence in list(self._observer.see((n for n in pulse.nodes if n.name != self.name), sent)):
+            fp("sweep.seen")
+            if await self._store.bury(node):
+                fp("bury.after")
+                self._events.announce(NodeLost(node.name, evidence))
+                self._place.presence.wipe_mark(node.name)
+                gone = True
+        if gone or sent - self._swept >= self._lease:
+            await self._recover()
+            self._swept = sent
+        self._others = names
+
+    async def _recover(self) -> None:
+        """Send what the dead ran down the path of all runs that ended, with the outcome `lost`."""
+        while orphans := await self._store.orphans(self._keys, ORPHAN_BATCH):
+            fp("orphans.before")
             now = await self._store.now()
             ending = Ending(Outcome.LOST, "the node that ran it died")
             runs = [lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now) for job in orphans]
             await self._settle([(job, run, ending, now) for job, run in zip(orphans, runs, strict=True)])
+            fp("orphans.after")
             self._look.set()
-        await self._clock.sleep(self._settings.lease.total_seconds() / BEATS_PER_LEASE)
-
-    async def _watch_nodes(self) -> None:
-        moment = self._clock.monotonic()
-        seen = {}
-        for node in await self._store.nodes():
-            known, since = self._seen.get(node.name, (None, moment))
-            if known != node:
-                since = moment
-            elif node.name != self.name and moment - since >= self._settings.lease.total_seconds():
-                await self._declare_dead(node)
-                continue
-            seen[node.name] = (node, since)
-        self._seen = seen
-
-    async def _declare_dead(self, node: NodeBeat) -> None:
-        if await self._store.bury(node):
-            self._events.announce(NodeLost(node.name))
 
     # --- prune
 
     async def _prune(self) -> None:
         """Forget what is older than the retention, in small bites."""
-        while await self._store.prune(self._settings.retention, PRUNE_BATCH):
+        fp("prune.before")
+        while await self._store.prune(self._settings.retention):
             pass
         await self._clock.sleep(PRUNE_EVERY.total_seconds())
 
@@ -316,9 +472,11 @@ class Node:
 
     async def _drain(self) -> None:
         """Let running jobs end for the grace period, then interrupt them, and wait until every result is written."""
+        fp("drain.begin")
         for assignment in list(self._running.values()):
             assignment.stopping.set()
         await self._emptied(self._settings.grace)
+        fp("drain.interrupt")
         self._interrupt(set(self._running), _STOPPED)
         self._hurried = False
         await self._emptied(UNHEEDED_PAUSE)
@@ -333,5 +491,5 @@ class Node:
 
 def _closed(assignment: Assignment, ending: Ending, at: datetime) -> tuple[Job, Run, Ending, datetime]:
     """Return a run that ended here, with all that the decision about its job needs."""
-    job = assignment.claim.job
+    job = assignment.job
     return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending, at

@@ -187,6 +187,13 @@ class SchedulerJob(ABC):
     """How many tries one fire time gets."""
     backoff: ClassVar[Backoff] = Backoff()
     """How long to wait between them."""
+    at_most_once: ClassVar[bool] = False
+    """Whether a run that failed, was cut short or was lost is never repeated: the job gives up on that fire time."""
+    exclusive: ClassVar[bool] = False
+    """Whether runs of one job must not overlap even when its node is cut off from the store.
+
+    A node with such a group is not given up for dead before its lease is over, and by then it has cancelled them.
+    """
 
     request: Any
     """The parsed request, set before `execute`; annotate it with the group's own ``Request``."""

@@ -50,7 +50,7 @@ class Binding:
     @property
     def policy(self) -> RetryPolicy:
         """How failures of the group are retried."""
-        return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff)
+        return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
 
 
 class Crew(NamedTuple):
@@ -59,6 +59,7 @@ class Crew(NamedTuple):
     binding: Binding
     make_job: Callable[[], SchedulerJob]
     listeners: tuple[SchedulerTriggerListener, ...]
+    policy: RetryPolicy
 
 
 class Registry:
@@ -97,7 +98,8 @@ class Registry:
         _raise_all(problems)
         for key, binding in self.bindings.items():
             make_job = partial(binding.job_class, **_needed(binding.job_class, built))
-            self.crews[key] = Crew(binding, make_job, tuple(listeners[cls] for cls in binding.listeners))
+            asked = tuple(listeners[cls] for cls in binding.listeners)
+            self.crews[key] = Crew(binding, make_job, asked, binding.policy)
 
     async def close(self) -> None:
         """Clean up all services."""
@@ -317,6 +319,9 @@ def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
         yield "has a timeout that is not a positive timedelta"
     if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):
         yield "has max_attempts that is not a number from 1"
+    for name in ("at_most_once", "exclusive"):
+        if not isinstance(getattr(rules, name), bool):
+            yield f"has {name} that is neither True nor False"
     if not (isinstance(rules.backoff, Backoff) and _is_sound(rules.backoff)):
         yield "has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
 

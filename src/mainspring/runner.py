@@ -11,7 +11,6 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -32,30 +31,29 @@ REASON_LENGTH = 500
 log = structlog.get_logger("mainspring.runner")
 
 
-@dataclass(slots=True)
 class Assignment:
     """A claim that this node is running.
 
-    `received` is the node's monotonic time of the claim: store time goes on from there. `stopping` tells the job to
-    come to an end; `interrupt` says why, once the node stops waiting for that and cancels `task`.
+    `sent` is the node's monotonic time when it asked for the claim: store time goes on from there. `stopping` tells the
+    job to come to an end; `interrupt` says why, once the node stops waiting for that and cancels `task`.
     """
 
-    claim: Claim
-    received: float
-    stopping: Stopping = field(default_factory=Stopping)
-    interrupt: str | None = None
-    started_at: datetime | None = None
-    task: asyncio.Task[None] | None = None
+    __slots__ = ("_at", "_sent", "interrupt", "job", "run", "started_at", "stopping", "task")
 
-    @property
-    def run(self) -> int:
-        """The number of the run."""
-        assert self.claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
-        return self.claim.job.run
+    def __init__(self, claim: Claim, sent: float) -> None:
+        assert claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
+        self.job = claim.job
+        self.run = claim.job.run
+        self._at = claim.at
+        self._sent = sent
+        self.stopping = Stopping()
+        self.interrupt: str | None = None
+        self.started_at: datetime | None = None
+        self.task: asyncio.Task[None] | None = None
 
     def store_time(self, clock: Clock) -> datetime:
         """Return the store's time, as far as this node can know it without asking."""
-        return self.claim.at + timedelta(seconds=clock.monotonic() - self.received)
+        return self._at + timedelta(seconds=clock.monotonic() - self._sent)
 
 
 class Runner:
@@ -74,19 +72,25 @@ class Runner:
                 return Ending(Outcome.INTERRUPTED, assignment.interrupt)
             return await self._run(assignment)
         except asyncio.CancelledError:
-            if assignment.interrupt is None:
-                return Ending(Outcome.FAILED, "the job raised CancelledError")
-            return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+            return self._cancelled(assignment)
         except Signal as signal:
             return _asked_for(getattr(signal, "ending", signal))
         except BaseException as error:  # noqa: BLE001 - user code
-            job = assignment.claim.job
+            job = assignment.job
             facts = {"job": str(job.id), "group": str(job.key), "run": job.run, "attempt": job.attempt}
             _report("run failed", **facts, exc_info=error)
             return Ending(Outcome.FAILED, describe(error))
 
+    def _cancelled(self, assignment: Assignment) -> Ending:
+        """Say how a run ended that was cut short, by the node or by itself."""
+        if assignment.interrupt is None:
+            return Ending(Outcome.FAILED, "the job raised CancelledError")
+        if self._registry.bindings[assignment.job.key].job_class.at_most_once:
+            return Ending(Outcome.LOST, f"{assignment.interrupt} while it ran")
+        return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+
     async def _run(self, assignment: Assignment) -> Ending:
-        job = assignment.claim.job
+        job = assignment.job
         crew = self._registry.crews[job.key]
         job_class = crew.binding.job_class
         try:

@@ -20,6 +20,7 @@ from mainspring import lifecycle
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
 from mainspring.events import Events, JobChanged, JobDeleted, JobScheduled, PluginFailed
+from mainspring.failpoint import fp
 from mainspring.model import Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
 from mainspring.registry import Binding, Registry
 from mainspring.request import Reading, read
@@ -76,7 +77,9 @@ class SchedulerService:
             options=reading.options,
             now=now,
         )
+        fp("create.before_add")
         await self._store.add([job])
+        fp("create.after_add")
         self._events.announce(JobScheduled(job))
         return job
 
@@ -183,7 +186,8 @@ class SchedulerService:
             edited = decide(job)
             if edited is job:
                 return job
-            if await self._store.update(edited):
+            write = self._store.revive if job.state is State.DONE else self._store.update
+            if await write(edited):
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")

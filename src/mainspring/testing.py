@@ -17,8 +17,9 @@ from mainspring import registry
 from mainspring.clock import ManualClock
 from mainspring.events import Events
 from mainspring.model import Job, JobKey, Run
-from mainspring.node import Node
+from mainspring.node import Node, Place
 from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule
+from mainspring.presence import Presence
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
@@ -50,7 +51,7 @@ class TestScheduler:
     async def __aenter__(self) -> Self:
         await self._store.open()
         await self._registry.open()
-        settings = Settings(node="test")
+        settings, loop = Settings(node="test"), asyncio.get_running_loop()
         self._node = Node(
             store=self._store,
             registry=self._registry,
@@ -58,7 +59,7 @@ class TestScheduler:
             clock=self.clock,
             events=self.events,
             settings=settings,
-            job_loop=asyncio.get_running_loop(),
+            place=Place(loop, loop, Presence()),
         )
         await self._node.join()
         return self

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mainspring.clock import SystemClock
-from mainspring.store.postgres import rebuild_schema
+from mainspring.store.schema import rebuild_schema
 from mainspring.trigger import format_time
 from tests.cluster.process import Process
 from tests.postgres import PostgresServer, temporary_database

@@ -8,7 +8,20 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from mainspring import lifecycle
-from mainspring.model import Change, Claim, Ending, Job, JobFilter, JobKey, Options, Outcome, Run, State
+from mainspring.model import (
+    Answer,
+    Change,
+    Claim,
+    Ending,
+    Job,
+    JobFilter,
+    JobKey,
+    NodeBeat,
+    Options,
+    Outcome,
+    Run,
+    State,
+)
 from mainspring.store.protocol import Store
 from mainspring.trigger import Once, Trigger
 
@@ -68,8 +81,10 @@ def a_running_job(**changes: Any) -> Job:
 
 
 def a_done_job(**changes: Any) -> Job:
-    """Make a job that has succeeded."""
-    return a_job(**{"state": State.DONE, "outcome": Outcome.SUCCEEDED, **changes})
+    """Make a job that has succeeded, with the run that ended it; `put` brings it into a store."""
+    job = a_job(**{"state": State.DONE, "outcome": Outcome.SUCCEEDED, "version": 3, "attempt": 1, **changes})
+    run = a_run(job, attempt=job.attempt, outcome=job.outcome, started_at=job.updated_at, finished_at=job.updated_at)
+    return job._replace(last_run=run)
 
 
 def edited(job: Job, **changes: Any) -> Job:
@@ -106,6 +121,24 @@ async def opened(store: Store) -> AsyncIterator[Store]:
         await store.close()
 
 
+async def put(store: Store, *jobs: Job) -> None:
+    """Put jobs into a store as they are; those that are done get there by ending their last run."""
+    for job in jobs:
+        before = job._replace(version=job.version - 1, state=State.SCHEDULED, outcome=None, last_run=None)
+        if job.state is not State.DONE:
+            await store.add([job])
+        elif job.last_run is not None:
+            run = job.last_run
+            running: dict[str, Any] = {
+                "state": State.RUNNING,
+                "run": run.number,
+                "node": run.node,
+                "claimed_at": run.started_at,
+            }
+            await store.add([before._replace(**running)])
+            assert [Answer.DONE] == await store.finish([Change(run, job)])
+
+
 async def claim(store: Store, *, node: str = NODE, key: JobKey = BACKUPS, limit: int = ALL) -> list[Claim]:
     """Claim from one group."""
     return await store.claim(node, {key: limit}, limit)
@@ -114,7 +147,7 @@ async def claim(store: Store, *, node: str = NODE, key: JobKey = BACKUPS, limit:
 async def running(store: Store, *jobs: Job, node: str = NODE) -> list[Job]:
     """Let a node run new jobs, which must be due; return them as claimed, in the order given."""
     if node not in {beat.name for beat in await store.nodes()}:
-        await store.join(node)
+        await store.join(NodeBeat(node))
     await store.add(jobs)
     demand = {job.key: ALL for job in jobs}
     claimed = {claim.job.id: claim.job for claim in await store.claim(node, demand, ALL)}

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.store.postgres import PostgresStore, rebuild_schema
+from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
+from mainspring.store.schema import rebuild_schema
 from mainspring.store.sqlite import SqliteStore
 from tests.contract.build import Place, opened
 

@@ -10,7 +10,7 @@ from mainspring.model import Backoff, Job, JobKey, Options, Outcome, State
 from mainspring.store.protocol import Store
 from mainspring.store.rows import to_json
 from mainspring.trigger import MICROSECOND, Every, Once, Period
-from tests.contract.build import SECOND, START, Place, a_done_job, a_job, a_run, a_running_job, jobs_of, opened
+from tests.contract.build import SECOND, START, Place, a_job, a_run, a_running_job, jobs_of, opened
 
 ODD_REQUEST = {
     "": "",
@@ -60,7 +60,7 @@ JOBS = {
     "48 exact hours": a_job(trigger=Every(Period(exact=timedelta(hours=48)), START)),
     "an empty request": a_job(request={}),
     "paused": a_job(state=State.PAUSED, paused=True),
-    **{f"ended {outcome}": a_done_job(outcome=outcome) for outcome in Outcome},
+    **{f"ended {outcome}": a_job(outcome=outcome) for outcome in Outcome},
 }
 
 

@@ -23,6 +23,7 @@ from tests.contract.build import (
     claim,
     ended,
     opened,
+    put,
     running,
 )
 
@@ -30,7 +31,7 @@ from tests.contract.build import (
 @pytest.fixture
 async def store(store: Store) -> Store:
     """A store in which a node lives."""
-    await store.join(NODE)
+    await store.join(NodeBeat(NODE))
     return store
 
 
@@ -73,7 +74,7 @@ async def test_claim_goes_by_due_time_where_it_differs_from_the_fire_time(store:
 async def test_only_scheduled_jobs_are_claimed(store: Store) -> None:
     """What is paused, runs or is done stays so, though it is due."""
     jobs = [a_job(state=State.PAUSED, paused=True), a_running_job(), a_done_job()]
-    await store.add(jobs)
+    await put(store, *jobs)
 
     assert [] == await claim(store)
 
@@ -142,7 +143,7 @@ async def test_node_that_has_not_joined_gets_nothing(store: Store) -> None:
 async def test_node_that_left_or_was_buried_gets_nothing(store: Store) -> None:
     """Whoever was taken for dead takes no more work under that name."""
     await store.add([a_job()])
-    await store.join("other")
+    await store.join(NodeBeat("other"))
     await store.bury(NodeBeat(NODE, 0))
     await store.leave("other")
 
@@ -192,7 +193,7 @@ async def test_claims_at_once_share_no_job(store: Store) -> None:
     """However many claim at the same time, each job goes to one of them."""
     jobs = [a_job() for _ in range(200)]
     await store.add(jobs)
-    await store.join("node-2")
+    await store.join(NodeBeat("node-2"))
 
     claims = await asyncio.gather(*(claim(store, node=f"node-{1 + n % 2}", limit=15) for n in range(20)))
 

@@ -1,6 +1,6 @@
 from mainspring.model import JobKey, State
 from mainspring.store.protocol import Store
-from tests.contract.build import BACKUPS, SNAPSHOTS, a_done_job, a_job, a_running_job
+from tests.contract.build import BACKUPS, SNAPSHOTS, a_done_job, a_job, a_running_job, put
 
 
 async def test_empty_store_counts_nothing(store: Store) -> None:
@@ -11,7 +11,7 @@ async def test_empty_store_counts_nothing(store: Store) -> None:
 async def test_counts_by_group_and_state(store: Store) -> None:
     """Every job counts once, where it stands; states that no job is in are absent."""
     await store.add([a_job(), a_job(), a_running_job(), a_job(state=State.PAUSED, paused=True)])
-    await store.add([a_done_job(key=SNAPSHOTS) for _ in range(3)])
+    await put(store, *(a_done_job(key=SNAPSHOTS) for _ in range(3)))
 
     assert {
         BACKUPS: {State.SCHEDULED: 2, State.RUNNING: 1, State.PAUSED: 1},

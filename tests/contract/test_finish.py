@@ -8,7 +8,7 @@ from mainspring.clock import ManualClock
 from mainspring.model import Answer, Job, NodeBeat, Outcome
 from mainspring.store.protocol import Store
 from mainspring.trigger import Every, Period
-from tests.contract.build import NODE, SECOND, START, a_job, claim, ended, history, running
+from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, ended, history, running
 
 HOURLY = Every(Period(exact=timedelta(hours=1)), START)
 
@@ -71,23 +71,35 @@ async def test_change_of_another_version_is_stale(store: Store, behind: int) -> 
     assert (job, []) == (await store.get(job.id), await history(store))
 
 
-async def test_result_that_was_written_is_not_written_again(store: Store) -> None:
-    """Who repeats a result, because the first answer did not arrive, hears that it is no longer theirs."""
-    [job] = await running(store, a_job(trigger=HOURLY))
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_result_that_was_written_is_known_again(store: Store, *, goes_on: bool) -> None:
+    """Who repeats a result, because the first answer did not arrive, hears that it is written, and it is so once."""
+    job, other = await running(store, a_job(trigger=HOURLY) if goes_on else a_job(), a_job())
     change = ended(job)
 
-    assert [[Answer.DONE], [Answer.LOST]] == [await store.finish([change]), await store.finish([change])]
+    assert [Answer.DONE] == await store.finish([change])
+    assert [Answer.DONE, Answer.DONE] == await store.finish([change, ended(other)])
 
-    assert [change.run] == await history(store)
+    assert change.job == await store.get(job.id)
+    assert [change.run] == await history(store, job_id=job.id)
+
+
+async def test_other_result_of_a_run_that_was_written_is_refused(store: Store) -> None:
+    """A run that was given up for lost did not succeed after all."""
+    [job] = await running(store, a_job())
+    await store.finish([ended(job, Outcome.LOST)])
+
+    assert [Answer.LOST] == await store.finish([ended(job)])
+    assert [Answer.LOST] == await store.finish([ended(job, Outcome.LOST, at=START + SECOND)])
 
 
 async def lost_and_claimed_again(store: Store) -> tuple[Job, Job]:
     """Let a node die under a job and another one claim it: the job as the first sees it, and as the second does."""
     [job] = await running(store, a_job())
     await store.bury(NodeBeat(NODE, 0))
-    [orphan] = await store.orphans(10)
+    [orphan] = await store.orphans([BACKUPS], 10)
     await store.finish([ended(orphan, Outcome.LOST)])
-    await store.join("node-2")
+    await store.join(NodeBeat("node-2"))
     [again] = await claim(store, node="node-2")
     return job, again.job
 
@@ -130,7 +142,7 @@ async def test_old_and_new_run_of_a_job_in_one_batch(store: Store) -> None:
 async def test_one_of_many_results_at_once_is_written(store: Store) -> None:
     """Of those who would end the same run one does, and history has one row of it."""
     [job] = await running(store, a_job())
-    changes = [ended(job, outcome) for outcome in (Outcome.SUCCEEDED, Outcome.LOST, Outcome.CANCELLED) * 3]
+    changes = [ended(job, at=START + n * SECOND) for n in range(9)]
 
     answers = await asyncio.gather(*(store.finish([change]) for change in changes))
 

@@ -18,6 +18,7 @@ from tests.contract.build import (
     a_job,
     a_running_job,
     in_order,
+    put,
 )
 
 
@@ -36,7 +37,7 @@ async def test_get_of_no_job_is_none(store: Store) -> None:
 async def test_get_finds_jobs_that_are_done(store: Store) -> None:
     """A job that is done is there until it is pruned."""
     job = a_done_job()
-    await store.add([job])
+    await put(store, job)
 
     assert job == await store.get(job.id)
 
@@ -62,13 +63,12 @@ async def test_page_goes_by_due_time_where_it_differs_from_the_fire_time(store: 
 async def test_pages_join_without_gap_or_overlap(store: Store, which: JobFilter, limit: int) -> None:
     """Whoever goes from page to page sees each job once, also among jobs that are due at the same time."""
     make = a_done_job if which.done else a_job
-    jobs = in_order(*(make(fire_at=START + (n // 3) * MICROSECOND) for n in range(7)))
-    await store.add(jobs)
+    jobs = [make(fire_at=START + (n // 3) * MICROSECOND) for n in range(7)]
+    await put(store, *jobs)
+    jobs = jobs[::-1] if which.done else in_order(*jobs)
 
     seen: list[Job] = []
-    while page := await store.page(
-        BACKUPS, which, after=Position(seen[-1].due_at, seen[-1].id) if seen else None, limit=limit
-    ):
+    while page := await store.page(BACKUPS, which, after=Position.of(seen[-1]) if seen else None, limit=limit):
         assert len(page) == min(limit, len(jobs) - len(seen))
         seen += page
 
@@ -88,7 +88,7 @@ async def test_page_has_jobs_of_its_group_only(store: Store, which: JobFilter) -
     """The group is the pair: the same names cut elsewhere are another one."""
     keys = [JobKey("a-b", "c"), JobKey("a", "b-c"), JobKey("a", "bc"), JobKey("ab", "c"), JobKey("A-B", "C")]
     jobs = [(a_done_job if which.done else a_job)(key=key) for key in keys]
-    await store.add(jobs)
+    await put(store, *jobs)
 
     assert [[job] for job in jobs] == [await store.page(key, which, after=None, limit=ALL) for key in keys]
 
@@ -107,7 +107,7 @@ async def test_filter_by_state(store: Store) -> None:
         State.RUNNING: a_running_job(),
         State.PAUSED: a_job(state=State.PAUSED, paused=True),
     }
-    await store.add([*jobs.values(), a_done_job()])
+    await put(store, *jobs.values(), a_done_job())
 
     async def listed(*states: State) -> list[UUID]:
         return sorted(ids(await store.page(BACKUPS, JobFilter(frozenset(states)), after=None, limit=ALL)))
@@ -121,7 +121,7 @@ async def test_filter_by_state(store: Store) -> None:
 async def test_filter_done_and_dead(store: Store) -> None:
     """Done jobs are listed apart from the pending ones; dead are those of them that gave up."""
     done = {outcome: a_done_job(outcome=outcome) for outcome in Outcome}
-    await store.add([*done.values(), a_job(outcome=Outcome.FAILED)])
+    await put(store, *done.values(), a_job(outcome=Outcome.FAILED))
 
     dead = {done[outcome].id for outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST)}
     assert {job.id for job in done.values()} == set(ids(await store.page(BACKUPS, DONE, after=None, limit=ALL)))
@@ -133,11 +133,12 @@ async def test_filter_by_due_time(store: Store, which: JobFilter) -> None:
     """The first moment is in, the last is out."""
     make = a_done_job if which.done else a_job
     jobs = [make(fire_at=START + n * MICROSECOND) for n in range(4)]
-    await store.add(jobs)
+    await put(store, *jobs)
 
     async def listed(due_from: int | None, due_to: int | None) -> list[Job]:
         bounds = [None if n is None else START + n * MICROSECOND for n in (due_from, due_to)]
-        return await store.page(BACKUPS, replace(which, due_from=bounds[0], due_to=bounds[1]), after=None, limit=ALL)
+        within = replace(which, due_from=bounds[0], due_to=bounds[1])
+        return in_order(*await store.page(BACKUPS, within, after=None, limit=ALL))
 
     assert jobs[1:3] == await listed(1, 3)
     assert jobs[2:] == await listed(2, None)
@@ -152,6 +153,6 @@ async def test_filter_and_position_go_together(store: Store) -> None:
     which = JobFilter(frozenset({State.SCHEDULED}), due_to=START + 3 * SECOND)
 
     first = await store.page(BACKUPS, which, after=None, limit=2)
-    second = await store.page(BACKUPS, which, after=Position(first[-1].due_at, first[-1].id), limit=2)
+    second = await store.page(BACKUPS, which, after=Position.of(first[-1]), limit=2)
 
     assert [jobs[:2], [jobs[2]]] == [first, second]

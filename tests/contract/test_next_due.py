@@ -6,7 +6,7 @@ from mainspring.clock import ManualClock
 from mainspring.model import JobKey, State
 from mainspring.store.protocol import Store
 from mainspring.trigger import MICROSECOND
-from tests.contract.build import BACKUPS, SECOND, SNAPSHOTS, START, a_done_job, a_job, a_running_job, due_in
+from tests.contract.build import BACKUPS, SECOND, SNAPSHOTS, START, a_done_job, a_job, a_running_job, due_in, put
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ async def test_earliest_of_all_groups_counts(store: Store) -> None:
 
 async def test_only_scheduled_jobs_are_due(store: Store) -> None:
     """What is paused, runs or is done is not waited for."""
-    await store.add([a_job(state=State.PAUSED, paused=True), a_running_job(), a_done_job()])
+    await put(store, a_job(state=State.PAUSED, paused=True), a_running_job(), a_done_job())
 
     assert await due_in(store, [BACKUPS]) is None
 

@@ -9,10 +9,10 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.model import Claim, Outcome
+from mainspring.model import Claim, NodeBeat
 from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
-from tests.contract.build import NODE, START, a_done_job, a_job, claim, due_in, opened
+from tests.contract.build import NODE, START, a_job, claim, due_in, opened
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def test_two_stores_claim_each_job_once(two: list[Store]) -> None:
     jobs = [a_job() for _ in range(2000)]
     await two[0].add(jobs)
     for number, store in enumerate(two):
-        await store.join(f"node-{number}")
+        await store.join(NodeBeat(f"node-{number}"))
 
     async def claim_all(store: Store, node: str) -> list[Claim]:
         claims: list[Claim] = []
@@ -55,25 +55,10 @@ async def test_claim_passes_over_what_others_hold(two: list[Store], edit: psycop
     """A job that somebody is writing at the moment is left to them, without waiting."""
     held, free = a_job(fire_at=START), a_job(fire_at=START)
     await two[0].add([held, free])
-    await two[0].join(NODE)
+    await two[0].join(NodeBeat(NODE))
     edit.execute("select from mainspring.jobs where id = %s for update", [held.id])
 
     assert [free.id] == [one.job.id for one in await claim(two[0])]
-
-
-async def test_job_that_is_being_brought_back_is_not_pruned(
-    two: list[Store], edit: psycopg.Connection, clock: ManualClock
-) -> None:
-    """Whoever retries a dead job at the moment when it would be forgotten keeps it."""
-    job = a_done_job(outcome=Outcome.FAILED)
-    await two[0].add([job])
-    clock.advance(days=31)
-    edit.execute("update mainspring.jobs set state = 'scheduled', version = version + 1 where id = %s", [job.id])
-
-    assert 0 == await two[0].prune(timedelta(days=30), 10)
-    edit.commit()
-
-    assert await two[0].get(job.id) is not None
 
 
 async def test_batch_holds_up_nobody(two: list[Store], edit: psycopg.Connection) -> None:
@@ -113,7 +98,7 @@ async def test_without_a_clock_the_database_tells_the_time(empty_url: str) -> No
     past, future = datetime(2001, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
     job = a_job(fire_at=past)
     async with opened(PostgresStore(empty_url)) as store:
-        await store.join(NODE)
+        await store.join(NodeBeat(NODE))
         await store.add([job, a_job(fire_at=future)])
         with psycopg.connect(empty_url) as connection:
             [[before]] = connection.execute("select clock_timestamp()").fetchall()

@@ -1,55 +1,85 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.model import State
 from mainspring.store.protocol import Store
 from mainspring.trigger import MICROSECOND
-from tests.contract.build import SECOND, START, a_done_job, a_job, a_run, a_running_job, history, jobs_of, with_history
+from tests.contract.build import START, a_done_job, a_job, a_run, a_running_job, history, jobs_of, put, with_history
 
 RETENTION = timedelta(days=30)
+DAY = timedelta(days=1)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-async def test_job_is_forgotten_when_its_retention_is_over(store: Store, clock: ManualClock) -> None:
-    """A done job stays for as long as was promised, to the microsecond."""
-    job = a_done_job(updated_at=START)
-    await store.add([job])
-
-    clock.set(START + RETENTION)
-    assert (0, job) == (await store.prune(RETENTION, 10), await store.get(job.id))
-
-    clock.set(START + RETENTION + MICROSECOND)
-    assert (1, None) == (await store.prune(RETENTION, 10), await store.get(job.id))
+async def prune(store: Store) -> None:
+    """Forget what can be forgotten."""
+    while await store.prune(RETENTION):
+        pass
 
 
-async def test_history_is_forgotten_when_its_retention_is_over(store: Store, clock: ManualClock) -> None:
-    """A row stays for as long as was promised after its run ended, to the microsecond."""
-    run = a_run(a_job(), started_at=START - SECOND, finished_at=START)
-    await with_history(store, run)
+async def test_done_job_is_forgotten_when_the_retention_of_its_day_is_over(store: Store, clock: ManualClock) -> None:
+    """It stays for as long as was promised, and goes when the whole day on which it ended is that old."""
+    job = a_done_job(updated_at=NOON)
+    await put(store, job)
 
-    clock.set(START + RETENTION)
-    assert (0, [run]) == (await store.prune(RETENTION, 10), await history(store))
+    clock.set(START + DAY + RETENTION - MICROSECOND)
+    await prune(store)
+    assert job == await store.get(job.id)
 
-    clock.set(START + RETENTION + MICROSECOND)
-    assert (1, []) == (await store.prune(RETENTION, 10), await history(store))
+    clock.set(START + DAY + RETENTION)
+    await prune(store)
+    assert await store.get(job.id) is None
+    assert [] == await history(store)
+
+
+async def test_history_is_forgotten_by_the_day(store: Store, clock: ManualClock) -> None:
+    """Rows of a day go together, the next day's stay."""
+    days = [
+        [a_run(a_job(), finished_at=START + n * DAY + hour) for hour in (timedelta(), DAY - MICROSECOND)]
+        for n in (0, 1)
+    ]
+    await with_history(store, *days[0], *days[1])
+
+    clock.set(START + DAY + RETENTION)
+    await prune(store)
+
+    assert days[1][::-1] == await history(store)
+
+
+async def test_what_ran_on_a_day_that_nobody_prepared_is_kept_and_forgotten_too(
+    store: Store, clock: ManualClock
+) -> None:
+    """History far behind or ahead of the days that the store has made is history all the same."""
+    runs = [a_run(a_job(), finished_at=START + n * DAY) for n in (-400, 60, 400)]
+    await with_history(store, *runs)
+    assert runs[::-1] == await history(store)
+
+    clock.set(START + 60 * DAY)
+    await prune(store)
+    assert runs[:0:-1] == await history(store)
+
+    clock.set(START + 500 * DAY)
+    await prune(store)
+    assert [] == await history(store)
 
 
 async def test_pending_jobs_are_never_forgotten(store: Store, clock: ManualClock) -> None:
-    """A job that still has something to do waits for ever, with whatever it ran before."""
+    """A job that still has something to do waits for ever, with the run that it had last."""
     jobs = [a_job(), a_running_job(), a_job(state=State.PAUSED, paused=True)]
     await store.add(jobs)
     clock.advance(days=10_000)
 
-    assert 0 == await store.prune(RETENTION, 10)
+    await prune(store)
 
     assert {job.id: job for job in jobs} == await jobs_of(store)
 
 
 async def test_prune_takes_bites(store: Store, clock: ManualClock) -> None:
-    """Up to the limit of jobs go, and as many rows of history, until none is left; the answer counts both."""
-    await with_history(store, *(a_run(a_job()) for _ in range(3)))
-    await store.add([a_done_job() for _ in range(5)])
-    clock.advance(days=31)
+    """However much there is to forget, all of it goes when it is asked for as often as the answer says."""
+    await store.add([a_job()])
+    await with_history(store, *(a_run(a_job()) for _ in range(30)))
+    clock.advance(days=32)
 
-    bites = [await store.prune(RETENTION, 2) for _ in range(4)]
+    await prune(store)
 
-    assert [2 + 2, 2 + 1, 1, 0] == bites
+    assert [] == await history(store)

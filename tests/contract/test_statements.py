@@ -14,11 +14,20 @@ OF_SQLITE_ONLY = {
     "draw": "there are no sequences: the last run number is a row",
     "due_next": "the clock is the process's, which subtracts it itself",
     "run_of": "a refused change is looked at in the same transaction, one by one",
+    "end_job": "changes are written one by one, which costs no round trips",
+    "forget_job": "the same: that a job goes is a statement of its own",
+    "end_run": "the same for a job that goes on",
+    "go_on": "the same",
+    "stops": "a beat is several statements there: nobody comes in between",
 }
 OF_POSTGRES_ONLY = {
     "time": "the clock is the database's, so it has to be asked",
     "next_due": "the same: it subtracts its own clock",
     "runs_of": "the refused changes of a batch are looked at together",
+    "finish": "changes are written together",
+    "which": "an answer can be lost on the way from another process only",
+    "show_session": "there are no sessions to be seen",
+    "hint": "there is nobody else to tell",
 }
 
 

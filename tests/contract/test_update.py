@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from mainspring import lifecycle
-from mainspring.model import Job, Options, Outcome, State
+from mainspring.model import Job, Options, State
 from mainspring.store.protocol import Store
 from mainspring.trigger import Every, Once, Period
-from tests.contract.build import SECOND, START, a_done_job, a_job, edited, ended, running
+from tests.contract.build import SECOND, START, a_job, edited, ended, running
 
 LATER = START + SECOND
 NEW = {"request": {"vmId": "v2"}, "trigger": Once(LATER), "options": Options(max_attempts=2)}
@@ -16,7 +16,6 @@ EDITS: dict[str, Callable[[Job], Job]] = {
     "reschedule": lambda job: lifecycle.reschedule(job, **NEW, now=LATER),  # type: ignore[arg-type]
     "pause": lambda job: lifecycle.pause(job, now=LATER),
     "resume": lambda job: lifecycle.resume(job._replace(state=State.PAUSED, paused=True), now=LATER),
-    "retry": lambda job: lifecycle.retry(job._replace(state=State.DONE, outcome=Outcome.FAILED), now=LATER),
     "every number": lambda job: edited(job, attempt=3, failures=2, losses=1, due_at=LATER, updated_at=LATER),
 }
 
@@ -87,7 +86,7 @@ async def test_edit_of_no_job_is_refused(store: Store) -> None:
 
 async def test_one_of_many_edits_at_once_wins(store: Store) -> None:
     """Of edits that were made on the same version one is written, and only its author is told so."""
-    job = a_done_job(outcome=Outcome.FAILED)
+    job = a_job()
     await store.add([job])
     edits = [edited(job, request={"author": author}) for author in range(10)]
 

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.model import Job
+from mainspring.model import Job, NodeBeat
 from mainspring.store.protocol import Store
 from mainspring.trigger import Every, Period
 from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, edited, ended, running
@@ -53,7 +53,7 @@ async def test_what_leaves_nothing_to_do_is_not_noticed(store: Store) -> None:
     """A node that is woken for nothing, or by its own looks, never sleeps."""
     waiting, gone = a_job(), a_job()
     await store.add([waiting, gone])
-    await store.join(NODE)
+    await store.join(NodeBeat(NODE))
     noticed = watched(store)
 
     [one, *_] = await claim(store)
@@ -61,8 +61,8 @@ async def test_what_leaves_nothing_to_do_is_not_noticed(store: Store) -> None:
     await store.delete(gone, None)
     await store.next_due([BACKUPS])
     await store.beat(NODE)
-    await store.stops(NODE)
-    await store.orphans(10)
+    await store.holding(NODE)
+    await store.orphans([BACKUPS], 10)
 
     assert [] == noticed
 

@@ -20,7 +20,7 @@ from mainspring.lifecycle import RetryPolicy, backoff_delay
 from mainspring.model import Backoff, Ending, JobKey, Options, Outcome, State
 from mainspring.plugin import SchedulerJob
 from mainspring.settings import TABLE, Settings
-from mainspring.store.postgres import upgrade_schema
+from mainspring.store.schema import upgrade_schema
 from mainspring.store.sqlite import SqliteStore, check_schema
 from mainspring.trigger import Once
 from mainspring.web import jobs, wire
@@ -70,7 +70,7 @@ def one_of_each() -> list[events.Event]:
     every: list[events.Event] = [
         events.NodeStarted("node", ("vps4/backups",)),
         events.NodeStopped("node"),
-        events.NodeLost("node"),
+        events.NodeLost("node", "silent"),
         events.NodeBuried("node"),
         events.TurnFailed("claim", ValueError()),
         events.PluginFailed(key, ValueError()),

@@ -17,12 +17,14 @@ from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import Event, Events
 from mainspring.model import Backoff, Job, JobKey, Run
-from mainspring.node import Node
+from mainspring.node import Node, Place
+from mainspring.presence import Presence
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
-from mainspring.store.postgres import PostgresStore, rebuild_schema
+from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
+from mainspring.store.schema import rebuild_schema
 from mainspring.store.sqlite import SqliteStore
 from mainspring.trigger import format_time
 
@@ -141,7 +143,7 @@ class World:
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            job_loop=asyncio.get_running_loop(),
+            place=Place(asyncio.get_running_loop(), asyncio.get_running_loop(), Presence()),
         )
         life = asyncio.create_task(node.run())
         try:

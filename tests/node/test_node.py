@@ -7,7 +7,7 @@ import pytest
 from mainspring import lifecycle
 from mainspring.errors import JobFinishedError
 from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
-from mainspring.model import Change, Ending, Outcome, State
+from mainspring.model import Change, Ending, NodeBeat, Outcome, State
 from tests.node.conftest import KEY, World
 
 
@@ -96,7 +96,7 @@ async def test_a_deleted_job_is_asked_to_stop_and_its_result_refused(world: Worl
 async def test_what_a_dead_node_ran_runs_again(world: World) -> None:
     """A node that stops beating loses its runs after a lease: history calls them lost, and the job runs again."""
     job = await world.create()
-    await world.store.join("dead")
+    await world.store.join(NodeBeat("dead"))
     await world.store.claim("dead", {KEY: 1}, 1)
     async with world.node(lease="PT10S"):
         await world.happened(NodeLost)
@@ -110,7 +110,7 @@ async def test_what_a_dead_node_ran_runs_again(world: World) -> None:
 async def test_the_result_of_a_zombie_is_refused(world: World) -> None:
     """A node that was given up for dead cannot write what its run came to."""
     job = await world.create()
-    await world.store.join("zombie")
+    await world.store.join(NodeBeat("zombie"))
     (claim,) = await world.store.claim("zombie", {KEY: 1}, 1)
     async with world.node():
         await world.happened(RunFinished, 2)

@@ -1,4 +1,4 @@
-"""How PostgreSQL goes about a claim, at a size where the wrong way would show."""
+"""How PostgreSQL goes about what nodes ask of it, at a size where the wrong way would show."""
 
 import re
 from collections.abc import Iterator
@@ -8,48 +8,61 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from mainspring.store.postgres import rebuild_schema
+from mainspring.store.database import SESSION
 from mainspring.store.rows import load_statements
+from mainspring.store.schema import rebuild_schema
 from tests.postgres import temporary_database
 
-# Of 20,000 jobs in 4 groups one in a hundred is due, and half are not scheduled.
+# Of a million jobs, in 4 groups, one in a thousand is due, and a quarter is not scheduled.
 FILL = """
-insert into mainspring.jobs
-select gen_random_uuid(), 'p', 'g' || n % 4, '{}', '{}', null,
-    case n / 4 % 4 when 0 then 'paused' when 1 then 'done' else 'scheduled' end, n / 4 % 4 = 0,
-    due, due, 0, 0, 0, null, null, null, null, 1, now(), now()
+insert into mainspring.jobs (
+    id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, paused, state,
+    product, job_group, request
+)
+select gen_random_uuid(), due, due, now(), now(), 1, 0, 0, 0, n / 4 % 4 = 0,
+    case n / 4 % 4 when 0 then 'paused' else 'scheduled' end, 'p', 'g' || n % 4, '{}'
 from (
-    select n, now() + case when n % 100 = 0 then interval '-1 second' else interval '1 minute' end * n as due
-    from generate_series(1, 20000) as n
+    select n, now() + case when n % 1000 < 4 then interval '-1 second' else interval '1 minute' end * n as due
+    from generate_series(1, 1000000) as n
 )
 """
 
 
 @pytest.fixture(scope="module")
 def database(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A database with many jobs, of which few are due, and a node."""
+    """A session as the store has it, in a database with very many jobs, of which few are due, and a node."""
     with temporary_database(postgres_url) as url:
         rebuild_schema(url)
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
             connection.execute(FILL)
             connection.execute("insert into mainspring.nodes (name, beat) values ('node', 0)")
-            connection.execute("analyze")
+            for name, value in SESSION.items():
+                connection.execute("select set_config(%s, %s, false)", [name, value])
             yield connection
 
 
-def plan(database: psycopg.Connection[Any], mode: str) -> Iterator[dict[str, Any]]:
-    """Return the steps of a claim of all groups, planned as for a prepared statement."""
-    demand = {"products": ["p"] * 4, "job_groups": ["g0", "g1", "g2", "g3"], "demands": [10] * 4}
-    values: dict[str, Any] = {**demand, "node": "node", "limit": 20, "now": None}
+@pytest.fixture(params=["known", "unknown"])
+def statistics(request: pytest.FixtureRequest, database: psycopg.Connection[Any]) -> None:
+    """The planner knows the table, or knows nothing of it, as of one that was filled a moment ago."""
+    if request.param == "known":
+        database.execute("analyze mainspring.jobs")
+    else:
+        database.execute("delete from pg_statistic where starelid = 'mainspring.jobs'::regclass")
+
+
+def plan(database: psycopg.Connection[Any], statement: str, mode: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps of a statement, planned as a prepared one is."""
     names = list(values)
-    text = re.sub(r"(?<!:):(\w+)", lambda match: f"${names.index(match[1]) + 1}", load_statements("postgres")["claim"])
+    text = re.sub(
+        r"(?<!:):(\w+)", lambda match: f"${names.index(match[1]) + 1}", load_statements("postgres")[statement]
+    )
     literals = sql.SQL(", ").join(map(sql.Literal, values.values()))
 
     database.execute("deallocate all")
     database.execute(sql.SQL("set plan_cache_mode = {}").format(sql.SQL(mode)))
-    database.execute(sql.SQL("prepare claim as {}").format(sql.SQL(text)))
-    [[[explained]]] = database.execute(sql.SQL("explain (format json) execute claim ({})").format(literals)).fetchall()
-    return steps(explained["Plan"])
+    database.execute(sql.SQL("prepare it as {}").format(sql.SQL(text)))
+    [[[explained]]] = database.execute(sql.SQL("explain (format json) execute it ({})").format(literals)).fetchall()
+    return list(steps(explained["Plan"]))
 
 
 def steps(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -59,14 +72,49 @@ def steps(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from steps(below)
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def scans(plan: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Say how the table of jobs is read, and by which index."""
+    found = [step for step in plan if step.get("Relation Name") == "jobs" and "Scan" in step["Node Type"]]
+    return sorted({(step["Node Type"], step.get("Index Name", "")) for step in found})
+
+
+MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+
+
+@MODES
+@pytest.mark.usefixtures("statistics")
 def test_claim_reads_only_what_is_due(database: psycopg.Connection[Any], mode: str) -> None:
     """A claim walks along the index of what is scheduled, and looks at no other job but those it takes."""
-    claim = list(plan(database, mode))
+    demand = {"products": ["p"] * 4, "job_groups": ["g0", "g1", "g2", "g3"], "demands": [10] * 4}
+    claim = plan(database, "claim", mode, {**demand, "node": "node", "limit": 20, "now": None})
 
-    scans = [step for step in claim if step.get("Relation Name") == "jobs" and "Scan" in step["Node Type"]]
-    walk, fetch = sorted(scans, key=lambda scan: str(scan.get("Index Name")))
-    assert ("Index Scan", "jobs_due") == (walk["Node Type"], walk["Index Name"])
-    assert ("Index Scan", "jobs_pkey") == (fetch["Node Type"], fetch["Index Name"])
+    assert [("Index Scan", "jobs_due"), ("Index Scan", "jobs_pkey")] == scans(claim)
+    [walk] = [step for step in claim if step.get("Index Name") == "jobs_due"]
     assert "due_at <=" in walk["Index Cond"], "it stops at what is not due yet"
     assert "Sort" not in {step["Node Type"] for step in claim}, "the index has the order already"
+
+
+@MODES
+@pytest.mark.usefixtures("statistics")
+def test_next_due_reads_one_job_of_each_group(database: psycopg.Connection[Any], mode: str) -> None:
+    """Whoever wants to know how long to sleep looks at the head of the index."""
+    look = plan(
+        database, "next_due", mode, {"products": ["p"] * 4, "job_groups": ["g0", "g1", "g2", "g3"], "now": None}
+    )
+
+    assert {"jobs_due"} == {index for _, index in scans(look)}
+    assert "Limit" in {step["Node Type"] for step in look}
+
+
+@MODES
+@pytest.mark.usefixtures("statistics")
+def test_finish_finds_its_jobs_by_their_ids(database: psycopg.Connection[Any], mode: str) -> None:
+    """A thousand changes look at a thousand jobs, however many others there are."""
+    finish = plan(database, "finish", mode, {"changes": "{}"})
+
+    assert [("Index Scan", "jobs_pkey")] == scans(finish)
+    assert {"Seq Scan", "Hash Join", "Merge Join"}.isdisjoint(step["Node Type"] for step in finish)
+    inner = [step for step in finish if step.get("Index Name") == "jobs_pkey"]
+    assert ["Inner"] * 3 == [step["Parent Relationship"] for step in inner], (
+        "the changes come first, each finds its job"
+    )

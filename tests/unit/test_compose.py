@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-from mainspring.compose import _job_loop
+from mainspring.compose import _loop_in_a_thread
 
 
-def test_job_loop_outlives_a_task_that_exits() -> None:
+def test_loop_in_a_thread_outlives_a_task_that_exits() -> None:
     """A job whose task calls `sys.exit` ends neither the loop nor its thread."""
 
     async def exits() -> None:
@@ -19,6 +19,6 @@ def test_job_loop_outlives_a_task_that_exits() -> None:
             return f"exit {error.code}"
         return "went on"
 
-    with _job_loop() as loop:
+    with _loop_in_a_thread("job-loop") as loop:
         for _ in range(2):
             assert asyncio.run_coroutine_threadsafe(job(), loop).result(timeout=10) == "exit 3"

@@ -17,7 +17,7 @@ def test_only_what_is_listened_for_is_heard() -> None:
     events = Events()
     heard: list[Event] = []
     events.subscribe(NodeStopped, heard.append)
-    events.announce(NodeLost("n"))
+    events.announce(NodeLost("n", "silent"))
     events.announce(NodeStarted("n", ()))
     assert [] == heard
     events.announce(NodeStopped("n"))

@@ -150,7 +150,7 @@ def a_job(**changes: Any) -> Job:
 
 def an_assignment(clock: ManualClock, **changes: Any) -> Assignment:
     """Make an assignment of a claim that has just come in."""
-    return Assignment(claim=Claim(a_job(**changes), START), received=clock.monotonic())
+    return Assignment(Claim(a_job(**changes), START), clock.monotonic())
 
 
 @asynccontextmanager
@@ -410,7 +410,7 @@ async def test_context(clock: ManualClock) -> None:
         "fire_time": START + timedelta(seconds=2),
         "attempt": 3,
         "run": 7,
-        "occurrence_id": assignment.claim.job.occurrence_id,
+        "occurrence_id": assignment.job.occurrence_id,
         "trigger": Once(FIRE_TIME),
         "stopping": assignment.stopping,
     }

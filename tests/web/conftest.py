@@ -14,7 +14,7 @@ from mainspring import registry as registries
 from mainspring.clock import ManualClock
 from mainspring.events import Event, Events
 from mainspring.lifecycle import RetryPolicy
-from mainspring.model import Answer, Change, Ending, Job, JobKey, Options, Outcome
+from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Options, Outcome
 from mainspring.registry import Registry
 from mainspring.service import SchedulerService
 from mainspring.store.protocol import Store
@@ -172,5 +172,5 @@ class Jobs:
 @pytest.fixture
 async def jobs(client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock) -> Jobs:
     """Jobs in the states that a test needs."""
-    await store.join("node-1")
+    await store.join(NodeBeat("node-1"))
     return Jobs(client, store, clock)

@@ -2,6 +2,10 @@
 
 Its verbs are batch-shaped, atomic and without policy; `tests/contract` is this page as tests.
 
+Jobs that are not done live in one place, history in another. The run that ends a job for good takes the job with it:
+its row of history then also holds what the job was, and a done job is read from there. So what is due is never searched
+among what is over, and old history is forgotten by the day, done jobs with it.
+
 Every verb raises `StoreUnavailableError` when the store does not answer (in time); then nothing is known of a write.
 Due is judged by the store's own clock. All moments are aware datetimes in UTC.
 """
@@ -13,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from mainspring.model import Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+from mainspring.model import Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Pulse, Run, State
 
 
 class Store(Protocol):
@@ -34,9 +38,10 @@ class Store(Protocol):
         """Let go of everything. Closing twice is harmless."""
 
     def watch(self, notice: Callable[[datetime], None]) -> None:
-        """Call `notice` after each write by this process that leaves jobs scheduled, with their earliest due time.
+        """Call `notice`, on the loop that opened the store, after writes that leave jobs scheduled.
 
-        A hint: polling is the truth.
+        It is told their earliest due time. Writes of this process are told always, those of others when they are due
+        soon and if nothing is in the way. A hint: polling is the truth.
         """
 
     async def now(self) -> datetime:
@@ -45,35 +50,51 @@ class Store(Protocol):
     # --- jobs
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        """Write new jobs, all or none; durable when this returns. Raises `ConflictError` when an id exists.
+        """Write new jobs that are not done, all or none; durable when this returns.
 
-        Calls at the same time may share a commit; one that is refused takes no other with it.
+        Raises `ConflictError` when an id exists among jobs that are not done. Calls at the same time may share a
+        commit; one that is refused takes no other with it.
         """
 
     async def get(self, job_id: UUID) -> Job | None:
         """Return the job, done ones too, or `None`. Only here and in `page` does a job come with its `last_run`."""
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
-        """Return up to `limit` jobs of the group that pass the filter, by due time and id, from beyond `after` on."""
+        """Return up to `limit` jobs of the group that pass the filter, from beyond `after` on.
+
+        Pending jobs come by due time and id, done ones from the one that ended last.
+        """
 
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """Return how many jobs of each group are in each state (states with none are absent)."""
 
     async def update(self, job: Job) -> bool:
-        """Write an edited job if its version is still the one before, ``job.version - 1``; answer whether it was."""
+        """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
+
+        Answer whether it was.
+        """
+
+    async def revive(self, job: Job) -> bool:
+        """Write a job that was done and no longer is, if its version is still the one before; answer whether it was."""
 
     async def delete(self, job: Job, run: Run | None) -> bool:
-        """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends."""
+        """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends.
+
+        The rows of its history stay, without what the job was.
+        """
 
     # --- running them
 
     async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
         """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
 
-        Eligible is what is scheduled and due by the store's clock. Each claimed job is running, has a new run number
-        (the fence, from one rising sequence) and one more attempt, and its version is raised. No two claims ever get
-        the same job. A node that has not joined, or was buried, gets nothing.
+        Groups are served in the order of `demand`. Eligible is what is scheduled and due by the store's clock. Each
+        claimed job is running, has a new run number (the fence, from one rising sequence) and one more attempt, and its
+        version is raised. No two claims ever get the same job. A node that has not joined, or was buried, gets nothing.
         """
+
+    async def holding(self, node: str) -> list[Claim]:
+        """Return all that a node has claimed and not finished: who never heard the answer of a claim asks this."""
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """Return when the earliest scheduled job of these groups is due, `None` if there is none."""
@@ -82,32 +103,32 @@ class Store(Protocol):
         """Write what jobs became when their runs ended, each with its row of history, in one commit.
 
         A change is written only if its job still has that run and the version before, ``job.version - 1``. The answers,
-        in order: DONE; STALE, the run is still this one but the job was edited; LOST, the run is no longer the job's.
-        STALE and LOST change nothing.
+        in order: DONE, also for a change that had been written already by a call whose answer was lost; STALE, the run
+        is still this one but the job was edited; LOST, the run is no longer the job's. STALE and LOST change nothing.
         """
 
-    async def stops(self, node: str) -> frozenset[int]:
-        """Return the numbers of the node's runs whose job was deleted under them; each is told once."""
-
-    async def orphans(self, limit: int) -> list[Job]:
-        """Return running jobs whose node has no row: it was buried or never came back."""
+    async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
+        """Return running jobs of these groups whose node has no row: it was buried, left them, or never came back."""
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """Return history, newest first: of one job or of the whole group, of runs numbered below `before`."""
 
-    async def prune(self, older_than: timedelta, limit: int) -> int:
-        """Delete up to `limit` done jobs, and as many rows of history, last touched longer ago than that.
+    async def prune(self, older_than: timedelta) -> bool:
+        """Forget history, and with it done jobs, of days (UTC) that ended longer ago than that.
 
-        Answer how many went.
+        Answer whether there may be more: it is done in bites. Also prepares the store for the days to come.
         """
 
     # --- nodes
 
-    async def join(self, node: str) -> None:
+    async def join(self, node: NodeBeat) -> None:
         """Write the row of a node that begins its life. Raises `ConflictError` when its name is not new."""
 
-    async def beat(self, node: str) -> bool:
-        """Raise the node's beat; answer whether it still has a row."""
+    async def beat(self, node: str) -> Pulse:
+        """Raise the node's beat, and return what it must know. May be called from an event loop of its own.
+
+        It shares no connection with other verbs, so that a store that is busy for others is not so for this.
+        """
 
     async def nodes(self) -> list[NodeBeat]:
         """Return all nodes that have a row, by name."""

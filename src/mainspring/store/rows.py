@@ -19,8 +19,9 @@ from mainspring.request import options_from_json, options_to_json
 from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_json
 
 JOB_COLUMNS = (
-    "id", "product", "job_group", "request", "trigger", "options", "state", "paused", "fire_time", "due_at", "attempt",
-    "failures", "losses", "run", "node", "claimed_at", "outcome", "version", "created_at", "updated_at",
+    "id", "due_at", "fire_time", "created_at", "updated_at", "version", "attempt", "failures", "losses", "run",
+    "claimed_at", "paused", "state", "node", "outcome", "product", "job_group", "request", "trigger", "options",
+    "last_run",
 )  # fmt: skip
 RUN_COLUMNS = (
     "number", "job_id", "product", "job_group", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at",
@@ -48,42 +49,47 @@ def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def job_row(job: Job, dialect: Dialect) -> dict[str, Any]:
-    """Write a job as columns."""
+def job_row(job: Job, dialect: Dialect) -> tuple[Any, ...]:
+    """Write a job as `JOB_COLUMNS`."""
     to_time = dialect.to_time
-    return {
-        "id": dialect.to_id(job.id),
-        "product": job.key.product,
-        "job_group": job.key.job_group,
-        "request": to_json(job.request),
-        "trigger": None if job.trigger == Once(job.fire_time) else to_json(trigger_to_json(job.trigger)),
-        "options": None if job.options == _DEFAULTS else to_json(options_to_json(job.options)),
-        "state": job.state.value,
-        "paused": job.paused,
-        "fire_time": to_time(job.fire_time),
-        "due_at": to_time(job.due_at),
-        "attempt": job.attempt,
-        "failures": job.failures,
-        "losses": job.losses,
-        "run": job.run,
-        "node": job.node,
-        "claimed_at": job.claimed_at and to_time(job.claimed_at),
-        "outcome": job.outcome and job.outcome.value,
-        "version": job.version,
-        "created_at": to_time(job.created_at),
-        "updated_at": to_time(job.updated_at),
-    }
+    return (
+        dialect.to_id(job.id),
+        to_time(job.due_at),
+        to_time(job.fire_time),
+        to_time(job.created_at),
+        to_time(job.updated_at),
+        job.version,
+        job.attempt,
+        job.failures,
+        job.losses,
+        job.run,
+        job.claimed_at and to_time(job.claimed_at),
+        job.paused,
+        job.state.value,
+        job.node,
+        job.outcome and job.outcome.value,
+        job.key.product,
+        job.key.job_group,
+        to_json(job.request),
+        None if job.trigger == Once(job.fire_time) else to_json(trigger_to_json(job.trigger)),
+        None if job.options == _DEFAULTS else to_json(options_to_json(job.options)),
+        job.last_run and last_run_to_json(job.last_run),
+    )
+
+
+def job_values(job: Job, dialect: Dialect) -> dict[str, Any]:
+    """Write a job as columns by name."""
+    return dict(zip(JOB_COLUMNS, job_row(job, dialect), strict=True))
 
 
 def read_job(row: Row, dialect: Dialect) -> Job:
-    """Read a job from `JOB_COLUMNS`, followed by the `RUN_COLUMNS` of its last run if they were asked for."""
+    """Read a job from `JOB_COLUMNS`."""
     (
-        id_, product, job_group, request, trigger, options, state, paused, fire_time, due_at, attempt, failures,
-        losses, run, node, claimed_at, outcome, version, created_at, updated_at, *last_run,
+        id_, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused,
+        state, node, outcome, product, job_group, request, trigger, options, last_run,
     ) = row  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
-    job_id, key = dialect.from_id(id_), JobKey(product, job_group)
-    fires_at = from_time(fire_time)
+    job_id, key, fires_at = dialect.from_id(id_), JobKey(product, job_group), from_time(fire_time)
     return Job(
         job_id,
         key,
@@ -104,8 +110,30 @@ def read_job(row: Row, dialect: Dialect) -> Job:
         node,
         None if claimed_at is None else from_time(claimed_at),
         None if outcome is None else _OUTCOMES[outcome],
-        read_run(last_run, dialect) if last_run and last_run[0] is not None else None,
+        None if last_run is None else _last_run_from_json(last_run, job_id, key),
     )
+
+
+def read_done_job(row: Row, dialect: Dialect) -> Job:
+    """Read a job that is done from `JOB_COLUMNS` and the `RUN_COLUMNS` of the run that ended it."""
+    last = len(JOB_COLUMNS)
+    return read_job(row[:last], dialect)._replace(last_run=read_run(row[last:], dialect))
+
+
+_LAST_RUN = ("number", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at", "outcome", "reason")
+_LAST_RUN_TIMES = frozenset({"fire_time", "due_at", "started_at", "finished_at"})
+
+
+def last_run_to_json(run: Run) -> str:
+    """Write the last run of a job that goes on; moments as microseconds since 1970."""
+    facts = {name: getattr(run, name) for name in _LAST_RUN}
+    return to_json({name: to_microseconds(fact) if name in _LAST_RUN_TIMES else fact for name, fact in facts.items()})
+
+
+def _last_run_from_json(text: str, job_id: UUID, key: JobKey) -> Run:
+    facts = json.loads(text)
+    facts |= {name: from_microseconds(facts[name]) for name in _LAST_RUN_TIMES}
+    return Run(job_id=job_id, key=key, **facts | {"outcome": _OUTCOMES[facts["outcome"]]})
 
 
 def run_row(run: Run, dialect: Dialect) -> dict[str, Any]:
@@ -159,12 +187,13 @@ def from_microseconds(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> None:
-    """Tell watchers the earliest due time of what was written and is scheduled."""
+def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> datetime | None:
+    """Tell watchers the earliest due time of what was written and is scheduled; answer it."""
     due = min((job.due_at for job in written if job.state is State.SCHEDULED), default=None)
     if due is not None:
         for notice in watchers:
             notice(due)
+    return due
 
 
 def load_statements(dialect: str) -> dict[str, str]:

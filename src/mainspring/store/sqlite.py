@@ -15,7 +15,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,13 +24,30 @@ from uuid import UUID
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
-from mainspring.model import DEADLY, Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Run, State
+from mainspring.failpoint import fp
+from mainspring.model import (
+    DEADLY,
+    Answer,
+    Change,
+    Claim,
+    Due,
+    Job,
+    JobFilter,
+    JobKey,
+    NodeBeat,
+    Position,
+    Pulse,
+    Run,
+    State,
+)
 from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 from mainspring.store.rows import (
     Dialect,
     from_microseconds,
-    job_row,
+    job_values,
+    last_run_to_json,
     load_statements,
+    read_done_job,
     read_job,
     read_run,
     run_row,
@@ -42,6 +59,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 _OLDEST, _NEWEST = -(2**62), 2**62
+PRUNE_BATCH = 1000
 _REQUIRED = (3, 37)
 
 
@@ -110,14 +128,23 @@ class SqliteStore:
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """See `Store.add`."""
-        rows = [job_row(job, _DIALECT) for job in jobs]
+        rows = [job_values(job, _DIALECT) for job in jobs]
+        fp("add.before_commit")
         await self._call(lambda db: db.executemany(_SQL["add"], rows))
+        fp("add.after_commit")
         tell(self._watchers, jobs)
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
-        row = await self._call(lambda db: db.execute(_SQL["get"], {"id": str(job_id)}).fetchone())
-        return row and read_job(row, _DIALECT)
+
+        def work(db: sqlite3.Connection) -> Job | None:
+            if row := db.execute(_SQL["get"], {"id": str(job_id)}).fetchone():
+                return read_job(row, _DIALECT)
+            if row := db.execute(_SQL["get_done"], {"id": str(job_id)}).fetchone():
+                return read_done_job(row, _DIALECT)
+            return None
+
+        return await self._call(work)
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """See `Store.page`."""
@@ -128,13 +155,14 @@ class SqliteStore:
             "deadly": json.dumps([outcome.value for outcome in DEADLY]),
             "after_due": to_microseconds(after.due_at) if after else _OLDEST,
             "after_id": str(after.id) if after else "",
+            "after_run": after.run if after else _NEWEST,
             "due_from": to_microseconds(which.due_from) if which.due_from else _OLDEST,
             "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,
             "limit": limit,
         }
-        statement = _SQL["page_done" if which.done else "page"]
-        rows = await self._call(lambda db: db.execute(statement, parameters).fetchall())
-        return [read_job(row, _DIALECT) for row in rows]
+        statement, read = ("page_done", read_done_job) if which.done else ("page", read_job)
+        rows = await self._call(lambda db: db.execute(_SQL[statement], parameters).fetchall())
+        return [read(row, _DIALECT) for row in rows]
 
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """See `Store.counts`."""
@@ -145,16 +173,34 @@ class SqliteStore:
 
     async def update(self, job: Job) -> bool:
         """See `Store.update`."""
-        row = job_row(job, _DIALECT)
+        row = job_values(job, _DIALECT)
         done = await self._call(lambda db: db.execute(_SQL["update"], row).fetchone() is not None)
+        tell(self._watchers, [job] if done else [])
+        return done
+
+    async def revive(self, job: Job) -> bool:
+        """See `Store.revive`."""
+        row = job_values(job, _DIALECT)
+        guard = {"id": row["id"], "version": job.version - 1}
+
+        def work(db: sqlite3.Connection) -> bool:
+            done = bool(db.execute(_SQL["end_being_done"], guard).fetchall())
+            if done:
+                db.execute(_SQL["add"], row)
+            return done
+
+        done = await self._call(work)
         tell(self._watchers, [job] if done else [])
         return done
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
+        statement = _SQL["end_being_done" if job.state is State.DONE else "delete"]
+        guard = {"id": str(job.id), "version": job.version}
 
         def work(db: sqlite3.Connection) -> bool:
-            gone = db.execute(_SQL["delete"], {"id": str(job.id), "version": job.version}).fetchone() is not None
+            gone = bool(db.execute(statement, guard).fetchall())
+            fp("delete.between")
             if gone and run is not None:
                 db.execute(_SQL["add_run"], run_row(run, _DIALECT))
                 db.execute(_SQL["ask_to_stop"], {"run": run.number, "node": run.node})
@@ -170,7 +216,7 @@ class SqliteStore:
         now = to_microseconds(at)
 
         def work(db: sqlite3.Connection) -> list[Any]:
-            if node not in {name for name, _ in db.execute(_SQL["nodes"])}:
+            if node not in {row[0] for row in db.execute(_SQL["nodes"])}:
                 return []
             ids: list[str] = []
             for key, slots in demand.items():
@@ -179,13 +225,20 @@ class SqliteStore:
             if not ids:
                 return []
             (last,) = db.execute(_SQL["draw"], {"count": len(ids)}).fetchone()
-            first = last - len(ids) + 1
-            return [
-                db.execute(_SQL["claim"], {"id": id_, "run": run, "node": node, "now": now}).fetchone()
-                for run, id_ in enumerate(ids, first)
-            ]
+            parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
+            return db.execute(_SQL["claim"], parameters).fetchall()
 
-        return [Claim(read_job(row, _DIALECT), at) for row in await self._call(work)]
+        rows = await self._call(work)
+        fp("claim.sent")
+        jobs = [read_job(row, _DIALECT) for row in rows]
+        jobs.sort(key=lambda job: job.due_at)
+        return [Claim(job, at) for job in jobs]
+
+    async def holding(self, node: str) -> list[Claim]:
+        """See `Store.holding`."""
+        rows = await self._call(lambda db: db.execute(_SQL["holding"], {"node": node}).fetchall())
+        jobs = [read_job(row, _DIALECT) for row in rows]
+        return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """See `Store.next_due`."""
@@ -200,34 +253,16 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [
-            (job_row(change.job, _DIALECT) | {"ended_run": change.run.number}, run_row(change.run, _DIALECT))
-            for change in changes
-        ]
-
-        def work(db: sqlite3.Connection) -> list[Answer]:
-            answers = []
-            for job, run in rows:
-                if db.execute(_SQL["finish"], job).fetchone() is not None:
-                    db.execute(_SQL["add_run"], run)
-                    answers.append(Answer.DONE)
-                else:
-                    held = db.execute(_SQL["run_of"], {"id": job["id"]}).fetchone()
-                    answers.append(Answer.STALE if held == (run["number"],) else Answer.LOST)
-            return answers
-
-        answers = await self._call(work)
-        tell(self._watchers, [change.job for change in changes])
+        rows = [_change_values(job, run) for run, job in changes]
+        answers = await self._call(lambda db: [_finish(db, row) for row in rows])
+        fp("finish.sent")
+        tell(self._watchers, (change.job for change in changes))
         return answers
 
-    async def stops(self, node: str) -> frozenset[int]:
-        """See `Store.stops`."""
-        rows = await self._call(lambda db: db.execute(_SQL["stops"], {"node": node}).fetchall())
-        return frozenset(run for (run,) in rows)
-
-    async def orphans(self, limit: int) -> list[Job]:
+    async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
-        rows = await self._call(lambda db: db.execute(_SQL["orphans"], {"limit": limit}).fetchall())
+        parameters = {"keys": json.dumps(list(keys)), "limit": limit}
+        rows = await self._call(lambda db: db.execute(_SQL["orphans"], parameters).fetchall())
         return [read_job(row, _DIALECT) for row in rows]
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
@@ -242,26 +277,32 @@ class SqliteStore:
         rows = await self._call(lambda db: db.execute(statement, parameters).fetchall())
         return [read_run(row, _DIALECT) for row in rows]
 
-    async def prune(self, older_than: timedelta, limit: int) -> int:
+    async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`."""
-        parameters = {"before": to_microseconds(self._clock.now() - older_than), "limit": limit}
-        return await self._call(
-            lambda db: sum(db.execute(_SQL[name], parameters).rowcount for name in ("prune_jobs", "prune_runs"))
-        )
+        midnight = (self._clock.now() - older_than).replace(hour=0, minute=0, second=0, microsecond=0)
+        parameters = {"before": to_microseconds(midnight), "limit": PRUNE_BATCH}
+        return await self._call(lambda db: db.execute(_SQL["prune"], parameters).rowcount == PRUNE_BATCH)
 
     # --- nodes
 
-    async def join(self, node: str) -> None:
+    async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
-        await self._call(lambda db: db.execute(_SQL["join"], {"node": node}))
+        parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
+        await self._call(lambda db: db.execute(_SQL["join"], parameters))
 
-    async def beat(self, node: str) -> bool:
+    async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
-        return await self._call(lambda db: db.execute(_SQL["beat"], {"node": node}).fetchone() is not None)
+
+        def work(db: sqlite3.Connection) -> Pulse:
+            alive = db.execute(_SQL["beat"], {"node": node}).fetchone() is not None
+            stops = frozenset(run for (run,) in db.execute(_SQL["stops"], {"node": node}).fetchall())
+            return Pulse(alive, stops, tuple(_nodes(db)))
+
+        return await self._call(work)
 
     async def nodes(self) -> list[NodeBeat]:
         """See `Store.nodes`."""
-        return [NodeBeat(*row) for row in await self._call(lambda db: db.execute(_SQL["nodes"]).fetchall())]
+        return await self._call(_nodes)
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
@@ -305,8 +346,51 @@ class SqliteStore:
             work = [call for call in calls if call is not None]
             if work:
                 _commit_together(db, work)
-                loop.call_soon_threadsafe(_deliver, work)
+                for waiting in {call.future.get_loop() for call in work}:  # nodes beat on a loop of their own
+                    theirs = [call for call in work if call.future.get_loop() is waiting]
+                    with suppress(RuntimeError):  # it is closed: nobody waits any more
+                        waiting.call_soon_threadsafe(_deliver, theirs)
         db.close()
+
+
+def _change_values(job: Job, run: Run) -> dict[str, Any]:
+    """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
+    values = {
+        "id": str(job.id),
+        "run": run.number,
+        "version": job.version,
+        "started_at": to_microseconds(run.started_at),
+        "finished_at": to_microseconds(run.finished_at),
+        "outcome": run.outcome.value,
+        "reason": run.reason,
+        "failures": job.failures,
+        "losses": job.losses,
+    }
+    if job.state is State.DONE:
+        return values
+    return values | {
+        "state": job.state.value,
+        "paused": job.paused,
+        "fire_time": to_microseconds(job.fire_time),
+        "due_at": to_microseconds(job.due_at),
+        "attempt": job.attempt,
+        "last_run": last_run_to_json(run),
+    }
+
+
+def _finish(db: sqlite3.Connection, change: dict[str, Any]) -> Answer:
+    """Write one change, if the job is as was believed."""
+    history, then = ("end_run", "go_on") if "state" in change else ("end_job", "forget_job")
+    if db.execute(_SQL[history], change).rowcount:
+        db.execute(_SQL[then], change)
+        return Answer.DONE
+    if db.execute(_SQL["settled"], change).fetchone():
+        return Answer.DONE
+    return Answer.STALE if db.execute(_SQL["run_of"], change).fetchone() == (change["run"],) else Answer.LOST
+
+
+def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:
+    return [NodeBeat(name, beat, host, bool(patient)) for name, beat, host, patient in db.execute(_SQL["nodes"])]
 
 
 def _commit_together(db: sqlite3.Connection, calls: Sequence[_Call]) -> None:

@@ -75,7 +75,7 @@ async def list_jobs(request: Request) -> Response:
         return StreamingResponse(_stream(service, key, which, page), media_type="application/json")
     headers = {}
     if len(page) == limit:
-        cursor = wire.write_cursor(key, Position(page[-1].due_at, page[-1].id))
+        cursor = wire.write_cursor(key, Position.of(page[-1]))
         headers = _next_page(request, cursor=cursor)
     return JSONResponse([wire.job_json(job) for job in page], headers=headers)
 
@@ -88,7 +88,7 @@ async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page
             json.dumps(wire.job_json(job), ensure_ascii=False, separators=(",", ":")) for job in page
         )
         separator = ","
-        last = Position(page[-1].due_at, page[-1].id)
+        last = Position.of(page[-1])
         page = await service.list_jobs(key, which, after=last, limit=PAGE) if len(page) == PAGE else []
     yield "]"
 

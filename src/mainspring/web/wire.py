@@ -333,7 +333,7 @@ def job_response(
 
 def write_cursor(key: JobKey, position: Position) -> str:
     """Write a place in a group's list as an opaque cursor; it is good for that group only."""
-    payload = f"{format_time(position.due_at)} {position.id}".encode()
+    payload = f"{format_time(position.due_at)} {position.id} {position.run}".encode()
     return base64.urlsafe_b64encode(_seal(key, payload) + payload).decode().rstrip("=")
 
 
@@ -344,8 +344,8 @@ def read_cursor(key: JobKey, cursor: str) -> Position:
     try:
         data = base64.b64decode(cursor[:200].encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         seal, payload = data[:8], data[8:]
-        due_at, id_ = payload.decode().split(" ")
-        position = Position(parse_when(due_at), UUID(id_))
+        due_at, id_, run = payload.decode().split(" ")
+        position = Position(parse_when(due_at), UUID(id_), int(run))
     except ValueError:
         raise error from None
     if not hmac.compare_digest(seal, _seal(key, payload)):

@@ -5,6 +5,7 @@ alembic and SQLAlchemy are imported only when there is something to run: checkin
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from importlib import import_module
 from pathlib import Path
@@ -21,10 +22,11 @@ HEAD = max(path.stem for path in HERE.glob("versions/[0-9]*.py"))
 
 
 def statements(dialect: str, version: str) -> list[str]:
-    """Return the SQL of a version, statement by statement."""
+    """Return the SQL of a version, statement by statement; a body between ``$$`` belongs to its statement."""
     text = (HERE / dialect / f"{version}.sql").read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return [statement.strip() for statement in code.split(";\n") if statement.strip()]
+    parts = re.findall(r"(?:\$\$.*?\$\$|[^;])+", code, re.DOTALL)
+    return [statement.strip() for statement in parts if statement.strip()]
 
 
 def verdict(found: str | None, upgrade: str) -> None:

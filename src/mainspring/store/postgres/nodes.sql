@@ -1,14 +1,37 @@
 -- name: join!
 -- A node begins its life.
-insert into mainspring.nodes (name, beat) values (:node, 0);
+insert into mainspring.nodes (name, beat, host, patient) values (:node, :beat, :host, :patient);
 
 -- name: beat
--- A node lives.
-update mainspring.nodes set beat = beat + 1 where name = :node returning beat;
+-- A node lives, and sees which of its runs it is to stop and who else is there, with their sessions.
+with mine as (update mainspring.nodes set beat = beat + 1 where name = :node returning name),
+told as (delete from mainspring.stops where node = :node returning run),
+held as materialized (
+    select objid from pg_locks
+    where locktype = 'advisory' and granted and classid = 7236342
+      and database = (select oid from pg_database where datname = current_database())
+)
+select exists (select from mine), array(select run from told), name, beat, host, patient,
+    (hashtext(name)::bigint & 4294967295)::oid in (select objid from held)
+from (values (true)) as one left join mainspring.nodes on true
+order by name;
+
+-- name: show_session
+-- The lock by which others see that this session is there; it ends with the session.
+select pg_advisory_unlock_all(), pg_try_advisory_lock(7236342, hashtext(:node));
 
 -- name: nodes
--- All nodes that have a row.
-select name, beat from mainspring.nodes order by name;
+-- All nodes that have a row, with their sessions.
+select name, beat, host, patient, (hashtext(name)::bigint & 4294967295)::oid in (
+    select objid from pg_locks
+    where locktype = 'advisory' and granted and classid = 7236342
+      and database = (select oid from pg_database where datname = current_database())
+)
+from mainspring.nodes order by name;
+
+-- name: hint
+-- Tell other processes that something is due then (microseconds since 1970).
+select pg_notify('mainspring', :due::bigint::text);
 
 -- name: bury
 -- A node is dead, if it has not beaten since.

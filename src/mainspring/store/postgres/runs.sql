@@ -8,21 +8,37 @@ insert into mainspring.runs (
 
 -- name: runs_of_job
 -- History of a job, newest first.
-select * from mainspring.runs
+select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+from mainspring.runs
 where job_id = :job_id and product = :product and job_group = :job_group and number < :before
 order by number desc
 limit :limit;
 
 -- name: runs_of_group
--- History of a group, newest first.
-select * from mainspring.runs where product = :product and job_group = :job_group and number < :before
+-- History of a group, newest first: merged from the two indexes, each of which is in that order.
+select * from (
+    (
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        from mainspring.runs
+        where product = :product and job_group = :job_group and number < :before and version is null
+        order by number desc
+        limit :limit
+    )
+    union all
+    (
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        from mainspring.runs
+        where product = :product and job_group = :job_group and number < :before and version is not null
+        order by number desc
+        limit :limit
+    )
+) history
 order by number desc
 limit :limit;
 
--- name: prune_runs
--- Forget history of long ago.
-delete from mainspring.runs
-where number in (
-    select number from mainspring.runs where finished_at < coalesce(:now::timestamptz, now()) - :older_than::interval limit :limit
-)
-returning number;
+-- name: prune
+-- Make the days to come, and drop those that ended longer ago than that.
+select mainspring.turn_days(
+    (coalesce(:now::timestamptz, now()) at time zone 'UTC')::date,
+    ((coalesce(:now::timestamptz, now()) - :older_than::interval) at time zone 'UTC')::date
+);

@@ -1,44 +1,65 @@
 -- name: add!
 -- A new job.
-insert into jobs (
-    id, product, job_group, request, "trigger", options, state, paused, fire_time, due_at, attempt, failures,
-    losses, run, node, claimed_at, outcome, version, created_at, updated_at
-) values (
-    :id, :product, :job_group, :request, :trigger, :options, :state, :paused, :fire_time, :due_at, :attempt, :failures,
-    :losses, :run, :node, :claimed_at, :outcome, :version, :created_at, :updated_at
+insert into jobs values (
+    :id, :due_at, :fire_time, :created_at, :updated_at, :version, :attempt, :failures, :losses, :run, :claimed_at, :paused, :state, :node,
+    :outcome, :product, :job_group, :request, :trigger, :options, :last_run
 );
 
 -- name: get
--- One job by id, with the run that it had last.
-select j.*, r.* from jobs j
-left join runs r on r.number = (select max(number) from runs where job_id = j.id)
-where j.id = :id;
+-- One job by id that is not done.
+select * from jobs where id = :id;
+
+-- name: get_done
+-- One job by id that is done.
+select * from done_jobs where id = :id order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on. The planner needs the partial index's literal predicate.
-select j.*, r.* from jobs j
-left join runs r on r.number = (select max(number) from runs where job_id = j.id)
-where j.product = :product and j.job_group = :job_group and j.state <> 'done'
-  and j.state in (select value from json_each(:states))
-  and (j.due_at, j.id) > (:after_due, :after_id)
-  and j.due_at >= :due_from and j.due_at < :due_to
-order by j.due_at, j.id
+-- Jobs of a group by due time and id, from beyond a position on: merged from the three indexes, each of which is in that order.
+select * from (
+    select * from (
+        select * from jobs
+        where product = :product and job_group = :job_group and state = 'scheduled'
+          and 'scheduled' in (select value from json_each(:states))
+          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+        order by due_at, id
+        limit :limit
+    )
+    union all
+    select * from (
+        select * from jobs
+        where product = :product and job_group = :job_group and state = 'running'
+          and 'running' in (select value from json_each(:states))
+          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+        order by due_at, id
+        limit :limit
+    )
+    union all
+    select * from (
+        select * from jobs
+        where product = :product and job_group = :job_group and state = 'paused'
+          and 'paused' in (select value from json_each(:states))
+          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+        order by due_at, id
+        limit :limit
+    )
+)
+order by due_at, id
 limit :limit;
 
 -- name: page_done
--- The same for jobs that are done; with :dead only those that gave up.
-select j.*, r.* from jobs j
-left join runs r on r.number = (select max(number) from runs where job_id = j.id)
-where j.product = :product and j.job_group = :job_group and j.state = 'done'
-  and (not :dead or j.outcome in (select value from json_each(:deadly)))
-  and (j.due_at, j.id) > (:after_due, :after_id)
-  and j.due_at >= :due_from and j.due_at < :due_to
-order by j.due_at, j.id
+-- Jobs of a group that are done, from the one that ended last; with :dead only those that gave up.
+select * from done_jobs
+where product = :product and job_group = :job_group and number < :after_run
+  and (not :dead or outcome in (select value from json_each(:deadly)))
+  and due_at >= :due_from and due_at < :due_to
+order by number desc
 limit :limit;
 
 -- name: counts
 -- How many jobs are where.
-select product, job_group, state, count(*) from jobs group by product, job_group, state;
+select product, job_group, state, count(*) from jobs group by product, job_group, state
+union all
+select product, job_group, 'done', count(*) from runs where version is not null group by product, job_group;
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
@@ -49,16 +70,16 @@ set request = :request, "trigger" = :trigger, options = :options, state = :state
 where id = :id and version = :version - 1
 returning id;
 
+-- name: end_being_done
+-- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
+update runs
+set version = null, created_at = null, failures = null, losses = null, request = null, "trigger" = null, options = null
+where job_id = :id and version = :version
+returning number;
+
 -- name: delete
 -- A job, if nobody else wrote it meanwhile.
 delete from jobs where id = :id and version = :version returning id;
-
--- name: claim
--- Take due jobs of one group for a living node; the caller numbers the runs in the same transaction.
-update jobs
-set state = 'running', run = :run, node = :node, claimed_at = :now, attempt = attempt + 1, version = version + 1, updated_at = :now
-where id = :id
-returning *;
 
 -- name: due
 -- Which jobs of a group may be claimed, the earliest due first.
@@ -67,18 +88,58 @@ where product = :product and job_group = :job_group and state = 'scheduled' and 
 order by due_at
 limit :limit;
 
+-- name: claim
+-- Take these jobs for a node; their run numbers were drawn in the same transaction.
+update jobs
+set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, attempt = attempt + 1, version = version + 1,
+    updated_at = :now
+from json_each(:ids) as due
+where jobs.id = due.value
+returning jobs.id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node,
+    outcome, product, job_group, request, "trigger", options, null;
+
+-- name: holding
+-- What a node has claimed and not finished.
+select id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
+    product, job_group, request, "trigger", options, null
+from jobs
+where state = 'running' and node = :node;
+
 -- name: due_next
 -- When the next job of a group is due.
 select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled';
 
--- name: finish
--- What a job became, if it still has this run and nobody edited it meanwhile.
+-- name: end_job!
+-- The row of history of a run that ended its job, with what the job was, if it still has this run and nobody edited it meanwhile.
+insert into runs
+select run, id, fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
+    :version, created_at, :failures, :losses, request, "trigger", options
+from jobs
+where id = :id and run = :run and version = :version - 1;
+
+-- name: forget_job!
+-- A job that history holds.
+delete from jobs where id = :id;
+
+-- name: end_run!
+-- The row of history of a run whose job goes on, if it still has this run and nobody edited it meanwhile.
+insert into runs
+select run, id, fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
+    null, null, null, null, null, null, null
+from jobs
+where id = :id and run = :run and version = :version - 1;
+
+-- name: go_on!
+-- What a job became whose run was written.
 update jobs
 set state = :state, paused = :paused, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures,
-    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome,
-    version = :version, updated_at = :updated_at
-where id = :id and run = :ended_run and version = :version - 1
-returning id;
+    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome, last_run = :last_run,
+    version = :version, updated_at = :finished_at
+where id = :id;
+
+-- name: settled
+-- Whether a run was ended in just that way, though nobody heard so.
+select 1 from runs where number = :run and job_id = :id and finished_at = :finished_at and outcome = :outcome;
 
 -- name: run_of
 -- The run that a job has, if any.
@@ -93,12 +154,11 @@ insert into stops (run, node) values (:run, :node);
 delete from stops where node = :node returning run;
 
 -- name: orphans
--- Running jobs whose node has no row.
-select * from jobs
-where state = 'running' and node not in (select name from nodes)
+-- Running jobs of these groups whose node has no row.
+select j.id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
+    j.product, j.job_group, request, "trigger", options, null
+from json_each(:keys) as w
+join jobs j on j.product = w.value ->> 0 and j.job_group = w.value ->> 1 and j.state = 'running'
+where node not in (select name from nodes)
 order by run
 limit :limit;
-
--- name: prune_jobs!
--- Forget jobs that were done long ago.
-delete from jobs where id in (select id from jobs where state = 'done' and updated_at < :before limit :limit);

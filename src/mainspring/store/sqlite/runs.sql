@@ -12,16 +12,34 @@ update fence set run = run + :count returning run;
 
 -- name: runs_of_job
 -- History of a job, newest first.
-select * from runs where job_id = :job_id and product = :product and job_group = :job_group and number < :before
+select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+from runs
+where job_id = :job_id and product = :product and job_group = :job_group and number < :before
 order by number desc
 limit :limit;
 
 -- name: runs_of_group
--- History of a group, newest first.
-select * from runs where product = :product and job_group = :job_group and number < :before
+-- History of a group, newest first: merged from the two indexes, each of which is in that order.
+select * from (
+    select * from (
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        from runs
+        where product = :product and job_group = :job_group and number < :before and version is null
+        order by number desc
+        limit :limit
+    )
+    union all
+    select * from (
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        from runs
+        where product = :product and job_group = :job_group and number < :before and version is not null
+        order by number desc
+        limit :limit
+    )
+)
 order by number desc
 limit :limit;
 
--- name: prune_runs!
--- Forget history of long ago.
+-- name: prune!
+-- Forget history of days that ended before that.
 delete from runs where number in (select number from runs where finished_at < :before limit :limit);
