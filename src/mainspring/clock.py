@@ -19,6 +19,13 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 
 
+class Alarm(Protocol):
+    """What will ring."""
+
+    def cancel(self) -> None:
+        """Do not ring. Cancelling one that has rung is harmless."""
+
+
 class Clock(Protocol):
     """A source of time, waiting and randomness."""
 
@@ -33,6 +40,9 @@ class Clock(Protocol):
 
     def limit(self, seconds: float | None) -> asyncio.Timeout:
         """Return an async context manager that raises `TimeoutError` when its body takes longer than `seconds`."""
+
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Alarm:
+        """Call `ring` on the running loop after `seconds` (not before), unless the alarm is cancelled."""
 
     def chance(self) -> float:
         """Return a random number in [0, 1)."""
@@ -59,6 +69,10 @@ class SystemClock:
     def limit(self, seconds: float | None) -> asyncio.Timeout:
         """See `Clock.limit`."""
         return asyncio.timeout(seconds)
+
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Alarm:
+        """See `Clock.alarm`."""
+        return asyncio.get_running_loop().call_later(seconds, ring)
 
     def chance(self) -> float:
         """See `Clock.chance`."""
@@ -122,6 +136,12 @@ class ManualClock:
         self._at(seconds, lambda: _expire(timeout, loop))
         return timeout
 
+    def alarm(self, seconds: float, ring: Callable[[], object]) -> Alarm:
+        """See `Clock.alarm`."""
+        alarm = _Alarm(ring)
+        self._at(seconds, alarm.ring)
+        return alarm
+
     def chance(self) -> float:
         """See `Clock.chance`."""
         return self._random.random()
@@ -139,6 +159,22 @@ class ManualClock:
             ring()
         else:
             heapq.heappush(self._timers, (when, next(self._order), lambda: loop.call_soon_threadsafe(ring)))
+
+
+class _Alarm:
+    """An alarm of a `ManualClock`."""
+
+    def __init__(self, ring: Callable[[], object]) -> None:
+        self._ring: Callable[[], object] | None = ring
+
+    def ring(self) -> None:
+        """Ring, unless it was cancelled."""
+        if self._ring is not None:
+            self._ring()
+
+    def cancel(self) -> None:
+        """See `Alarm.cancel`."""
+        self._ring = None
 
 
 def _expire(timeout: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:

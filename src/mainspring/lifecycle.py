@@ -58,17 +58,17 @@ def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> R
     """Return the row of history of the run that `job` has just ended."""
     assert job.run is not None and job.node is not None, "only a running job can end a run"  # noqa: S101, PT018
     return Run(
-        number=job.run,
-        job_id=job.id,
-        key=job.key,
-        fire_time=job.fire_time,
-        due_at=job.due_at,
-        attempt=job.attempt,
-        node=job.node,
-        started_at=started_at,
-        finished_at=now,
-        outcome=ending.outcome,
-        reason=ending.reason,
+        job.run,
+        job.id,
+        job.key,
+        job.fire_time,
+        job.due_at,
+        job.attempt,
+        job.node,
+        started_at,
+        now,
+        ending.outcome,
+        ending.reason,
     )
 
 
@@ -78,21 +78,31 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
     Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
     nothing.
     """
-    return job._replace(
-        run=None,
-        node=None,
-        claimed_at=None,
+    becomes = _following(job, ending, policy, now, chance)
+    # By position: by name this took 2.4 us of the 18 that Python has for a run.
+    return Job(
+        job.id,
+        job.key,
+        job.request,
+        job.trigger,
+        becomes.get("fire_time", job.fire_time),
+        becomes.get("due_at", job.due_at),
+        job.created_at,
+        now,
+        job.version + 1,
+        job.options,
+        becomes["state"],
+        becomes.get("paused", job.paused),
+        becomes.get("attempt", job.attempt),
+        becomes.get("failures", job.failures),
+        becomes.get("losses", job.losses),
         outcome=ending.outcome,
         last_run=run,
-        version=job.version + 1,
-        updated_at=now,
-        **_following(job, ending, policy, now, chance),
     )
 
 
 def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
     """Say where a job stands after a run that ended so."""
-    again: dict[str, Any] = {"state": State.PAUSED if job.paused else State.SCHEDULED}
     match ending.outcome:
         case Outcome.SUCCEEDED | Outcome.VETOED | Outcome.SKIPPED:
             return _next_occurrence(job, now)
@@ -100,11 +110,11 @@ def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, cha
             return _DONE
         case Outcome.POSTPONED | Outcome.INTERRUPTED:
             least = SHORTEST_POSTPONEMENT if ending.outcome is Outcome.POSTPONED else timedelta()
-            return again | {"due_at": _in(max(ending.delay or least, least), now)}
+            return _again(job, _in(max(ending.delay or least, least), now))
         case Outcome.LOST:
             losses = job.losses + 1
             over = losses >= POISON or policy.at_most_once
-            return {"losses": losses} | (_next_occurrence(job, now) if over else again | {"due_at": now})
+            return {"losses": losses} | (_next_occurrence(job, now) if over else _again(job, now))
         case Outcome.FAILED | Outcome.TIMED_OUT:
             return _after_failure(job, ending, policy, now, chance)
         case _:
@@ -120,8 +130,12 @@ def _after_failure(job: Job, ending: Ending, policy: RetryPolicy, now: datetime,
         return counted | _next_occurrence(job, now)
     backoff = job.options.backoff or policy.backoff
     delay = backoff_delay(backoff, failures + losses, chance) if ending.delay is None else ending.delay
-    state = State.PAUSED if job.paused else State.SCHEDULED
-    return counted | {"state": state, "due_at": _in(delay, now)}
+    return counted | _again(job, _in(delay, now))
+
+
+def _again(job: Job, due_at: datetime) -> dict[str, Any]:
+    """Try the same fire time once more."""
+    return {"state": State.PAUSED if job.paused else State.SCHEDULED, "due_at": due_at}
 
 
 def backoff_delay(backoff: Backoff, failures: int, chance: float) -> timedelta:

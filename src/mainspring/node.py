@@ -289,6 +289,7 @@ class Node:
         """Give each assignment its task; runs on the job loop, once for a whole batch."""
         for assignment in assignments:
             assignment.task = self._place.job_loop.create_task(self._see_through(assignment))
+        self._place.job_loop.call_soon(self._runner.watch, assignments)  # after the first turn of each
 
     async def _see_through(self, assignment: Assignment) -> None:
         """Run an assignment and hand in its end, on the job loop; what ends together wakes the node's loop once."""
@@ -347,7 +348,7 @@ class Node:
             ended = stale
 
     def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Job:
-        policy = self._registry.bindings[job.key].policy
+        policy = self._registry.crews[job.key].policy
         return lifecycle.after(job, run, ending, policy=policy, now=now, chance=self._clock.chance())
 
     # --- beat

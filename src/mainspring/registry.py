@@ -54,11 +54,16 @@ class Binding:
 
 
 class Crew(NamedTuple):
-    """Who does the work of a job group: a maker of fresh jobs, and the listeners, all with their services."""
+    """Who does the work of a job group: a maker of fresh jobs, and the listeners, all with their services.
+
+    `is_async`, and the same beside each listener, says whether its method is ``async def``. All is looked up once: for
+    each run it would cost as much as a task.
+    """
 
     binding: Binding
     make_job: Callable[[], SchedulerJob]
-    listeners: tuple[SchedulerTriggerListener, ...]
+    is_async: bool
+    listeners: tuple[tuple[SchedulerTriggerListener, bool], ...]
     policy: RetryPolicy
 
 
@@ -98,8 +103,11 @@ class Registry:
         _raise_all(problems)
         for key, binding in self.bindings.items():
             make_job = partial(binding.job_class, **_needed(binding.job_class, built))
-            asked = tuple(listeners[cls] for cls in binding.listeners)
-            self.crews[key] = Crew(binding, make_job, asked, binding.policy)
+            asked = tuple(
+                (listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in binding.listeners
+            )
+            is_async = inspect.iscoroutinefunction(binding.job_class.execute)
+            self.crews[key] = Crew(binding, make_job, is_async, asked, binding.policy)
 
     async def close(self) -> None:
         """Clean up all services."""

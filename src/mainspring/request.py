@@ -153,7 +153,9 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
     """
     cause: BaseException
     try:
-        return model.model_validate(body, by_alias=True, by_name=False)
+        # The validator itself, as `model_validate` calls it: that costs 0.7 us a run more.
+        parsed: R = model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False)
+        return parsed
     except ValidationError as error:
         cause = error
         problems = [

@@ -9,18 +9,18 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
 
-from mainspring.clock import Clock
+from mainspring.clock import Alarm, Clock
 from mainspring.errors import InvalidRequestError
+from mainspring.failpoint import fp
 from mainspring.model import Claim, Ending, Outcome
-from mainspring.plugin import JobExecutionContext, SchedulerTriggerListener, Signal, Stopping, Verdict
+from mainspring.plugin import JobExecutionContext, SchedulerJob, SchedulerTriggerListener, Signal, Stopping, Verdict
 from mainspring.registry import Registry
 from mainspring.request import parse
 
@@ -36,9 +36,15 @@ class Assignment:
 
     `sent` is the node's monotonic time when it asked for the claim: store time goes on from there. `stopping` tells the
     job to come to an end; `interrupt` says why, once the node stops waiting for that and cancels `task`.
+
+    Its time limit is armed by `watch`, once what was begun together has had its first turn: most jobs are over by then,
+    and an alarm costs as much as all else that is done for them.
     """
 
-    __slots__ = ("_at", "_sent", "interrupt", "job", "run", "started_at", "stopping", "task")
+    __slots__ = (
+        "_alarm", "_arm", "_at", "_sent", "asking", "interrupt", "job", "limit", "overdue", "run", "started_at", "stopping",
+        "task",
+    )  # fmt: skip
 
     def __init__(self, claim: Claim, sent: float) -> None:
         assert claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
@@ -49,11 +55,39 @@ class Assignment:
         self.stopping = Stopping()
         self.interrupt: str | None = None
         self.started_at: datetime | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.asking: str | None = None
+        """The trigger listener that is being asked."""
+        self.limit: float | None = None
+        """How many seconds what runs at the moment may take; none before it begins and after it has ended."""
+        self.overdue = False
+        self._arm: Callable[[], Alarm] | None = None
+        self._alarm: Alarm | None = None
 
     def store_time(self, clock: Clock) -> datetime:
         """Return the store's time, as far as this node can know it without asking."""
         return self._at + timedelta(seconds=clock.monotonic() - self._sent)
+
+    def begin(self, limit: float | None) -> None:
+        """Give what runs from here on a time limit of its own; none ends the last one."""
+        self.limit = limit
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._arm is not None and limit is not None:
+            self._alarm = self._arm()
+
+    def watch(self, clock: Clock) -> None:
+        """Arm the time limit, and those that are to come. On the loop of the run."""
+        self._arm = lambda: clock.alarm(self.limit or 0, self._ring)
+        if self.limit is not None:
+            self._alarm = self._arm()
+
+    def _ring(self) -> None:
+        self.overdue = True
+        self.stopping.set()
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Runner:
@@ -64,15 +98,23 @@ class Runner:
         self._clock = clock
         self._threads = asyncio.Semaphore(threads)
 
+    def watch(self, assignments: Iterable[Assignment]) -> None:
+        """Arm the time limits of what is still running; it was begun before."""
+        for assignment in assignments:
+            if assignment.limit is not None:
+                assignment.watch(self._clock)
+
     async def run(self, assignment: Assignment) -> Ending:
-        """Run an assignment to its end, whatever that is."""
+        """Run an assignment to its end, whatever that is. Somebody must `watch` it once it has begun."""
         assignment.started_at = assignment.store_time(self._clock)
+        assignment.task = assignment.task or asyncio.current_task()
         try:
             if assignment.interrupt is not None:
                 return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+            fp("run.begin")
             return await self._run(assignment)
         except asyncio.CancelledError:
-            return self._cancelled(assignment)
+            return self._cut_short(assignment)
         except Signal as signal:
             return _asked_for(getattr(signal, "ending", signal))
         except BaseException as error:  # noqa: BLE001 - user code
@@ -80,14 +122,8 @@ class Runner:
             facts = {"job": str(job.id), "group": str(job.key), "run": job.run, "attempt": job.attempt}
             _report("run failed", **facts, exc_info=error)
             return Ending(Outcome.FAILED, describe(error))
-
-    def _cancelled(self, assignment: Assignment) -> Ending:
-        """Say how a run ended that was cut short, by the node or by itself."""
-        if assignment.interrupt is None:
-            return Ending(Outcome.FAILED, "the job raised CancelledError")
-        if self._registry.bindings[assignment.job.key].job_class.at_most_once:
-            return Ending(Outcome.LOST, f"{assignment.interrupt} while it ran")
-        return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+        finally:
+            assignment.begin(None)
 
     async def _run(self, assignment: Assignment) -> Ending:
         job = assignment.job
@@ -99,54 +135,63 @@ class Runner:
             return Ending(Outcome.FAILED, _text(f"the stored request is refused by the job group: {error}"))
         assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
         context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
-        for listener in crew.listeners:
-            if (veto := await self._ask(listener, context)) is not None:
+        for listener, is_async in crew.listeners:
+            if (veto := await self._ask(listener, context, assignment, is_async=is_async)) is not None:
                 return veto
         instance = crew.make_job()
         instance.request = request
-        timeout = job.options.timeout or job_class.timeout
-        if await self._within(timeout.total_seconds(), instance.execute, context) is _TIMED_OUT:
-            assignment.stopping.set()
-            return Ending(Outcome.TIMED_OUT, f"took longer than its limit of {timeout.total_seconds():g} s")
-        return _SUCCEEDED
+        fp("run.execute")
+        if not crew.is_async:
+            await self._threads.acquire()  # waiting for a thread takes nothing from the job's time
+        assignment.begin(_limit_of(assignment, job_class))
+        await self._call(instance.execute, context, is_async=crew.is_async)
+        fp("run.end")
+        return self._cut_short(assignment) if assignment.overdue else _SUCCEEDED  # it may have swallowed that
 
-    async def _ask(self, listener: SchedulerTriggerListener, context: JobExecutionContext) -> Ending | None:
+    async def _ask(
+        self,
+        listener: SchedulerTriggerListener,
+        context: JobExecutionContext,
+        assignment: Assignment,
+        *,
+        is_async: bool,
+    ) -> Ending | None:
         """Ask a listener; `None` lets the job through. One that fails, fails the attempt."""
-        name = type(listener).__name__
+        assignment.asking = name = type(listener).__name__
+        if not is_async:
+            await self._threads.acquire()
+        assignment.begin(VETO_SECONDS)
         try:
-            answer = await self._within(VETO_SECONDS, listener.veto_job_execution, context.trigger, context)
+            answer = await self._call(listener.veto_job_execution, context.trigger, context, is_async=is_async)
         except Signal as signal:
             return _asked_for(getattr(signal, "ending", signal))
         except Exception as error:  # noqa: BLE001 - user code
             _report("veto check failed", job=str(context.job_id), listener=name, exc_info=error)
             return Ending(Outcome.FAILED, f"the veto check {name} raised {describe(error)}")
+        if assignment.overdue:
+            return self._cut_short(assignment)
+        assignment.asking = None
         return None if answer is False else _verdict(answer, name)
 
-    async def _within(self, seconds: float, function: Callable[..., Any], *arguments: object) -> object:
-        """Call user code, ``async def`` here and plain ``def`` in a thread; answer what it returns, or `_TIMED_OUT`."""
-        if inspect.iscoroutinefunction(function):
-            work = function(*arguments)
-        else:
-            await self._threads.acquire()
-            work = self._in_thread(function, *arguments)
-        # A coroutine that never waits needs no timer: the two timers of a run cost 7 us, as much as all else in here.
-        try:
-            first = work.send(None)
-        except StopIteration as ended:
-            answer = ended.value
-            if not inspect.isawaitable(answer):
-                return answer
-            return await self._within(seconds, _awaited, answer)
-        limit = self._clock.limit(seconds)
-        try:
-            async with limit:
-                answer = await _Rest(work, first)
-                answer = await answer if inspect.isawaitable(answer) else answer
-        except TimeoutError:
-            if limit.expired():
-                return _TIMED_OUT
-            raise
-        return _TIMED_OUT if limit.expired() else answer  # it may have swallowed its cancellation
+    def _cut_short(self, assignment: Assignment) -> Ending:
+        """Say how a run ended that was cancelled: by its time limit, by the node, or by itself."""
+        job_class = self._registry.bindings[assignment.job.key].job_class
+        if assignment.overdue and assignment.asking is not None:
+            return Ending(Outcome.FAILED, f"the veto check {assignment.asking} took longer than {VETO_SECONDS:g} s")
+        if assignment.overdue:
+            return Ending(Outcome.TIMED_OUT, f"took longer than its limit of {_limit_of(assignment, job_class):g} s")
+        if assignment.interrupt is None:
+            return Ending(Outcome.FAILED, "the job raised CancelledError")
+        if job_class.at_most_once:
+            return Ending(Outcome.LOST, f"{assignment.interrupt} while it ran")
+        return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+
+    async def _call(self, function: Callable[..., Any], *arguments: object, is_async: bool) -> object:
+        """Call user code, ``async def`` here and plain ``def`` in the thread that was had; answer what it returns."""
+        answer = await (function(*arguments) if is_async else self._in_thread(function, *arguments))
+        if answer is None or answer is False or not inspect.isawaitable(answer):
+            return answer
+        return await answer
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> object:
         """Call `function` in a daemon thread.
@@ -183,40 +228,15 @@ class Runner:
         return result
 
 
-_TIMED_OUT = object()
 _SUCCEEDED = Ending(Outcome.SUCCEEDED)
 
 
-class _Rest:
-    """What is left of a coroutine that was begun by hand and waits for `first`."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], first: Any) -> None:
-        self._coroutine = coroutine
-        self._first = first
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        waits_for = self._first
-        while True:
-            try:
-                sent = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - whatever the loop throws in is the coroutine's
-                step = partial(self._coroutine.throw, error)
-            else:
-                step = partial(self._coroutine.send, sent)
-            try:
-                waits_for = step()
-            except StopIteration as ended:
-                return ended.value
-
-
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+def _limit_of(assignment: Assignment, job_class: type[SchedulerJob]) -> float:
+    return (assignment.job.options.timeout or job_class.timeout).total_seconds()
 
 
 def _verdict(answer: object, listener: str) -> Ending | None:
     """Say what a listener's answer means for the run: `None` lets it through."""
-    if answer is _TIMED_OUT:
-        return Ending(Outcome.FAILED, f"the veto check {listener} took longer than {VETO_SECONDS:g} s")
     if isinstance(answer, bool):
         return Ending(Outcome.VETOED, f"vetoed by {listener}") if answer else None
     if isinstance(answer, Verdict):

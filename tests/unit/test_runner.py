@@ -150,7 +150,9 @@ def a_job(**changes: Any) -> Job:
 
 def an_assignment(clock: ManualClock, **changes: Any) -> Assignment:
     """Make an assignment of a claim that has just come in."""
-    return Assignment(Claim(a_job(**changes), START), clock.monotonic())
+    assignment = Assignment(Claim(a_job(**changes), START), clock.monotonic())
+    assignment.watch(clock)
+    return assignment
 
 
 @asynccontextmanager

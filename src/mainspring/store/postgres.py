@@ -7,11 +7,12 @@ neither done nor undone: what it was about is read again, then decided.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
+
+from pydantic_core import from_json
 
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, StoreUnavailableError
@@ -62,7 +63,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=json.loads)
+_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=from_json)
 
 
 class _Waiting(NamedTuple):
