@@ -153,9 +153,8 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
     """
     cause: BaseException
     try:
-        # The validator itself, as `model_validate` calls it: that costs 0.7 us a run more.
-        parsed: R = model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False)
-        return parsed
+        # The validator itself: `model_validate`, which calls it, costs 0.7 us a run more.
+        return cast("R", model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False))
     except ValidationError as error:
         cause = error
         problems = [

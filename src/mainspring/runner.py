@@ -42,8 +42,8 @@ class Assignment:
     """
 
     __slots__ = (
-        "_alarm", "_arm", "_at", "_sent", "asking", "interrupt", "job", "limit", "overdue", "run", "started_at", "stopping",
-        "task",
+        "_alarm", "_arm", "_at", "_sent", "asking", "interrupt", "job", "limit", "overdue", "run", "started_at",
+        "stopping", "task",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, sent: float) -> None:

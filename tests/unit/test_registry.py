@@ -644,7 +644,11 @@ async def test_services_are_injected_by_annotation() -> None:
         binds(a_job_class(NeedsVms, NOBODY), services={HttpVms: Vms}),
     ) as registry:
         crew = registry.crews[BACKUPS]
-        askers: list[Any] = [crew.make_job(), *crew.listeners, registry.crews[NOBODY].make_job()]
+        askers: list[Any] = [
+            crew.make_job(),
+            *(asked for asked, _ in crew.listeners),
+            registry.crews[NOBODY].make_job(),
+        ]
         assert [HttpVms] * 3 == [type(asker.vms) for asker in askers]
         assert 1 == len({id(asker.vms) for asker in askers})
 
@@ -661,7 +665,7 @@ async def test_each_job_is_new_and_each_listener_is_one() -> None:
     async with opened(binds(a_job_class(), listeners=[listener, listener])) as registry:
         crew = registry.crews[BACKUPS]
         assert crew.make_job() is not crew.make_job()
-        assert built * 2 == list(crew.listeners)
+        assert built * 2 == [asked for asked, _ in crew.listeners]
         assert 1 == len(built)
 
 
