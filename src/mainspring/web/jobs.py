@@ -53,6 +53,12 @@ async def create(request: Request) -> Response:
     return wire.job_response(job, 201, warnings=_warnings(job), Location=wire.job_path(job))
 
 
+async def create_batch(request: Request) -> Response:
+    """Create many jobs, all or none."""
+    ids = await _service(request).create_jobs(wire.read_key(request), await wire.read_batch(request))
+    return JSONResponse({"created": len(ids), "ids": list(map(str, ids))}, 201)
+
+
 def _warnings(job: Job) -> list[dict[str, str]]:
     """Say what is legal but perhaps not meant about a job that has just been written."""
     if job.next_run is None or job.next_run >= job.updated_at - _PAST:
@@ -248,6 +254,7 @@ _JOB = f"{_GROUP}/jobs/{{job_id}}"
 ROUTES = [
     _resource(wire.BASE, GET=groups),
     _resource(f"{_GROUP}/jobs", GET=list_jobs, POST=create),
+    _resource(f"{_GROUP}/jobs/batch", POST=create_batch),
     _resource(_JOB, GET=show, PATCH=change, DELETE=delete),
     _resource(f"{_JOB}/pause", POST=pause),
     _resource(f"{_JOB}/resume", POST=resume),

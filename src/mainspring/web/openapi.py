@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from mainspring.model import Outcome, State
 from mainspring.registry import Binding
 from mainspring.request import Schedule
-from mainspring.web.wire import BASE, group_path
+from mainspring.web.wire import BASE, BATCH_JOBS, group_path
 
 Schema = dict[str, Any]
 
@@ -65,6 +65,10 @@ _JOB: Schema = {
             },
         },
     },
+}
+_BATCH: Schema = {
+    "type": "object",
+    "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": _ID}},
 }
 _PROBLEM: Schema = {
     "type": "object",
@@ -170,6 +174,9 @@ def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
             ),
             "post": operation("Schedule a job", {"201": job}, requestBody=body),
         },
+        f"{group}/jobs/batch": {
+            "post": operation("Schedule many jobs, all or none", {"201": _answer(_BATCH)}, requestBody=_many(model)),
+        },
         one: {
             "parameters": [_JOB_ID],
             "get": operation("Show a job", {"200": job}),
@@ -183,6 +190,15 @@ def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
             "parameters": [_JOB_ID],
             "get": operation("Show the history of a job", {"200": history}, parameters=_RUNS_PARAMETERS),
         },
+    }
+
+
+def _many(model: Schema) -> Schema:
+    """Describe a body of many requests: an array, or a line each."""
+    array = {"type": "array", "items": model, "maxItems": BATCH_JOBS}
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": array}, "application/x-ndjson": {"schema": model}},
     }
 
 

@@ -5,12 +5,14 @@ Bodies read strictly, jobs and runs written, errors turned into problem+json (RF
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -38,11 +40,15 @@ from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
 
 BASE = "/api/schedulers"
 BODY_LIMIT = 256 * 1024
+BATCH_LIMIT = 64 * 1024 * 1024
+BATCH_JOBS = 100_000
 PROBLEM_LIMIT = 4 * 1024
 DEPTH_LIMIT = 32
 MEMBER_LIMIT = 1000
 log = structlog.get_logger("mainspring.web")
 
+_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_JSON_LIKE = re.compile(r"application/[\w.-]+\+json", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -168,21 +174,82 @@ async def read_body(request: Request) -> dict[str, Any]:
 
     Raises for a wrong media type or a body that is too large.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", media_type, re.ASCII):
+    if not _is_json(_media_type(request)):
         raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json")
+    value = parse_json(await _read_bytes(request, BODY_LIMIT))
+    if not isinstance(value, dict):
+        raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
+    return value
+
+
+async def read_batch(request: Request) -> list[dict[str, Any]]:
+    """Read the body as many JSON objects: one array, or a line each (NDJSON), by its media type.
+
+    Each object is held to what `read_body` asks of one. Raises like that.
+    """
+    media_type = _media_type(request)
+    if not _is_json(media_type) and media_type not in _NDJSON:
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json or application/x-ndjson")
+    data = await _read_bytes(request, BATCH_LIMIT)
+    # In a thread: 100,000 objects take a second to parse, in which others want their turns.
+    return await asyncio.to_thread(_parse_lines if media_type in _NDJSON else _parse_array, data)
+
+
+def _parse_array(data: bytes) -> list[dict[str, Any]]:
+    values = _parse(data)
+    if not isinstance(values, list):
+        raise _invalid("", "BODY_NOT_ARRAY", "must be a JSON array of objects")
+    return [_one_of_many(number, partial(_same, value)) for number, value in enumerate(_not_too_many(values))]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _parse_lines(data: bytes) -> list[dict[str, Any]]:
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    return [_one_of_many(number, partial(_parse, line)) for number, line in enumerate(_not_too_many(lines))]
+
+
+def _not_too_many(items: list[Any]) -> list[Any]:
+    if len(items) > BATCH_JOBS:
+        raise HttpError(413, "BATCH_TOO_LARGE", f"a batch has at most {BATCH_JOBS} jobs, this one has {len(items)}")
+    return items
+
+
+def _one_of_many(number: int, parse: Callable[[], Any]) -> dict[str, Any]:
+    """Parse and check one object of a batch; what is wrong with it says which it is, from 0."""
+    try:
+        value = parse()
+        if not isinstance(value, dict):
+            raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
+        _check(value)
+    except HttpError as error:
+        raise HttpError(error.status, error.id, f"number {number} of the batch: {error}") from error
+    except InvalidRequestError as error:
+        problems = [Problem(f"/{number}{fault.pointer}", fault.code, fault.detail) for fault in error.problems]
+        raise InvalidRequestError(f"/{number}: {error}", problems=problems) from error
+    return value
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or bool(_JSON_LIKE.fullmatch(media_type))
+
+
+async def _read_bytes(request: Request, limit: int) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > BODY_LIMIT:
-                raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {BODY_LIMIT // 1024} KiB")
+            if len(body) > limit:
+                raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {limit // 1024} KiB")
     except ClientDisconnect as error:
         raise _malformed("BODY_INCOMPLETE", "the body was cut off") from error
-    value = parse_json(bytes(body))
-    if not isinstance(value, dict):
-        raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
-    return value
+    return bytes(body)
 
 
 def parse_json(data: bytes) -> Any:
@@ -190,8 +257,14 @@ def parse_json(data: bytes) -> Any:
 
     Raises `HttpError` for what is no JSON and `InvalidRequestError` for values out of bounds.
     """
+    value = _parse(data)
+    _check(value)
+    return value
+
+
+def _parse(data: bytes) -> Any:
     try:
-        value = json.loads(
+        return json.loads(
             data.decode(),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
@@ -204,8 +277,6 @@ def parse_json(data: bytes) -> Any:
         raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels") from error
     except ValueError as error:
         raise _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}") from error
-    _check(value)
-    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
