@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from mainspring import lifecycle
-from mainspring.errors import JobFinishedError
+from mainspring.errors import JobFinishedError, StoreUnavailableError
 from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
 from mainspring.model import Change, Ending, NodeBeat, Outcome, State
-from tests.node.conftest import KEY, World
+from tests.node.conftest import KEY, ScriptedJob, World
 
 
 async def test_a_due_job_runs_once_at_its_time(world: World) -> None:
@@ -219,3 +219,98 @@ async def test_a_finished_job_cannot_be_edited(world: World) -> None:
         await world.happened(RunFinished)
     with pytest.raises(JobFinishedError):
         await world.service.pause_job(KEY, job.id)
+
+
+def answer_lost() -> None:
+    """Lose an answer on its way: what was asked for is done."""
+    raise StoreUnavailableError("the answer was lost")
+
+
+async def test_claims_whose_answer_was_lost_are_taken_up(world: World) -> None:
+    """The node looks for what it holds without knowing: the job runs, once, by the run that was claimed."""
+    async with world.node():
+        await world.pass_time(2)
+        world.store.just_after["claim"] = answer_lost
+        job = await world.create()
+        await world.happened(RunFinished)
+        await world.pass_time(15)
+    (run,) = await world.runs(job)
+    assert (1, Outcome.SUCCEEDED) == (run.attempt, run.outcome)
+    assert 1 == len(world.script.contexts)
+
+
+async def test_result_whose_answer_was_lost_is_not_refused(world: World) -> None:
+    """It is sent again and recognised: history has it once, and nobody is alarmed."""
+    async with world.node():
+        world.store.just_after["finish"] = answer_lost
+        job = await world.create(schedule={"every": "PT1H"})
+        await world.happened(RunFinished)
+        await world.pass_time(5)
+    assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+    assert [] == [event for event in world.seen if isinstance(event, RunRefused)]
+
+
+async def test_node_that_lost_touch_starts_nothing(world: World) -> None:
+    """Without a beat for most of a lease it claims no more, until it has beaten again."""
+    async with world.node(lease="PT10S"):
+        world.store.failing["beat"] = 10**6
+        await world.pass_time(9)
+        job = await world.create()
+        await world.pass_time(5)
+        assert [] == world.script.contexts
+        world.store.failing["beat"] = 0
+        await world.happened(RunFinished)
+    assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_what_runs_while_the_node_is_out_of_touch(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, exclusive: bool
+) -> None:
+    """Runs that must not overlap are cancelled before the lease is over; others go on and deliver what they came to."""
+    monkeypatch.setattr(ScriptedJob, "exclusive", exclusive)
+    world.script.hold = asyncio.Event()
+    async with world.node(lease="PT10S"):
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        world.store.failing["beat"] = 10**6
+        await world.pass_time(9.5)
+        assert (not exclusive) == (world.script.at_once == 1)
+        world.store.failing["beat"] = 0
+        world.script.hold.set()
+        await world.happened(RunFinished, 2 if exclusive else 1)
+    outcomes = [run.outcome for run in await world.runs(job)]
+    assert outcomes == ([Outcome.INTERRUPTED, Outcome.SUCCEEDED] if exclusive else [Outcome.SUCCEEDED])
+
+
+async def test_job_that_runs_at_most_once_is_not_repeated_when_its_node_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows how far it came, so it ends dead, for a person to decide."""
+    monkeypatch.setattr(ScriptedJob, "at_most_once", True)
+    job = await world.create()
+    await world.store.join(NodeBeat("dead"))
+    await world.store.claim("dead", {KEY: 1}, 1)
+    async with world.node(lease="PT10S"):
+        await world.happened(RunFinished)
+        await world.pass_time(30)
+    assert [Outcome.LOST] == [run.outcome for run in await world.runs(job)]
+    assert (await world.job(job)).is_dead
+    assert [] == world.script.contexts
+
+
+@pytest.mark.parametrize("world", ["postgres"], indirect=True)
+async def test_two_nodes_that_come_back_from_an_outage_do_not_rob_each_other(world: World) -> None:
+    """Neither has seen the other beat meanwhile, nor could it: each watches anew."""
+    world.script.hold = asyncio.Event()
+    async with world.node(node="one", lease="PT10S"), world.node(node="two", lease="PT10S"):
+        job = await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        world.store.failing["beat"] = 10**6
+        await world.pass_time(30)
+        world.store.failing["beat"] = 0
+        await world.pass_time(15)
+        world.script.hold.set()
+        await world.happened(RunFinished)
+    assert [] == [event for event in world.seen if isinstance(event, NodeLost | NodeBuried)]
+    assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
