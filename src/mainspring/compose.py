@@ -173,7 +173,13 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         app = create_app(service=service, registry=registry, store=store, clock=clock, ready=lambda: node.ready)
         server = _Server(
             uvicorn.Config(
-                app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=5
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="off",
+                timeout_graceful_shutdown=5,
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -7,13 +7,14 @@ machinery answered 7,500 small POSTs a second, Starlette 23,000.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.model import PENDING, Job, JobFilter, JobKey, Position, State
@@ -237,14 +238,22 @@ class _Query:
 
 def _resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> Route:
     """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``."""
+    return Route(path, _Resource(methods), methods=list(methods))
 
-    async def answer(request: Request) -> Response:
-        method = methods["GET" if request.method == "HEAD" else request.method]
-        if method not in _WITH_PARAMETERS:
+
+class _Resource:
+    """Answers the calls on one path. As an ASGI application of its own it needs no wrapper: the gate sees errors."""
+
+    def __init__(self, methods: Mapping[str, Callable[[Request], Awaitable[Response]]]) -> None:
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        method = self._methods["GET" if request.method == "HEAD" else request.method]
+        if scope["query_string"] and method not in _WITH_PARAMETERS:
             _Query(request, set()).check()
-        return await method(request)
-
-    return Route(path, answer, methods=list(methods))
+        response = await method(request)
+        await response(scope, receive, send)
 
 
 _WITH_PARAMETERS = {list_jobs, runs}
