@@ -51,6 +51,8 @@ TRUSTED = 0.8
 FAILED_TURN_PAUSE = timedelta(seconds=1)
 FRUITLESS_PAUSE = 0.02
 """Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
+IN_VAIN = 2
+"""So many claims in a row must have found nothing before that: one may have come just before its job was due."""
 DOUBT = 10.0
 """For so many seconds after a claim whose answer was lost the node looks for what it holds without knowing.
 
@@ -109,7 +111,7 @@ class Node:
 
         self._look = asyncio.Event()
         self._may_be_due = True
-        self._fruitless = False
+        self._in_vain = 0
         self._next_due: datetime | None = None
         self._in_doubt_until = -math.inf
         store.watch(self._hear)
@@ -216,10 +218,12 @@ class Node:
         pause = await self._pause()
         if pause <= 0:
             self._may_be_due = True
-            fruitless, self._fruitless = self._fruitless, took == 0
-            if took != 0 or not fruitless:
+            self._in_vain = self._in_vain + 1 if took == 0 else 0
+            if self._in_vain < IN_VAIN:
                 return
             pause = FRUITLESS_PAUSE
+        else:
+            self._in_vain = 0
         woken = await wait(self._clock, self._look, pause)
         self._may_be_due = woken or pause < self._poll
 

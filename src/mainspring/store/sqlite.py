@@ -130,7 +130,7 @@ class SqliteStore:
         """See `Store.add`."""
         rows = [job_values(job, _DIALECT) for job in jobs]
         fp("add.before_commit")
-        await self._call(lambda db: db.executemany(_SQL["add"], rows))
+        await self._call(lambda db: db.executemany(_SQL["add"], rows).close())  # no cursor may leave its thread
         fp("add.after_commit")
         tell(self._watchers, jobs)
 
@@ -288,7 +288,7 @@ class SqliteStore:
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
-        await self._call(lambda db: db.execute(_SQL["join"], parameters))
+        await self._call(lambda db: db.execute(_SQL["join"], parameters).close())
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
