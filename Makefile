@@ -6,17 +6,18 @@ ARGS ?=
 BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/ready
+PEERS := bench/peers
 EXAMPLE := $(wildcard examples/vps4/pyproject.toml)
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(ARGS)
 
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup run test check bench lock format clean
+.PHONY: help setup run test check bench bench-quick bench-peers lock format clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## make .venv with everything in it (the other targets do it for you)
 
@@ -37,17 +38,30 @@ format: $(READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY) ## measure what Mainspring reaches, against limits measured in the same run
+bench: $(READY) ## measure all against limits of the same run (half an hour), e.g. make bench ARGS="t4 t6"
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(READY) ## the same in small, under three minutes
+	@$(BIN)/python -m bench --quick $(ARGS)
+
+bench-peers: $(READY) $(PEERS)/.venv/ready ## measure other schedulers beside Mainspring, on the same database
+	@if command -v npm >/dev/null; then npm ci --prefix $(PEERS) --ignore-scripts --no-audit --no-fund --loglevel=error; fi
+	@$(BIN)/python -m bench peers $(ARGS)
 
 lock: $(UV) ## pin requirements/*.txt anew, e.g. make lock ARGS=--upgrade
 	@$(COMPILE) -o requirements/uv.txt requirements/uv.in
 	@$(COMPILE) -o requirements/run.txt pyproject.toml
 	@$(COMPILE) -o requirements/dev.txt pyproject.toml requirements/dev.in
+	@$(COMPILE) -o $(PEERS)/requirements.txt $(PEERS)/requirements.in
 
 clean: ## remove .venv, caches and built packages
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf $(PEERS)/.venv $(PEERS)/node_modules .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PEERS)/.venv/ready: $(UV) $(PEERS)/requirements.txt
+	@$(PYTHON) -m venv $(PEERS)/.venv
+	@$(UV) pip sync --quiet --python $(PEERS)/.venv/bin/python --require-hashes $(PEERS)/requirements.txt
+	@touch $@
 
 $(UV): requirements/uv.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Mainspring needs Python 3.11 or newer; '$(PYTHON)' was not found: try make PYTHON=/path/to/python3" >&2; exit 1; }

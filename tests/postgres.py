@@ -48,8 +48,12 @@ rm -rf "$0"
 class PostgresServer:
     """A server that lives from entry to exit; `stop` and `start` in between keep its data and its port.
 
-    It listens on 127.0.0.1 and trusts whoever connects.
+    It listens on 127.0.0.1 and trusts whoever connects. `settings` are added to its configuration, as in
+    ``shared_preload_libraries=pg_stat_statements``.
     """
+
+    def __init__(self, *settings: str) -> None:
+        self._settings = settings
 
     def __enter__(self) -> Self:
         self._package = _installed()
@@ -94,6 +98,7 @@ class PostgresServer:
             f"port={self._port}",
             "max_connections=100",
             "fsync=on",  # what is acknowledged must survive here as it must in earnest
+            *self._settings,
         )
         self._process = self._spawn("postgres", "-D", str(self._data), *(f"--{setting}" for setting in settings))
         deadline = time.monotonic() + PATIENCE
