@@ -24,21 +24,25 @@ if TYPE_CHECKING:
         job_group,
         product,
     )
-    from mainspring.trigger import Duration, Every, Once, Trigger, When
+    from mainspring.trigger import AnyOf, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
 
 __all__ = [
+    "AnyOf",
     "Backoff",
     "Binder",
     "Busy",
     "Cancel",
     "Clock",
     "ConfigError",
+    "Cron",
     "Duration",
     "Every",
     "JobExecutionContext",
     "JobRequest",
     "Once",
     "Outcome",
+    "RRule",
+    "Recurring",
     "Retry",
     "SchedulerJob",
     "SchedulerPluginModule",
@@ -51,13 +55,17 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "AnyOf": "trigger",
     "Backoff": "model",
     "Clock": "clock",
     "ConfigError": "errors",
+    "Cron": "trigger",
     "Duration": "trigger",
     "Every": "trigger",
     "Once": "trigger",
     "Outcome": "model",
+    "RRule": "trigger",
+    "Recurring": "trigger",
     "Trigger": "trigger",
     "When": "trigger",
 }

@@ -51,11 +51,27 @@ class Clock(Protocol):
         """Return a random number in [0, 1)."""
 
     def new_id(self) -> UUID:
-        """Return a new UUIDv7 (RFC 9562): ids sort by the time of their creation."""
+        """Return a new UUIDv7 (RFC 9562): ids sort by the time of their creation.
+
+        The last 32 bits are dealt out evenly, so that what is spread by them, such as the windows of schedules, is a
+        level load.
+        """
+
+
+_GOLDEN = 0x9E3779B1
+"""2^32 over the golden ratio: its multiples, modulo 2^32, fill the range evenly, however many are taken."""
+_LOW = 0xFFFFFFFF
+
+
+def _dealt(number: int) -> int:
+    return number * _GOLDEN & _LOW
 
 
 class SystemClock:
     """The clock of this machine."""
+
+    def __init__(self) -> None:
+        self._ids = count(random.getrandbits(32))
 
     def now(self) -> datetime:
         """See `Clock.now`."""
@@ -83,7 +99,7 @@ class SystemClock:
 
     def new_id(self) -> UUID:
         """See `Clock.new_id`."""
-        return uuid_utils.uuid7()
+        return UUID(int=uuid_utils.uuid7().int & ~_LOW | _dealt(next(self._ids)))
 
 
 class ManualClock:
@@ -98,6 +114,7 @@ class ManualClock:
         self._timers: list[tuple[timedelta, int, Callable[[], object]]] = []
         self._order = count()
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._ids = count(seed)
 
     def now(self) -> datetime:
         """See `Clock.now`."""
@@ -152,7 +169,7 @@ class ManualClock:
     def new_id(self) -> UUID:
         """See `Clock.new_id`."""
         milliseconds = int(self.now().timestamp() * 1000)
-        tail = self._random.getrandbits(74)
+        tail = self._random.getrandbits(74) & ~_LOW | _dealt(next(self._ids))
         return UUID(int=milliseconds << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1)
 
     def _at(self, seconds: float, ring: Callable[[], None]) -> None:

@@ -18,7 +18,6 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -31,7 +30,10 @@ from pydantic_core import PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.model import Options
-from mainspring.trigger import FLOOR, HORIZON, CalendarPeriod, Every, Once, Period, TimeZone, Trigger, When, format_time
+from mainspring.schedule import Schedule as Schedule  # noqa: PLC0414 - it is a part of the request
+from mainspring.schedule import kind_problems, schedule_problems, to_trigger
+from mainspring.times import HORIZON, Period, When, format_time
+from mainspring.trigger import Every, Once, Recurring, Trigger
 
 RESERVED = frozenset({
     "id", "product", "jobGroup", "state", "isPaused", "nextRun", "jobRequest", "attempt", "run", "fence", "node",
@@ -48,21 +50,6 @@ class JobType(StrEnum):
 
     ONE_TIME = "ONE_TIME"
     RECURRING = "RECURRING"
-
-
-class Schedule(BaseModel):
-    """A recurring schedule.
-
-    Every so often, from `start` (default: the request's `when`, else the moment of creation).
-    """
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
-
-    every: CalendarPeriod
-    time_zone: TimeZone = "UTC"
-    start: When | None = None
-    end: When | None = None
-    count: Annotated[int, Field(ge=1, strict=True)] | None = None
 
 
 class JobRequest(BaseModel):
@@ -139,6 +126,7 @@ def read(model: type[JobRequest], body: Mapping[str, Any], *, now: datetime) -> 
         problems += _object_problems(model, partial, body)
     else:
         partial = request
+    problems += kind_problems(body.get("schedule"))
     problems += _schedule_problems(partial, now)
     problems = list(_first_of_each_place(problems))
     if problems or request is None:
@@ -303,15 +291,7 @@ def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
         if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 1):
             yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0 to 2147483647")
     if schedule is not None:
-        yield from _recurrence_problems(schedule, when or schedule.start or now, now)
-
-
-def _recurrence_problems(schedule: Schedule, start: datetime, now: datetime) -> Iterator[Problem]:
-    if schedule.every.approximate < FLOOR:
-        yield Problem("/schedule/every", "SCHEDULE_TOO_FREQUENT", "must be at least one second")
-    yield from _too_far("/schedule/start", schedule.start, now)
-    if schedule.end is not None and schedule.end < start:
-        yield Problem("/schedule/end", "SCHEDULE_NEVER", "is before the first fire time")
+        yield from schedule_problems(schedule, when, now)
 
 
 def _too_far(pointer: str, moment: datetime | None, now: datetime) -> Iterator[Problem]:
@@ -325,11 +305,10 @@ def _whole(value: object, least: int, most: int) -> bool:
 
 
 def _trigger(request: JobRequest, now: datetime) -> Trigger:
-    if schedule := request.schedule:
-        start = request.when or schedule.start or now
-        return Every(schedule.every, start, schedule.count, schedule.end, schedule.time_zone)
+    if request.schedule:
+        return to_trigger(request.schedule, request.when, now)
     assert request.when is not None, "checked above"  # noqa: S101 - for the type checker
     if request.job_type is JobType.ONE_TIME:
         return Once(request.when)
     count = None if request.repeat_count is None else request.repeat_count + 1
-    return Every(Period(days=request.repeat_interval_in_days), request.when, count)
+    return Recurring(Every(Period(days=request.repeat_interval_in_days)), request.when, count)

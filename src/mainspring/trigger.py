@@ -1,196 +1,201 @@
-"""When a job fires: the triggers `Once` and `Every`, and the grammar of times and durations that people write.
+"""When a job fires: the triggers `Once` and `Recurring`, and the rules that a recurring one follows.
 
 A trigger is a value. It knows its fire times by arithmetic alone (`first`, then `next_fire_time` after any moment), so
 nothing has to be counted or remembered, and the same trigger gives the same times on every node. All moments are aware
-datetimes in UTC; civil time (days and months in a time zone) exists only inside this module.
-
-Text is read by a grammar of our own and never by `datetime.fromisoformat`, which takes any separator and misreads
-fractions.
+datetimes in UTC; civil time (days and months in a time zone) exists only below this module.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import blake2b
 from typing import Annotated, Any, assert_never
+from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError
-from whenever import Instant, PlainDateTime, RepeatedTime, SkippedTime, ZonedDateTime
+from pydantic import ConfigDict, Field, with_config
+from pydantic.alias_generators import to_camel
 
-MICROSECOND = timedelta(microseconds=1)
-HORIZON = timedelta(days=3653)
-"""How far ahead a job may be scheduled: ten years."""
-FLOOR = timedelta(seconds=1)
-"""The shortest period of a recurring job."""
-LONGEST = timedelta(days=3653)
-"""The longest period or duration that is taken: ten years."""
-_MONTH = 30.44  # days, on average
+from mainspring.civil import (
+    DstGap,
+    DstOverlap,
+    Merged,
+    OnCalendar,
+    Rule,
+    Series,
+    Steps,
+    Union,
+    from_datetime,
+    local_time,
+    span_at,
+    to_datetime,
+)
+from mainspring.cron import compile_cron, settle
+from mainspring.every import EveryDays, MixedSteps
+from mainspring.rrule import compile_rrule
+from mainspring.times import (
+    FLOOR,
+    HORIZON,
+    LONGEST,
+    MICROSECOND,
+    CalendarPeriod,
+    Duration,
+    Period,
+    TimeError,
+    TimeZone,
+    When,
+    check_zone,
+    format_duration,
+    format_time,
+    parse_duration,
+    parse_period,
+    parse_when,
+)
 
+__all__ = [  # the grammar of times is known here as well
+    "FLOOR",
+    "GRACE",
+    "HORIZON",
+    "LONGEST",
+    "MICROSECOND",
+    "AnyOf",
+    "Blackout",
+    "CalendarPeriod",
+    "CalendarUse",
+    "Cron",
+    "Days",
+    "DstGap",
+    "DstOverlap",
+    "Duration",
+    "Every",
+    "Misfire",
+    "MisfirePolicy",
+    "Once",
+    "Overlap",
+    "Period",
+    "RRule",
+    "Recurring",
+    "TimeError",
+    "TimeZone",
+    "Trigger",
+    "When",
+    "check_zone",
+    "format_duration",
+    "format_time",
+    "parse_duration",
+    "parse_period",
+    "parse_when",
+    "realigned",
+    "rule_to_json",
+    "spread",
+    "trigger_from_json",
+    "trigger_to_json",
+]
 
-class TimeError(ValueError):
-    """Text that is no time, duration or zone. `code` names the rule that it breaks."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-
-
-# --- moments ----------------------------------------------------------------------------------------------------------
-
-_DAY = r"(?:(?P<month>\d\d){0}(?P<day>\d\d)|W(?P<week>\d\d){0}(?P<weekday>\d)|(?P<ordinal>\d{{3}}))"
-_DATE = r"(?P<sign>[+-]?)(?P<year>\d{{4}}){0}" + _DAY
-_TIME = r"[Tt](?P<hour>\d\d){0}(?P<minute>\d\d)(?:{0}(?P<second>\d\d)(?:[.,](?P<fraction>\d{{1,32}}))?)?"
-_ZONE = r"(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)"
-_EXTENDED = re.compile(_DATE.format("-") + "(?:" + _TIME.format(":") + f"{_ZONE}?)?", re.ASCII)
-_BASIC = re.compile(_DATE.format("") + "(?:" + _TIME.format("") + f"{_ZONE}?)?", re.ASCII)
-_USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII)
-"""The forms that `format_time` writes: for these `datetime.fromisoformat` can be trusted, at a fifth of the time."""
-_EXAMPLE = "2026-12-01T10:00:00Z"
-
-
-def parse_when(text: str) -> datetime:
-    """Read a moment in ISO 8601 (RFC 3339 and the basic, week and ordinal forms).
-
-    Answer it in UTC, rounded *up* to the microsecond.
-
-    A zone is required. ``24:00`` is the next midnight and ``23:59:60`` UTC the next second. Raises `TimeError`.
-    """
-    if _USUAL.fullmatch(text):
-        with suppress(ValueError):  # 24:00, a leap second, or a day that does not exist: that is decided below
-            return datetime.fromisoformat(text)
-    match = (_EXTENDED.fullmatch(text) or _BASIC.fullmatch(text)) if len(text) <= 64 else None
-    if match is None:
-        raise TimeError("WHEN_FORMAT", f"is not an ISO 8601 time such as {_EXAMPLE}")
-    if match["zone"] is None:
-        raise TimeError("WHEN_ZONE_REQUIRED", f"needs a time of day and a zone: Z or an offset, as in {_EXAMPLE}")
-    offset = _offset(match["zone"])
-    try:
-        return _moment(match, offset)
-    except (ValueError, OverflowError) as error:
-        raise TimeError("WHEN_RANGE", "names a date or time of day that does not exist") from error
-
-
-def _offset(zone: str) -> timedelta:
-    if zone in "Zz":
-        return timedelta()
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    hours, minutes = int(digits[:2]), int(digits[2:])
-    if minutes > 59 or hours * 60 + minutes > 18 * 60:
-        raise TimeError("WHEN_OFFSET_RANGE", "has an offset beyond 18:00")
-    offset = timedelta(hours=hours, minutes=minutes)
-    return -offset if zone[0] == "-" else offset
-
-
-def _moment(match: re.Match[str], offset: timedelta) -> datetime:
-    if match["sign"]:
-        raise ValueError("only the years 0001 to 9999")
-    hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
-    fraction = _microseconds_up(match["fraction"] or "")
-    midnight = _date(match)
-    if hour == 24 and (minute or second or fraction):
-        raise ValueError("24:00 is the end of the day")
-    if hour > 24 or minute > 59 or second > 60:
-        raise ValueError("no such time of day")
-    moment = midnight + timedelta(hours=hour, minutes=minute, seconds=second, microseconds=fraction) - offset
-    if (
-        second == 60
-        and (moment - timedelta(microseconds=fraction)).time().replace(microsecond=0).isoformat() != "00:00:00"
-    ):
-        raise ValueError("a leap second is 23:59:60 UTC")
-    return moment
+GRACE = timedelta(minutes=1)
+"""How late an occurrence may start under the misfire policy `SKIP` where the schedule does not say."""
 
 
-def _date(match: re.Match[str]) -> datetime:
-    year = int(match["year"])
-    if match["month"]:
-        return datetime(year, int(match["month"]), int(match["day"]), tzinfo=UTC)
-    if match["week"]:
-        return datetime.fromisocalendar(year, int(match["week"]), int(match["weekday"])).replace(tzinfo=UTC)
-    day = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=int(match["ordinal"]) - 1)
-    if day.year != year:
-        raise ValueError("no such day of the year")
-    return day
-
-
-def _microseconds_up(digits: str) -> int:
-    return int(digits[:6].ljust(6, "0")) + bool(digits[6:].strip("0"))
-
-
-def format_time(moment: datetime) -> str:
-    """Write a moment in RFC 3339, UTC, with no more digits than it has (none, three or six)."""
-    microsecond = moment.microsecond
-    precision = "microseconds" if microsecond % 1000 else "milliseconds" if microsecond else "seconds"
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision) + "Z"
-
-
-# --- durations --------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
-    """A length of time as people mean it: months and days on the calendar, and an exact rest. Never negative."""
+class Every:
+    """Fires at the start and then each `period`.
 
-    months: int = 0
-    days: int = 0
-    exact: timedelta = timedelta()
-
-    @property
-    def approximate(self) -> timedelta:
-        """About how long this is; right when it has no months and no day is longer than another."""
-        return timedelta(days=self.months * _MONTH + self.days) + self.exact
-
-    def __str__(self) -> str:
-        years, months = divmod(self.months, 12)
-        seconds = self.exact // timedelta(seconds=1)
-        hours, minutes, rest = seconds // 3600, seconds // 60 % 60, str(seconds % 60)
-        if microseconds := self.exact.microseconds:
-            rest += f".{microseconds:06}".rstrip("0")
-        date = "".join(f"{n}{unit}" for n, unit in ((years, "Y"), (months, "M"), (self.days, "D")) if n)
-        time = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if n not in (0, "0"))
-        return f"P{date}T{time}" if time else f"P{date}" if date else "PT0S"
-
-
-_N = r"(\d{1,9})"
-_PERIOD = re.compile(
-    rf"P(?!$)(?:{_N}Y)?(?:{_N}M)?(?:{_N}W)?(?:{_N}D)?(?:T(?!$)(?:{_N}H)?(?:{_N}M)?(?:(\d{{1,9}}(?:[.,]\d{{1,6}})?)S)?)?",
-    re.ASCII,
-)
-
-
-def parse_period(text: str) -> Period:
-    """Read an ISO 8601 duration: ``PT15M``, ``P1D``, ``P1M`` (one month, not thirty days).
-
-    Only seconds take a fraction. Raises `TimeError`.
+    Months and days are counted on the calendar (a backup at 03:00 stays at 03:00 when the clocks change), the exact
+    part in real time.
     """
-    match = _PERIOD.fullmatch(text) if len(text) <= 64 else None
-    if match is None:
-        raise TimeError("DURATION_FORMAT", "is not an ISO 8601 duration such as PT15M or P1D")
-    years, months, weeks, days, hours, minutes = (int(n or 0) for n in match.groups()[:6])
-    whole, _, fraction = (match[7] or "0").replace(",", ".").partition(".")
-    exact_microseconds = (hours * 3600 + minutes * 60 + int(whole)) * 1_000_000 + int(fraction.ljust(6, "0"))
-    about = ((years * 12 + months) * _MONTH + weeks * 7 + days) * 86_400_000_000 + exact_microseconds
-    if about > LONGEST // MICROSECOND:
-        raise TimeError("DURATION_RANGE", "is longer than ten years")
-    return Period(years * 12 + months, weeks * 7 + days, timedelta(microseconds=exact_microseconds))
+
+    period: Period
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read an ISO 8601 duration that is exact: days are 24 hours; months and years are refused. Raises `TimeError`."""
-    period = parse_period(text)
-    if period.months:
-        raise TimeError("DURATION_FORMAT", "must be an exact duration: months and years differ in length")
-    return timedelta(days=period.days) + period.exact
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Fires at the civil times that a cron expression names. See `mainspring.cron` for what is understood."""
+
+    expression: str
 
 
-def format_duration(duration: timedelta) -> str:
-    """Write an exact duration in ISO 8601."""
-    return str(Period(exact=duration))
+@dataclass(frozen=True, slots=True)
+class RRule:
+    """Fires at the civil times that a rule of RFC 5545 names, counted from the start; without its COUNT and UNTIL."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Fires whenever one of several rules does; once, if two do."""
+
+    rules: tuple[Every | Cron | RRule, ...]
+
+
+# --- what to do when something is in the way --------------------------------------------------------------------------
+
+
+class MisfirePolicy(StrEnum):
+    """What becomes of occurrences that could not start in time."""
+
+    FIRE_NOW = "fireNow"
+    """The pending one starts late; those missed besides are covered by it."""
+    SKIP = "skip"
+    """What is later than the grace does not start."""
+    FIRE_ALL = "fireAll"
+    """Each starts late, one after the other: at most `Misfire.cap` of them, `Misfire.spacing` apart."""
+
+
+_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+_A_WEEK = Field(ge=timedelta(), le=timedelta(days=7))
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Misfire:
+    """A misfire policy, and for `FIRE_ALL` how many to catch up with, and how far apart they start."""
+
+    policy: MisfirePolicy = MisfirePolicy.FIRE_NOW
+    cap: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
+    spacing: Annotated[Duration, _A_WEEK] = timedelta(seconds=1)
+
+
+class Overlap(StrEnum):
+    """What becomes of occurrences that come while the job still runs."""
+
+    QUEUE = "queue"
+    """The first of them starts when the run ends; it covers those after it."""
+    SKIP = "skip"
+    ALLOW = "allow"
+    CANCEL_PREVIOUS = "cancelPrevious"
+
+
+class Days(StrEnum):
+    """How a schedule uses the times that a calendar names."""
+
+    EXCLUDE = "exclude"
+    INCLUDE = "include"
+
+
+class Blackout(StrEnum):
+    """What becomes of an occurrence at a time that the calendar rules out."""
+
+    SKIP = "skip"
+    POSTPONE = "postpone"
+    """It starts when the time that is ruled out ends, spread over `CalendarUse.spread`."""
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class CalendarUse:
+    """Which calendar a schedule keeps to, and how."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    days: Days = Days.EXCLUDE
+    blackout: Blackout = Blackout.SKIP
+    spread: Annotated[Duration, _A_WEEK] = timedelta(minutes=5)
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------------
@@ -211,100 +216,229 @@ class Once:
         """Return the first fire time later than `after`."""
         return self.at if self.at > after else None
 
+    def due_at(self, fire_time: datetime, _job_id: UUID) -> datetime:
+        """Return when the occurrence of a fire time may start: then."""
+        return fire_time
+
     def starting(self, moment: datetime, _gone: datetime) -> Once:
         """Return this trigger moved to `moment`."""
         return Once(moment)
 
+    def for_job(self, _job_id: UUID) -> Once:
+        """Return this trigger as a job has it."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
-class Every:
-    """Fires at `start` and then each `period`; at most `count` times, and not after `end`.
+class Recurring:
+    """Fires when its rule says, from `start` to `end` (both included), at most `count` times.
 
-    Months and days are counted on the calendar of `time_zone` (a backup at 03:00 stays at 03:00 when clocks change),
-    the exact part in real time. The n-th fire time is computed from `start`, so there is no drift. A civil time that a
-    clock change skips becomes the first valid instant after the gap; one that comes twice is taken the first time.
+    `start_fires` makes the start a fire time of its own, though the rule may not name it; with `Every` it always is
+    one. Rules in days and times of day follow the clocks of `time_zone`. What becomes of civil times that a change of
+    the clocks skips or repeats, `dst_gap` and `dst_overlap` decide. If left open, a rule that names the hours keeps to
+    them (`NEXT_VALID`, `FIRST`), and one that fires in every hour goes on in real time (`SKIP`, `BOTH`). A period of
+    days and hours takes the first valid moment of its days, whatever they say.
+
+    An occurrence may start at its fire time, or as much later as `due_at` says: by a part of `window` that is the job's
+    own, and by up to `jitter`, different each time.
     """
 
-    period: Period
+    rule: Every | Cron | RRule | AnyOf
     start: datetime
     count: int | None = None
     end: datetime | None = None
     time_zone: str = "UTC"
+    start_fires: bool = False
+    dst_gap: DstGap | None = None
+    dst_overlap: DstOverlap | None = None
+    jitter: timedelta = timedelta()
+    window: timedelta = timedelta()
+    misfire: Misfire = Misfire()
+    grace: timedelta | None = None
+    overlap: Overlap = Overlap.QUEUE
+    calendar: CalendarUse | None = None
 
     @property
     def first(self) -> datetime:
-        """The first fire time."""
-        return self.start
+        """The first fire time. Raises `ValueError` for a schedule that has none: no job has such a one."""
+        first = self.next_fire_time(self.start - MICROSECOND)
+        if first is None:
+            raise ValueError("the schedule never fires")
+        return first
 
     def next_fire_time(self, after: datetime) -> datetime | None:
-        """Return the first fire time later than `after`, or `None` when there is none."""
+        """Return the first fire time later than `after`, or `None` when there is none (within forty years)."""
+        if after < self.start and self._opens:
+            return self.start
         try:
-            number = self._number_after(after)
-            if self.count is not None and number >= self.count:
-                return None
-            moment = self._nth(number)
+            return self._next(self._series(), after)
         except (OverflowError, ValueError):
             return None  # beyond the year 9999
-        return None if self.end is not None and moment > self.end else moment
 
-    def starting(self, moment: datetime, gone: datetime) -> Every:
-        """Return this trigger begun anew at `moment`, less the fire times up to and including `gone`."""
-        count = self.count and max(1, self.count - self._number_after(gone))
-        return Every(self.period, moment, count, self.end, self.time_zone)
+    def fire_times(self, low: datetime, high: datetime) -> Iterator[datetime]:
+        """Yield the fire times from `low` to `high`, both included."""
+        fire_time = self.next_fire_time(low - MICROSECOND)
+        with suppress(OverflowError, ValueError):  # beyond the year 9999
+            series = self._series()
+            while fire_time is not None and fire_time <= high:
+                yield fire_time
+                fire_time = self._next(series, fire_time)
 
-    def _number_after(self, after: datetime) -> int:
-        """Count the fire times up to and including `after`: the number (from 0) of the next one."""
-        if after < self.start:
-            return 0
-        number = (after - self.start) // self.period.approximate
-        if self.period.exact == self.period.approximate:
-            return number + 1
-        # Calendar lengths vary, so the estimate may be off by a little in either direction.
-        while number > 0 and self._nth(number - 1) > after:
+    def number(self, low: datetime, high: datetime) -> int:
+        """Count the fire times from `low` to `high`, both included, without going through them."""
+        series, first = self._series(), from_datetime(low)
+        number = self._between(series, first, from_datetime(high))
+        if self.count is None or not number:
+            return number
+        return min(number, max(0, self.count - self._between(series, from_datetime(self.start), first - 1)))
+
+    def nth(self, low: datetime, number: int) -> datetime | None:
+        """Return the fire time that has `number` others before it from `low` on."""
+        moment, start = from_datetime(low), from_datetime(self.start)
+        if self._opens and moment <= start:
+            if number == 0:
+                return self.start
             number -= 1
-        while self._nth(number) <= after:
-            number += 1
-        return number
+        found = self._series().nth(max(moment, start + self._opens), number)
+        return None if found is None else self.next_fire_time(to_datetime(found - 1))
 
-    def _nth(self, number: int) -> datetime:
-        months, days, exact = self.period.months * number, self.period.days * number, self.period.exact * number
-        if not months and not days:
-            return self.start + exact
-        civil = Instant(self.start).to_tz(self.time_zone).to_plain().add(months=months, days=days)
-        return _resolve(civil, self.time_zone) + exact
+    def due_at(self, fire_time: datetime, job_id: UUID) -> datetime:
+        """Return when the occurrence of a fire time may start, for this job."""
+        if not self.window and not self.jitter:
+            return fire_time
+        return fire_time + self.window * spread(job_id) + self.jitter * _chance(job_id, fire_time.isoformat())
+
+    def starting(self, moment: datetime, gone: datetime) -> Recurring:
+        """Return this trigger begun anew at `moment`, less the fire times up to and including `gone`."""
+        count = self.count and max(1, self.count - self.number(self.start, gone))
+        return replace(self, start=moment, count=count, start_fires=not isinstance(self.rule, Every))
+
+    def for_job(self, job_id: UUID) -> Recurring:
+        """Return this trigger as a job has it: with a number for each ``H`` of its cron expressions."""
+        match self.rule:
+            case Cron():
+                return replace(self, rule=_settled(self.rule, job_id))
+            case AnyOf(rules):
+                settled = (_settled(rule, job_id) if isinstance(rule, Cron) else rule for rule in rules)
+                return replace(self, rule=AnyOf(tuple(settled)))
+            case _:
+                return self
+
+    def dst_note(self, fire_time: datetime) -> str | None:
+        """Say what a change of the clocks has to do with a fire time, if it has."""
+        series = self._series()
+        members = series.members if isinstance(series, Union) else (series,)
+        moment = from_datetime(fire_time)
+        notes = (each.note(moment) for each in members if isinstance(each, OnCalendar))
+        return next(filter(None, notes), None)
+
+    @property
+    def latest(self) -> timedelta | None:
+        """How late an occurrence may start; `None` if it may start however late."""
+        return GRACE if self.grace is None and self.misfire.policy is MisfirePolicy.SKIP else self.grace
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether a `count` can be kept: not for rules that must be gone through one by one to see where they meet."""
+        return not isinstance(self._series(), Union)
+
+    @property
+    def _opens(self) -> bool:
+        return self.start_fires or isinstance(self.rule, Every)
+
+    def _next(self, series: Series, after: datetime) -> datetime | None:
+        start = from_datetime(self.start)
+        found = series.after(max(from_datetime(after), start - 1))
+        if found is None or (self.count is not None and self._between(series, start, found) > self.count):
+            return None
+        fire_time = to_datetime(found)
+        return None if self.end is not None and fire_time > self.end else fire_time
+
+    def _between(self, series: Series, low: int, high: int) -> int:
+        """Count the fire times from `low` to `high`, both included, as if there were no `count`."""
+        start, opens = from_datetime(self.start), self._opens
+        low = max(low, start)
+        if self.end is not None:
+            end = from_datetime(self.end)
+            high = min(high, max(end, start) if opens else end)
+        opening = opens and low == start <= high
+        return opening + series.number(max(low, start + opens), high + 1)
+
+    def _series(self) -> Series:
+        if not isinstance(self.rule, AnyOf):
+            return self._series_of(self.rule)
+        members = [self._series_of(rule) for rule in self.rule.rules]
+        alike: dict[tuple[DstGap, DstOverlap], list[Rule]] = {}
+        for member in members:
+            if isinstance(member, OnCalendar):
+                alike.setdefault((member.gap, member.overlap), []).append(member.rule)
+        merged = [
+            OnCalendar(rules[0] if len(rules) == 1 else Merged(rules), self.time_zone, *policies)
+            for policies, rules in alike.items()
+        ]
+        members = [*merged, *(member for member in members if not isinstance(member, OnCalendar))]
+        return members[0] if len(members) == 1 else Union(tuple(members))
+
+    def _series_of(self, rule: Every | Cron | RRule) -> Series:
+        match rule:
+            case Every(period):
+                start = from_datetime(self.start)
+                if not period.months and not period.days:
+                    return Steps(start, period.exact // MICROSECOND)
+                anchor = start + span_at(self.time_zone, start).offset
+                if period.exact:
+                    return MixedSteps(period, start, anchor, self.time_zone)
+                return self._on_calendar(EveryDays(period, anchor))
+            case Cron(expression):
+                return self._on_calendar(compile_cron(expression))
+            case RRule(text):
+                return self._on_calendar(compile_rrule(text, local_time(self.start, self.time_zone)))
+            case _:
+                assert_never(rule)
+
+    def _on_calendar(self, rule: Rule) -> OnCalendar:
+        gap, overlap = (DstGap.SKIP, DstOverlap.BOTH) if rule.hourly else (DstGap.NEXT_VALID, DstOverlap.FIRST)
+        return OnCalendar(rule, self.time_zone, self.dst_gap or gap, self.dst_overlap or overlap)
 
 
-Trigger = Once | Every
+Trigger = Once | Recurring
 """The closed union of all triggers."""
 
 
-def _resolve(civil: PlainDateTime, zone: str) -> datetime:
-    try:
-        resolved = civil.assume_tz(zone, disambiguation="raise")
-    except RepeatedTime:
-        resolved = civil.assume_tz(zone, disambiguation="earlier")
-    except SkippedTime:
-        resolved = _end_of_gap(civil.assume_tz(zone, disambiguation="earlier"))
-    return resolved.to_instant().to_stdlib()
+def spread(job_id: UUID) -> float:
+    """Return the place of a job among all jobs, from 0 to below 1: the end of its id, which is dealt out evenly."""
+    return (job_id.int & 0xFFFFFFFF) / 2**32
 
 
-def _end_of_gap(before: ZonedDateTime) -> ZonedDateTime:
-    end = before.next_transition()
-    assert end is not None, "a time before a gap has its transition ahead"  # noqa: S101 - for the type checker
-    return end
+def _chance(job_id: UUID, of: str) -> float:
+    """Return a number from 0 to below 1 that looks drawn by chance, and is always the same."""
+    return int.from_bytes(_hash(job_id, of)[:6]) / 2**48
 
 
-def check_zone(name: str) -> str:
-    """Return `name` when it is an IANA time zone, else raise `TimeError`."""
-    if name not in _zones():
-        raise TimeError("TIME_ZONE_UNKNOWN", "is not an IANA time zone such as Europe/Berlin")
-    return name
+def _hash(job_id: UUID, of: str) -> bytes:
+    return blake2b(of.encode(), key=job_id.bytes, digest_size=8).digest()
 
 
-@cache
-def _zones() -> frozenset[str]:
-    """Name the zones that every node knows; a machine's own list also has its ``localtime``, which is no zone."""
-    return frozenset(files("tzdata").joinpath("zones").read_text().split())
+def _settled(cron: Cron, job_id: UUID) -> Cron:
+    return Cron(settle(cron.expression, lambda field: int.from_bytes(_hash(job_id, field))))
+
+
+def realigned(trigger: Trigger, fire_time: datetime) -> datetime | None:
+    """Return where a stored fire time is today, if a change of the zone's rules has moved it.
+
+    That is the nearest fire time within a day and two hours; without one, the next. The fire time itself, if it still
+    is one.
+    """
+    if isinstance(trigger, Once) or trigger.next_fire_time(fire_time - MICROSECOND) == fire_time:
+        return fire_time
+    near = timedelta(hours=26)
+    following = trigger.next_fire_time(fire_time)
+    earlier = None
+    if number := trigger.number(fire_time - near, fire_time):
+        earlier = trigger.nth(fire_time - near, number - 1)
+    if earlier is None or (following is not None and following - fire_time < fire_time - earlier):
+        return following
+    return earlier
 
 
 # --- to and from JSON -------------------------------------------------------------------------------------------------
@@ -312,80 +446,110 @@ def _zones() -> frozenset[str]:
 
 def trigger_to_json(trigger: Trigger) -> dict[str, Any]:
     """Write a trigger as a JSON object that names no code: `trigger_from_json` reads it back."""
-    match trigger:
-        case Once(at):
-            return {"at": format_time(at)}
-        case Every(period, start, count, end, time_zone):
-            schedule: dict[str, Any] = {"every": str(period), "start": format_time(start), "timeZone": time_zone}
-            if count is not None:
-                schedule["count"] = count
-            if end is not None:
-                schedule["end"] = format_time(end)
-            return schedule
+    if isinstance(trigger, Once):
+        return {"at": format_time(trigger.at)}
+    written: dict[str, Any] = rule_to_json(trigger.rule)
+    written |= {"start": format_time(trigger.start), "timeZone": trigger.time_zone}
+    optional: dict[str, Any] = {
+        "startFires": trigger.start_fires or None,
+        "count": trigger.count,
+        "end": trigger.end and format_time(trigger.end),
+        "dstGap": trigger.dst_gap,
+        "dstOverlap": trigger.dst_overlap,
+        "jitter": _some(trigger.jitter),
+        "window": _some(trigger.window),
+        "misfire": None if trigger.misfire == Misfire() else _misfire_to_json(trigger.misfire),
+        "grace": None if trigger.grace is None else format_duration(trigger.grace),
+        "overlap": None if trigger.overlap is Overlap.QUEUE else trigger.overlap,
+        "calendar": trigger.calendar and _calendar_to_json(trigger.calendar),
+    }
+    return written | {name: value for name, value in optional.items() if value is not None}
+
+
+def rule_to_json(rule: Every | Cron | RRule | AnyOf) -> dict[str, Any]:
+    """Write a rule as the one member of a JSON object."""
+    match rule:
+        case Every(period):
+            return {"every": str(period)}
+        case Cron(expression):
+            return {"cron": expression}
+        case RRule(text):
+            return {"rrule": text}
+        case AnyOf(rules):
+            return {"anyOf": [rule_to_json(each) for each in rules]}
         case _:
-            assert_never(trigger)
+            assert_never(rule)
 
 
-def trigger_from_json(data: dict[str, Any]) -> Trigger:
+def trigger_from_json(data: Mapping[str, Any]) -> Trigger:
     """Read what `trigger_to_json` wrote."""
     if "at" in data:
         return Once(parse_when(data["at"]))
-    end = data.get("end")
-    return Every(
-        period=parse_period(data["every"]),
+    end, grace = data.get("end"), data.get("grace")
+    trigger = Recurring(
+        rule=_rule_from_json(data),
         start=parse_when(data["start"]),
         count=data.get("count"),
         end=end and parse_when(end),
         time_zone=data["timeZone"],
+        start_fires=data.get("startFires", False),
+    )
+    if data.keys() <= _PLAIN:
+        return trigger
+    gap, overlap = data.get("dstGap"), data.get("dstOverlap")
+    return replace(
+        trigger,
+        dst_gap=gap and DstGap(gap),
+        dst_overlap=overlap and DstOverlap(overlap),
+        jitter=parse_duration(data.get("jitter", "PT0S")),
+        window=parse_duration(data.get("window", "PT0S")),
+        misfire=_misfire_from_json(data.get("misfire", {})),
+        grace=None if grace is None else parse_duration(grace),
+        overlap=Overlap(data.get("overlap", Overlap.QUEUE)),
+        calendar=_calendar_from_json(data["calendar"]) if "calendar" in data else None,
     )
 
 
-# --- as pydantic types ------------------------------------------------------------------------------------------------
+_PLAIN = frozenset({"every", "cron", "rrule", "anyOf", "start", "count", "end", "timeZone", "startFires"})
 
 
-def _reader(read: Callable[[str], Any], accepts: type, type_error: str) -> BeforeValidator:
-    """Make a validator that reads text by our grammar, lets a ready value pass, and refuses everything else."""
-
-    def validate(value: object) -> object:
-        if isinstance(value, accepts):
-            return value
-        if not isinstance(value, str) or not value:
-            raise PydanticCustomError(type_error, "must be text")
-        try:
-            return read(value)
-        except TimeError as error:
-            raise PydanticCustomError(error.code, "{detail}", {"detail": str(error)}) from error
-
-    return BeforeValidator(validate)
+def _rule_from_json(data: Mapping[str, Any]) -> Every | Cron | RRule | AnyOf:
+    if "anyOf" in data:
+        return AnyOf(tuple(_single_rule_from_json(each) for each in data["anyOf"]))
+    return _single_rule_from_json(data)
 
 
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise PydanticCustomError("WHEN_ZONE_REQUIRED", "needs a zone")
-    return moment.astimezone(UTC)
+def _single_rule_from_json(data: Mapping[str, Any]) -> Every | Cron | RRule:
+    if "cron" in data:
+        return Cron(data["cron"])
+    return RRule(data["rrule"]) if "rrule" in data else Every(parse_period(data["every"]))
 
 
-When = Annotated[
-    datetime,
-    AfterValidator(_aware),
-    _reader(parse_when, datetime, "WHEN_TYPE"),
-    PlainSerializer(format_time, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": [_EXAMPLE]}),
-]
-Duration = Annotated[
-    timedelta,
-    _reader(parse_duration, timedelta, "DURATION_TYPE"),
-    PlainSerializer(format_duration, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "duration", "examples": ["PT30S"]}),
-]
-CalendarPeriod = Annotated[
-    Period,
-    _reader(parse_period, Period, "DURATION_TYPE"),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "duration", "examples": ["P1D"]}),
-]
-TimeZone = Annotated[
-    str,
-    _reader(check_zone, tuple, "TIME_ZONE_UNKNOWN"),
-    WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]}),
-]
+def _some(duration: timedelta) -> str | None:
+    return format_duration(duration) if duration else None
+
+
+def _misfire_to_json(misfire: Misfire) -> str | dict[str, Any]:
+    if misfire == Misfire(misfire.policy):
+        return misfire.policy
+    return {"policy": misfire.policy, "cap": misfire.cap, "spacing": format_duration(misfire.spacing)}
+
+
+def _misfire_from_json(data: str | Mapping[str, Any]) -> Misfire:
+    if isinstance(data, str):
+        return Misfire(MisfirePolicy(data))
+    if not data:
+        return Misfire()
+    return Misfire(MisfirePolicy(data["policy"]), data["cap"], parse_duration(data["spacing"]))
+
+
+def _calendar_to_json(use: CalendarUse) -> str | dict[str, Any]:
+    if use == CalendarUse(use.name):
+        return use.name
+    return {"name": use.name, "days": use.days, "blackout": use.blackout, "spread": format_duration(use.spread)}
+
+
+def _calendar_from_json(data: str | Mapping[str, Any]) -> CalendarUse:
+    if isinstance(data, str):
+        return CalendarUse(data)
+    return CalendarUse(data["name"], Days(data["days"]), Blackout(data["blackout"]), parse_duration(data["spread"]))

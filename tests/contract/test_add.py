@@ -9,7 +9,7 @@ from mainspring.errors import ConflictError
 from mainspring.model import Backoff, Job, JobKey, Options, Outcome, State
 from mainspring.store.protocol import Store
 from mainspring.store.rows import to_json
-from mainspring.trigger import MICROSECOND, Every, Once, Period
+from mainspring.trigger import MICROSECOND, Every, Once, Period, Recurring
 from tests.contract.build import SECOND, START, Place, a_job, a_run, a_running_job, jobs_of, opened
 
 ODD_REQUEST = {
@@ -22,8 +22,8 @@ ODD_REQUEST = {
     "sql": "'; drop table jobs; -- %s %(id)s :id ?",
 }
 AT_NIGHT = datetime(2026, 3, 29, 0, 59, 59, 999999, UTC)
-NIGHTLY = Every(
-    period=Period(months=1, days=2, exact=timedelta(hours=26, microseconds=1)),
+NIGHTLY = Recurring(
+    Every(period=Period(months=1, days=2, exact=timedelta(hours=26, microseconds=1))),
     start=AT_NIGHT,
     count=7,
     end=datetime(2100, 2, 28, tzinfo=UTC),
@@ -55,9 +55,9 @@ JOBS = {
     "1970": a_job(fire_at=datetime(1970, 1, 1, tzinfo=UTC)),
     "before 1970": a_job(fire_at=datetime(1901, 12, 13, 20, 45, 51, 999999, UTC)),
     "2100": a_job(fire_at=datetime(2100, 12, 31, 23, 59, 59, 999999, UTC)),
-    "every microseconds": a_job(trigger=Every(Period(exact=timedelta(seconds=60, microseconds=10)), START)),
-    "every two days": a_job(trigger=Every(Period(days=2), START, time_zone="Pacific/Apia")),
-    "48 exact hours": a_job(trigger=Every(Period(exact=timedelta(hours=48)), START)),
+    "every microseconds": a_job(trigger=Recurring(Every(Period(exact=timedelta(seconds=60, microseconds=10))), START)),
+    "every two days": a_job(trigger=Recurring(Every(Period(days=2)), START, time_zone="Pacific/Apia")),
+    "48 exact hours": a_job(trigger=Recurring(Every(Period(exact=timedelta(hours=48))), START)),
     "an empty request": a_job(request={}),
     "paused": a_job(state=State.PAUSED, paused=True),
     **{f"ended {outcome}": a_job(outcome=outcome) for outcome in Outcome},

@@ -7,10 +7,10 @@ from mainspring import lifecycle
 from mainspring.clock import ManualClock
 from mainspring.model import Answer, Job, NodeBeat, Outcome
 from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Period
+from mainspring.trigger import Every, Period, Recurring
 from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, ended, history, running
 
-HOURLY = Every(Period(exact=timedelta(hours=1)), START)
+HOURLY = Recurring(Every(Period(exact=timedelta(hours=1))), START)
 
 
 @pytest.mark.parametrize("outcome", Outcome)

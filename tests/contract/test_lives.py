@@ -18,7 +18,7 @@ from mainspring.clock import ManualClock
 from mainspring.errors import MainspringError
 from mainspring.model import DEADLY, Answer, Change, Job, JobKey, NodeBeat, Options, Outcome, Run, State
 from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Once, Period, Trigger
+from mainspring.trigger import Every, Once, Period, Recurring, Trigger
 from tests.contract.build import (
     ALL,
     BACKUPS,
@@ -205,7 +205,7 @@ class Lives:
 
     def _new_job(self) -> Job:
         at = self.clock.now() + self.number(-3, 5) * SECOND
-        trigger: Trigger = Every(Period(exact=3 * SECOND), at, count=4) if self.number(0, 1) else Once(at)
+        trigger: Trigger = Recurring(Every(Period(exact=3 * SECOND)), at, count=4) if self.number(0, 1) else Once(at)
         return a_job(id=self.dice.new_id(), key=self.draw(KEYS), trigger=trigger, options=Options(max_attempts=2))
 
     def _any_job(self) -> list[Job]:

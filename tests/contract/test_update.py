@@ -7,7 +7,7 @@ import pytest
 from mainspring import lifecycle
 from mainspring.model import Job, Options, State
 from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Once, Period
+from mainspring.trigger import Every, Once, Period, Recurring
 from tests.contract.build import SECOND, START, a_job, edited, ended, running
 
 LATER = START + SECOND
@@ -33,7 +33,7 @@ async def test_edit_is_written(store: Store, edit: Callable[[Job], Job]) -> None
 
 async def test_edit_of_a_running_job_leaves_its_run_alone(store: Store) -> None:
     """A job that is edited while it runs is still run by whoever claimed it."""
-    before = a_job(trigger=Every(Period(exact=timedelta(hours=1)), START))
+    before = a_job(trigger=Recurring(Every(Period(exact=timedelta(hours=1))), START))
     [job] = await running(store, before)
     new = lifecycle.pause(job, now=LATER)
 
@@ -44,7 +44,7 @@ async def test_edit_of_a_running_job_leaves_its_run_alone(store: Store) -> None:
 
 async def test_edit_keeps_what_is_not_to_edit(store: Store) -> None:
     """The last run, the group and the creation are facts that no edit changes."""
-    [job] = await running(store, a_job(trigger=Every(Period(exact=timedelta(hours=1)), START)))
+    [job] = await running(store, a_job(trigger=Recurring(Every(Period(exact=timedelta(hours=1))), START)))
     change = ended(job)
     await store.finish([change])
     new = lifecycle.pause(change.job, now=LATER)

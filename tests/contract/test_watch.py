@@ -5,7 +5,7 @@ import pytest
 from mainspring.errors import ConflictError
 from mainspring.model import Job, NodeBeat
 from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Period
+from mainspring.trigger import Every, Period, Recurring
 from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, edited, ended, running
 
 LATER = START + 60 * SECOND
@@ -40,7 +40,7 @@ async def test_edited_job_is_noticed(store: Store) -> None:
 
 async def test_job_that_goes_on_after_its_run_is_noticed(store: Store) -> None:
     """Its next fire time, or its next try, is a time to wake up for."""
-    [job] = await running(store, a_job(trigger=Every(Period(exact=timedelta(minutes=1)), START)))
+    [job] = await running(store, a_job(trigger=Recurring(Every(Period(exact=timedelta(minutes=1))), START)))
     change = ended(job)
     noticed = watched(store)
 

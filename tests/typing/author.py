@@ -10,19 +10,23 @@ from typing import Any, Protocol, assert_type
 from uuid import UUID
 
 from mainspring import (
+    AnyOf,
     Backoff,
     Binder,
     Busy,
     Cancel,
     Clock,
     ConfigError,
+    Cron,
     Duration,
     Every,
     JobExecutionContext,
     JobRequest,
     Once,
     Outcome,
+    Recurring,
     Retry,
+    RRule,
     SchedulerJob,
     SchedulerPluginModule,
     SchedulerTriggerListener,
@@ -92,7 +96,7 @@ class Vps4BackupJob(SchedulerJob):
         assert_type(context.attempt, int)
         assert_type(context.run, int)
         assert_type(context.occurrence_id, UUID)
-        assert_type(context.trigger, Once | Every)
+        assert_type(context.trigger, Once | Recurring)
         assert_type(context.stopping.is_set(), bool)
         assert_type(self.clock.now(), datetime)
         context.log.info("backing up", vm=str(self.request.vm_id))
@@ -137,7 +141,8 @@ class Vps4BackupTriggerListener(SchedulerTriggerListener):
         match trigger:
             case Once(at):
                 assert_type(at, datetime)
-            case Every(_, start, count):
+            case Recurring(rule, start, count):
+                assert_type(rule, Every | Cron | RRule | AnyOf)
                 assert_type(start, datetime)
                 assert_type(count, int | None)
         assert_type(trigger.next_fire_time(context.fire_time), datetime | None)

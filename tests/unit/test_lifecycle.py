@@ -13,15 +13,15 @@ from mainspring import lifecycle
 from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError, MainspringError
 from mainspring.lifecycle import RetryPolicy, backoff_delay
 from mainspring.model import DEADLY, PENDING, Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
-from mainspring.trigger import HORIZON, Every, Once, Period, Trigger
+from mainspring.trigger import HORIZON, Every, Once, Period, Recurring, Trigger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POISON = 3
 """How many nodes may die under a job."""
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ONCE = Once(NOON)
-DAILY = Every(Period(days=1), NOON)
-HOURLY = Every(Period(exact=HOUR), NOON)
+DAILY = Recurring(Every(Period(days=1)), NOON)
+HOURLY = Recurring(Every(Period(exact=HOUR)), NOON)
 POLICY = RetryPolicy(max_attempts=3, backoff=Backoff(10 * SECOND, 2.0, MINUTE))
 REQUEST = {"when": "2026-01-01T12:00:00Z", "disks": ["a", "b"]}
 
@@ -235,23 +235,25 @@ def test_reschedule_while_a_series_runs_waits_for_its_end() -> None:
     ("job", "expected"),
     [
         pytest.param(WAITING, Once(NOON + HOUR), id="once"),
-        pytest.param(a_job(DAILY), Every(Period(days=1), NOON + HOUR), id="series"),
+        pytest.param(a_job(DAILY), Recurring(Every(Period(days=1)), NOON + HOUR), id="series"),
         pytest.param(
-            a_job(replace(DAILY, count=5)), Every(Period(days=1), NOON + HOUR, 5), id="series with a count, not begun"
+            a_job(replace(DAILY, count=5)),
+            Recurring(Every(Period(days=1)), NOON + HOUR, 5),
+            id="series with a count, not begun",
         ),
         pytest.param(
             after_outcomes(a_job(replace(DAILY, count=5)), Outcome.SUCCEEDED),
-            Every(Period(days=1), NOON + HOUR, 4),
+            Recurring(Every(Period(days=1)), NOON + HOUR, 4),
             id="the first is over",
         ),
         pytest.param(
             claimed(a_job(replace(DAILY, count=5))),
-            Every(Period(days=1), NOON + HOUR, 4),
+            Recurring(Every(Period(days=1)), NOON + HOUR, 4),
             id="the first is running, and stays as it is",
         ),
         pytest.param(
             after_outcomes(a_job(replace(DAILY, count=5)), Outcome.FAILED),
-            Every(Period(days=1), NOON + HOUR, 5),
+            Recurring(Every(Period(days=1)), NOON + HOUR, 5),
             id="the first has failed and is to be tried again: it is what moves",
         ),
     ],
@@ -524,8 +526,8 @@ delays = st.one_of(st.none(), st.timedeltas())
 triggers = st.one_of(
     st.builds(Once, st.datetimes(datetime(2025, 12, 1), datetime(2026, 2, 1), timezones=st.just(UTC))),  # noqa: DTZ001 - made aware by `timezones`
     st.builds(
-        Every,
-        st.builds(Period, days=st.integers(0, 3), exact=st.timedeltas(MINUTE, DAY)),
+        Recurring,
+        st.builds(Every, st.builds(Period, days=st.integers(0, 3), exact=st.timedeltas(MINUTE, DAY))),
         st.datetimes(datetime(2025, 12, 1), datetime(2026, 2, 1), timezones=st.just(UTC)),  # noqa: DTZ001
         st.one_of(st.none(), st.integers(1, 5)),
     ),

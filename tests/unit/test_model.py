@@ -5,11 +5,11 @@ import pytest
 
 from mainspring import lifecycle
 from mainspring.model import DEADLY, PENDING, Job, JobKey, Options, Outcome, Run, State
-from mainspring.trigger import Every, Once, Period, Trigger
+from mainspring.trigger import Every, Once, Period, Recurring, Trigger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-DAILY = Every(Period(days=1), NOON)
+DAILY = Recurring(Every(Period(days=1)), NOON)
 
 
 def a_job(trigger: Trigger = DAILY, *, state: State = State.SCHEDULED, outcome: Outcome | None = None) -> Job:

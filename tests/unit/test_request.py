@@ -1,9 +1,10 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from time import thread_time
 from typing import Any, ClassVar, Self
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,7 +20,22 @@ from mainspring.request import (
     parse,
     read,
 )
-from mainspring.trigger import HORIZON, LONGEST, MICROSECOND, Every, Once, Period, Trigger, format_time
+from mainspring.trigger import (
+    HORIZON,
+    LONGEST,
+    MICROSECOND,
+    AnyOf,
+    Cron,
+    DstGap,
+    DstOverlap,
+    Every,
+    Once,
+    Period,
+    Recurring,
+    RRule,
+    Trigger,
+    format_time,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
@@ -188,7 +204,7 @@ def test_read_without_options_leaves_all_to_the_group() -> None:
         pytest.param(
             {
                 "vmId": 4,
-                "schedule": {"timeZone": "Mars", "count": 0, "start": 5, "end": "x", "cron": "* * * * *"},
+                "schedule": {"timeZone": "Mars", "count": 0, "start": 5, "end": "x", "crontab": "* * * * *"},
                 "options": {"maxAttempts": 0, "timeout": "P1M", "backoff": {"factor": 0.5, "initial": "PT0S"}, "x": 1},
             },
             {
@@ -197,7 +213,7 @@ def test_read_without_options_leaves_all_to_the_group() -> None:
                 ("/schedule/count", "GREATER_THAN_EQUAL"),
                 ("/schedule/start", "WHEN_TYPE"),
                 ("/schedule/end", "WHEN_FORMAT"),
-                ("/schedule/cron", "UNKNOWN_FIELD"),
+                ("/schedule/crontab", "UNKNOWN_FIELD"),
                 ("/options/maxAttempts", "GREATER_THAN_EQUAL"),
                 ("/options/timeout", "DURATION_FORMAT"),
                 ("/options/backoff/factor", "GREATER_THAN_EQUAL"),
@@ -453,11 +469,20 @@ def test_the_horizon() -> None:
         ({"jobType": "ONE_TIME", "repeatCount": 3, "repeatIntervalInDays": 7}, Once(TEN)),
         ({"jobType": "ONE_TIME", "repeatCount": "x", "repeatIntervalInDays": -1}, Once(TEN)),
         ({"repeatCount": 3, "repeatIntervalInDays": 7}, Once(TEN)),
-        ({"jobType": "RECURRING", "repeatIntervalInDays": 7}, Every(Period(days=7), TEN)),
-        ({"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": None}, Every(Period(days=7), TEN)),
-        ({"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": 0}, Every(Period(days=7), TEN, 1)),
-        ({"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": 3}, Every(Period(days=7), TEN, 4)),
-        ({"jobType": "RECURRING", "repeatIntervalInDays": 3653}, Every(Period(days=3653), TEN)),
+        ({"jobType": "RECURRING", "repeatIntervalInDays": 7}, Recurring(Every(Period(days=7)), TEN)),
+        (
+            {"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": None},
+            Recurring(Every(Period(days=7)), TEN),
+        ),
+        (
+            {"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": 0},
+            Recurring(Every(Period(days=7)), TEN, 1),
+        ),
+        (
+            {"jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": 3},
+            Recurring(Every(Period(days=7)), TEN, 4),
+        ),
+        ({"jobType": "RECURRING", "repeatIntervalInDays": 3653}, Recurring(Every(Period(days=3653)), TEN)),
     ],
 )
 def test_legacy_fields(fields: dict[str, Any], expected: Trigger) -> None:
@@ -485,11 +510,14 @@ def test_legacy_count(count: object) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"schedule": {"every": "PT15M"}}, Every(Period(exact=timedelta(minutes=15)), NOW)),
-        ({"when": WHEN, "schedule": {"every": "P1D"}}, Every(Period(days=1), TEN)),
-        ({"when": None, "schedule": {"every": "P1D", "start": WHEN}}, Every(Period(days=1), TEN)),
-        ({"when": WHEN, "schedule": {"every": "P1D", "start": "2026-02-01T00:00:00Z"}}, Every(Period(days=1), TEN)),
-        ({"schedule": {"every": "PT1S", "count": 5}}, Every(Period(exact=timedelta(seconds=1)), NOW, 5)),
+        ({"schedule": {"every": "PT15M"}}, Recurring(Every(Period(exact=timedelta(minutes=15))), NOW)),
+        ({"when": WHEN, "schedule": {"every": "P1D"}}, Recurring(Every(Period(days=1)), TEN)),
+        ({"when": None, "schedule": {"every": "P1D", "start": WHEN}}, Recurring(Every(Period(days=1)), TEN)),
+        (
+            {"when": WHEN, "schedule": {"every": "P1D", "start": "2026-02-01T00:00:00Z"}},
+            Recurring(Every(Period(days=1)), TEN),
+        ),
+        ({"schedule": {"every": "PT1S", "count": 5}}, Recurring(Every(Period(exact=timedelta(seconds=1))), NOW, 5)),
         (
             {
                 "when": WHEN,
@@ -501,9 +529,9 @@ def test_legacy_count(count: object) -> None:
                     "start": None,
                 },
             },
-            Every(Period(months=1), TEN, 1, datetime(2027, 12, 1, tzinfo=UTC), "Europe/Berlin"),
+            Recurring(Every(Period(months=1)), TEN, 1, datetime(2027, 12, 1, tzinfo=UTC), "Europe/Berlin"),
         ),
-        ({"when": WHEN, "schedule": {"every": "P1D", "end": WHEN}}, Every(Period(days=1), TEN, end=TEN)),
+        ({"when": WHEN, "schedule": {"every": "P1D", "end": WHEN}}, Recurring(Every(Period(days=1)), TEN, end=TEN)),
         ({"when": WHEN, "schedule": None}, Once(TEN)),
     ],
 )
@@ -541,6 +569,187 @@ def test_schedule(body: dict[str, Any], expected: Trigger) -> None:
 def test_schedule_refused(body: dict[str, Any], expected: set[tuple[str, str]]) -> None:
     """A schedule that is too frequent, too far off, over before it begins or said twice is refused, at its place."""
     assert expected == faults(body, JobRequest)
+
+
+BERLIN = "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"schedule": {"cron": "0 3 * * *"}}, Recurring(Cron("0 3 * * *"), NOW)),
+        ({"schedule": {"cron": "0 3 * * *", "every": None}}, Recurring(Cron("0 3 * * *"), NOW)),
+        (
+            {"when": WHEN, "schedule": {"cron": "@daily", "timeZone": BERLIN}},
+            Recurring(Cron("@daily"), TEN, time_zone=BERLIN, start_fires=True),
+        ),
+        (
+            {"schedule": {"cron": "0 3 * * *", "start": WHEN, "startFires": True, "count": 5}},
+            Recurring(Cron("0 3 * * *"), TEN, 5, start_fires=True),
+        ),
+        ({"schedule": {"every": "P1D", "startFires": True}}, Recurring(Every(Period(days=1)), NOW)),
+        (
+            {"schedule": {"rrule": "FREQ=DAILY;COUNT=5", "dstGap": "skip", "dstOverlap": "both"}},
+            Recurring(RRule("FREQ=DAILY"), NOW, 5, dst_gap=DstGap.SKIP, dst_overlap=DstOverlap.BOTH),
+        ),
+        (
+            {"schedule": {"rrule": "FREQ=DAILY;UNTIL=20270701T020000", "timeZone": BERLIN}},
+            Recurring(RRule("FREQ=DAILY"), NOW, end=datetime(2027, 7, 1, tzinfo=UTC), time_zone=BERLIN),
+        ),
+        (
+            {"schedule": {"rrule": "FREQ=DAILY;UNTIL=20270701T020000Z", "timeZone": BERLIN}},
+            Recurring(RRule("FREQ=DAILY"), NOW, end=datetime(2027, 7, 1, 2, tzinfo=UTC), time_zone=BERLIN),
+        ),
+        (
+            {"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=WEEKLY"}]}},
+            Recurring(AnyOf((Cron("0 3 * * *"), Every(Period(days=1)), RRule("FREQ=WEEKLY"))), NOW),
+        ),
+        (
+            {"schedule": {"cron": "0 3 * * *", "misfire": "fireNow", "overlap": "queue", "jitter": "PT0S"}},
+            Recurring(Cron("0 3 * * *"), NOW),
+        ),
+    ],
+)
+def test_schedule_of_each_kind(body: dict[str, Any], expected: Trigger) -> None:
+    """What is sent is what the trigger says; an rrule's COUNT and UNTIL are the schedule's."""
+    assert expected == trigger_of(body)
+
+
+def test_rrule_begins_with_a_whole_second() -> None:
+    """A rule has no times between seconds: one that begins now begins with the next, and does not miss its first."""
+    now = NOW + MICROSECOND
+    trigger = read(JobRequest, {"schedule": {"rrule": "FREQ=DAILY"}}, now=now).trigger
+    assert NOW + timedelta(seconds=1) == trigger.first
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"cron": "0 3 * *"}, {("cron", "INVALID_CRON")}),
+        ({"cron": ""}, {("cron", "INVALID_CRON")}),
+        ({"cron": ["0 3 * * *"]}, {("cron", "INVALID_CRON")}),
+        ({"cron": "* * * * * *"}, {("cron", "CRON_TOO_FREQUENT")}),
+        ({"cron": "30 2 30 2 *"}, {("cron", "CRON_NEVER")}),
+        ({"cron": "30 2 30 2 *", "startFires": True}, {("cron", "CRON_NEVER")}),
+        ({"cron": "0 3 * * *", "end": "2026-01-01T02:59:59Z"}, {("end", "SCHEDULE_NEVER")}),
+        ({"cron": "0 3 * * *", "startFires": 1}, {("startFires", "BOOL_TYPE")}),
+        ({"rrule": "FREQ=OFTEN"}, {("rrule", "INVALID_RRULE")}),
+        ({"rrule": 5}, {("rrule", "INVALID_RRULE")}),
+        ({"rrule": "FREQ=SECONDLY"}, {("rrule", "INVALID_RRULE")}),
+        ({"rrule": "FREQ=MINUTELY;BYSECOND=0,1"}, {("rrule", "SCHEDULE_TOO_FREQUENT")}),
+        ({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, {("rrule", "RRULE_NEVER")}),
+        ({"rrule": "FREQ=DAILY;UNTIL=20251231"}, {("rrule", "SCHEDULE_NEVER")}),
+        ({"rrule": "FREQ=DAILY;COUNT=5", "count": 5}, {("count", "SCHEDULE_CONFLICT")}),
+        ({"rrule": "FREQ=DAILY;UNTIL=20271231", "end": "2027-01-01T00:00:00Z"}, {("end", "SCHEDULE_CONFLICT")}),
+        ({"every": "P1D", "cron": "0 3 * * *"}, {("cron", "SCHEDULE_CONFLICT")}),
+        (
+            {"every": "P1D", "cron": "0 3 * * *", "rrule": "FREQ=DAILY"},
+            {("cron", "SCHEDULE_CONFLICT"), ("rrule", "SCHEDULE_CONFLICT")},
+        ),
+        ({"every": "P1D", "cron": "x"}, {("cron", "INVALID_CRON")}),
+        ({"anyOf": []}, {("anyOf", "TOO_SHORT")}),
+        ({"anyOf": "0 3 * * *"}, {("anyOf", "TUPLE_TYPE")}),
+        ({"anyOf": [{"cron": "0 3 * * *"}] * 11}, {("anyOf", "TOO_LONG")}),
+        (
+            {"anyOf": [{}, {"cron": "x"}, {"every": "P1D", "rrule": "FREQ=DAILY"}, {"anyOf": []}]},
+            {
+                ("anyOf/0/every", "REQD_FIELD_MISSING"),
+                ("anyOf/1/cron", "INVALID_CRON"),
+                ("anyOf/2/rrule", "SCHEDULE_CONFLICT"),
+                ("anyOf/3/anyOf", "UNKNOWN_FIELD"),
+                ("anyOf/3/every", "REQD_FIELD_MISSING"),
+            },
+        ),
+        ({"anyOf": [{"every": "PT59S"}]}, {("anyOf/0/every", "SCHEDULE_TOO_FREQUENT")}),
+        (
+            {"anyOf": [{"cron": "* * * * * *"}]},
+            {("anyOf/0/cron", "CRON_TOO_FREQUENT"), ("anyOf", "SCHEDULE_TOO_FREQUENT")},
+        ),
+        (
+            {"anyOf": [{"cron": "0 * * * * *"}, {"cron": "1 * * * * *"}]},
+            {("anyOf", "SCHEDULE_TOO_FREQUENT")},
+        ),
+        ({"anyOf": [{"rrule": "FREQ=DAILY;COUNT=5"}]}, {("anyOf/0/rrule", "SCHEDULE_CONFLICT")}),
+        ({"anyOf": [{"cron": "0 0 30 2 *"}]}, {("", "SCHEDULE_NEVER")}),
+        ({"anyOf": [{"cron": "0 3 * * *"}, {"every": "PT7H"}], "count": 5}, {("count", "SCHEDULE_CONFLICT")}),
+        ({"cron": "0 3 * * *", "dstGap": "later"}, {("dstGap", "ENUM")}),
+        ({"cron": "0 3 * * *", "dstOverlap": None, "timeZone": "CET-1"}, {("timeZone", "TIME_ZONE_UNKNOWN")}),
+        ({"every": "P1DT1H", "dstGap": "skip"}, {("dstGap", "SCHEDULE_CONFLICT")}),
+        ({"every": "P1D", "count": 2**31}, {("count", "LESS_THAN_EQUAL")}),
+        (
+            {"every": "P1D", "jitter": "PT1M", "window": "PT1H"},
+            {("jitter", "SCHEDULE_CONFLICT"), ("window", "NOT_SUPPORTED_YET")},
+        ),
+        ({"every": "P1D", "window": "P8D"}, {("window", "LESS_THAN_EQUAL")}),
+        ({"every": "P1D", "grace": "P1M"}, {("grace", "DURATION_FORMAT")}),
+        ({"every": "P1D", "misfire": "later"}, {("misfire/policy", "ENUM")}),
+        ({"every": "P1D", "misfire": {"policy": "fireAll", "cap": 0}}, {("misfire/cap", "GREATER_THAN_EQUAL")}),
+        ({"every": "P1D", "misfire": {"policy": "fireAll", "often": 1}}, {("misfire/often", "UNKNOWN_FIELD")}),
+        (
+            {"every": "P1D", "misfire": "fireAll", "overlap": "skip"},
+            {("overlap", "SCHEDULE_CONFLICT"), ("misfire", "NOT_SUPPORTED_YET")},
+        ),
+        ({"every": "P1D", "overlap": "pile"}, {("overlap", "ENUM")}),
+        ({"every": "P1D", "calendar": ""}, {("calendar/name", "STRING_PATTERN_MISMATCH")}),
+        ({"every": "P1D", "calendar": {"name": "x", "days": "some"}}, {("calendar/days", "ENUM")}),
+        ({"every": "P1D", "calendar": 5}, {("calendar", "OBJECT_TYPE")}),
+    ],
+)
+def test_schedule_of_each_kind_refused(schedule: dict[str, Any], expected: set[tuple[str, str]]) -> None:
+    """Each rule has its code, all that is wrong is told at once, at its place."""
+    assert {(f"/schedule/{place}".removesuffix("/"), code) for place, code in expected} == faults(
+        {"schedule": schedule}, JobRequest
+    )
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"every": "P1D", "jitter": "PT1M"},
+        {"every": "P1D", "window": "PT1M"},
+        {"every": "P1D", "misfire": "skip"},
+        {"every": "P1D", "grace": "PT1M"},
+        {"every": "P1D", "overlap": "skip"},
+        {"every": "P1D", "calendar": "holidays"},
+        {"cron": "H 3 * * *"},
+    ],
+)
+def test_what_is_not_acted_on_is_refused(schedule: dict[str, Any]) -> None:
+    """What is understood and would change nothing is refused rather than taken in silence."""
+    (fault,) = faults({"schedule": schedule}, JobRequest)
+    assert "NOT_SUPPORTED_YET" == fault[1]
+
+
+hostile = st.one_of(
+    st.text(max_size=300),
+    st.text(alphabet="*/,-?LW#H()0123456789 @MONFRI", max_size=300),
+    st.text(alphabet="FREQ=DAILYBYMONTHSETPOSINTERVAL;,-+0123456789", max_size=300).map("FREQ=YEARLY;".__add__),
+    st.integers(),
+    st.none(),
+    st.lists(st.text(max_size=5), max_size=3),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["every", "cron", "rrule", "anyOf", "timeZone", "start", "end", "count", "misfire", "calendar"]
+        ),
+        hostile,
+        max_size=4,
+    )
+)
+def test_any_schedule_is_read_or_refused(schedule: dict[str, Any]) -> None:
+    """Whatever is sent, it is a trigger with a first fire time or a list of named faults, and soon."""
+    begun = thread_time()
+    try:
+        trigger = trigger_of({"schedule": schedule})
+    except InvalidRequestError as error:
+        assert all(problem.code and problem.detail for problem in error.problems)  # noqa: PT017 - either will do
+    else:
+        assert trigger.first >= NOW
+    assert thread_time() - begun < 0.5
 
 
 # --- options

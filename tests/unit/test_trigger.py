@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import count, islice
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, available_timezones, reset_tzpath
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,11 +14,23 @@ from pydantic import TypeAdapter, ValidationError
 from mainspring.trigger import (
     LONGEST,
     MICROSECOND,
+    AnyOf,
+    Blackout,
     CalendarPeriod,
+    CalendarUse,
+    Cron,
+    Days,
+    DstGap,
+    DstOverlap,
     Duration,
     Every,
+    Misfire,
+    MisfirePolicy,
     Once,
+    Overlap,
     Period,
+    Recurring,
+    RRule,
     TimeError,
     TimeZone,
     Trigger,
@@ -29,10 +41,12 @@ from mainspring.trigger import (
     parse_duration,
     parse_period,
     parse_when,
+    realigned,
     trigger_from_json,
     trigger_to_json,
 )
 
+reset_tzpath(())  # the rules of the zones are those of the tzdata package, here as there
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
 BERLIN = "Europe/Berlin"
 ZONES = sorted(available_timezones() - {"localtime"})
@@ -415,7 +429,7 @@ def test_period_round_trip(period: Period) -> None:
 def test_every_iana_zone_is_known() -> None:
     """All IANA zones are taken, and times can be computed in each."""
     assert ZONES == [check_zone(name) for name in ZONES]
-    triggers = [Every(Period(months=1), TEN, time_zone=name) for name in ZONES]
+    triggers = [Recurring(Every(Period(months=1)), TEN, time_zone=name) for name in ZONES]
     assert [14] * len(ZONES) == [len(fire_times(trigger, 14)) for trigger in triggers]
 
 
@@ -476,7 +490,7 @@ def test_every_day_over_a_gap(start: str, expected: list[str]) -> None:
     """A civil time that the clocks skip is the first valid instant after the gap; the days around keep theirs."""
     zone = ZoneInfo(BERLIN)
     first = datetime.fromisoformat(f"2026-03-28T{start}").replace(tzinfo=zone).astimezone(UTC)
-    times = fire_times(Every(Period(days=1), first, time_zone=BERLIN), 3)
+    times = fire_times(Recurring(Every(Period(days=1)), first, time_zone=BERLIN), 3)
     days = ["2026-03-28", "2026-03-29", "2026-03-30"]
     assert [f"{day}T{time}" for day, time in zip(days, expected, strict=True)] == [
         moment.astimezone(zone).isoformat(timespec="minutes") for moment in times
@@ -495,7 +509,7 @@ def test_every_day_over_an_overlap(start: str, expected: list[str]) -> None:
     """A civil time that comes twice is taken the first time, and only then."""
     zone = ZoneInfo(BERLIN)
     first = datetime.fromisoformat(f"2026-10-24T{start}").replace(tzinfo=zone).astimezone(UTC)
-    times = fire_times(Every(Period(days=1), first, time_zone=BERLIN), 3)
+    times = fire_times(Recurring(Every(Period(days=1)), first, time_zone=BERLIN), 3)
     days = ["2026-10-24", "2026-10-25", "2026-10-26"]
     assert [f"{day}T{time}" for day, time in zip(days, expected, strict=True)] == [
         moment.astimezone(zone).isoformat(timespec="minutes") for moment in times
@@ -505,30 +519,30 @@ def test_every_day_over_an_overlap(start: str, expected: list[str]) -> None:
 def test_every_may_start_in_the_second_pass_of_an_overlap() -> None:
     """The start is a moment, not a civil time: it is kept as it is, and the next day's comes after it."""
     second = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo(BERLIN)).astimezone(UTC)
-    every = Every(Period(days=1), second, time_zone=BERLIN)
+    every = Recurring(Every(Period(days=1)), second, time_zone=BERLIN)
     assert [second, second + timedelta(days=1)] == fire_times(every, 2)
 
 
 def test_every_day_where_a_day_was_skipped() -> None:
     """Samoa had no 30 December 2011: a job of that day runs as the 31st begins, and a midnight job but once."""
     apia = ZoneInfo("Pacific/Apia")
-    ten = fire_times(Every(Period(days=1), at(2011, 12, 29, 10, zone=apia), time_zone="Pacific/Apia"), 3)
+    ten = fire_times(Recurring(Every(Period(days=1)), at(2011, 12, 29, 10, zone=apia), time_zone="Pacific/Apia"), 3)
     assert [at(2011, 12, 29, 10, zone=apia), at(2011, 12, 31, zone=apia), at(2011, 12, 31, 10, zone=apia)] == ten
-    midnight = fire_times(Every(Period(days=1), at(2011, 12, 29, zone=apia), time_zone="Pacific/Apia"), 3)
+    midnight = fire_times(Recurring(Every(Period(days=1)), at(2011, 12, 29, zone=apia), time_zone="Pacific/Apia"), 3)
     assert [at(2011, 12, 29, zone=apia), at(2011, 12, 31, zone=apia), at(2012, 1, 1, zone=apia)] == midnight
 
 
 def test_every_exact_period_counts_real_time() -> None:
     """24 hours are 24 hours, also when the clocks change."""
     start = at(2026, 3, 28, 3, zone=ZoneInfo(BERLIN))
-    every = Every(Period(exact=timedelta(hours=24)), start, time_zone=BERLIN)
+    every = Recurring(Every(Period(exact=timedelta(hours=24))), start, time_zone=BERLIN)
     assert [start + n * timedelta(hours=24) for n in range(4)] == fire_times(every, 4)
 
 
 def test_every_mixed_period() -> None:
     """The days of a period follow the calendar, and its exact rest comes on top in real time."""
     zone = ZoneInfo(BERLIN)
-    every = Every(Period(days=1, exact=timedelta(hours=12)), at(2026, 3, 28, zone=zone), time_zone=BERLIN)
+    every = Recurring(Every(Period(days=1, exact=timedelta(hours=12))), at(2026, 3, 28, zone=zone), time_zone=BERLIN)
     expected = [at(2026, 3, 28, zone=zone), at(2026, 3, 29, 13, zone=zone), at(2026, 3, 31, zone=zone)]
     assert expected == fire_times(every, 3)
 
@@ -548,25 +562,27 @@ def test_every_month_does_not_drift(
     period: Period, start: tuple[int, int, int], expected: list[tuple[int, int, int]]
 ) -> None:
     """Each fire time is computed from the start: a short month shortens its own date and no later one."""
-    times = fire_times(Every(period, at(*start)), 5)
+    times = fire_times(Recurring(Every(period), at(*start)), 5)
     assert [at(*start), *(at(*day) for day in expected)] == times
 
 
 def test_every_count() -> None:
     """With a count there are that many fire times."""
-    assert [at(2026, 1, day) for day in (1, 2, 3)] == fire_times(Every(Period(days=1), at(2026, 1, 1), count=3))
+    assert [at(2026, 1, day) for day in (1, 2, 3)] == fire_times(
+        Recurring(Every(Period(days=1)), at(2026, 1, 1), count=3)
+    )
 
 
 @pytest.mark.parametrize(("end", "last"), [(at(2026, 1, 3), 3), (at(2026, 1, 3) - MICROSECOND, 2), (at(2026, 1, 1), 1)])
 def test_every_end(end: datetime, last: int) -> None:
     """A fire time at the end is the last; there is none after it."""
-    every = Every(Period(days=1), at(2026, 1, 1), count=10, end=end)
+    every = Recurring(Every(Period(days=1)), at(2026, 1, 1), count=10, end=end)
     assert [at(2026, 1, day + 1) for day in range(last)] == fire_times(every)
 
 
 def test_every_starts_with_its_start() -> None:
     """Before the start the next fire time is the start, however early one asks."""
-    every = Every(Period(months=1), at(2026, 1, 31, 3), time_zone=BERLIN)
+    every = Recurring(Every(Period(months=1)), at(2026, 1, 31, 3), time_zone=BERLIN)
     assert every.start == every.first
     for before in (every.start - MICROSECOND, at(1970, 1, 1), datetime.min.replace(tzinfo=UTC)):
         assert every.start == every.next_fire_time(before)
@@ -579,14 +595,14 @@ def test_every_starts_with_its_start() -> None:
 def test_every_ends_with_the_calendar(period: Period) -> None:
     """Beyond the year 9999 there is no next fire time, and no error either."""
     last = datetime.max.replace(tzinfo=UTC)
-    assert Every(period, at(2026, 1, 31)).next_fire_time(last) is None
-    assert Every(period, last).next_fire_time(last) is None
-    assert Every(period, last, time_zone="Pacific/Kiritimati").next_fire_time(last) is None
+    assert Recurring(Every(period), at(2026, 1, 31)).next_fire_time(last) is None
+    assert Recurring(Every(period), last).next_fire_time(last) is None
+    assert Recurring(Every(period), last, time_zone="Pacific/Kiritimati").next_fire_time(last) is None
 
 
 def test_every_reaches_the_last_year() -> None:
     """The last fire time before the end of the calendar is found."""
-    every = Every(Period(months=1), at(2026, 1, 31))
+    every = Recurring(Every(Period(months=1)), at(2026, 1, 31))
     assert at(9999, 12, 31) == every.next_fire_time(at(9999, 11, 30))
 
 
@@ -602,9 +618,9 @@ def test_every_reaches_the_last_year() -> None:
 )
 def test_every_starting(count_: int | None, gone: datetime, left: int | None) -> None:
     """Begun anew, a series keeps its period, end and zone, and the rest of its count."""
-    every = Every(Period(days=1), at(2026, 1, 1), count_, at(2027, 1, 1), BERLIN)
+    every = Recurring(Every(Period(days=1)), at(2026, 1, 1), count_, at(2027, 1, 1), BERLIN)
     noon = at(2026, 2, 1, 12)
-    assert Every(Period(days=1), noon, left, at(2027, 1, 1), BERLIN) == every.starting(noon, gone)
+    assert Recurring(Every(Period(days=1)), noon, left, at(2027, 1, 1), BERLIN) == every.starting(noon, gone)
 
 
 # --- Every: properties, against arithmetic that knows nothing of ours
@@ -628,14 +644,16 @@ def _first_valid(civil: datetime, zone: ZoneInfo) -> datetime:
     return beyond
 
 
-def brute_force(every: Every, number: int) -> datetime:
+def brute_force(every: Recurring, number: int) -> datetime:
     """Compute the n-th fire time with the standard library alone."""
-    if number == 0 or not (every.period.months or every.period.days):
-        return every.start + every.period.exact * number
+    assert isinstance(every.rule, Every)
+    period = every.rule.period
+    if number == 0 or not (period.months or period.days):
+        return every.start + period.exact * number
     zone = ZoneInfo(every.time_zone)
     civil = every.start.astimezone(zone).replace(tzinfo=None, fold=0)
-    civil = _plus_months(civil, every.period.months * number) + timedelta(days=every.period.days * number)
-    return _first_valid(civil, zone) + every.period.exact * number
+    civil = _plus_months(civil, period.months * number) + timedelta(days=period.days * number)
+    return _first_valid(civil, zone) + period.exact * number
 
 
 periods = st.one_of(
@@ -655,13 +673,18 @@ zones = st.one_of(
     st.sampled_from(ZONES),
 )
 everies = st.builds(
-    Every, periods, moments, st.one_of(st.none(), st.integers(1, 100)), st.one_of(st.none(), moments), zones
+    Recurring,
+    st.builds(Every, periods),
+    moments,
+    st.one_of(st.none(), st.integers(1, 100)),
+    st.one_of(st.none(), moments),
+    zones,
 )
 
 
 @settings(deadline=None)
 @given(everies, moments)
-def test_next_fire_time_is_after(every: Every, after: datetime) -> None:
+def test_next_fire_time_is_after(every: Recurring, after: datetime) -> None:
     """The next fire time is strictly later, and never beyond the end."""
     following = every.next_fire_time(after)
     if following is not None:
@@ -671,7 +694,7 @@ def test_next_fire_time_is_after(every: Every, after: datetime) -> None:
 
 @settings(deadline=None)
 @given(everies, moments, moments)
-def test_next_fire_time_is_monotonic(every: Every, one: datetime, other: datetime) -> None:
+def test_next_fire_time_is_monotonic(every: Recurring, one: datetime, other: datetime) -> None:
     """Whoever asks later hears of no earlier fire time."""
     never = datetime.max.replace(tzinfo=UTC)
     earlier, later = sorted([one, other])
@@ -680,10 +703,10 @@ def test_next_fire_time_is_monotonic(every: Every, one: datetime, other: datetim
 
 @settings(deadline=None)
 @given(everies)
-@example(Every(Period(days=1), at(2026, 3, 20, 1), time_zone=BERLIN))
-@example(Every(Period(days=1), at(2026, 10, 20, 0, 30), time_zone=BERLIN))
-@example(Every(Period(months=1), at(2026, 1, 31, 1), time_zone=BERLIN))
-def test_no_fire_time_is_skipped(every: Every) -> None:
+@example(Recurring(Every(Period(days=1)), at(2026, 3, 20, 1), time_zone=BERLIN))
+@example(Recurring(Every(Period(days=1)), at(2026, 10, 20, 0, 30), time_zone=BERLIN))
+@example(Recurring(Every(Period(months=1)), at(2026, 1, 31, 1), time_zone=BERLIN))
+def test_no_fire_time_is_skipped(every: Recurring) -> None:
     """Walking from one fire time to the next meets every one of them, as plain enumeration finds them, once."""
     numbers = range(30 if every.count is None else min(30, every.count))
     expected = [brute_force(every, number) for number in numbers]
@@ -694,19 +717,146 @@ def test_no_fire_time_is_skipped(every: Every) -> None:
 
 @settings(deadline=None)
 @given(
-    st.builds(Every, periods, moments, time_zone=zones), st.integers(0, 50), st.timedeltas(timedelta(-3), timedelta(3))
+    st.builds(Recurring, st.builds(Every, periods), moments, time_zone=zones),
+    st.integers(0, 50),
+    st.timedeltas(timedelta(-3), timedelta(3)),
 )
-def test_any_moment_finds_its_next_fire_time(every: Every, number: int, shift: timedelta) -> None:
+def test_any_moment_finds_its_next_fire_time(every: Recurring, number: int, shift: timedelta) -> None:
     """Asked out of the blue, not from fire time to fire time, the answer is the first one that enumeration finds."""
     after = max(every.start, brute_force(every, number) + shift)
     expected = next(moment for moment in (brute_force(every, n) for n in count()) if moment > after)
     assert expected == every.next_fire_time(after)
 
 
+# --- other rules: the start, the end, the count, and moving
+
+
+def daily(**terms: Any) -> Recurring:
+    """Build a trigger that fires at three."""
+    return Recurring(Cron("0 3 * * *"), at(2026, 1, 1), **terms)
+
+
+def test_first_is_the_rules_own() -> None:
+    """A start is a bound; the first fire time is the first that the rule names from then on."""
+    assert at(2026, 1, 1, 3) == daily().first
+    assert at(2026, 1, 1, 3) == Recurring(Cron("0 3 * * *"), at(2026, 1, 1, 3)).first
+
+
+def test_start_may_fire_by_itself() -> None:
+    """And then as the rule says, once where the two meet."""
+    assert [at(2026, 1, 1), at(2026, 1, 1, 3), at(2026, 1, 2, 3)] == fire_times(daily(start_fires=True), 3)
+    met = Recurring(Cron("0 3 * * *"), at(2026, 1, 1, 3), start_fires=True)
+    assert [at(2026, 1, 1, 3), at(2026, 1, 2, 3)] == fire_times(met, 2)
+
+
+def test_schedule_that_never_fires_has_no_first() -> None:
+    """A search that ends without a result is said, not guessed."""
+    with pytest.raises(ValueError, match="never fires"):
+        _ = Recurring(Cron("0 0 30 2 *"), at(2026, 1, 1)).first
+
+
+def test_end_is_included() -> None:
+    """For every kind of rule."""
+    assert [at(2026, 1, 1, 3), at(2026, 1, 2, 3)] == fire_times(daily(end=at(2026, 1, 2, 3)))
+
+
+@pytest.mark.parametrize(("start_fires", "days"), [(False, [1, 2, 3]), (True, [1, 2])])
+def test_count_counts_the_start_if_it_fires(start_fires: bool, days: list[int]) -> None:  # noqa: FBT001 - an example's answer
+    """A count is that of fire times, whatever makes them."""
+    opening = [at(2026, 1, 1)] if start_fires else []
+    expected = [*opening, *(at(2026, 1, day, 3) for day in days)]
+    assert expected == fire_times(daily(start_fires=start_fires, count=3))
+
+
+def test_moving_a_cron_job() -> None:
+    """The pending fire time is moved, those after it are where they were, and the count goes on."""
+    moved = daily(count=5, time_zone=BERLIN).starting(at(2026, 1, 3, 12), at(2026, 1, 2, 3))
+    assert (at(2026, 1, 3, 12), 3) == (moved.first, moved.count)
+    assert [at(2026, 1, 3, 12), at(2026, 1, 4, 2), at(2026, 1, 5, 2)] == fire_times(moved)
+
+
+@pytest.mark.parametrize(
+    ("period", "number"), [(Period(exact=timedelta(hours=7)), 5), (Period(days=2), 2), (Period(months=1), 2)]
+)
+def test_any_of_with_a_period(period: Period, number: int) -> None:
+    """A period is counted from the start, next to the other rules; a moment that two name is there once."""
+    both = Recurring(AnyOf((Cron("0 0 * * *"), Every(period))), at(2026, 1, 1))
+    assert number == both.number(at(2026, 1, 2), at(2026, 1, 3))
+    assert fire_times(both, 30) == sorted(set(fire_times(both, 30)))
+
+
+def test_any_of_in_one_zone_can_be_counted() -> None:
+    """Rules on the calendar are merged before they are counted; with a period in real time they are not."""
+    crons = AnyOf((Cron("0 3 * * *"), Cron("0 3,4 * * MON")))
+    assert Recurring(crons, at(2026, 1, 1)).is_countable
+    assert 8 == Recurring(crons, at(2026, 1, 1)).number(at(2026, 1, 5), at(2026, 1, 11, 23))
+    mixed = AnyOf((Cron("0 3 * * *"), Every(Period(exact=timedelta(hours=5)))))
+    assert not Recurring(mixed, at(2026, 1, 1)).is_countable
+
+
+def test_a_year_of_minutes() -> None:
+    """In a zone whose clocks change each minute of a year comes once, counted and walked through."""
+    start, end = at(2026, 1, 1), at(2027, 1, 1) - MICROSECOND
+    minutes = Recurring(Cron("* * * * *"), start, time_zone=BERLIN)
+    assert 365 * 1440 == minutes.number(start, end)
+    for change in (at(2026, 3, 29, 1), at(2026, 10, 25, 1)):
+        low, high = change - timedelta(hours=3), change + timedelta(hours=3)
+        assert [low + n * timedelta(minutes=1) for n in range(361)] == list(minutes.fire_times(low, high))
+    named = Recurring(Cron("* * * * *"), start, time_zone=BERLIN, dst_gap=DstGap.SKIP, dst_overlap=DstOverlap.FIRST)
+    assert 365 * 1440 - 60 == named.number(start, end)
+
+
+# --- when the rules of a zone change
+
+
+@pytest.mark.parametrize(
+    ("stored", "today"),
+    [
+        (at(2026, 7, 1, 1), at(2026, 7, 1, 1)),
+        (at(2026, 7, 1, 2), at(2026, 7, 1, 1)),
+        (at(2026, 7, 1, 0), at(2026, 7, 1, 1)),
+        (at(2026, 7, 1, 14), at(2026, 7, 2, 1)),
+    ],
+)
+def test_realigned(stored: datetime, today: datetime) -> None:
+    """A stored fire time that the zone's rules of today do not have is led to the nearest that they have."""
+    assert today == realigned(daily(time_zone=BERLIN), stored)
+
+
+def test_what_has_no_zone_is_not_realigned() -> None:
+    """A moment stays what it is."""
+    assert TEN == realigned(Once(TEN), TEN)
+
+
 # --- to and from JSON, and as pydantic types
 
+rules = st.one_of(
+    st.builds(Every, periods),
+    st.sampled_from([Cron("0 3 * * *"), Cron("*/5 * * * * *"), RRule("FREQ=DAILY;BYHOUR=3")]),
+    st.just(AnyOf((Cron("0 3 * * *"), RRule("FREQ=WEEKLY"), Every(Period(days=1))))),
+)
+lengths = st.timedeltas(timedelta(), timedelta(days=7))
+recurrings = st.builds(
+    Recurring,
+    rules,
+    moments,
+    count=st.none() | st.integers(1, 100),
+    end=st.none() | moments,
+    time_zone=zones,
+    start_fires=st.booleans(),
+    dst_gap=st.none() | st.sampled_from(DstGap),
+    dst_overlap=st.none() | st.sampled_from(DstOverlap),
+    jitter=lengths,
+    window=lengths,
+    misfire=st.builds(Misfire, st.sampled_from(MisfirePolicy), st.integers(1, 10_000), lengths),
+    grace=st.none() | lengths,
+    overlap=st.sampled_from(Overlap),
+    calendar=st.none()
+    | st.builds(CalendarUse, st.just("holidays"), st.sampled_from(Days), st.sampled_from(Blackout), lengths),
+)
 
-@given(st.one_of(st.builds(Once, moments), everies))
+
+@given(st.one_of(st.builds(Once, moments), everies, recurrings))
 def test_trigger_json_round_trip(trigger: Trigger) -> None:
     """What a store keeps of a trigger, it reads back as the same trigger."""
     assert trigger == trigger_from_json(json.loads(json.dumps(trigger_to_json(trigger))))
@@ -716,15 +866,50 @@ def test_trigger_json_round_trip(trigger: Trigger) -> None:
     ("trigger", "expected"),
     [
         (Once(TEN), {"at": "2026-12-01T10:00:00Z"}),
-        (Every(Period(days=1), TEN), {"every": "P1D", "start": "2026-12-01T10:00:00Z", "timeZone": "UTC"}),
+        (Recurring(Every(Period(days=1)), TEN), {"every": "P1D", "start": "2026-12-01T10:00:00Z", "timeZone": "UTC"}),
         (
-            Every(Period(months=1), TEN, 3, at(2027, 12, 1), BERLIN),
+            Recurring(Every(Period(months=1)), TEN, 3, at(2027, 12, 1), BERLIN),
             {
                 "every": "P1M",
                 "start": "2026-12-01T10:00:00Z",
                 "timeZone": "Europe/Berlin",
                 "count": 3,
                 "end": "2027-12-01T00:00:00Z",
+            },
+        ),
+        (
+            Recurring(Cron("0 3 * * *"), TEN, start_fires=True, misfire=Misfire(MisfirePolicy.SKIP)),
+            {
+                "cron": "0 3 * * *",
+                "start": "2026-12-01T10:00:00Z",
+                "timeZone": "UTC",
+                "startFires": True,
+                "misfire": "skip",
+            },
+        ),
+        (
+            Recurring(
+                AnyOf((RRule("FREQ=DAILY"), Every(Period(days=1)))),
+                TEN,
+                dst_gap=DstGap.SHIFT,
+                dst_overlap=DstOverlap.BOTH,
+                window=timedelta(hours=1),
+                misfire=Misfire(MisfirePolicy.FIRE_ALL, 5, timedelta(minutes=1)),
+                grace=timedelta(),
+                overlap=Overlap.SKIP,
+                calendar=CalendarUse("holidays"),
+            ),
+            {
+                "anyOf": [{"rrule": "FREQ=DAILY"}, {"every": "P1D"}],
+                "start": "2026-12-01T10:00:00Z",
+                "timeZone": "UTC",
+                "dstGap": "shift",
+                "dstOverlap": "both",
+                "window": "PT1H",
+                "misfire": {"policy": "fireAll", "cap": 5, "spacing": "PT1M"},
+                "grace": "PT0S",
+                "overlap": "skip",
+                "calendar": "holidays",
             },
         ),
     ],

@@ -1,0 +1,50 @@
+"""Backfill: a past range of a schedule run afterwards, at a pace. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from mainspring.trigger import Once, Recurring, Trigger
+
+CAP = 1000
+"""How many occurrences one backfill has where its caller does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfilled:
+    """An occurrence of a past fire time that is to be run at `due_at`, and marked as what it is."""
+
+    fire_time: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """The fire times of a trigger from `begin` to `end`, both included: the first `cap` of them, `spacing` apart."""
+
+    trigger: Trigger
+    begin: datetime
+    end: datetime
+    cap: int = CAP
+    spacing: timedelta = timedelta(seconds=1)
+
+    def occurrences(self, now: datetime) -> Iterator[Backfilled]:
+        """Yield the occurrences, the first due at `now`; calendars, window and jitter have no say in them."""
+        for number, fire_time in enumerate(islice(self._fire_times(), self.cap)):
+            yield Backfilled(fire_time, now + number * self.spacing)
+
+    @property
+    def left(self) -> int:
+        """How many fire times of the range are beyond the cap."""
+        if isinstance(self.trigger, Once):
+            return 0
+        return max(0, self.trigger.number(self.begin, self.end) - self.cap)
+
+    def _fire_times(self) -> Iterator[datetime]:
+        if isinstance(self.trigger, Recurring):
+            yield from self.trigger.fire_times(self.begin, self.end)
+        elif self.begin <= self.trigger.at <= self.end:
+            yield self.trigger.at

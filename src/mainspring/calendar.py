@@ -1,0 +1,242 @@
+"""Calendars: named sets of times that schedules leave out or keep to. Pure.
+
+A calendar is made of whole days, ranges, hours of the week and public holidays, all in its own time zone. It knows
+whether a moment is among them, and until when that stays so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, WithJsonSchema, with_config
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from mainspring.civil import DAY, from_datetime, moment_of, span_at, to_datetime
+from mainspring.times import TimeZone
+from mainspring.trigger import Blackout, CalendarUse, Days, spread
+
+_FAR = 800
+"""How many days ahead a change is looked for."""
+
+
+class Weekday(StrEnum):
+    """A day of the week, as RFC 5545 writes it."""
+
+    MO = "MO"
+    TU = "TU"
+    WE = "WE"
+    TH = "TH"
+    FR = "FR"
+    SA = "SA"
+    SU = "SU"
+
+
+def _text_reader(read: Callable[[str], Any], kind: type, code: str, example: str) -> BeforeValidator:
+    """Make a validator that reads text of the example's form only: pydantic by itself takes numbers for dates."""
+    form = re.compile(re.sub(r"\d", r"\\d", example), re.ASCII)
+
+    def validate(value: object) -> object:
+        if isinstance(value, kind):
+            return value
+        try:
+            if isinstance(value, str) and form.fullmatch(value):
+                return read(value)
+        except ValueError:
+            pass
+        raise PydanticCustomError(code, "must be text such as {example}", {"example": example})
+
+    return BeforeValidator(validate)
+
+
+def _time_of_day(text: str) -> timedelta:
+    hour, minute = int(text[:2]), int(text[3:])
+    if minute > 59 or hour * 60 + minute > 24 * 60:
+        raise ValueError("no such time of day")
+    return timedelta(hours=hour, minutes=minute)
+
+
+def _write_time_of_day(time: timedelta) -> str:
+    hour, minute = divmod(time // timedelta(minutes=1), 60)
+    return f"{hour:02}:{minute:02}"
+
+
+Day = Annotated[date, _text_reader(date.fromisoformat, date, "DATE_FORMAT", "2026-12-24")]
+TimeOfDay = Annotated[
+    timedelta,
+    _text_reader(_time_of_day, timedelta, "TIME_FORMAT", "18:00"),
+    PlainSerializer(_write_time_of_day, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["18:00"]}),
+]
+_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Range:
+    """All days from `first` to `last`, both included."""
+
+    first: Day
+    last: Day
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Weekly:
+    """Some hours of some days of the week; if they end before they begin, they end on the next day."""
+
+    days: frozenset[Weekday]
+    start: TimeOfDay = timedelta()
+    end: TimeOfDay = timedelta(days=1)
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Holidays:
+    """The public holidays of a country, or of a part of it, as the `holidays` package knows them."""
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    subdivision: Annotated[str, Field(max_length=32)] | None = None
+
+
+@_ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A set of times."""
+
+    dates: Annotated[frozenset[Day], Field(max_length=10_000)] = frozenset()
+    ranges: Annotated[tuple[Range, ...], Field(max_length=1000)] = ()
+    weekly: Annotated[tuple[Weekly, ...], Field(max_length=100)] = ()
+    holidays: Holidays | None = None
+    time_zone: TimeZone = "UTC"
+
+    def has(self, moment: datetime) -> bool:
+        """Say whether a moment is among the times."""
+        return self._end(self._civil(moment)) is not None
+
+    def changes(self, moment: datetime) -> datetime | None:
+        """Return when what `has` says of a moment is no longer so; `None` if it stays so for two years and more."""
+        civil = self._civil(moment)
+        until: int | None = None
+        if (end := self._end(civil)) is not None:
+            until = self._out(end, civil)
+        else:
+            for days in (7, _FAR):
+                until = min((begin for begin, _ in self._stretches(civil, days) if begin > civil), default=None)
+                if until is not None:
+                    break
+        if until is None:
+            return None
+        return max(moment, to_datetime(moment_of(until, self.time_zone)))
+
+    def _civil(self, moment: datetime) -> int:
+        instant = from_datetime(moment)
+        return instant + span_at(self.time_zone, instant).offset
+
+    def _end(self, civil: int) -> int | None:
+        """Return the end of the longest stretch that a civil time lies in, if it lies in one."""
+        return max((end for begin, end in self._stretches(civil, 0) if begin <= civil < end), default=None)
+
+    def _out(self, end: int, civil: int) -> int | None:
+        """Follow stretches that meet to the end of the last."""
+        while end - civil < _FAR * DAY:
+            further = self._end(end)
+            if further is None:
+                return end
+            end = further
+        return None
+
+    def _stretches(self, civil: int, days: int) -> Iterator[tuple[int, int]]:
+        """Yield the stretches that touch the day of a civil time and so many more."""
+        today = civil // DAY
+        for day in range(today - 1, today + days + 1):
+            when = date.fromordinal(day)
+            if when in self.dates or (self.holidays and when in holidays_of(self.holidays, when.year)):
+                yield day * DAY, (day + 1) * DAY
+            for weekly in self.weekly:
+                if _WEEKDAYS[when.weekday()] in weekly.days:
+                    start, end = weekly.start // _MICROSECOND, weekly.end // _MICROSECOND
+                    yield day * DAY + start, (day + (end <= start)) * DAY + end
+        for each in self.ranges:
+            begin, end = each.first.toordinal() * DAY, (each.last.toordinal() + 1) * DAY
+            if begin < (today + days + 1) * DAY and civil < end:
+                yield begin, end
+
+
+_MICROSECOND = timedelta(microseconds=1)
+_WEEKDAYS = tuple(Weekday)
+
+
+@cache
+def holidays_of(holidays: Holidays, year: int) -> Mapping[date, str]:
+    """Return the holidays of a year with their names.
+
+    Raises `ValueError` when the package is not there, or does not know the country or the part of it.
+    """
+    try:
+        from holidays import country_holidays  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        raise ValueError("holidays need the extra mainspring[holidays]") from None
+    try:
+        return dict(country_holidays(holidays.country, subdiv=holidays.subdivision, years=year))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"no holidays are known for {holidays.country} {holidays.subdivision or ''}".strip()
+        ) from error
+
+
+_CALENDAR = TypeAdapter(Calendar)
+
+
+def calendar_from_json(data: object) -> Calendar:
+    """Read a calendar as it stands on the wire. Raises pydantic's `ValidationError` with every fault."""
+    return _CALENDAR.validate_python(data)
+
+
+def calendar_to_json(calendar: Calendar) -> dict[str, Any]:
+    """Write a calendar as it stands on the wire."""
+    written: dict[str, Any] = _CALENDAR.dump_python(calendar, mode="json", by_alias=True, exclude_defaults=True)
+    return written
+
+
+# --- what a calendar does to a fire time ------------------------------------------------------------------------------
+
+
+class RuledOut(NamedTuple):
+    """A fire time that a calendar rules out: until when (`None`: for years), and why."""
+
+    until: datetime | None
+    reason: str
+
+
+def ruled_out(use: CalendarUse | None, moment: datetime, calendars: Mapping[str, Calendar]) -> RuledOut | None:
+    """Say whether a schedule's calendar rules a moment out.
+
+    A calendar that is not there rules nothing out if it is to be left out, and everything if it is to be kept to.
+    """
+    if use is None:
+        return None
+    calendar = calendars.get(use.name)
+    if calendar is None:
+        return RuledOut(None, f"there is no calendar {use.name}") if use.days is Days.INCLUDE else None
+    if calendar.has(moment) is (use.days is Days.INCLUDE):
+        return None
+    where = "is not in" if use.days is Days.INCLUDE else "is in"
+    return RuledOut(calendar.changes(moment), f"it {where} the calendar {use.name}")
+
+
+def postponed(use: CalendarUse, until: datetime, job_id: UUID) -> datetime:
+    """Return when a job starts that waited for the end of a blackout: each job at a place of its own after it."""
+    return until + use.spread * spread(job_id)
+
+
+def postpones(use: CalendarUse) -> bool:
+    """Say whether a schedule's occurrences wait for the end of a blackout."""
+    return use.blackout is Blackout.POSTPONE

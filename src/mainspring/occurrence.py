@@ -1,0 +1,100 @@
+"""The next occurrence of a job: trigger, misfire policy, calendar, window and jitter taken together. Pure.
+
+This is what the lifecycle asks and what a preview shows, so that the one is as the other: `opening` when a job is
+created or given another trigger, `overdue` before a run, `following` after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from mainspring import misfire
+from mainspring.calendar import Calendar, postponed, postpones, ruled_out
+from mainspring.misfire import Decision, Fate, Passed
+from mainspring.times import MICROSECOND
+from mainspring.trigger import Once, Recurring, Trigger
+
+_STRETCHES = 1000
+"""How many stretches of a calendar are gone through; a schedule that fires in none of them is at its end."""
+
+
+class Planned(NamedTuple):
+    """The occurrence that a job has next: its fire time (`None`: there is none), and when it may start.
+
+    `passed` accounts for the occurrences that were passed over on the way to it; `reason` says why it was postponed.
+    """
+
+    fire_time: datetime | None
+    due_at: datetime | None
+    passed: tuple[Passed, ...] = ()
+    reason: str | None = None
+
+
+def opening(trigger: Trigger, *, job_id: UUID, calendars: Mapping[str, Calendar]) -> Planned:
+    """Return the first occurrence of a trigger."""
+    return _planned(trigger, Decision(trigger.first), job_id, calendars)
+
+
+def overdue(
+    trigger: Trigger,
+    pending: datetime,
+    *,
+    due_at: datetime,
+    now: datetime,
+    job_id: UUID,
+    calendars: Mapping[str, Calendar],
+) -> Planned:
+    """Return the occurrence to start at `now` (if its `due_at` has come) in place of one that was due at `due_at`."""
+    decision = misfire.late(trigger, pending, due_at=due_at, now=now, job_id=job_id)
+    if decision.fire_time == pending:
+        return Planned(pending, due_at, decision.passed)
+    return _planned(trigger, decision, job_id, calendars)
+
+
+def following(
+    trigger: Trigger,
+    ran: datetime,
+    *,
+    started_at: datetime,
+    now: datetime,
+    job_id: UUID,
+    calendars: Mapping[str, Calendar],
+) -> Planned:
+    """Return the occurrence after `ran`, whose run began at `started_at` and has ended at `now`."""
+    decision = misfire.following(trigger, ran, started_at=started_at, now=now, job_id=job_id)
+    return _planned(trigger, decision, job_id, calendars)
+
+
+def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Mapping[str, Calendar]) -> Planned:
+    """Lead a decision past what the calendar rules out, and say when the occurrence may start."""
+    fire_time, passed = decision.fire_time, [*decision.passed]
+    if isinstance(trigger, Once):
+        return Planned(fire_time, fire_time)
+    use = trigger.calendar
+    for _ in range(_STRETCHES):
+        out = ruled_out(use, fire_time, calendars) if fire_time is not None else None
+        if fire_time is None or out is None or use is None:
+            break
+        if postpones(use) and out.until is not None:
+            return Planned(fire_time, postponed(use, out.until, job_id), tuple(passed), out.reason)
+        skipped = fire_time
+        fire_time = None if out.until is None else trigger.next_fire_time(out.until - MICROSECOND)
+        passed += _skipped(trigger, skipped, out.until, out.reason)
+    else:
+        fire_time = None
+    if fire_time is None:
+        return Planned(None, None, tuple(passed))
+    due_at = trigger.due_at(fire_time, job_id)
+    if decision.not_before is not None:
+        due_at = max(due_at, decision.not_before)
+    return Planned(fire_time, due_at, tuple(passed))
+
+
+def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> list[Passed]:
+    if until is None:
+        return [Passed(first, first, 1, Fate.SKIPPED, reason)]
+    number = trigger.number(first, until - MICROSECOND)
+    return [Passed(first, trigger.nth(first, number - 1) or first, number, Fate.SKIPPED, reason)]
