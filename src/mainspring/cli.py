@@ -111,7 +111,8 @@ def _everywhere(
 # --- settings as flags ------------------------------------------------------------------------------------------------
 
 _NODE_SETTINGS = (
-    "store", "plugins", "node", "slots", "threads", "lease", "poll", "grace", "retention", "log_level", "log_format",
+    "store", "plugins", "node", "slots", "threads", "processes", "lease", "poll", "grace", "retention", "log_level",
+    "log_format",
 )  # fmt: skip
 _CONFIG = Annotated[
     Path | None,

@@ -8,30 +8,36 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import inspect
 import signal
 import socket
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 import uvicorn
 
 from mainspring import logs
-from mainspring.clock import SystemClock
+from mainspring.clock import Clock, SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.events import Events
+from mainspring.isolation import ProcessRunner
+from mainspring.lane import Lane, job_loop
+from mainspring.model import JobKey
 from mainspring.node import Node, Place
 from mainspring.presence import Presence, default_directory
-from mainspring.registry import Registry, load
+from mainspring.registry import Binding, Family, Registry, load, raise_together
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
 from mainspring.web.app import create_app
+
+FAREWELL_SECONDS = 5.0
+"""How long the services of plugins may take to clean up."""
 
 T = TypeVar("T")
 log = structlog.get_logger("mainspring")
@@ -209,28 +215,87 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
     logs.subscribe(events, settings)
     if not store.durable:
         log.warning("jobs live in memory only and are gone when this process ends")
-    with _loop_in_a_thread("job-loop") as job_loop, _loop_in_a_thread("heart") as heart_loop:
+    async with _Lanes(registry, clock, settings) as lanes:
         node = Node(
             store=store,
             registry=registry,
-            runner=Runner(registry, clock, settings.threads),
+            lanes=lanes.by_key,
             clock=clock,
             events=events,
             settings=settings,
-            place=Place(job_loop, heart_loop, Presence(default_directory() if store.shared else None)),
+            place=Place(lanes.heart, Presence(default_directory() if store.shared else None)),
         )
         with _stopped_by_signals(node):
             await store.open()
             try:
-                await _on(job_loop, registry.open())
+                await lanes.open()
                 _spare_the_collector()
                 yield node, store, events
             finally:
-                try:
-                    await _on(job_loop, registry.close())
-                except Exception:
-                    log.exception("a service of a plugin could not be cleaned up")
+                await lanes.close()
                 await store.close()
+
+
+class _Lanes(AsyncExitStack):
+    """The lane of each group: a loop for each family, and one without user code for the groups in worker processes.
+
+    And a loop for the node's heart.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
+        super().__init__()
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
+        self._workers: tuple[asyncio.AbstractEventLoop, ProcessRunner] | None = None
+        self.by_key: dict[JobKey, Lane] = {}
+
+    async def __aenter__(self) -> Self:
+        self.heart = self._loop("heart")
+        for family in self._registry.families:
+            ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
+            if ours or not family.bindings:
+                self._add(family, ours)
+        if apart := self._registry.bindings.keys() - self.by_key.keys():
+            runner = ProcessRunner(self._registry, self._clock, self._settings)
+            loop = self._loop("workers")
+            self._workers = loop, runner
+            self.by_key |= {key: Lane(loop, runner.run, self._settings.processes) for key in apart}
+        return self
+
+    def _add(self, family: Family, bindings: Sequence[Binding]) -> None:
+        loop = self._loop(f"jobs-{len(self._families)}")
+        runner = Runner(self._registry, self._clock, self._settings.threads)
+        self._families.append((loop, family))
+        for binding in bindings:
+            is_async = inspect.iscoroutinefunction(binding.job_class.execute)
+            self.by_key[binding.key] = Lane(loop, runner.run, None if is_async else self._settings.threads)
+
+    def _loop(self, name: str) -> asyncio.AbstractEventLoop:
+        return self.enter_context(job_loop(_event_loop(), name))
+
+    async def open(self) -> None:
+        """Build all services, each on its loop. Raises `ConfigError` with every one that fails."""
+        problems = []
+        for loop, family in self._families:
+            try:
+                self._registry.crews |= await _on(loop, family.open())
+            except ConfigError as error:
+                problems.append(str(error))
+        raise_together(problems)
+
+    async def close(self) -> None:
+        """Let workers go and clean up all services, but wait for no loop that a job blocks."""
+        farewells = [_on(loop, family.close()) for loop, family in self._families]
+        if self._workers is not None:
+            loop, runner = self._workers
+            farewells.append(_on(loop, runner.close()))
+        for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
+            try:
+                await farewell
+            except Exception:
+                log.exception("a service of a plugin could not be cleaned up")
 
 
 def _spare_the_collector() -> None:
@@ -238,30 +303,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-@contextmanager
-def _loop_in_a_thread(name: str) -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop in a thread: a job that blocks its own blocks neither the API nor the engine nor the beats."""
-    loop = _event_loop()
-    thread = threading.Thread(target=_keep_running, args=(loop,), name=name, daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=1)
-
-
-def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped: `sys.exit` in a task of a job breaks out of the loop, but must not end it."""
-    while True:
-        try:
-            loop.run_forever()
-        except BaseException:
-            log.exception("a task of a job tried to end the process")
-        else:
-            return
 
 
 async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:

@@ -181,13 +181,15 @@ class Claim(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """What became of a run, before anything is decided about the job. `delay` asks for the next try after that long."""
+    """What became of a run, before anything is decided about the job.
+
+    `delay` asks for the next try after that long. `fatal`: the worker process died under it.
+    """
 
     outcome: Outcome
     reason: str | None = None
     delay: timedelta | None = None
     fatal: bool = False
-    """The process that ran it died under it: that counts towards giving up as a lost node does."""
 
 
 class Change(NamedTuple):

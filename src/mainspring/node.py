@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -33,11 +34,12 @@ from mainspring.events import (
 )
 from mainspring.failpoint import fp
 from mainspring.fairness import demands, still_hungry
+from mainspring.lane import Lane
 from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
 from mainspring.observer import MISSING_BEATS, Observer
 from mainspring.presence import Presence
 from mainspring.registry import Registry
-from mainspring.runner import Assignment, Runner
+from mainspring.runner import Assignment, watch
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
 
@@ -61,22 +63,22 @@ A statement that outlives its client ends well before that: its own limit is 2 s
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
 _STOPPED = "the node stopped"
+_BLOCKED = "a job blocks the event loop of its group"
 _OUT_OF_TOUCH = "the node lost touch with the store"
 
 
 class Place(NamedTuple):
-    """Where a node works: the loop of user code, the loop on which it beats, and its mark on the host."""
+    """Where a node works: the loop on which it beats, and its mark on the host."""
 
-    job_loop: asyncio.AbstractEventLoop
     heart_loop: asyncio.AbstractEventLoop
     presence: Presence
 
 
 class Node:
-    """Runs due jobs of the groups in `registry`, until it is stopped.
+    """Runs due jobs of the groups in `registry`, each in its lane, until it is stopped.
 
-    The loops of its `place` are threads of their own, which the compose root makes: user code that blocks its loop
-    stops neither claims nor beats, and claims that take long stop no beats.
+    Lanes and the loop of its heart are threads of their own, which the compose root makes: user code that blocks its
+    loop stops neither claims nor beats, and claims that take long stop no beats.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Node:
         *,
         store: Store,
         registry: Registry,
-        runner: Runner,
+        lanes: Mapping[JobKey, Lane],
         clock: Clock,
         events: Events,
         settings: Settings,
@@ -92,7 +94,7 @@ class Node:
     ) -> None:
         self._store = store
         self._registry = registry
-        self._runner = runner
+        self._lanes = lanes
         self._clock = clock
         self._events = events
         self._settings = settings
@@ -231,7 +233,7 @@ class Node:
         """Return for how many seconds nothing can be claimed, unless something changes."""
         if not self._trusted():
             return self._beat_seconds
-        if len(self._running) >= self._settings.slots or (due := await self._store.next_due(self._keys)) is None:
+        if not (room := self._room()) or (due := await self._store.next_due(room)) is None:
             return self._poll
         self._next_due = due.at
         return min(self._poll, due.wait.total_seconds())
@@ -241,14 +243,20 @@ class Node:
         if self._next_due is None or due_at < self._next_due:
             self._look.set()
 
+    def _room(self) -> dict[JobKey, int]:
+        """Return how many jobs of each group may be claimed; groups for which there is no room are left out."""
+        free, moment = self._settings.slots - len(self._running), self._clock.monotonic()
+        rooms = {key: self._lanes[key].room(free, self._running_of[key], moment) for key in self._keys}
+        return {key: room for key, room in rooms.items() if room > 0}
+
     async def _take(self) -> int:
         """Claim and start what is due; answer how much that was."""
-        free = self._settings.slots - len(self._running)
-        if free <= 0 or not self._keys or not self._trusted():
-            return 0
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        limit = min(free, CLAIM_BATCH)
-        asked = demands(self._keys, self._hungry, self._running_of, limit)
+        if not (room := self._room()) or not self._trusted():
+            return 0
+        limit = min(self._settings.slots - len(self._running), CLAIM_BATCH)
+        wanted = demands(self._keys, self._hungry, self._running_of, limit)
+        asked = {key: min(demand, room[key]) for key, demand in wanted.items() if key in room}
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
@@ -266,40 +274,46 @@ class Node:
     async def _adopt(self) -> None:
         """Start what was claimed for this node by a call whose answer never came."""
         known = set(self._running)  # before asking: what ends meanwhile is no news
-        now = self._clock.monotonic()
-        self._start(
-            [
-                Assignment(claim, now)
-                for claim in await self._store.holding(self.name)
-                if claim.job.run not in known and claim.job.run not in self._running
-            ]
-        )
+        held = [claim for claim in await self._store.holding(self.name) if claim.job.run not in known]
+        if held:
+            sent, now = self._clock.monotonic(), await self._store.now()
+            self._start([Assignment(claim._replace(at=now), sent) for claim in held])
 
     def _start(self, assignments: list[Assignment]) -> None:
         if not assignments:
             return
         fp("start.before")
+        batches: dict[JobKey, list[Assignment]] = {}
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             self._running[assignment.run] = assignment
             self._running_of[assignment.job.key] += 1
+            batches.setdefault(assignment.job.key, []).append(assignment)
         if self._events.heard(RunStarted):
             for assignment in assignments:
                 self._events.announce(RunStarted(assignment.job))
-        self._place.job_loop.call_soon_threadsafe(self._spawn, assignments)
+        moment = self._clock.monotonic()
+        for key, batch in batches.items():
+            lane = self._lanes[key]
+            lane.give(partial(self._spawn, lane, batch), moment)
 
-    def _spawn(self, assignments: list[Assignment]) -> None:
-        """Give each assignment its task; runs on the job loop, once for a whole batch."""
+    def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
+        """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
+        lane.note_begun(self._clock.monotonic())
         for assignment in assignments:
-            assignment.task = self._place.job_loop.create_task(self._see_through(assignment))
-        self._place.job_loop.call_soon(self._runner.watch, assignments)  # after the first turn of each
+            assignment.task = lane.loop.create_task(self._see_through(lane, assignment))
+        asyncio.get_running_loop().call_soon(watch, assignments, self._clock)  # after the first turn of each
 
-    async def _see_through(self, assignment: Assignment) -> None:
-        """Run an assignment and hand in its end, on the job loop; what ends together wakes the node's loop once."""
+    async def _see_through(self, lane: Lane, assignment: Assignment) -> None:
+        """Run an assignment and hand in its end, on its loop; what ends together wakes the node's loop once."""
         if assignment.interrupt is None and not self._trusted():
             assignment.interrupt = _OUT_OF_TOUCH  # a process that was frozen starts nothing before it has beaten again
-        ending = await self._runner.run(assignment)
+        ending = await lane.run(assignment)
+        if assignment.run in self._running:  # else it was handed back while the lane was stuck
+            self._hand_in(assignment, ending)
+
+    def _hand_in(self, assignment: Assignment, ending: Ending) -> None:
         self._ended.append((assignment, ending, assignment.store_time(self._clock)))
         if not self._end_noted:
             self._end_noted = True
@@ -389,6 +403,7 @@ class Node:
         """Take in what the last beats told: what to stop, who has died, or that this node was taken for dead itself."""
         await wait(self._clock, self._pulsed, self._beat_seconds)
         self._pulsed.clear()
+        self._hand_back()
         if not self._trusted():
             self._observer.blink()
             self._interrupt(self._exclusive(), _OUT_OF_TOUCH)
@@ -421,12 +436,27 @@ class Node:
             if (assignment := self._running.get(number)) is not None and assignment.interrupt is None:
                 assignment.interrupt = why
                 assignment.stopping.set()
-                self._place.job_loop.call_soon_threadsafe(self._cancel, assignment)
+                loop = self._lanes[assignment.job.key].loop
+                loop.call_soon_threadsafe(self._cancel, assignment)
 
     def _cancel(self, assignment: Assignment) -> None:
-        """Cancel a run that has begun, on the job loop; one that has not will see by itself that it is not wanted."""
+        """Cancel a run that has begun, on its loop; one that has not will see by itself that it is not wanted."""
         if assignment.task is not None and assignment.started_at is not None:
             assignment.task.cancel()
+
+    def _hand_back(self) -> None:
+        """Give back what waits in lanes that are stuck: it would fill the slots that other groups need.
+
+        Should the lane come free meanwhile: a run looks whether it is wanted after it has begun, and this looks whether
+        it has begun after it is no longer wanted.
+        """
+        moment = self._clock.monotonic()
+        stuck = {key for key, lane in self._lanes.items() if lane.is_stuck(moment)}
+        for assignment in [a for a in self._running.values() if stuck and a.job.key in stuck]:
+            if assignment.started_at is None and assignment.interrupt != _BLOCKED:
+                assignment.interrupt = _BLOCKED
+                if assignment.started_at is None:
+                    self._hand_in(assignment, Ending(Outcome.INTERRUPTED, _BLOCKED))
 
     # --- sweep
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from mainspring.model import Backoff, Ending, Job, Outcome
@@ -64,6 +64,13 @@ def _marker(attribute: str, name: str) -> Callable[[_Class], _Class]:
 # --- what is received -------------------------------------------------------------------------------------------------
 
 
+class Settable(Protocol):
+    """Anything that can be told, once or more often, from any thread."""
+
+    def set(self) -> None:
+        """Tell it."""
+
+
 class Stopping:
     """A flag that a run should end soon. Threads may `wait` for it; async jobs look with `is_set`.
 
@@ -75,7 +82,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self._set = False
-        self._waiting: list[threading.Event] = []
+        self._waiting: list[Settable] = []
 
     def is_set(self) -> bool:
         """Tell whether the run should end."""
@@ -85,6 +92,12 @@ class Stopping:
         """Ask the run to end."""
         self._set = True
         for event in tuple(self._waiting):
+            event.set()
+
+    def pass_on(self, event: Settable) -> None:
+        """Have `event` set as well, at once if the run should end already."""
+        self._waiting.append(event)
+        if self._set:
             event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -194,13 +207,17 @@ class SchedulerJob(ABC):
 
     A node with such a group is not given up for dead before its lease is over, and by then it has cancelled them.
     """
+    isolation: ClassVar[Literal["none", "process"]] = "none"
+    """``"process"`` runs the group in worker processes of its own, listeners too, which may be killed or die alone."""
+    memory_limit: ClassVar[int | None] = None
+    """How many bytes a worker process may take beyond what it holds before its first job. Linux only."""
 
     request: Any
     """The parsed request, set before `execute`; annotate it with the group's own ``Request``."""
 
     @abstractmethod
     def execute(self, context: JobExecutionContext) -> Awaitable[None] | None:
-        """Do the work. ``async def`` runs on the job loop, plain ``def`` in a thread.
+        """Do the work. ``async def`` runs on a job loop, plain ``def`` in a thread.
 
         Returning is success. Any exception fails the attempt; `Retry`, `Cancel` and `Busy` say more precisely what is
         to happen.

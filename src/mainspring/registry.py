@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType, NoneType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from dishka import AsyncContainer, Provider, Scope, make_async_container
+from dishka import Provider, Scope, make_async_container
 from dishka.exception_base import DishkaError
 
 from mainspring.clock import Clock, SystemClock
@@ -30,6 +30,7 @@ from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule, Sched
 from mainspring.request import SCHEDULING_FIELDS, JobRequest
 
 ENTRY_POINTS = "mainspring.plugins"
+_UNUSABLE = "The plugins cannot be used:"
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", re.ASCII)
 
 
@@ -67,14 +68,61 @@ class Crew(NamedTuple):
     policy: RetryPolicy
 
 
+class Family:
+    """Job groups that share services, directly or through other services, and all these services.
+
+    What one of them does to the event loop they share hurts the others, and nobody else.
+    """
+
+    def __init__(self, bindings: Sequence[Binding], services: Collection[Any], provider: Provider) -> None:
+        self.bindings = bindings
+        self.services = services
+        self._container = make_async_container(provider)
+
+    async def open(self) -> dict[JobKey, Crew]:
+        """Build the services and listeners, on the loop where they will be used.
+
+        Raises `ConfigError` with every one that fails.
+        """
+        built: dict[Any, Any] = {}
+        problems: list[str] = []
+        for wanted in self.services:
+            with _noting(wanted, problems):
+                built[wanted] = await self._container.get(wanted)
+        listeners: dict[type[SchedulerTriggerListener], SchedulerTriggerListener] = {}
+        for cls in dict.fromkeys(cls for binding in self.bindings for cls in binding.listeners):
+            if not built.keys() >= set(_needs(cls, self.services).values()):
+                continue  # it needs a service that is a problem already
+            with _noting(cls, problems):
+                listeners[cls] = cls(**_needed(cls, built))
+        _raise_all(problems)
+        return {
+            binding.key: Crew(
+                binding,
+                partial(binding.job_class, **_needed(binding.job_class, built)),
+                inspect.iscoroutinefunction(binding.job_class.execute),
+                tuple(
+                    (listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in binding.listeners
+                ),
+                binding.policy,
+            )
+            for binding in self.bindings
+        }
+
+    async def close(self) -> None:
+        """Clean up all services."""
+        await self._container.close()
+
+
 class Registry:
     """The bindings of this process, and once it is open, the crew of each."""
 
-    def __init__(self, bindings: Iterable[Binding], services: Sequence[Any], container: AsyncContainer) -> None:
+    def __init__(self, bindings: Iterable[Binding], services: Sequence[ServiceBinding], provider: Provider) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
         self.crews: dict[JobKey, Crew] = {}
-        self._services = services
-        self._container = container
+        self._services = {service.provides: service.source for service in services}
+        self._provider = provider
+        self.families = self._families()
 
     def find(self, key: JobKey) -> Binding:
         """Return the binding of a job group. Raises `NotFoundError`."""
@@ -85,33 +133,63 @@ class Registry:
             raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
 
     async def open(self) -> None:
-        """Build all services and listeners, on the loop where they will be used.
-
-        Raises `ConfigError` with every one that fails.
-        """
-        built: dict[Any, Any] = {}
+        """Build all services and listeners, on one loop. Raises `ConfigError` with every one that fails."""
+        crews: dict[JobKey, Crew] = {}
         problems: list[str] = []
-        for wanted in self._services:
-            with _noting(wanted, problems):
-                built[wanted] = await self._container.get(wanted)
-        listeners: dict[type[SchedulerTriggerListener], SchedulerTriggerListener] = {}
-        for cls in dict.fromkeys(cls for binding in self.bindings.values() for cls in binding.listeners):
-            if not built.keys() >= set(_needs(cls, self._services).values()):
-                continue  # it needs a service that is a problem already
-            with _noting(cls, problems):
-                listeners[cls] = cls(**_needed(cls, built))
-        _raise_all(problems)
-        for key, binding in self.bindings.items():
-            make_job = partial(binding.job_class, **_needed(binding.job_class, built))
-            asked = tuple(
-                (listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in binding.listeners
-            )
-            is_async = inspect.iscoroutinefunction(binding.job_class.execute)
-            self.crews[key] = Crew(binding, make_job, is_async, asked, binding.policy)
+        for family in self.families:
+            try:
+                crews |= await family.open()
+            except ConfigError as error:
+                problems.append(str(error))
+        raise_together(problems)
+        self.crews |= crews
 
     async def close(self) -> None:
-        """Clean up all services."""
-        await self._container.close()
+        """Clean up all services; an `ExceptionGroup` says what failed."""
+        errors: list[Exception] = []
+        for family in reversed(self.families):
+            try:
+                await family.close()
+            except Exception as error:  # noqa: BLE001 - a clean-up of the plugin
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("services could not be cleaned up", errors)
+
+    def alone(self, key: JobKey) -> Family:
+        """Return one group with the services that it needs and no others, for a process of its own."""
+        binding = self.bindings[key]
+        return self._family([binding], self._required(binding.job_class, *binding.listeners))
+
+    def _families(self) -> tuple[Family, ...]:
+        """Part groups and services so that no two parts need the same service. A service nobody asks for counts too."""
+        parts: list[tuple[list[Binding], set[Any]]] = []
+        alone: list[tuple[list[Binding], set[Any]]] = [
+            *(([], self._required(provides)) for provides in self._services if provides is not Clock),
+            *(([binding], self._required(binding.job_class, *binding.listeners)) for binding in self.bindings.values()),
+        ]
+        for bindings, services in alone:
+            kin = [part for part in parts if part[1] & services]
+            merged = ([b for part in kin for b in part[0]] + bindings, services.union(*(part[1] for part in kin)))
+            parts = [merged if kin and part is kin[0] else part for part in parts if part not in kin[1:]]
+            parts += [] if kin else [merged]
+        return tuple(self._family(*part) for part in parts)
+
+    def _required(self, *wanting: Any) -> set[Any]:
+        """Return the services that classes need, with what these need, but for the clock, which is everybody's."""
+        required: set[Any] = set()
+        queue = [*wanting]
+        while queue:
+            wanted = queue.pop()
+            if wanted in self._services:
+                if wanted is Clock or wanted in required:
+                    continue
+                required.add(wanted)
+            queue += _needs(self._services.get(wanted, wanted), self._services).values()
+        return required
+
+    def _family(self, bindings: Sequence[Binding], services: Collection[Any]) -> Family:
+        in_order = [provides for provides in self._services if provides in services or provides is Clock]
+        return Family(bindings, in_order, self._provider)
 
 
 @contextmanager
@@ -163,12 +241,10 @@ def build(
         draft.take(origin, binder)
     draft.check_injection()
     _raise_all(draft.problems)
-    provider = draft.provider()
     try:
-        container = make_async_container(provider)
+        return Registry(draft.bindings(), draft.services, draft.provider())
     except DishkaError as error:
         raise ConfigError(f"The services of the plugins cannot be wired up:\n{error}") from error
-    return Registry(draft.bindings(), [service.provides for service in draft.services], container)
 
 
 # --- finding modules
@@ -210,7 +286,13 @@ def _what(error: BaseException) -> str:
 
 def _raise_all(problems: Sequence[str]) -> None:
     if problems:
-        raise ConfigError("The plugins cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        raise ConfigError("\n".join([_UNUSABLE, *(f"  - {problem}" for problem in problems)]))
+
+
+def raise_together(errors: Sequence[str]) -> None:
+    """Raise one `ConfigError` of the texts of several, if there are any."""
+    if errors:
+        raise ConfigError("\n".join([_UNUSABLE, *(error.removeprefix(f"{_UNUSABLE}\n") for error in errors)]))
 
 
 # --- checking what they bind
@@ -332,6 +414,19 @@ def _job_faults(cls: type[SchedulerJob]) -> Iterator[str]:
             yield f"has {name} that is neither True nor False"
     if not (isinstance(rules.backoff, Backoff) and _is_sound(rules.backoff)):
         yield "has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
+    yield from _isolation_faults(cls)
+
+
+def _isolation_faults(rules: Any) -> Iterator[str]:
+    if rules.isolation not in ("none", "process"):
+        yield "has an isolation that is neither 'none' nor 'process'"
+    limit = rules.memory_limit
+    if limit is None:
+        return
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        yield "has a memory_limit that is not a number of bytes"
+    elif rules.isolation != "process":
+        yield "has a memory_limit, which only holds with isolation = 'process'"
 
 
 def _is_sound(backoff: Backoff) -> bool:

@@ -90,6 +90,13 @@ class Assignment:
             self.task.cancel()
 
 
+def watch(assignments: Iterable[Assignment], clock: Clock) -> None:
+    """Arm the time limits of what is still running of that which was begun before."""
+    for assignment in assignments:
+        if assignment.limit is not None:
+            assignment.watch(clock)
+
+
 class Runner:
     """Runs assignments with the classes and services of a registry; plain functions in at most `threads` threads."""
 
@@ -97,12 +104,6 @@ class Runner:
         self._registry = registry
         self._clock = clock
         self._threads = asyncio.Semaphore(threads)
-
-    def watch(self, assignments: Iterable[Assignment]) -> None:
-        """Arm the time limits of what is still running; it was begun before."""
-        for assignment in assignments:
-            if assignment.limit is not None:
-                assignment.watch(self._clock)
 
     async def run(self, assignment: Assignment) -> Ending:
         """Run an assignment to its end, whatever that is. Somebody must `watch` it once it has begun."""
@@ -132,7 +133,7 @@ class Runner:
         try:
             request = parse(job_class.Request, job.request)
         except InvalidRequestError as error:
-            return Ending(Outcome.FAILED, _text(f"the stored request is refused by the job group: {error}"))
+            return Ending(Outcome.FAILED, text(f"the stored request is refused by the job group: {error}"))
         assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
         context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
         for listener, is_async in crew.listeners:
@@ -247,28 +248,28 @@ def _verdict(answer: object, listener: str) -> Ending | None:
 
 def describe(error: BaseException) -> str:
     """Say what was raised, in words that can be stored."""
-    return _text(f"{type(error).__name__}: {_text(error)}")
+    return text(f"{type(error).__name__}: {text(error)}")
 
 
 def _asked_for(ending: object) -> Ending:
     """Take the ending that user code asks for, in words that can be stored; what is none fails the attempt."""
     match ending:
         case Ending(Outcome() as outcome, reason, (timedelta() | None) as delay):
-            return Ending(outcome, None if reason is None else _text(reason), delay)
+            return Ending(outcome, None if reason is None else text(reason), delay)
         case _:
-            return Ending(Outcome.FAILED, _text(f"asked for an ending that makes no sense: {_text(ending)}"))
+            return Ending(Outcome.FAILED, text(f"asked for an ending that makes no sense: {text(ending)}"))
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     """Put anything into words that can be stored.
 
     Bounded, no NUL, no lone surrogates, even if its ``__str__`` fails.
     """
     try:
-        text = f"{value}"
+        words = f"{value}"
     except BaseException:  # noqa: BLE001 - user code
-        text = f"a {type(value).__name__} that has no words"
-    return text[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
+        words = f"a {type(value).__name__} that has no words"
+    return words[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
 
 
 def _report(event: str, **facts: object) -> None:

@@ -182,7 +182,10 @@ class Settings(BaseModel):
     )
     slots: Annotated[int, _whole(1, 100_000)] = Field(100, description="Jobs that this node runs at once")
     threads: Annotated[int, _whole(1, 1000)] = Field(
-        20, description="Threads for job classes whose execute is plain def"
+        20, description="Threads on each job loop, for job classes whose execute is plain def"
+    )
+    processes: Annotated[int, _whole(1, 1000)] = Field(
+        4, description="Worker processes for each job group with isolation, started when they are needed"
     )
     lease: Annotated[Duration, _lasting("PT2S", "PT1H")] = Field(
         timedelta(seconds=10), description="How long a silent node keeps its jobs before other nodes take them"

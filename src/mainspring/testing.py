@@ -16,6 +16,7 @@ from typing import Any, Self
 from mainspring import registry
 from mainspring.clock import ManualClock
 from mainspring.events import Events
+from mainspring.lane import Lane
 from mainspring.model import Job, JobKey, Run
 from mainspring.node import Node, Place
 from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule
@@ -34,6 +35,9 @@ class TestScheduler:
     What is due runs in the test's own event loop and is finished when `advance` returns. The use cases of REST are at
     `service`, what happens is announced at `events`. Raises `ConfigError` for modules that a service would not start
     with.
+
+    Jobs with ``isolation = "process"`` run right here too, on the test's time: in a process of their own they would
+    live by the real clock. So nothing kills them, and no `memory_limit` holds.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of its name
@@ -52,14 +56,15 @@ class TestScheduler:
         await self._store.open()
         await self._registry.open()
         settings, loop = Settings(node="test"), asyncio.get_running_loop()
+        runner = Runner(self._registry, self.clock, settings.threads)
         self._node = Node(
             store=self._store,
             registry=self._registry,
-            runner=Runner(self._registry, self.clock, settings.threads),
+            lanes=dict.fromkeys(self._registry.bindings, Lane(asyncio.get_running_loop(), runner.run)),
             clock=self.clock,
             events=self.events,
             settings=settings,
-            place=Place(loop, loop, Presence()),
+            place=Place(loop, Presence()),
         )
         await self._node.join()
         return self

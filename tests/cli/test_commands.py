@@ -60,15 +60,16 @@ def test_exit_code_is_the_services_own(run: Run, compose: Compose, command: str)
 def test_flags_are_settings(run: Run, compose: Compose) -> None:
     """Every setting can be given as a flag; --plugin more than once."""
     values = {
-        "store": "memory:", "host": "::1", "port": "0", "node": "n", "slots": "1", "threads": "2", "lease": "PT3S",
-        "poll": "PT4S", "grace": "PT5S", "retention": "P6D", "log_level": "debug", "log_format": "json",
+        "store": "memory:", "host": "::1", "port": "0", "node": "n", "slots": "1", "threads": "2", "processes": "3",
+        "lease": "PT3S", "poll": "PT4S", "grace": "PT5S", "retention": "P6D", "log_level": "debug",
+        "log_format": "json",
     }  # fmt: skip
     flags = [part for name, value in values.items() for part in (TABLE[name].flag, value)]
     compose.serve = serve = Keeper(0)
 
     assert run("serve", *flags, "--plugin", "a:B", "--plugin", "c:D").code == 0
     assert serve.settings == Settings(
-        store="memory:", plugins=("a:B", "c:D"), host="::1", port=0, node="n", slots=1, threads=2,
+        store="memory:", plugins=("a:B", "c:D"), host="::1", port=0, node="n", slots=1, threads=2, processes=3,
         lease=timedelta(seconds=3), poll=timedelta(seconds=4), grace=timedelta(seconds=5), retention=timedelta(days=6),
         log_level="debug", log_format="json",
     )  # fmt: skip

@@ -16,6 +16,7 @@ from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPlugi
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import Event, Events
+from mainspring.lane import Lane
 from mainspring.model import Backoff, Job, JobKey, Run
 from mainspring.node import Node, Place
 from mainspring.presence import Presence
@@ -132,18 +133,21 @@ class World:
         self._registry = registry.build([("test", Module(self.script))])
 
     @asynccontextmanager
-    async def node(self, **settings: Any) -> AsyncIterator[Node]:
-        """A node that lives while the block runs, and has left when it ends."""
+    async def node(
+        self, *, capacity: int | None = None, loop: asyncio.AbstractEventLoop | None = None, **settings: Any
+    ) -> AsyncIterator[Node]:
+        """A node that lives while the block runs, and has left when it ends; jobs run on `loop`, or the test's."""
         bindings = registry.build([("test", Module(self.script))])
         await bindings.open()
+        runner = Runner(bindings, self.clock, threads=2)
         node = Node(
             store=self.store,
             registry=bindings,
-            runner=Runner(bindings, self.clock, threads=2),
+            lanes={KEY: Lane(loop or asyncio.get_running_loop(), runner.run, capacity)},
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            place=Place(asyncio.get_running_loop(), asyncio.get_running_loop(), Presence()),
+            place=Place(asyncio.get_running_loop(), Presence()),
         )
         life = asyncio.create_task(node.run())
         try:

@@ -1,6 +1,10 @@
 """What a node does, on every store."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -314,3 +318,55 @@ async def test_two_nodes_that_come_back_from_an_outage_do_not_rob_each_other(wor
         await world.happened(RunFinished)
     assert [] == [event for event in world.seen if isinstance(event, NodeLost | NodeBuried)]
     assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+
+
+async def test_a_group_is_claimed_for_as_far_as_its_lane_has_room(world: World) -> None:
+    """What has no thread or process to run in stays scheduled, for a node that has; its turn comes in time."""
+    world.script.hold = asyncio.Event()
+    async with world.node(capacity=2):
+        jobs = [await world.create() for _ in range(5)]
+        await world.until(lambda: world.script.at_once == 2)
+        await world.pass_time(5)
+        assert Counter(running=2, scheduled=3) == Counter([(await world.job(job)).state.value for job in jobs])
+        world.script.hold.set()
+        await world.happened(RunFinished, 5)
+    assert 2 == world.script.most_at_once
+
+
+class BlockedLoop:
+    """The test's own loop, but what it is given waits until it is set free."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Callable[[], object]] | None = []
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: object) -> None:
+        if self._waiting is None:
+            self._loop.call_soon(callback, *arguments)
+        else:
+            self._waiting.append(partial(callback, *arguments))
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._loop.create_task(work)
+
+    def set_free(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for callback in waiting:
+            callback()
+
+
+async def test_what_waits_in_a_stuck_lane_is_handed_back(world: World) -> None:
+    """It fills no slot, and runs when its turn comes; no more is claimed for the group meanwhile."""
+    loop = BlockedLoop()
+    async with world.node(loop=cast("asyncio.AbstractEventLoop", loop)):
+        job = await world.create()
+        await world.happened(RunFinished)
+        await world.pass_time(10)
+        [run] = await world.runs(job)
+        assert (Outcome.INTERRUPTED, "a job blocks the event loop of its group") == (run.outcome, run.reason)
+        assert State.SCHEDULED is (await world.job(job)).state
+        loop.set_free()
+        await world.happened(RunFinished, 2)
+        assert [Outcome.INTERRUPTED, Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+    assert not [event for event in world.seen if isinstance(event, RunRefused)]
+    assert 1 == len(world.script.contexts)

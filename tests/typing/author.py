@@ -75,6 +75,8 @@ class Vps4BackupJob(SchedulerJob):
 
     request: Request
     timeout = 5 * MINUTE
+    isolation = "process"
+    memory_limit = 1 << 30
     max_attempts = 3
     backoff = Backoff(initial=timedelta(seconds=30), factor=2, longest=timedelta(minutes=10))
 
@@ -114,6 +116,7 @@ class Vps4BackupJob(SchedulerJob):
 assert_type(Vps4BackupJob, type[Vps4BackupJob])
 assert_type(Vps4BackupJob.timeout, timedelta)
 assert_type(Vps4BackupJob.max_attempts, int)
+assert_type(Vps4BackupJob.memory_limit, int)
 assert_type(Vps4BackupJob.backoff, Backoff)
 assert_type(Vps4BackupJob.product, str)
 

@@ -399,6 +399,25 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
         binds(services=[unknown_service]),
         ["one: service unknown_service: name 'Decimal' is not defined"],
     ),
+    # isolation
+    **{
+        f"isolation {value!r}": (
+            binds(a_job_class(isolation=value)),
+            ["one: Job has an isolation that is neither 'none' nor 'process'"],
+        )
+        for value in ("thread", None, ["process"])
+    },
+    **{
+        f"memory_limit {value!r}": (
+            binds(a_job_class(isolation="process", memory_limit=value)),
+            ["one: Job has a memory_limit that is not a number of bytes"],
+        )
+        for value in ("1 GiB", 0, -1, 1.5, True)
+    },
+    "a memory_limit that would not hold": (
+        binds(a_job_class(memory_limit=1 << 30)),
+        ["one: Job has a memory_limit, which only holds with isolation = 'process'"],
+    ),
     # injection
     "no annotation": (
         binds(a_job_class(Unannotated)),
@@ -862,9 +881,94 @@ async def test_open_reports_every_service_and_listener_that_cannot_be_built() ->
         await registry.open()
     assert [
         "Vms cannot be built: OSError: no database",
-        "Quota cannot be built: SystemExit: 3",
         "Listener cannot be built: PermissionError: no licence",
+        "Quota cannot be built: SystemExit: 3",
     ] == [sentence.partition(f" ({__file__}:")[0] for sentence in sentences(caught.value)]
     assert {} == registry.crews
     await registry.close()
     assert ["close"] == log
+
+
+# --- families
+
+
+class NeedsQuota(Work):
+    def __init__(self, quota: Quota) -> None: ...
+
+
+class ListensWithQuota(Check):
+    def __init__(self, quota: Quota) -> None: ...
+
+
+class NeedsKeeperAndClock(Work):
+    def __init__(self, keeper: Keeper, clock: Clock) -> None: ...
+
+
+def http_vms() -> Vms:
+    """Make what is asked for as `Vms`."""
+    return HttpVms()
+
+
+def keeper_of_vms(vms: Vms) -> Keeper:
+    """Make a service that needs another."""
+    return Keeper(vms)
+
+
+def families(registry: Registry) -> list[tuple[set[str], set[Any]]]:
+    """Return which groups and services belong together, the clock left out."""
+    return [
+        ({binding.key.job_group for binding in family.bindings}, {*family.services} - {Clock})
+        for family in registry.families
+    ]
+
+
+def in_groups(**classes: Any) -> Configure:
+    """Bind job classes, each to a group of its own."""
+    return binds(*(a_job_class(base, key=JobKey("vps4", name)) for name, base in classes.items()))
+
+
+def test_groups_that_share_no_service_are_strangers() -> None:
+    """Each is a family of its own, with what it needs; the clock is everybody's."""
+    registry = a_registry(
+        in_groups(a=NeedsVms, b=NeedsQuota, c=NeedsClock, d=NeedsClock), binds(services=[Quota, http_vms])
+    )
+    assert [({"b"}, {Quota}), ({"a"}, {Vms}), ({"c"}, set()), ({"d"}, set())] == families(registry)
+
+
+def test_groups_that_share_a_service_are_a_family() -> None:
+    """However they come to it: directly, by another service, or by a listener."""
+    registry = a_registry(
+        in_groups(a=NeedsVms, b=NeedsKeeperAndClock, c=Work, d=NeedsQuota),
+        binds(
+            listeners=[a_listener(ListensWithVms, key=JobKey("vps4", "c"))], services=[http_vms, keeper_of_vms, Quota]
+        ),
+    )
+    assert [({"a", "b", "c"}, {Vms, Keeper}), ({"d"}, {Quota})] == families(registry)
+
+
+def test_a_group_may_join_families() -> None:
+    """Strangers become one family by a third group that needs something of both."""
+    registry = a_registry(
+        in_groups(a=NeedsVms, b=NeedsQuota, c=NeedsVms),
+        binds(listeners=[a_listener(ListensWithQuota, key=JobKey("vps4", "c"))], services=[http_vms, Quota]),
+    )
+    assert [({"a", "b", "c"}, {Vms, Quota})] == families(registry)
+
+
+def test_services_that_nobody_needs_are_a_family_too() -> None:
+    """They are built as well: what they do, they may do for themselves."""
+    assert [(set(), {Quota}), ({"a"}, set())] == families(a_registry(in_groups(a=Work), binds(services=[Quota])))
+
+
+async def test_a_group_alone_has_its_own_services_and_no_others() -> None:
+    """What a worker process opens is what its group needs, built anew."""
+    registry = a_registry(
+        in_groups(a=NeedsKeeperAndClock, b=NeedsVms, c=NeedsQuota), binds(services=[http_vms, keeper_of_vms, Quota])
+    )
+    await registry.open()
+    alone = registry.alone(JobKey("vps4", "a"))
+    assert {Vms, Keeper, Clock} == {*alone.services}
+    crews = await alone.open()
+    assert [JobKey("vps4", "a")] == list(crews)
+    await alone.close()
+    await registry.close()

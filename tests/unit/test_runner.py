@@ -769,6 +769,18 @@ def test_all_threads_that_wait_for_the_end_are_woken(monkeypatch: pytest.MonkeyP
     assert woken.wait(5)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_the_wish_to_stop_is_passed_on(*, late: bool) -> None:
+    """Whoever asks to be told is told, also if the wish was there before."""
+    stopping, told = Stopping(), threading.Event()
+    if late:
+        stopping.set()
+    stopping.pass_on(told)
+    assert late == told.is_set()
+    stopping.set()
+    assert told.is_set()
+
+
 async def test_code_may_use_all_of_asyncio(clock: ManualClock) -> None:
     """Tasks, time limits and cancel scopes of its own work in a job as in any coroutine."""
     done: list[str] = []

@@ -1,0 +1,419 @@
+"""Jobs in processes of their own: the runner that hands them to workers, and a worker as its node sees it.
+
+A worker belongs to one job group, runs one job at a time, and is used again while it is healthy. It makes its own
+registry from the names of the plugins (`mainspring.worker`), so nothing but JSON crosses, a line a message. The node
+believes an ending only if the worker says so; an exit without one has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import structlog
+
+from mainspring.clock import Clock, wait
+from mainspring.model import Claim, Ending, Job, JobKey, Outcome
+from mainspring.registry import Registry
+from mainspring.runner import VETO_SECONDS, Assignment, describe, text
+from mainspring.settings import Settings
+from mainspring.store.rows import Dialect, from_microseconds, job_row, read_job, to_microseconds
+from mainspring.trigger import MICROSECOND
+
+START_SECONDS = 60.0
+"""How long a worker may take to load its plugins and build its services."""
+CHECK_SECONDS = 10.0
+"""How long all may take that comes before the job itself, beside its listeners' own limits."""
+HARD_SECONDS = 1.0
+"""How long past its time limit a worker may take to end the job by itself."""
+PATIENCE_SECONDS = 1.0
+"""How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
+GOODBYE_SECONDS = 3.0
+"""How long the services of a worker may take to clean up."""
+OUTPUT_KEPT = 64 * 1024
+"""How many bytes of what a run writes to its stdout and stderr are kept for the log."""
+OUT_OF_MEMORY = 77
+"""The exit code of a worker that has no memory left to say how its job ended."""
+_SECRET = ("MAINSPRING_", "PGPASSWORD", "PGPASSFILE")
+_LINE_LIMIT = 1 << 16
+_READS = 16
+
+log = structlog.get_logger("mainspring.isolation")
+
+
+# --- what crosses -----------------------------------------------------------------------------------------------------
+
+_PLAIN = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
+
+
+def write_claim(job: Job, at: datetime, sent: float) -> dict[str, Any]:
+    """Put a claimed job, and the store's time at a moment of the machine's monotonic clock, into plain data."""
+    return {"job": job_row(job, _PLAIN), "at": to_microseconds(at), "sent": sent}
+
+
+def read_claim(data: dict[str, Any]) -> Assignment:
+    """Read what `write_claim` wrote."""
+    return Assignment(Claim(read_job(data["job"], _PLAIN), from_microseconds(data["at"])), data["sent"])
+
+
+def write_ending(ending: Ending) -> list[Any]:
+    """Put an ending into plain data."""
+    return [ending.outcome, ending.reason, None if ending.delay is None else ending.delay // MICROSECOND]
+
+
+def read_ending(data: list[Any]) -> Ending:
+    """Read what `write_ending` wrote. Raises `ValueError` or `TypeError` for anything else."""
+    outcome, reason, delay = data
+    return Ending(
+        Outcome(outcome),
+        None if reason is None else str(reason),
+        None if delay is None else timedelta(microseconds=delay),
+    )
+
+
+# --- the runner -------------------------------------------------------------------------------------------------------
+
+
+class ProcessRunner:
+    """Runs assignments in workers, at most `processes` at once for each job group; all on one event loop.
+
+    Workers start when they are needed and stay. Each group has its own: one that fills or wears out its workers leaves
+    those of the others alone.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._settings = settings
+        self._free = {key: asyncio.Semaphore(settings.processes) for key in registry.bindings}
+        self._idle: dict[JobKey, list[_Worker]] = {key: [] for key in registry.bindings}
+        self._workers: set[_Worker] = set()
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    async def run(self, assignment: Assignment) -> Ending:
+        """Run an assignment to its end, whatever that is; never raises.
+
+        Waiting for a worker takes nothing from the job's time.
+        """
+        assignment.started_at = assignment.store_time(self._clock)  # from here on the node may cancel it
+        key = assignment.job.key
+        try:
+            if assignment.interrupt is not None:
+                return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+            async with self._free[key]:
+                worker = await self._take(key)
+                assignment.started_at = assignment.store_time(self._clock)
+                return await self._see_through(worker, assignment)
+        except asyncio.CancelledError:
+            return Ending(Outcome.INTERRUPTED, assignment.interrupt or "the run was cancelled")
+        except _WorkerDiedError as death:
+            return Ending(Outcome.FAILED, text(f"no worker process could be had: {death}"))
+        except Exception as error:  # noqa: BLE001 - whatever the machine refuses: a process, a pipe, a thread
+            return Ending(Outcome.FAILED, f"no worker process could be had: {describe(error)}")
+
+    async def close(self) -> None:
+        """Let all workers go, and see that they are gone."""
+        for worker in list(self._workers):
+            self._dismiss(worker)
+        while self._farewells:
+            await asyncio.wait(self._farewells)
+
+    async def _take(self, key: JobKey) -> _Worker:
+        """Return a worker that waits, else a new one. Raises `_WorkerDiedError`."""
+        while self._idle[key]:
+            worker = self._idle[key].pop()
+            if worker.lives():
+                return worker
+        worker = await _Worker.start(key)
+        self._workers.add(worker)
+        try:
+            await self._make_ready(worker, key)
+        except BaseException:
+            self._dismiss(worker)
+            raise
+        return worker
+
+    async def _make_ready(self, worker: _Worker, key: JobKey) -> None:
+        """Tell a worker whose it is, and wait until it is ready. Raises `_WorkerDiedError`."""
+        settings = self._settings.model_dump(mode="json", include={"plugins", "threads", "log_level", "log_format"})
+        memory = self._registry.bindings[key].job_class.memory_limit
+        worker.send({"path": sys.path, "parent": os.getpid(), "settings": settings, "group": key, "memory": memory})
+        try:
+            async with self._clock.limit(START_SECONDS):
+                answer = await worker.receive()
+        except TimeoutError:
+            raise _WorkerDiedError(f"the worker process was not ready after {START_SECONDS:g} s") from None
+        if "failed" in answer:
+            raise _WorkerDiedError(str(answer["failed"]))
+
+    async def _see_through(self, worker: _Worker, assignment: Assignment) -> Ending:
+        """Have a worker run a job, and make it end when it does not do so by itself."""
+        job = assignment.job
+        binding = self._registry.bindings[job.key]
+        moment = self._clock.monotonic()
+        worker.send({"run": write_claim(job, assignment.store_time(self._clock), moment)})
+        assignment.stopping.pass_on(_Told(worker, assignment.run))
+        limit = (job.options.timeout or binding.job_class.timeout).total_seconds()
+        checks = VETO_SECONDS * len(binding.listeners) + CHECK_SECONDS
+        deadline = moment + checks
+        too_long = f"the checks before the job took longer than {checks:g} s"
+        cut_off: Ending | None = None
+        ending, worn = None, True
+        while ending is None:
+            try:
+                async with self._clock.limit(deadline - self._clock.monotonic()):
+                    answer = await worker.receive()
+                if "begun" not in answer:
+                    ending, worn = read_ending(answer["ending"]), bool(answer["worn"])
+                elif cut_off is None:
+                    deadline = self._clock.monotonic() + limit + HARD_SECONDS
+                    too_long = f"took longer than its limit of {limit:g} s"
+            except TimeoutError:
+                worker.kill(signal.SIGKILL if cut_off else signal.SIGTERM)
+                cut_off = cut_off or Ending(Outcome.TIMED_OUT, too_long)
+                deadline = self._clock.monotonic() + PATIENCE_SECONDS
+            except asyncio.CancelledError:
+                why = assignment.interrupt or "the run was cancelled"
+                worker.send({"interrupt": why})
+                if cut_off is None:
+                    cut_off = Ending(Outcome.INTERRUPTED, why)
+                    deadline = self._clock.monotonic() + PATIENCE_SECONDS
+            except _WorkerDiedError as death:
+                cause = _cause(death, worker, binding.job_class.memory_limit)
+                ending = cut_off or Ending(Outcome.FAILED, cause, fatal=True)
+            except (KeyError, TypeError, ValueError):
+                worker.silence()
+        worker.report(job=str(job.id), run=assignment.run, attempt=job.attempt)
+        if worn or cut_off:
+            self._dismiss(worker)
+        else:
+            self._idle[job.key].append(worker)
+        return cut_off if cut_off and cut_off.outcome is Outcome.TIMED_OUT else ending
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """Let a worker close its services and go; kill what is not gone soon."""
+        farewell = asyncio.create_task(self._farewell(worker))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
+
+    async def _farewell(self, worker: _Worker) -> None:
+        worker.hang_up()
+        while not await wait(self._clock, worker.gone, GOODBYE_SECONDS):
+            worker.kill(signal.SIGKILL)
+        worker.report()
+        worker.close()
+        self._workers.discard(worker)
+
+
+class _Told:
+    """Passes the wish that a run should end on to its worker, from any thread."""
+
+    def __init__(self, worker: _Worker, run: int) -> None:
+        self._worker = worker
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the worker is gone
+            self._loop.call_soon_threadsafe(self._worker.send, {"stop": self._run})
+
+
+def _cause(death: _WorkerDiedError, worker: _Worker, memory_limit: int | None) -> str:
+    """Say of what a worker died, and if it may have been its memory, that too."""
+    code = worker.code
+    if code == OUT_OF_MEMORY:
+        return "the worker process ran out of memory"
+    if code == -signal.SIGKILL and not worker.silenced:
+        return f"{death}, which is what the system does when memory runs out"
+    if memory_limit is not None and code in {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}:
+        return f"{death}; its memory is limited to {memory_limit} bytes"
+    return str(death)
+
+
+# --- a worker, seen from the node -------------------------------------------------------------------------------------
+
+
+class _WorkerDiedError(Exception):
+    """A worker is dead, and says nothing any more."""
+
+
+class _Worker:
+    """A process in a group of its own, and the channel to it.
+
+    Its stdin is the channel, its stdout (and what else it writes, but for its log) is kept. `gone` is set when it has
+    ended and nothing is left of its process group.
+    """
+
+    def __init__(
+        self, key: JobKey, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._key = key
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._reaping = threading.Lock()
+        self.silenced = False
+        self._loop = asyncio.get_running_loop()
+        self._output = _Output(process, self._loop)
+        self.gone = asyncio.Event()
+        threading.Thread(target=self._await_end, name=f"worker-{process.pid}", daemon=True).start()
+
+    @classmethod
+    async def start(cls, key: JobKey) -> Self:
+        """Start a process. It hears of nothing that is the node's but the names in its environment.
+
+        Raises `OSError` when the machine has none left.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220 - it returns after some ms; all arguments are ours
+                [sys.executable, "-P", "-m", "mainspring.worker"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.PIPE,
+                env={name: value for name, value in os.environ.items() if not name.startswith(_SECRET)},
+                start_new_session=True,
+            )
+        return cls(key, process, *await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT))
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, or the negative number of the signal that killed it."""
+        return self._process.returncode
+
+    def lives(self) -> bool:
+        """Tell whether it has not ended yet."""
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; one that is dead does not hear it."""
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for its next message. Raises `_WorkerDiedError` once it is dead and all it has said was received."""
+        try:
+            message: dict[str, Any] = json.loads(await self._reader.readuntil())
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+            await self._see_end()
+            raise _WorkerDiedError(self._fate()) from None
+        return message
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal to it and all that it started."""
+        with self._reaping, suppress(ProcessLookupError):
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, number)
+
+    def silence(self) -> None:
+        """Kill one that talks nonsense: it is not believed any more."""
+        self.silenced = True
+        self.kill(signal.SIGKILL)
+
+    def report(self, **run: object) -> None:
+        """Log what it has written since the last report, if anything."""
+        output, more = self._output.take()
+        if output:
+            log.info("output of a worker process", group=str(self._key), **run, output=output, more_bytes=more)
+
+    def hang_up(self) -> None:
+        """Close the channel, which tells it to go."""
+        self._writer.close()
+
+    def close(self) -> None:
+        """Let go of what the node holds of it; it is gone."""
+        self._writer.close()
+        self._output.close()
+
+    async def _see_end(self) -> None:
+        """Wait for the end of one that is heard no more, and bring it about if it lives on."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS / 2):
+                await self.gone.wait()
+        except TimeoutError:
+            self.silence()
+            await self.gone.wait()
+
+    def _fate(self) -> str:
+        code = self._process.returncode
+        if self.silenced:
+            return "the worker process broke its channel to the node"
+        if code >= 0:
+            return f"the worker process exited with code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = "unknown"
+        return f"the worker process was killed by signal {-code} ({name})"
+
+    def _await_end(self) -> None:
+        """Wait for the end in a thread of its own, kill what is left of the group, and reap.
+
+        In this order: while the leader is a zombie the number of its group cannot be another's.
+        """
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        with self._reaping:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._note_end)
+
+    def _note_end(self) -> None:
+        self.gone.set()
+        # A process that left the group may hold the channel open; what the worker itself said has come by then.
+        self._loop.call_later(PATIENCE_SECONDS / 2, self._reader.feed_eof)
+
+
+class _Output:
+    """Takes what a process writes, so that it never has to wait, and keeps the first of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        assert process.stdout is not None, "a pipe was asked for"  # noqa: S101 - for the type checker
+        self._pipe = process.stdout
+        self._loop = loop
+        self._kept = bytearray()
+        self._more = 0
+        os.set_blocking(self._pipe.fileno(), False)
+        loop.add_reader(self._pipe.fileno(), self._read)
+
+    def take(self) -> tuple[str, int]:
+        """Return what was kept, and how many bytes more there were; forget both."""
+        self._read()
+        taken = self._kept.decode(errors="replace"), self._more
+        self._kept.clear()
+        self._more = 0
+        return taken
+
+    def close(self) -> None:
+        """Close the pipe."""
+        if not self._pipe.closed:
+            self._loop.remove_reader(self._pipe.fileno())
+            self._pipe.close()
+
+    def _read(self) -> None:
+        """Read what is there, but not for ever: others have their turn."""
+        for _ in range(_READS):
+            if self._pipe.closed:
+                return
+            try:
+                chunk = os.read(self._pipe.fileno(), OUTPUT_KEPT)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self.close()
+            room = OUTPUT_KEPT - len(self._kept)
+            self._kept += chunk[:room]
+            self._more += len(chunk[room:])

@@ -1,0 +1,192 @@
+"""A whole node with jobs that misbehave in each way we could think of, and a good neighbour who must not notice."""
+
+import os
+import re
+import select
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import pytest
+
+from mainspring.clock import SystemClock
+from mainspring.lifecycle import POISON
+from mainspring.trigger import format_time
+from tests.cluster.process import Process
+
+PLUGINS = ("--plugin", "tests.rogues:RogueModule", "--plugin", "tests.rogues:WildModule")
+DEATH = 10.0
+"""Seconds within which an orphan is dead."""
+CALM_RUNS = 40
+
+OVER_TIME = ("timed_out", "took longer than its limit of 1 s")
+KILLED = "the worker process was killed by signal "
+ROGUES = [
+    ("async", "raises", "failed", "KeyError: 'colour'"),
+    ("async", "raises_wordless", "failed", "WordlessError: a WordlessError that has no words"),
+    ("async", "raises_base", "failed", "GeneratorExit: stop all"),
+    ("async", "exits", "failed", "SystemExit: 0"),
+    ("async", "exits_hard", "failed", "the worker process exited with code 0"),
+    ("sync", "exits_hard_3", "failed", "the worker process exited with code 3"),
+    ("async", "segfaults", "failed", KILLED + r"11 \(SIGSEGV\).*"),
+    ("sync", "segfaults", "failed", KILLED + r"11 \(SIGSEGV\).*"),
+    ("async", "kills_itself", "failed", KILLED + r"9 \(SIGKILL\).*memory.*"),
+    ("sync", "aborts", "failed", KILLED + r"6 \(SIGABRT\).*"),
+    ("async", "bombs", "failed", "MemoryError.*"),
+    ("sync", "bombs_slowly", "failed", "MemoryError.*"),
+    ("async", "loops", *OVER_TIME),
+    ("sync", "loops", *OVER_TIME),
+    ("async", "holds_the_lock", *OVER_TIME),
+    ("async", "is_deaf", *OVER_TIME),
+    ("async", "swallows", *OVER_TIME),
+    ("async", "floods", "succeeded", None),
+    ("sync", "leaks_files", "failed", "OSError: .*Too many open files.*"),
+    ("async", "leaves_child", "succeeded", None),
+    ("sync", "leaves_fork", "succeeded", None),
+    ("async", "leaves_child_and_loops", *OVER_TIME),
+    ("sync", "closes_everything", "failed", "the worker process exited with code .*"),
+    ("async", "talks_nonsense", "failed", "the worker process broke its channel to the node"),
+    ("wild", "raises_base", "failed", "GeneratorExit: stop all"),
+    ("wild", "raises_wordless", "failed", "WordlessError: a WordlessError that has no words"),
+    ("wild", "exits", "failed", "SystemExit: 0"),
+    ("wild", "exits_later", "failed", "SystemExit: 3"),
+    ("wild", "swallows_once", *OVER_TIME),
+    ("wild", "writes_log", "succeeded", None),
+    ("threads", "sleeps", *OVER_TIME),
+    ("threads", "exits", "failed", "SystemExit: 0"),
+    ("blocker", "blocks", "succeeded", None),
+]
+"""Group, deed, outcome, reason; what kills its worker does so three times, and then no more.
+
+The last nine run in the node's own process.
+"""
+LIMITS: dict[str, dict[str, str]] = {"timed_out": {"timeout": "PT1S"}, "failed": {}, "succeeded": {}}
+"""What is meant to take too long has a second for it; all else as long as a busy machine may need."""
+
+
+class Zoo(Process):
+    """A service with all rogues."""
+
+    def add(self, group: str, **body: Any) -> str:
+        """Create a job that is due now, unless the body says otherwise, and return its id."""
+        body = {"when": soon(0), **body}
+        answer = self._client.post(f"{self.url}/api/schedulers/zoo/{group}/jobs", json=body)
+        assert 201 == answer.status_code, answer.text
+        return str(answer.json()["id"])
+
+    def runs(self, group: str, job: str) -> list[dict[str, Any]]:
+        """Return the history of a job, as far as one page goes."""
+        path = f"{self.url}/api/schedulers/zoo/{group}/jobs/{job}/runs?limit=1000"
+        runs: list[dict[str, Any]] = self._client.get(path).json()
+        return runs
+
+    def state(self, group: str, job: str) -> str:
+        """Return the state of a job."""
+        return str(self._client.get(f"{self.url}/api/schedulers/zoo/{group}/jobs/{job}").json()["state"])
+
+    def status(self, path: str) -> int:
+        """Return the status of a path."""
+        return self._client.get(self.url + path).status_code
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Iterator[Zoo]:
+    """A service with all rogues, on a store in memory."""
+    with Zoo.serve("memory:", tmp_path, *PLUGINS) as service:
+        yield service
+
+
+def soon(seconds: float) -> str:
+    """Return a `when` that lies that far ahead."""
+    return format_time(SystemClock().now() + timedelta(seconds=seconds))
+
+
+def died(pid: int) -> bool:
+    """Wait for the end of any process."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    ready, _, _ = select.select([process], [], [], DEATH)
+    os.close(process)
+    return bool(ready)
+
+
+def p99(runs: list[dict[str, Any]]) -> float:
+    """Return the lateness that 99 of 100 runs keep, in seconds."""
+    late: list[float] = quantiles([run["latenessSeconds"] for run in runs], n=100, method="inclusive")
+    return late[-1]
+
+
+def test_a_zoo_of_rogues_hurts_only_itself(zoo: Zoo, tmp_path: Path) -> None:
+    """Each rogue ends as it should; the neighbours keep their time, the node its life, and nothing is left behind.
+
+    The neighbours run ten times a second. What they are allowed is far more than they are late by on a quiet machine
+    (2 ms), and far less than any single rogue would cost them: these block, loop and wait for seconds.
+    """
+    notes = tmp_path / "notes"
+    neighbours = [zoo.add("neighbours", when=soon(n / 10), schedule={"every": "PT1S"}) for n in range(10)]
+    for _ in range(CALM_RUNS):
+        zoo.wait_for("run finished", group="zoo/neighbours")
+    rogues = [zoo.add(group, deed=deed, path=str(notes), options=LIMITS[outcome]) for group, deed, outcome, _ in ROGUES]
+    waiting = set(rogues)
+    while waiting:
+        waiting.discard(zoo.wait_for("run finished", next=None)["job"])
+    begun = min(run["startedAt"] for job, rogue in zip(rogues, ROGUES, strict=True) for run in zoo.runs(rogue[0], job))
+
+    for job, (group, deed, outcome, reason) in zip(rogues, ROGUES, strict=True):
+        deaths = (reason or "").startswith("the worker process")
+        runs = zoo.runs(group, job)
+        assert (POISON if deaths else 1) == len(runs), (group, deed, runs)
+        for run in runs:
+            assert outcome == run["outcome"], (group, deed, run)
+            assert run["reason"] == reason or re.fullmatch(reason or "", run["reason"]), (group, deed, run)
+
+    runs = [run for job in neighbours for run in zoo.runs("neighbours", job)]
+    assert {"succeeded"} == {run["outcome"] for run in runs}
+    calm, stormy = ([run for run in runs if (run["startedAt"] < begun) is is_calm] for is_calm in (True, False))
+    ended = datetime.fromisoformat(max(run["startedAt"] for run in stormy))
+    assert len(stormy) > 0.7 * 10 * (ended - datetime.fromisoformat(begun)).total_seconds()
+    assert p99(stormy) <= max(0.25, 3 * p99(calm))
+    assert [200, 200] == [zoo.status("/livez"), zoo.status("/readyz")]
+
+    zoo.signal(signal.SIGTERM)
+    assert 0 == zoo.wait()
+    assert all(died(int(word)) for word in notes.read_text().split() if word.isdigit())
+
+
+def test_a_node_leaves_although_a_job_never_gives_its_loop_back(zoo: Zoo) -> None:
+    """The neighbour goes on, and on a signal the node goes, in good order and without waiting for ever."""
+    endless = zoo.add("endless", deed="loops")
+    zoo.wait_for("run started", job=endless)
+    zoo.wait_for("run finished", job=zoo.add("neighbours"), outcome="succeeded")
+    zoo.signal(signal.SIGTERM)
+    zoo.signal(signal.SIGTERM)
+    zoo.wait_for("node stopped")
+    assert 0 == zoo.wait()
+
+
+def test_a_blocked_group_does_not_fill_the_node(tmp_path: Path) -> None:
+    """What waits behind a job that blocks its loop is handed back, so that its neighbours find free slots."""
+    with Zoo.serve("memory:", tmp_path, *PLUGINS, "--slots", "5") as zoo:
+        blockers = [zoo.add("blocker", deed="blocks") for _ in range(20)]
+        zoo.wait_for("run started", job=blockers[0])
+        neighbour = zoo.add("neighbours")
+        zoo.wait_for("run finished", job=neighbour, outcome="succeeded")
+        assert {"scheduled", "running"} == {zoo.state("blocker", job) for job in blockers}
+        zoo.wait_for("run finished", group="zoo/blocker", outcome="succeeded")
+        runs = [run for job in blockers for run in zoo.runs("blocker", job)]
+        assert {"a job blocks the event loop of its group", None} == {run["reason"] for run in runs}
+
+
+@pytest.mark.parametrize("deed", ["leaves_child_and_loops", "holds_the_lock"])
+def test_workers_die_with_their_node(zoo: Zoo, tmp_path: Path, deed: str) -> None:
+    """After SIGKILL of the node no job goes on, nor what it started; even if it lets no other code of Python run."""
+    os.mkfifo(tmp_path / "pipe")
+    zoo.add("async", deed=deed, path=str(tmp_path / "pipe"))
+    pid = int((tmp_path / "pipe").read_text().split()[0])
+    zoo.kill()
+    assert died(pid)
