@@ -253,6 +253,14 @@ class BriefRogue(AsyncRogue):
 
 
 @product("zoo")
+@job_group("once")
+class OnceRogue(AsyncRogue):
+    """The same, never to be repeated."""
+
+    at_most_once = True
+
+
+@product("zoo")
 @job_group("async")
 class Porter(SchedulerTriggerListener):
     """Lets jobs through, and notes where it was asked; what is forbidden is vetoed."""
@@ -353,4 +361,5 @@ class RogueModule(SchedulerPluginModule):
         binder.bind_job(AsyncRogue)
         binder.bind_job(SyncRogue)
         binder.bind_job(BriefRogue)
+        binder.bind_job(OnceRogue)
         binder.bind_trigger_listener(Porter)

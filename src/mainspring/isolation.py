@@ -186,7 +186,8 @@ class ProcessRunner:
                 why = assignment.interrupt or "the run was cancelled"
                 worker.send({"interrupt": why})
                 if cut_off is None:
-                    cut_off = Ending(Outcome.INTERRUPTED, why)
+                    once = binding.job_class.at_most_once
+                    cut_off = Ending(Outcome.LOST, f"{why} while it ran") if once else Ending(Outcome.INTERRUPTED, why)
                     deadline = self._clock.monotonic() + PATIENCE_SECONDS
             except _WorkerDiedError as death:
                 cause = _cause(death, worker, binding.job_class.memory_limit)

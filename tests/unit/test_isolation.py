@@ -343,6 +343,20 @@ async def test_a_run_that_is_cancelled_and_goes_on_is_killed(runner: ProcessRunn
     assert Ending(Outcome.INTERRUPTED, "the job was deleted") == await run
 
 
+@pytest.mark.parametrize("deed", ["loops", "sleeps"])
+async def test_a_run_that_must_not_be_repeated_is_lost_when_it_is_cut_short(
+    runner: ProcessRunner, pipe: Path, deed: str
+) -> None:
+    """Whether it heeds its cancellation or has to be killed: handed back it would be run again."""
+    run = asyncio.create_task(runner.run(assignment := to_do(deed, key=JobKey("zoo", "once"), path=pipe)))
+    assert "begun" == await said(pipe)
+    assignment.interrupt = "the node stopped"
+    run.cancel()
+    if deed == "sleeps":
+        assert "cancelled" == await said(pipe)
+    assert Ending(Outcome.LOST, "the node stopped while it ran") == await run
+
+
 async def test_a_run_that_waits_for_a_worker_can_be_cancelled(pipe: Path) -> None:
     """It is handed back at once."""
     async with a_runner(processes=1) as runner:
