@@ -13,7 +13,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup run test check bench bench-quick bench-peers lock format clean
+.PHONY: help setup run test check bench bench-quick bench-peers prove lock format clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -40,6 +40,9 @@ format: $(READY) ## format the code and mend what ruff can mend
 
 bench: $(READY) ## measure all against limits of the same run (half an hour), e.g. make bench ARGS="t4 t6"
 	@$(BIN)/python -m bench $(ARGS)
+
+prove: $(READY) ## hurt whole clusters for half an hour and write docs/proof.md, e.g. make prove ARGS="storm --seed 7"
+	@$(BIN)/python -m prove $(ARGS)
 
 bench-quick: $(READY) ## the same in small, under three minutes
 	@$(BIN)/python -m bench --quick $(ARGS)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -137,7 +138,8 @@ def _say(name: str, action: str) -> None:
 
 def _send(name: str, number: signal.Signals) -> None:
     _say(name, number.name)
-    os.kill(os.getpid(), number)
+    # To this very thread: sent to the process, another thread might take a SIGSTOP, and this one run on for a moment.
+    signal.pthread_kill(threading.get_ident(), number)
 
 
 def _raise(name: str) -> None:

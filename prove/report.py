@@ -1,0 +1,70 @@
+"""The page `docs/proof.md`: one table for each promise, from the last results of the scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prove.figures import bound
+from prove.result import Finding, Result
+
+PROMISES = {
+    "P1": "A 201 is durable",
+    "P3": "An attempt starts at most once, in the whole cluster",
+    "P4": "Attempts of one occurrence do not overlap; what may run at most once is never run again",
+    "P5": "A zombie's result is refused",
+    "P6": "Recovery from a crash is bounded",
+    "P7": "History is append-only and has one final record for each occurrence",
+    "P8": "Every occurrence is accounted for",
+    "P9": "Never early, whatever the nodes' clocks say",
+    "P12": "A database outage costs time, not jobs",
+    "P14": "A rolling restart is invisible",
+    "P17": "Poison jobs end",
+    "P18": "A crowd that is due at once is a queue, not an outage",
+}
+"""The promises, in the order of the page."""
+HEAD = """# Proof
+
+What Mainspring promises about jobs, and how often that was tried. `make prove` starts whole clusters, hurts them by a
+plan that is drawn from a seed, and compares what jobs recorded outside the store with what clients were told and what
+history says; then it writes this page. `make prove ARGS="storm --seed 7"` runs one scenario with another seed; what
+belongs to a trial that failed is kept in `prove/failures/`. `make test` runs the same scenarios in small.
+
+**N** is how often something was tried. Where nothing failed, the true rate of failures lies below **3/N** with 95 %
+confidence. Moments are taken from the boot clock of the machine, which no change of the wall clock touches.
+
+## Scenarios
+
+| scenario | size | seed | took | violations |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return the page."""
+    rows = [
+        f"| {result.scenario} | {result.size} | {result.seed} | {result.seconds:.0f} s | {len(result.violations)} |\n"
+        for result in results
+    ]
+    notes = [f"- {result.scenario}: {note}\n" for result in results for note in result.notes if "/" not in note]
+    promises = [section for promise in PROMISES for section in _section(promise, results)]
+    return HEAD + "".join(rows) + "\n" + "".join(notes) + "".join(promises)
+
+
+def _section(promise: str, results: Sequence[Result]) -> Iterator[str]:
+    found = [(result, finding) for result in results for finding in result.findings if finding.promise == promise]
+    if found:
+        yield f"\n## {promise}: {PROMISES[promise]}\n\n"
+        yield "| scenario | what was tried | N | failed | 3/N | figures |\n| --- | --- | --- | --- | --- | --- |\n"
+        yield from (_row(result, finding) for result, finding in found)
+
+
+def _row(result: Result, finding: Finding) -> str:
+    cells = (
+        f"{result.scenario}, seed {result.seed}",
+        finding.what,
+        f"{finding.trials:,}",
+        f"{finding.failures:,}",
+        bound(finding.trials, finding.failures),
+        finding.figures,
+    )
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,54 @@
+"""The trials of `make prove` in small: real processes, really hurt, by plans drawn from fixed seeds."""
+
+import asyncio
+
+import pytest
+
+from prove.result import Result
+from prove.scenarios.outage import QUICK as OUTAGES
+from prove.scenarios.outage import outage
+from prove.scenarios.poison import ONCE_QUICK, once
+from prove.scenarios.storm import QUICK as STORM
+from prove.scenarios.storm import storm
+from prove.scenarios.zombies import QUICK as ZOMBIES
+from prove.scenarios.zombies import zombies
+from tests.postgres import PostgresServer
+
+SEED = 20261101
+"""Of two nodes of the storm one dies when its results are written, the other when it gives up the first one's jobs."""
+
+
+def tried(result: Result, *promises: str) -> None:
+    """Assert that nothing was violated, and that each of these promises was really put to the test."""
+    assert [] == result.violations
+    for promise in promises:
+        assert sum(finding.trials for finding in result.findings if finding.promise == promise) > 0, promise
+
+
+def test_kill_storm(postgres: PostgresServer) -> None:
+    """Killed at random and at failpoints: no job lost, none doubled, each begun again soon."""
+    tried(asyncio.run(storm(postgres, SEED, STORM)), "P1", "P3", "P4", "P6", "P8", "P9")
+
+
+def test_zombies(postgres: PostgresServer) -> None:
+    """A node that was stopped for longer than its lease begins nothing and changes nothing before it joins anew."""
+    tried(asyncio.run(zombies(postgres, SEED, ZOMBIES)), "P5")
+
+
+def test_restart_of_the_database() -> None:
+    """It costs time, not jobs; the API says 503 meanwhile."""
+    with PostgresServer() as server:
+        tried(asyncio.run(outage(server, SEED, OUTAGES["restart"], kind="restart")), "P8", "P12")
+
+
+def test_at_most_once(postgres: PostgresServer) -> None:
+    """A job marked so is not run again when its node is killed, and history says that its end is unknown."""
+    tried(asyncio.run(once(postgres, SEED, ONCE_QUICK)), "P4")
+
+
+@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once"])
+def test_each_has_its_place_in_the_page(scenario: str) -> None:
+    """What is tried in small here can be run in full by its name."""
+    from prove.__main__ import scenarios  # noqa: PLC0415 - the command line, for this test alone
+
+    assert scenario in scenarios(quick=False)
