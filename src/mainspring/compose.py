@@ -27,7 +27,7 @@ from mainspring.events import Events
 from mainspring.isolation import ProcessRunner
 from mainspring.lane import Lane, job_loop
 from mainspring.model import JobKey
-from mainspring.node import Node, Place
+from mainspring.node import Lanes, Node, Place
 from mainspring.presence import Presence, default_directory
 from mainspring.registry import Binding, Family, Registry, load, raise_together
 from mainspring.runner import Runner
@@ -38,6 +38,9 @@ from mainspring.web.app import create_app
 
 FAREWELL_SECONDS = 5.0
 """How long the services of plugins may take to clean up."""
+
+LINGER_SECONDS = 1.0
+"""How long a service that has stopped still answers: a proxy that sees `/readyz` turn red needs that to look away."""
 
 T = TypeVar("T")
 log = structlog.get_logger("mainspring")
@@ -193,6 +196,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)
         try:
             await node.run()
+            await clock.sleep(LINGER_SECONDS)
         finally:
             server.should_exit = True
             await serving
@@ -219,7 +223,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
         node = Node(
             store=store,
             registry=registry,
-            lanes=lanes.by_key,
+            lanes=Lanes(lanes.by_key, lanes.quarantine),
             clock=clock,
             events=events,
             settings=settings,
@@ -250,6 +254,7 @@ class _Lanes(AsyncExitStack):
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
         self._workers: tuple[asyncio.AbstractEventLoop, ProcessRunner] | None = None
         self.by_key: dict[JobKey, Lane] = {}
+        self.quarantine: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
         self.heart = self._loop("heart")
@@ -257,11 +262,10 @@ class _Lanes(AsyncExitStack):
             ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
             if ours or not family.bindings:
                 self._add(family, ours)
-        if apart := self._registry.bindings.keys() - self.by_key.keys():
-            runner = ProcessRunner(self._registry, self._clock, self._settings)
-            loop = self._loop("workers")
-            self._workers = loop, runner
-            self.by_key |= {key: Lane(loop, runner.run, self._settings.processes) for key in apart}
+        runner, loop = ProcessRunner(self._registry, self._clock, self._settings), self._loop("workers")
+        self._workers = loop, runner
+        self.quarantine = {key: Lane(loop, runner.run, self._settings.processes) for key in self._registry.bindings}
+        self.by_key = self.quarantine | self.by_key
         return self
 
     def _add(self, family: Family, bindings: Sequence[Binding]) -> None:

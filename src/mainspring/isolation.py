@@ -108,10 +108,13 @@ class ProcessRunner:
         assignment.started_at = assignment.store_time(self._clock)  # from here on the node may cancel it
         key = assignment.job.key
         try:
-            if assignment.interrupt is not None:
-                return Ending(Outcome.INTERRUPTED, assignment.interrupt)
+            if (refusal := assignment.refusal()) is not None:
+                return refusal
             async with self._free[key]:
                 worker = await self._take(key)
+                if (refusal := assignment.refusal()) is not None:
+                    self._idle[key].append(worker)
+                    return refusal
                 assignment.started_at = assignment.store_time(self._clock)
                 return await self._see_through(worker, assignment)
         except asyncio.CancelledError:

@@ -36,6 +36,8 @@ class Lane:
         self.loop = loop
         self.run = run
         self._capacity = capacity
+        self.busy = 0
+        """How many runs it has; the node counts them."""
         self._given = 0
         self._begun = 0
         self._since = 0.0
@@ -56,11 +58,11 @@ class Lane:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
         return self._given != self._begun and moment - self._since >= STUCK_SECONDS
 
-    def room(self, free: int, busy: int, moment: float) -> int:
-        """Return for how many more jobs, at most `free`, there is room beside the `busy` ones."""
+    def room(self, free: int, moment: float) -> int:
+        """Return for how many more jobs, at most `free`, there is room."""
         if self.is_stuck(moment):
             return 0
-        return free if self._capacity is None else min(free, self._capacity - busy)
+        return free if self._capacity is None else min(free, self._capacity - self.busy)
 
 
 @contextmanager

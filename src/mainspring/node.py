@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 from mainspring import lifecycle
@@ -39,7 +38,7 @@ from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Outc
 from mainspring.observer import MISSING_BEATS, Observer
 from mainspring.presence import Presence
 from mainspring.registry import Registry
-from mainspring.runner import Assignment, watch
+from mainspring.runner import OUT_OF_TOUCH, Assignment, watch
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
 
@@ -64,7 +63,13 @@ UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
-_OUT_OF_TOUCH = "the node lost touch with the store"
+
+
+class Lanes(NamedTuple):
+    """Where the jobs of each group run, and where those run that may be what kills their nodes."""
+
+    usual: Mapping[JobKey, Lane]
+    quarantine: Mapping[JobKey, Lane]
 
 
 class Place(NamedTuple):
@@ -86,7 +91,7 @@ class Node:
         *,
         store: Store,
         registry: Registry,
-        lanes: Mapping[JobKey, Lane],
+        lanes: Lanes,
         clock: Clock,
         events: Events,
         settings: Settings,
@@ -106,7 +111,6 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
-        self._running_of: Counter[JobKey] = Counter()
         self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._end_noted = False
         self._some_ended = asyncio.Event()
@@ -135,6 +139,7 @@ class Node:
 
     async def run(self) -> None:
         """Live until `stop`; return when all is written down and the node has left."""
+        self._trusted_until = self._clock.monotonic() + TRUSTED * self._lease
         await self.join()
         fp("node.joined")
         async with asyncio.TaskGroup() as duties:
@@ -246,7 +251,7 @@ class Node:
     def _room(self) -> dict[JobKey, int]:
         """Return how many jobs of each group may be claimed; groups for which there is no room are left out."""
         free, moment = self._settings.slots - len(self._running), self._clock.monotonic()
-        rooms = {key: self._lanes[key].room(free, self._running_of[key], moment) for key in self._keys}
+        rooms = {key: self._lanes.usual[key].room(free, moment) for key in self._keys}
         return {key: room for key, room in rooms.items() if room > 0}
 
     async def _take(self) -> int:
@@ -254,9 +259,11 @@ class Node:
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
         if not (room := self._room()) or not self._trusted():
             return 0
-        limit = min(self._settings.slots - len(self._running), CLAIM_BATCH)
-        wanted = demands(self._keys, self._hungry, self._running_of, limit)
-        asked = {key: min(demand, room[key]) for key, demand in wanted.items() if key in room}
+        free = self._settings.slots - len(self._running)
+        limit = min(free, CLAIM_BATCH)
+        busy = {key: lane.busy for key, lane in self._lanes.usual.items()}
+        wanted = demands(self._keys, self._hungry, busy, free)
+        asked = {key: min(demand, room[key], limit) for key, demand in wanted.items() if key in room}
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
@@ -265,7 +272,7 @@ class Node:
             self._in_doubt_until = self._clock.monotonic() + DOUBT
             raise
         fp("claim.after")
-        self._start([Assignment(claim, sent) for claim in claims])
+        self._start([Assignment(claim, sent, self._trusted) for claim in claims])
         if len(self._keys) > 1:
             got = Counter(claim.job.key for claim in claims)
             self._hungry = still_hungry(self._hungry, asked, got, cut_short=len(claims) == limit)
@@ -277,39 +284,39 @@ class Node:
         held = [claim for claim in await self._store.holding(self.name) if claim.job.run not in known]
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
-            self._start([Assignment(claim._replace(at=now), sent) for claim in held])
+            self._start([Assignment(claim._replace(at=now), sent, self._trusted) for claim in held])
 
     def _start(self, assignments: list[Assignment]) -> None:
         if not assignments:
             return
         fp("start.before")
-        batches: dict[JobKey, list[Assignment]] = {}
+        batches: dict[Lane, list[Assignment]] = {}
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
+            job = assignment.job
+            lane = (self._lanes.quarantine if lifecycle.is_suspect(job) else self._lanes.usual)[job.key]
+            assignment.lane = lane
+            lane.busy += 1
             self._running[assignment.run] = assignment
-            self._running_of[assignment.job.key] += 1
-            batches.setdefault(assignment.job.key, []).append(assignment)
+            batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
             for assignment in assignments:
                 self._events.announce(RunStarted(assignment.job))
         moment = self._clock.monotonic()
-        for key, batch in batches.items():
-            lane = self._lanes[key]
+        for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
         lane.note_begun(self._clock.monotonic())
         for assignment in assignments:
-            assignment.task = lane.loop.create_task(self._see_through(lane, assignment))
+            assignment.task = lane.loop.create_task(self._see_through(assignment))
         asyncio.get_running_loop().call_soon(watch, assignments, self._clock)  # after the first turn of each
 
-    async def _see_through(self, lane: Lane, assignment: Assignment) -> None:
+    async def _see_through(self, assignment: Assignment) -> None:
         """Run an assignment and hand in its end, on its loop; what ends together wakes the node's loop once."""
-        if assignment.interrupt is None and not self._trusted():
-            assignment.interrupt = _OUT_OF_TOUCH  # a process that was frozen starts nothing before it has beaten again
-        ending = await lane.run(assignment)
+        ending = await assignment.lane.run(assignment)
         if assignment.run in self._running:  # else it was handed back while the lane was stuck
             self._hand_in(assignment, ending)
 
@@ -328,18 +335,18 @@ class Node:
         self._some_ended.clear()
         self._end_noted = False  # before looking: what ends from here on wakes this loop again
         while self._ended:
-            batch = list(islice(self._ended, FINISH_BATCH))
+            batch = [self._ended.popleft() for _ in range(min(len(self._ended), FINISH_BATCH))]
             fp("finish.before")
             try:
                 await self._settle([_closed(*end) for end in batch], announce_refused=True)
             except BaseException:
+                self._ended.extendleft(reversed(batch))
                 self._some_ended.set()
                 raise
             fp("finish.after")
             for assignment, *_ in batch:
-                self._ended.popleft()
                 if self._running.pop(assignment.run, None) is not None:
-                    self._running_of[assignment.job.key] -= 1
+                    assignment.lane.busy -= 1
             self._look.set()
 
     async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]], *, announce_refused: bool = False) -> None:
@@ -347,27 +354,35 @@ class Node:
 
         Where the job was edited meanwhile, decide again from what it is.
         """
+        policies, chance = self._registry.policies, self._clock.chance
         while ended:
-            changes = [Change(facts[1], self._decide(*facts)) for facts in ended]
+            changes = [
+                Change(run, lifecycle.after(job, run, ending, policy=policies[job.key], now=now, chance=chance()))
+                for job, run, ending, now in ended
+            ]
             answers = await self._store.finish(changes)
-            stale = []
-            for facts, change, answer in zip(ended, changes, answers, strict=True):
-                if answer is Answer.DONE:
-                    if self._events.heard(RunFinished):
+            if self._events.heard(RunFinished):
+                for change, answer in zip(changes, answers, strict=True):
+                    if answer is Answer.DONE:
                         self._events.announce(RunFinished(change.run, change.job))
-                elif (
-                    answer is Answer.STALE
-                    and (current := await self._store.get(facts[0].id)) is not None
-                    and current.run == change.run.number
-                ):
-                    stale.append((current, *facts[1:]))
-                elif announce_refused:
-                    self._events.announce(RunRefused(change.run))
-            ended = stale
+            ended = [
+                again
+                for facts, answer in zip(ended, answers, strict=True)
+                if answer is not Answer.DONE
+                and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
+            ]
 
-    def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Job:
-        policy = self._registry.crews[job.key].policy
-        return lifecycle.after(job, run, ending, policy=policy, now=now, chance=self._clock.chance())
+    async def _refused(
+        self, facts: tuple[Job, Run, Ending, datetime], answer: Answer, *, announce: bool
+    ) -> tuple[Job, Run, Ending, datetime] | None:
+        """Return what to decide again, if the run is still this node's."""
+        job, run, ending, now = facts
+        current = await self._store.get(job.id) if answer is Answer.STALE else None
+        if current is not None and current.run == run.number:
+            return current, run, ending, now
+        if announce:
+            self._events.announce(RunRefused(run))
+        return None
 
     # --- beat
 
@@ -406,7 +421,7 @@ class Node:
         self._hand_back()
         if not self._trusted():
             self._observer.blink()
-            self._interrupt(self._exclusive(), _OUT_OF_TOUCH)
+            self._interrupt(self._exclusive(), OUT_OF_TOUCH)
         while self._pulses:
             name, sent, pulse = self._pulses.popleft()
             if isinstance(pulse, Exception):
@@ -436,7 +451,7 @@ class Node:
             if (assignment := self._running.get(number)) is not None and assignment.interrupt is None:
                 assignment.interrupt = why
                 assignment.stopping.set()
-                loop = self._lanes[assignment.job.key].loop
+                loop = assignment.lane.loop
                 loop.call_soon_threadsafe(self._cancel, assignment)
 
     def _cancel(self, assignment: Assignment) -> None:
@@ -451,8 +466,8 @@ class Node:
         it has begun after it is no longer wanted.
         """
         moment = self._clock.monotonic()
-        stuck = {key for key, lane in self._lanes.items() if lane.is_stuck(moment)}
-        for assignment in [a for a in self._running.values() if stuck and a.job.key in stuck]:
+        stuck = {lane for lane in self._lanes.usual.values() if lane.is_stuck(moment)}
+        for assignment in [a for a in self._running.values() if stuck and a.lane in stuck]:
             if assignment.started_at is None and assignment.interrupt != _BLOCKED:
                 assignment.interrupt = _BLOCKED
                 if assignment.started_at is None:

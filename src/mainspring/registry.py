@@ -65,7 +65,6 @@ class Crew(NamedTuple):
     make_job: Callable[[], SchedulerJob]
     is_async: bool
     listeners: tuple[tuple[SchedulerTriggerListener, bool], ...]
-    policy: RetryPolicy
 
 
 class Family:
@@ -104,7 +103,6 @@ class Family:
                 tuple(
                     (listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in binding.listeners
                 ),
-                binding.policy,
             )
             for binding in self.bindings
         }
@@ -115,10 +113,11 @@ class Family:
 
 
 class Registry:
-    """The bindings of this process, and once it is open, the crew of each."""
+    """The bindings of this process and their policies, and once it is open, the crew of each that runs in it."""
 
     def __init__(self, bindings: Iterable[Binding], services: Sequence[ServiceBinding], provider: Provider) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
+        self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
         self.crews: dict[JobKey, Crew] = {}
         self._services = {service.provides: service.source for service in services}
         self._provider = provider

@@ -27,6 +27,7 @@ from mainspring.request import parse
 VETO_SECONDS = 5.0
 """How long a trigger listener may take to answer."""
 REASON_LENGTH = 500
+OUT_OF_TOUCH = "the node lost touch with the store"
 
 log = structlog.get_logger("mainspring.runner")
 
@@ -42,12 +43,15 @@ class Assignment:
     """
 
     __slots__ = (
-        "_alarm", "_arm", "_at", "_sent", "asking", "interrupt", "job", "limit", "overdue", "run", "started_at",
-        "stopping", "task",
+        "_alarm", "_arm", "_at", "_sent", "_trusted", "asking", "interrupt", "job", "lane", "limit", "overdue", "run",
+        "started_at", "stopping", "task",
     )  # fmt: skip
 
-    def __init__(self, claim: Claim, sent: float) -> None:
+    def __init__(self, claim: Claim, sent: float, trusted: Callable[[], bool] = lambda: True) -> None:
         assert claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
+        self._trusted = trusted
+        self.lane: Any = None
+        """Where the node has it run."""
         self.job = claim.job
         self.run = claim.job.run
         self._at = claim.at
@@ -67,6 +71,15 @@ class Assignment:
     def store_time(self, clock: Clock) -> datetime:
         """Return the store's time, as far as this node can know it without asking."""
         return self._at + timedelta(seconds=clock.monotonic() - self._sent)
+
+    def refusal(self) -> Ending | None:
+        """Say why the run must not begin, if it must not.
+
+        A process that was frozen, or cut off, starts nothing before its node has beaten again.
+        """
+        if self.interrupt is None and not self._trusted():
+            self.interrupt = OUT_OF_TOUCH
+        return None if self.interrupt is None else Ending(Outcome.INTERRUPTED, self.interrupt)
 
     def begin(self, limit: float | None) -> None:
         """Give what runs from here on a time limit of its own; none ends the last one."""
@@ -110,10 +123,8 @@ class Runner:
         assignment.started_at = assignment.store_time(self._clock)
         assignment.task = assignment.task or asyncio.current_task()
         try:
-            if assignment.interrupt is not None:
-                return Ending(Outcome.INTERRUPTED, assignment.interrupt)
             fp("run.begin")
-            return await self._run(assignment)
+            return assignment.refusal() or await self._run(assignment)
         except asyncio.CancelledError:
             return self._cut_short(assignment)
         except Signal as signal:
@@ -142,6 +153,8 @@ class Runner:
         instance = crew.make_job()
         instance.request = request
         fp("run.execute")
+        if (refusal := assignment.refusal()) is not None:
+            return refusal  # a trigger listener may have been asked for long
         if not crew.is_async:
             await self._threads.acquire()  # waiting for a thread takes nothing from the job's time
         assignment.begin(_limit_of(assignment, job_class))

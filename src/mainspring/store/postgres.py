@@ -40,6 +40,7 @@ from mainspring.store.rows import (
     job_row,
     job_values,
     last_run_to_json,
+    read_claim,
     read_done_job,
     read_job,
     read_run,
@@ -264,9 +265,7 @@ class PostgresStore:
         parameters = {**_columns(demand), "demands": list(demand.values()), "node": node, "limit": limit}
         rows = await self._fetch("claim", parameters)
         fp("claim.sent")
-        jobs = [read_job(row, _DIALECT) for row in rows]
-        jobs.sort(key=_by_due_time)
-        return [Claim(job, job.updated_at) for job in jobs]
+        return sorted([read_claim(row, node, _DIALECT) for row in rows], key=_due_time)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -395,8 +394,8 @@ def _change_row(job: Job, run: Run) -> tuple[Any, ...]:
     return (job.id, run.number, job.version, False, *end, *becomes)
 
 
-def _by_due_time(job: Job) -> datetime:
-    return job.due_at
+def _due_time(claim: Claim) -> datetime:
+    return claim.job.due_at
 
 
 def _succeed(call: _Waiting) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import aiosql
 
-from mainspring.model import Job, JobKey, Options, Outcome, Run, State
+from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State
 from mainspring.request import options_from_json, options_to_json
 from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_json
 
@@ -112,6 +112,38 @@ def read_job(row: Row, dialect: Dialect) -> Job:
         None if outcome is None else _OUTCOMES[outcome],
         None if last_run is None else _last_run_from_json(last_run, job_id, key),
     )
+
+
+def read_claim(row: Row, node: str, dialect: Dialect) -> Claim:
+    """Read a job that `node` has just claimed from the columns that may differ: all of them would cost 1.2 us more."""
+    (
+        id_, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
+        product, job_group, request, trigger, options,
+    ) = row  # fmt: skip
+    from_time, from_json = dialect.from_time, dialect.from_json
+    fires_at, at = from_time(fire_time), from_time(claimed_at)
+    job = Job(
+        dialect.from_id(id_),
+        JobKey(product, job_group),
+        from_json(request),
+        Once(fires_at) if trigger is None else trigger_from_json(from_json(trigger)),
+        fires_at,
+        from_time(due_at),
+        from_time(created_at),
+        at,
+        version,
+        _DEFAULTS if options is None else options_from_json(from_json(options)),
+        State.RUNNING,
+        False,  # noqa: FBT003 - by position, as all of it
+        attempt,
+        failures,
+        losses,
+        run,
+        node,
+        at,
+        None if outcome is None else _OUTCOMES[outcome],
+    )
+    return Claim(job, at)
 
 
 def read_done_job(row: Row, dialect: Dialect) -> Job:

@@ -47,6 +47,7 @@ from mainspring.store.rows import (
     job_values,
     last_run_to_json,
     load_statements,
+    read_claim,
     read_done_job,
     read_job,
     read_run,
@@ -212,8 +213,7 @@ class SqliteStore:
 
     async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
         """See `Store.claim`."""
-        at = self._clock.now()
-        now = to_microseconds(at)
+        now = to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> list[Any]:
             if node not in {row[0] for row in db.execute(_SQL["nodes"])}:
@@ -230,9 +230,7 @@ class SqliteStore:
 
         rows = await self._call(work)
         fp("claim.sent")
-        jobs = [read_job(row, _DIALECT) for row in rows]
-        jobs.sort(key=lambda job: job.due_at)
-        return [Claim(job, at) for job in jobs]
+        return sorted((read_claim(row, node, _DIALECT) for row in rows), key=lambda claim: claim.job.due_at)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""

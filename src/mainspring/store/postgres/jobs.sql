@@ -100,8 +100,8 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
     attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning j.id, j.due_at, j.fire_time, j.created_at, j.updated_at, j.version, j.attempt, j.failures, j.losses, j.run, j.claimed_at,
-    j.paused, j.state, j.node, j.outcome, j.product, j.job_group, j.request, j.trigger, j.options, null as last_run;
+returning j.id, j.due_at, j.fire_time, j.created_at, j.claimed_at, j.version, j.attempt, j.failures, j.losses, j.run, j.outcome,
+    j.product, j.job_group, j.request, j.trigger, j.options;
 
 -- name: holding
 -- What a node has claimed and not finished.
