@@ -27,7 +27,7 @@ from mainspring.events import Events
 from mainspring.isolation import ProcessRunner
 from mainspring.lane import Lane, job_loop
 from mainspring.model import JobKey
-from mainspring.node import Lanes, Node, Place
+from mainspring.node import Node, Place
 from mainspring.presence import Presence, default_directory
 from mainspring.registry import Binding, Family, Registry, load, raise_together
 from mainspring.runner import Runner
@@ -223,7 +223,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
         node = Node(
             store=store,
             registry=registry,
-            lanes=Lanes(lanes.by_key, lanes.quarantine),
+            lanes=lanes.by_key,
             clock=clock,
             events=events,
             settings=settings,
@@ -254,7 +254,6 @@ class _Lanes(AsyncExitStack):
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
         self._workers: tuple[asyncio.AbstractEventLoop, ProcessRunner] | None = None
         self.by_key: dict[JobKey, Lane] = {}
-        self.quarantine: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
         self.heart = self._loop("heart")
@@ -262,10 +261,11 @@ class _Lanes(AsyncExitStack):
             ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
             if ours or not family.bindings:
                 self._add(family, ours)
-        runner, loop = ProcessRunner(self._registry, self._clock, self._settings), self._loop("workers")
-        self._workers = loop, runner
-        self.quarantine = {key: Lane(loop, runner.run, self._settings.processes) for key in self._registry.bindings}
-        self.by_key = self.quarantine | self.by_key
+        if apart := self._registry.bindings.keys() - self.by_key.keys():
+            runner = ProcessRunner(self._registry, self._clock, self._settings)
+            loop = self._loop("workers")
+            self._workers = loop, runner
+            self.by_key |= {key: Lane(loop, runner.run, self._settings.processes) for key in apart}
         return self
 
     def _add(self, family: Family, bindings: Sequence[Binding]) -> None:

@@ -55,21 +55,13 @@ FRUITLESS_PAUSE = 0.02
 IN_VAIN = 2
 """So many claims in a row must have found nothing before that: one may have come just before its job was due."""
 DOUBT = 10.0
-"""For so many seconds after a claim whose answer was lost the node looks for what it holds without knowing.
-
-A statement that outlives its client ends well before that: its own limit is 2 s.
+"""After a claim whose answer was lost a node looks for what it holds without knowing, for so many seconds from when the
+store answers again. A statement that outlives its client ends well before that: its own limit is 2 s.
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
-
-
-class Lanes(NamedTuple):
-    """Where the jobs of each group run, and where those run that may be what kills their nodes."""
-
-    usual: Mapping[JobKey, Lane]
-    quarantine: Mapping[JobKey, Lane]
 
 
 class Place(NamedTuple):
@@ -91,7 +83,7 @@ class Node:
         *,
         store: Store,
         registry: Registry,
-        lanes: Lanes,
+        lanes: Mapping[JobKey, Lane],
         clock: Clock,
         events: Events,
         settings: Settings,
@@ -120,6 +112,7 @@ class Node:
         self._in_vain = 0
         self._next_due: datetime | None = None
         self._in_doubt_until = -math.inf
+        self._strays_at = -math.inf
         store.watch(self._hear)
 
         self._trusted_until = math.inf  # until the first beat: who moves time by hand does not beat
@@ -217,7 +210,7 @@ class Node:
         """
         self._look.clear()
         self._next_due = None  # not known: until it is, whatever changes is worth another look
-        if self._clock.monotonic() < self._in_doubt_until:
+        if self._clock.monotonic() >= self._strays_at:
             await self._adopt()
         took = await self._take() if self._may_be_due else None
         if took == CLAIM_BATCH:
@@ -251,7 +244,7 @@ class Node:
     def _room(self) -> dict[JobKey, int]:
         """Return how many jobs of each group may be claimed; groups for which there is no room are left out."""
         free, moment = self._settings.slots - len(self._running), self._clock.monotonic()
-        rooms = {key: self._lanes.usual[key].room(free, moment) for key in self._keys}
+        rooms = {key: self._lanes[key].room(free, moment) for key in self._keys}
         return {key: room for key, room in rooms.items() if room > 0}
 
     async def _take(self) -> int:
@@ -261,7 +254,7 @@ class Node:
             return 0
         free = self._settings.slots - len(self._running)
         limit = min(free, CLAIM_BATCH)
-        busy = {key: lane.busy for key, lane in self._lanes.usual.items()}
+        busy = {key: lane.busy for key, lane in self._lanes.items()}
         wanted = demands(self._keys, self._hungry, busy, free)
         asked = {key: min(demand, room[key], limit) for key, demand in wanted.items() if key in room}
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
@@ -269,7 +262,7 @@ class Node:
         try:
             claims = await self._store.claim(self.name, asked, limit)
         except StoreUnavailableError:
-            self._in_doubt_until = self._clock.monotonic() + DOUBT
+            self._in_doubt_until, self._strays_at = math.inf, -math.inf
             raise
         fp("claim.after")
         self._start([Assignment(claim, sent, self._trusted) for claim in claims])
@@ -279,12 +272,19 @@ class Node:
         return len(claims)
 
     async def _adopt(self) -> None:
-        """Start what was claimed for this node by a call whose answer never came."""
+        """Start what was claimed for this node by a call whose answer never came.
+
+        It may come about long after the call failed: a database that was frozen does at its return what it was asked
+        before. So this is looked for until all is well for a while, and then now and then all the same.
+        """
         known = set(self._running)  # before asking: what ends meanwhile is no news
         held = [claim for claim in await self._store.holding(self.name) if claim.job.run not in known]
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
             self._start([Assignment(claim._replace(at=now), sent, self._trusted) for claim in held])
+        moment = self._clock.monotonic()
+        self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
+        self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease)
 
     def _start(self, assignments: list[Assignment]) -> None:
         if not assignments:
@@ -294,8 +294,7 @@ class Node:
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
-            job = assignment.job
-            lane = (self._lanes.quarantine if lifecycle.is_suspect(job) else self._lanes.usual)[job.key]
+            lane = self._lanes[assignment.job.key]
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
@@ -466,7 +465,7 @@ class Node:
         it has begun after it is no longer wanted.
         """
         moment = self._clock.monotonic()
-        stuck = {lane for lane in self._lanes.usual.values() if lane.is_stuck(moment)}
+        stuck = {lane for lane in self._lanes.values() if lane.is_stuck(moment)}
         for assignment in [a for a in self._running.values() if stuck and a.lane in stuck]:
             if assignment.started_at is None and assignment.interrupt != _BLOCKED:
                 assignment.interrupt = _BLOCKED

@@ -18,7 +18,7 @@ from mainspring.clock import ManualClock
 from mainspring.events import Events
 from mainspring.lane import Lane
 from mainspring.model import Job, JobKey, Run
-from mainspring.node import Lanes, Node, Place
+from mainspring.node import Node, Place
 from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule
 from mainspring.presence import Presence
 from mainspring.runner import Runner
@@ -57,11 +57,10 @@ class TestScheduler:
         await self._registry.open()
         settings, loop = Settings(node="test"), asyncio.get_running_loop()
         runner = Runner(self._registry, self.clock, settings.threads)
-        lanes = {key: Lane(loop, runner.run) for key in self._registry.bindings}
         self._node = Node(
             store=self._store,
             registry=self._registry,
-            lanes=Lanes(lanes, lanes),
+            lanes={key: Lane(loop, runner.run) for key in self._registry.bindings},
             clock=self.clock,
             events=self.events,
             settings=settings,

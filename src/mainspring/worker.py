@@ -31,6 +31,8 @@ from mainspring.registry import Crew, Registry, load
 from mainspring.runner import Assignment, Runner
 from mainspring.settings import Settings
 
+NICENESS = 5
+"""Jobs compute, the node must be on time: where there is not enough for both, the node comes first."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _CUT_OFF = frozenset({Outcome.TIMED_OUT, Outcome.INTERRUPTED})
 
@@ -44,6 +46,7 @@ def main() -> None:
     orders = json.loads(hello)
     sys.path[:] = orders["path"]
     _die_with(orders["parent"])
+    os.nice(NICENESS)
     settings = Settings(**orders["settings"])
     with redirect_stderr(stderr):
         logs.configure(settings)
@@ -185,17 +188,18 @@ def _die_with(parent: int) -> None:
     """Give up privileges, adopt what jobs leave behind, and see that no node's death leaves this process running.
 
     The channel tells of the node's death, and then the whole process group is killed. A job that holds the
-    interpreter's lock keeps that from being heard; so the kernel sends SIGHUP, whose handler is alarm(3) itself: called
-    with its number, which is 1, it ends this process a second later, whatever runs in it.
+    interpreter's lock keeps that from being heard; so the kernel sends SIGQUIT, whose handler is the C function alarm
+    itself: called with its number, which is 3, it ends this process so many seconds later, whatever runs in it. (On a
+    busy machine the thread that listens may need more than one to get its turn.)
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
-    libc.signal(signal.SIGHUP, ctypes.cast(libc.alarm, ctypes.c_void_p))
+    libc.signal(signal.SIGQUIT, ctypes.cast(libc.alarm, ctypes.c_void_p))
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -18,7 +18,7 @@ from mainspring.errors import StoreUnavailableError
 from mainspring.events import Event, Events
 from mainspring.lane import Lane
 from mainspring.model import Backoff, Job, JobKey, Run
-from mainspring.node import Lanes, Node, Place
+from mainspring.node import Node, Place
 from mainspring.presence import Presence
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
@@ -140,11 +140,10 @@ class World:
         bindings = registry.build([("test", Module(self.script))])
         await bindings.open()
         runner = Runner(bindings, self.clock, threads=2)
-        lanes = {KEY: Lane(loop or asyncio.get_running_loop(), runner.run, capacity)}
         node = Node(
             store=self.store,
             registry=bindings,
-            lanes=Lanes(lanes, lanes),
+            lanes={KEY: Lane(loop or asyncio.get_running_loop(), runner.run, capacity)},
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),

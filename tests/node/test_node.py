@@ -370,3 +370,18 @@ async def test_what_waits_in_a_stuck_lane_is_handed_back(world: World) -> None:
         assert [Outcome.INTERRUPTED, Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
     assert not [event for event in world.seen if isinstance(event, RunRefused)]
     assert 1 == len(world.script.contexts)
+
+
+async def test_claim_that_comes_about_long_after_it_failed_is_taken_up(world: World) -> None:
+    """A database that was frozen does at its return what it was asked before: nothing of it stays running for ever."""
+    async with world.node(lease="PT10S") as node:
+        await world.pass_time(2)
+        world.store.failing["claim"] = 1
+        await world.create(after=1)
+        await world.happened(TurnFailed)
+        await world.pass_time(40)
+        job = await world.create(after=1000)
+        await world.store.update(job._replace(due_at=world.clock.now(), version=job.version + 1))
+        await world.store.claim(node.name, {KEY: 1}, 1)
+        await world.happened(RunFinished, 2)
+    assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
