@@ -138,6 +138,14 @@ def _again(job: Job, due_at: datetime) -> dict[str, Any]:
     return {"state": State.PAUSED if job.paused else State.SCHEDULED, "due_at": due_at}
 
 
+def is_suspect(job: Job) -> bool:
+    """Tell whether a job had so many nodes die under it that one more would make it give up.
+
+    It may be what kills them, or it may have been beside what did: one by one it will turn out.
+    """
+    return job.losses >= POISON - 1
+
+
 def backoff_delay(backoff: Backoff, failures: int, chance: float) -> timedelta:
     """Return how long to wait after the given number of failures."""
     try:

@@ -60,6 +60,9 @@ store answers again. A statement that outlives its client ends well before that:
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
+APART = timedelta(seconds=2)
+"""How long at least a job waits that may be what kills its nodes, when others like it are there; at most five times."""
+_SUSPECTED = "two nodes died under it, and so it runs when no other such job does"
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
 
@@ -103,6 +106,8 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
+        self._suspect: Assignment | None = None
+        """The one run at a time of a job that may be what kills its nodes."""
         self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._end_noted = False
         self._some_ended = asyncio.Event()
@@ -291,6 +296,7 @@ class Node:
             return
         fp("start.before")
         batches: dict[Lane, list[Assignment]] = {}
+        suspects = sum(lifecycle.is_suspect(assignment.job) for assignment in assignments)
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
@@ -298,13 +304,27 @@ class Node:
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
-            batches.setdefault(lane, []).append(assignment)
+            if self._runs_apart(assignment, suspects):
+                batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
             for assignment in assignments:
                 self._events.announce(RunStarted(assignment.job))
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
+
+    def _runs_apart(self, assignment: Assignment, suspects: int) -> bool:
+        """Let a job that may be what kills its nodes run only if it is the one such job here; hand it back otherwise.
+
+        Of several that came together none runs: it could kill the node before the others are written back.
+        """
+        if not lifecycle.is_suspect(assignment.job):
+            return True
+        if self._suspect is None and suspects == 1:
+            self._suspect = assignment
+            return True
+        self._hand_in(assignment, Ending(Outcome.INTERRUPTED, _SUSPECTED, APART * (1 + 4 * self._clock.chance())))
+        return False
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
@@ -346,6 +366,8 @@ class Node:
             for assignment, *_ in batch:
                 if self._running.pop(assignment.run, None) is not None:
                     assignment.lane.busy -= 1
+                if assignment is self._suspect:
+                    self._suspect = None
             self._look.set()
 
     async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]], *, announce_refused: bool = False) -> None:

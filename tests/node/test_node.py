@@ -385,3 +385,23 @@ async def test_claim_that_comes_about_long_after_it_failed_is_taken_up(world: Wo
         await world.store.claim(node.name, {KEY: 1}, 1)
         await world.happened(RunFinished, 2)
     assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+
+
+async def test_jobs_that_may_kill_their_nodes_run_one_by_one(world: World) -> None:
+    """Of those that lost two nodes one runs at a time; the others are handed back and have their turn."""
+    async with world.node():
+        jobs = [await world.create(after=100) for _ in range(4)]
+        world.script.hold = asyncio.Event()
+        for job in jobs:
+            due = world.clock.now()
+            await world.store.update(job._replace(losses=2, due_at=due, version=job.version + 1))
+        await world.until(lambda: world.script.at_once == 1)
+        await world.pass_time(10)
+        assert 1 == world.script.most_at_once
+        world.script.hold.set()
+        await world.until(lambda: len(world.script.contexts) == len(jobs))
+        await world.pass_time(5)
+    assert 1 == world.script.most_at_once
+    outcomes = [[run.outcome for run in await world.runs(job)] for job in jobs]
+    assert [Outcome.SUCCEEDED] * 4 == [history[-1] for history in outcomes]
+    assert {Outcome.INTERRUPTED} == {outcome for history in outcomes for outcome in history[:-1]}
