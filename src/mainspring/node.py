@@ -296,7 +296,7 @@ class Node:
             return
         fp("start.before")
         batches: dict[Lane, list[Assignment]] = {}
-        suspects = sum(lifecycle.is_suspect(assignment.job) for assignment in assignments)
+        suspects = sum(map(self._is_suspect, assignments))
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
@@ -313,12 +313,17 @@ class Node:
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
 
+    def _is_suspect(self, assignment: Assignment) -> bool:
+        """Tell whether a run may kill this node: one in a process of its own hurts nobody else."""
+        job = assignment.job
+        return lifecycle.is_suspect(job) and self._registry.bindings[job.key].job_class.isolation == "none"
+
     def _runs_apart(self, assignment: Assignment, suspects: int) -> bool:
         """Let a job that may be what kills its nodes run only if it is the one such job here; hand it back otherwise.
 
         Of several that came together none runs: it could kill the node before the others are written back.
         """
-        if not lifecycle.is_suspect(assignment.job):
+        if not self._is_suspect(assignment):
             return True
         if self._suspect is None and suspects == 1:
             self._suspect = assignment
