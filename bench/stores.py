@@ -290,7 +290,8 @@ def _job(group: str, due: datetime) -> Job:
         trigger=Once(due),
         options=Options(),
         now=datetime.now(UTC),
-    )
+        calendars={},
+    ).job
 
 
 def _new_id() -> UUID:

@@ -192,12 +192,19 @@ def holidays_of(holidays: Holidays, year: int) -> Mapping[date, str]:
         ) from error
 
 
+Calendars = Mapping[str, Calendar]
+"""The calendars that schedules may name."""
 _CALENDAR = TypeAdapter(Calendar)
 
 
 def calendar_from_json(data: object) -> Calendar:
     """Read a calendar as it stands on the wire. Raises pydantic's `ValidationError` with every fault."""
     return _CALENDAR.validate_python(data)
+
+
+def calendars_from_json(data: Mapping[str, object]) -> Calendars:
+    """Read calendars by name as `calendar_to_json` wrote them."""
+    return {name: calendar_from_json(each) for name, each in data.items()}
 
 
 def calendar_to_json(calendar: Calendar) -> dict[str, Any]:
@@ -216,7 +223,7 @@ class RuledOut(NamedTuple):
     reason: str
 
 
-def ruled_out(use: CalendarUse | None, moment: datetime, calendars: Mapping[str, Calendar]) -> RuledOut | None:
+def ruled_out(use: CalendarUse | None, moment: datetime, calendars: Calendars) -> RuledOut | None:
     """Say whether a schedule's calendar rules a moment out.
 
     A calendar that is not there rules nothing out if it is to be left out, and everything if it is to be kept to.

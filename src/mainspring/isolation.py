@@ -197,7 +197,7 @@ class ProcessRunner:
                 ending = cut_off or Ending(Outcome.FAILED, cause, fatal=True)
             except (KeyError, TypeError, ValueError):
                 worker.silence()
-        worker.report(job=str(job.id), run=assignment.run, attempt=job.attempt)
+        worker.report(job=str(job.series), run=assignment.run, attempt=job.attempt)
         if worn or cut_off:
             self._dismiss(worker)
         else:

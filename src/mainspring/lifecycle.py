@@ -13,9 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import UUID
 
-from mainspring.errors import JobFinishedError, JobNotDeadError, JobRunningError
-from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, Run, State
-from mainspring.trigger import HORIZON, MICROSECOND, Once, Trigger
+from mainspring.backfill import Backfilled
+from mainspring.calendar import Calendars
+from mainspring.errors import InvalidRequestError, JobFinishedError, JobNotDeadError, JobRunningError, Problem
+from mainspring.misfire import Fate, Passed
+from mainspring.model import Backoff, Change, Edit, Ending, Job, JobKey, Options, Outcome, Run, State
+from mainspring.occurrence import Planned, beginning, following, opening, overdue
+from mainspring.times import HORIZON, MICROSECOND, format_time
+from mainspring.trigger import Once, Recurring, Trigger, realigned
 
 SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
@@ -37,21 +42,31 @@ class RetryPolicy:
 
 
 def create(
-    *, job_id: UUID, key: JobKey, request: Mapping[str, Any], trigger: Trigger, options: Options, now: datetime
-) -> Job:
-    """Return a new job that waits for the first fire time of its trigger; one in the past is due at once."""
-    fire_time = trigger.first
-    return Job(
-        id=job_id,
-        key=key,
-        request=request,
-        trigger=trigger,
-        options=options,
-        fire_time=fire_time,
-        due_at=fire_time,
-        created_at=now,
-        updated_at=now,
-    )
+    *,
+    job_id: UUID,
+    key: JobKey,
+    request: Mapping[str, Any],
+    trigger: Trigger,
+    options: Options,
+    now: datetime,
+    calendars: Calendars,
+) -> Edit:
+    """Return a new job that waits for the first occurrence of its trigger; one in the past is due at once.
+
+    Raises `InvalidRequestError` when the calendar of a schedule leaves it no time to fire.
+    """
+    trigger = trigger.for_job(job_id)
+    job = Job(job_id, key, request, trigger, now, now, now, now, options=options)
+    return _begun(job, now, calendars)
+
+
+def _begun(job: Job, now: datetime, calendars: Calendars) -> Edit:
+    """Return a job that waits for the first occurrence of its trigger."""
+    planned = opening(job.trigger, job_id=job.id, calendars=calendars)
+    if planned.fire_time is None:
+        problem = Problem("/schedule/calendar", "SCHEDULE_NEVER", "leaves the schedule no time at which it fires")
+        raise InvalidRequestError("the calendar leaves the schedule no time at which it fires", problems=[problem])
+    return Edit(job._replace(**_occurrence(planned)), _rows(job, planned, "", now))
 
 
 def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> Run:
@@ -59,7 +74,7 @@ def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> R
     assert job.run is not None and job.node is not None, "only a running job can end a run"  # noqa: S101, PT018
     return Run(
         job.run,
-        job.id,
+        job.series,
         job.key,
         job.fire_time,
         job.due_at,
@@ -69,18 +84,31 @@ def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> R
         now,
         ending.outcome,
         ending.reason,
+        backfill=job.backfill,
     )
 
 
-def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datetime, chance: float) -> Job:
+def missed(job: Job, *, now: datetime, calendars: Calendars) -> Ending | None:
+    """Return how to end a job that was claimed too late to be begun; `None` if it may start."""
+    if isinstance(job.trigger, Once) or not job.trigger.may_miss or job.failures or job.losses:
+        return None
+    planned = overdue(job.trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
+    if planned.fire_time == job.fire_time:
+        return None
+    return Ending(Outcome.SKIPPED, planned.passed[0].reason, missed=True)
+
+
+def after(
+    job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datetime, chance: float, calendars: Calendars
+) -> Change:
     """Return what a running job becomes when its run ends; `chance` in [0, 1) spreads retries.
 
     Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
     nothing.
     """
-    becomes = _following(job, ending, policy, now, chance)
+    becomes = _becomes(job, run, ending, policy, now, chance, calendars)
     # By position: by name this took 2.4 us of the 18 that Python has for a run.
-    return Job(
+    changed = Job(
         job.id,
         job.key,
         job.request,
@@ -98,36 +126,62 @@ def after(job: Job, run: Run, ending: Ending, *, policy: RetryPolicy, now: datet
         becomes.get("losses", job.losses),
         outcome=ending.outcome,
         last_run=run,
+        parent=job.parent,
+        backfill=job.backfill,
+    )
+    return Change(run, changed, _rows(job, becomes["planned"], run.node, now) if "planned" in becomes else ())
+
+
+def held(job: Job, run: Run, *, now: datetime) -> Change:
+    """Return a job held back as it is after a run, because what it becomes cannot be decided."""
+    return Change(
+        run,
+        job._replace(
+            state=State.PAUSED,
+            paused=True,
+            run=None,
+            node=None,
+            claimed_at=None,
+            outcome=run.outcome,
+            last_run=run,
+            version=job.version + 1,
+            updated_at=now,
+        ),
     )
 
 
-def _following(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
+def _becomes(
+    job: Job, run: Run, ending: Ending, policy: RetryPolicy, now: datetime, chance: float, calendars: Calendars
+) -> dict[str, Any]:
     """Say where a job stands after a run that ended so."""
     match ending.outcome:
         case Outcome.SUCCEEDED | Outcome.VETOED | Outcome.SKIPPED:
-            return _next_occurrence(job, now)
+            return _next_occurrence(job, run, now, calendars, missed=ending.missed)
         case Outcome.CANCELLED:
             return _DONE
         case Outcome.POSTPONED | Outcome.INTERRUPTED:
             least = SHORTEST_POSTPONEMENT if ending.outcome is Outcome.POSTPONED else timedelta()
             return _again(job, _in(max(ending.delay or least, least), now))
-        case Outcome.LOST:
-            losses = job.losses + 1
-            over = losses >= POISON or policy.at_most_once
-            return {"losses": losses} | (_next_occurrence(job, now) if over else _again(job, now))
-        case Outcome.FAILED | Outcome.TIMED_OUT:
-            return _after_failure(job, ending, policy, now, chance)
+        case Outcome.LOST | Outcome.FAILED | Outcome.TIMED_OUT:
+            tried = _after_failure(job, ending, policy, now, chance)
+            return tried if "state" in tried else tried | _next_occurrence(job, run, now, calendars)
         case _:
             assert_never(ending.outcome)
 
 
 def _after_failure(job: Job, ending: Ending, policy: RetryPolicy, now: datetime, chance: float) -> dict[str, Any]:
-    """Try again later, or give up. A failure that killed its worker process counts as a loss, not as a failure."""
-    failures, losses = job.failures + (not ending.fatal), job.losses + ending.fatal
+    """Try again, at once after a loss and later after a failure; or give up, which is to say no more than the counts.
+
+    A failure that killed its worker process counts as a loss, not as a failure.
+    """
+    lost = ending.outcome is Outcome.LOST
+    failures, losses = job.failures + (not lost and not ending.fatal), job.losses + (lost or ending.fatal)
     counted = {"failures": failures, "losses": losses}
     most = job.options.max_attempts or policy.max_attempts
     if failures >= most or losses >= POISON or policy.at_most_once:
-        return counted | _next_occurrence(job, now)
+        return counted
+    if lost:
+        return counted | _again(job, now)
     backoff = job.options.backoff or policy.backoff
     delay = backoff_delay(backoff, failures + losses, chance) if ending.delay is None else ending.delay
     return counted | _again(job, _in(delay, now))
@@ -155,18 +209,80 @@ def backoff_delay(backoff: Backoff, failures: int, chance: float) -> timedelta:
     return longest * (1 - chance / 2)
 
 
-def reschedule(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: Options, now: datetime) -> Job:
+def reschedule(
+    job: Job,
+    *,
+    request: Mapping[str, Any],
+    trigger: Trigger,
+    options: Options,
+    now: datetime,
+    calendars: Calendars,
+) -> Edit:
     """Return the job with a new request, trigger and options.
 
-    A changed trigger begins a new fire time, with its attempts from 1.
+    A changed trigger begins a new fire time, with its attempts from 1. Raises like `create`.
     """
     _refuse_finished(job)
     if job.state is State.RUNNING and isinstance(job.trigger, Once):
         raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
+    trigger = trigger.for_job(job.id)
     changed = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
-    if trigger == job.trigger or job.state is State.RUNNING:
-        return changed
-    return changed._replace(**_fresh(trigger.first))
+    return Edit(changed) if trigger == job.trigger or job.state is State.RUNNING else _begun(changed, now, calendars)
+
+
+def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
+    """Return the job with the next occurrence that it has by its calendar and the rules of its time zone as they are.
+
+    `None` if that is the one it waits for, or it waits for none: it runs, was tried already, or its time has come.
+    """
+    trigger = job.trigger
+    if isinstance(trigger, Once) or job.state not in _WAITING or job.attempt or job.fire_time <= now:
+        return None
+    moved = realigned(trigger, job.fire_time)
+    since = now if moved is None or moved == job.fire_time else min(now, moved - MICROSECOND)
+    planned = beginning(trigger, since, job_id=job.id, calendars=calendars)
+    if planned.fire_time is None or (planned.fire_time, planned.due_at) == (job.fire_time, job.due_at):
+        return None
+    edited = job._replace(version=job.version + 1, updated_at=now, **_occurrence(planned))
+    return Edit(edited, _rows(job, planned, "", now))
+
+
+def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> tuple[Edit, Job] | None:
+    """Take the occurrence that a running job is about to begin out of it, so that the next need not wait for its end.
+
+    Return the job, which waits for that, and the occurrence as a running job of its own; `None` if there is no next.
+    """
+    run = ended(job, Ending(Outcome.SKIPPED), started_at=now, now=now)
+    becomes = _next_occurrence(job, run, now, calendars)
+    planned = becomes.pop("planned", None)
+    if planned is None or becomes["state"] is State.DONE:
+        return None
+    freed: dict[str, Any] = {
+        "run": None,
+        "node": None,
+        "claimed_at": None,
+        "version": job.version + 1,
+        "updated_at": now,
+    }
+    child = job._replace(id=child_id, parent=job.id, trigger=Once(job.fire_time), paused=False, version=1)
+    return Edit(job._replace(**freed, **becomes), _rows(job, planned, run.node, now)), child
+
+
+def backfilled(job: Job, occurrence: Backfilled, child_id: UUID, *, now: datetime) -> Job:
+    """Return an occurrence of a job's past, to be run beside it."""
+    return Job(
+        child_id,
+        job.key,
+        job.request,
+        Once(occurrence.fire_time),
+        occurrence.fire_time,
+        occurrence.due_at,
+        now,
+        now,
+        options=job.options,
+        parent=job.id,
+        backfill=True,
+    )
 
 
 def moved(job: Job, moment: datetime) -> Trigger:
@@ -213,19 +329,77 @@ def _refuse_finished(job: Job) -> None:
         raise JobFinishedError("the job is done" + (" and dead; retry brings it back" if job.is_dead else ""))
 
 
-def _next_occurrence(job: Job, now: datetime) -> dict[str, Any]:
-    """Move on to the first fire time to come: what was missed meanwhile is covered by the run that has just ended."""
-    following = job.trigger.next_fire_time(max(job.fire_time, now))
-    if following is None:
+def _next_occurrence(
+    job: Job, run: Run, now: datetime, calendars: Calendars, *, missed: bool = False
+) -> dict[str, Any]:
+    """Move on from an occurrence that is over, or that came too late to be begun."""
+    trigger = job.trigger
+    if isinstance(trigger, Once):
         return _DONE
-    return {"state": State.PAUSED if job.paused else State.SCHEDULED, **_fresh(following)}
+    if missed:
+        planned = overdue(trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
+        planned = planned._replace(passed=_without_first(trigger, planned.passed))
+    else:
+        planned = following(
+            trigger, job.fire_time, started_at=run.started_at, now=now, job_id=job.id, calendars=calendars
+        )
+    if planned.fire_time is None:
+        return {**_DONE, "planned": planned}
+    state = State.PAUSED if job.paused else State.SCHEDULED
+    return {"state": state, "planned": planned, **_occurrence(planned)}
 
 
-def _fresh(fire_time: datetime) -> dict[str, Any]:
-    """Begin a fire time, with its attempts from 1."""
-    return {"fire_time": fire_time, "due_at": fire_time, "attempt": 0, "failures": 0, "losses": 0}
+def _occurrence(planned: Planned) -> dict[str, Any]:
+    """Begin an occurrence, with its attempts from 1."""
+    return {
+        "fire_time": planned.fire_time,
+        "due_at": planned.due_at,
+        "attempt": 0,
+        "failures": 0,
+        "losses": 0,
+    }
 
 
+def _without_first(trigger: Recurring, passed: tuple[Passed, ...]) -> tuple[Passed, ...]:
+    """Leave out the first of the occurrences that were passed over: the run that was not begun stands for it."""
+    first, *others = passed
+    second = trigger.nth(first.first, 1) if first.number > 1 else None
+    return (first._replace(first=second, number=first.number - 1), *others) if second else tuple(others)
+
+
+def _rows(job: Job, planned: Planned, node: str, now: datetime) -> tuple[Run, ...]:
+    """Return the rows of history of what was passed over on the way to an occurrence, and of its postponement."""
+    rows = [
+        _row(job, each, f"coalesced: {each.reason}" if each.fate is Fate.COALESCED else each.reason, node, now)
+        for each in planned.passed
+    ]
+    if planned.reason and planned.fire_time and planned.due_at:
+        waits = Passed(planned.fire_time, planned.fire_time, 1, Fate.SKIPPED, "")
+        reason = f"{planned.reason}, and so is to start at {format_time(planned.due_at)}"
+        rows.append(_row(job, waits, reason, node, now)._replace(outcome=Outcome.POSTPONED))
+    return tuple(rows)
+
+
+def _row(job: Job, passed: Passed, reason: str, node: str, now: datetime) -> Run:
+    """Return a row of history that no run stands behind; the store numbers it."""
+    return Run(
+        number=0,
+        job_id=job.series,
+        key=job.key,
+        fire_time=passed.first,
+        due_at=passed.first,
+        attempt=0,
+        node=node,
+        started_at=now,
+        finished_at=now,
+        outcome=Outcome.SKIPPED,
+        reason=reason,
+        last_fire_time=passed.last if passed.number > 1 else None,
+        occurrences=passed.number,
+    )
+
+
+_WAITING = frozenset({State.SCHEDULED, State.PAUSED})
 _DONE: dict[str, Any] = {"state": State.DONE, "paused": False}
 
 

@@ -73,7 +73,7 @@ def _finished(log: Any, event: events.RunFinished) -> None:
 
 
 def _job(job: Job) -> dict[str, Any]:
-    return {"job": str(job.id), "group": str(job.key)}
+    return {"job": str(job.series), "group": str(job.key)}
 
 
 def _run(run: Run) -> dict[str, Any]:

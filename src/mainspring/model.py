@@ -100,7 +100,10 @@ class Run(NamedTuple):
     """One execution that has ended: a row of history.
 
     `number` is the fence: drawn from one rising sequence when the job is claimed, never reused. Times are by the
-    store's clock.
+    store's clock. `backfill` marks a run of a past range that was asked for afterwards.
+
+    A row with `attempt` 0 had no run: it accounts for `occurrences` fire times in a row, from `fire_time` to
+    `last_fire_time`, that were passed over, and its `reason` says why.
     """
 
     number: int
@@ -114,6 +117,9 @@ class Run(NamedTuple):
     finished_at: datetime
     outcome: Outcome
     reason: str | None = None
+    last_fire_time: datetime | None = None
+    occurrences: int = 1
+    backfill: bool = False
 
     @property
     def lateness(self) -> timedelta:
@@ -129,6 +135,9 @@ class Job(NamedTuple):
     time, `failures` those of them that failed, `losses` those whose node died. `paused` holds the job back, also after
     a run that is under way. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that ended
     last. Every write raises `version` by one.
+
+    A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
+    overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
     """
 
     id: UUID
@@ -151,6 +160,13 @@ class Job(NamedTuple):
     claimed_at: datetime | None = None
     outcome: Outcome | None = None
     last_run: Run | None = None
+    parent: UUID | None = None
+    backfill: bool = False
+
+    @property
+    def series(self) -> UUID:
+        """Whose history its runs are, and who it is for the job's own code."""
+        return self.parent or self.id
 
     @property
     def next_run(self) -> datetime | None:
@@ -170,7 +186,7 @@ class Job(NamedTuple):
     @property
     def occurrence_id(self) -> UUID:
         """Name this fire time of this job; the same for each of its attempts."""
-        return uuid5(self.id, self.fire_time.isoformat())
+        return uuid5(self.series, self.fire_time.isoformat())
 
 
 class Claim(NamedTuple):
@@ -183,23 +199,33 @@ class Claim(NamedTuple):
 class Ending(NamedTuple):
     """What became of a run, before anything is decided about the job.
 
-    `delay` asks for the next try after that long. `fatal`: the worker process died under it.
+    `delay` asks for the next try after that long. `fatal`: the worker process died under it. `missed`: it came too late
+    to be begun, and what the job has next goes by its misfire policy.
     """
 
     outcome: Outcome
     reason: str | None = None
     delay: timedelta | None = None
     fatal: bool = False
+    missed: bool = False
 
 
 class Change(NamedTuple):
-    """A finished run and what its job becomes.
+    """A finished run, what its job becomes, and rows for the occurrences that were `passed` over on the way.
 
-    The store takes it only while the job still has this run and this version.
+    The store takes it only while the job still has this run and this version, and numbers the rows itself.
     """
 
     run: Run
     job: Job
+    passed: tuple[Run, ...] = ()
+
+
+class Edit(NamedTuple):
+    """A job as it is to be written, and rows for the occurrences that were `passed` over on the way to its next one."""
+
+    job: Job
+    passed: tuple[Run, ...] = ()
 
 
 class Due(NamedTuple):
@@ -237,12 +263,18 @@ class NodeBeat:
 class Pulse(NamedTuple):
     """What a node learns when it beats.
 
-    Whether it still has a row, which of its runs it is to stop (each is told once), and all nodes that have a row.
+    Whether it still has a row, which of its runs it is to stop (each is told once), all nodes that have a row, and a
+    number that rises with every note written.
     """
 
     alive: bool
     stops: frozenset[int]
     nodes: tuple[NodeBeat, ...]
+    notes: int
+
+
+CALENDARS = "calendar"
+"""Under this kind of note the store holds calendars by name."""
 
 
 @dataclass(frozen=True, slots=True)

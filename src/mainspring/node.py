@@ -9,6 +9,7 @@ decides nothing about jobs (`mainspring.lifecycle` does) and guards nothing by i
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -18,6 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mainspring import lifecycle
+from mainspring.calendar import Calendars, calendars_from_json
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import (
@@ -34,13 +36,15 @@ from mainspring.events import (
 from mainspring.failpoint import fp
 from mainspring.fairness import demands, still_hungry
 from mainspring.lane import Lane
-from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
+from mainspring.model import CALENDARS, Answer, Change, Claim, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
 from mainspring.observer import MISSING_BEATS, Observer
+from mainspring.overlap import make_room, runs_beside
 from mainspring.presence import Presence
 from mainspring.registry import Registry
 from mainspring.runner import OUT_OF_TOUCH, Assignment, watch
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
+from mainspring.trigger import Once
 
 CLAIM_BATCH = 1000
 FINISH_BATCH = 1000
@@ -108,6 +112,8 @@ class Node:
         self._running: dict[int, Assignment] = {}
         self._suspect: Assignment | None = None
         """The one run at a time of a job that may be what kills its nodes."""
+        self._calendars: Calendars = {}
+        self._notes = -1
         self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._end_noted = False
         self._some_ended = asyncio.Event()
@@ -179,11 +185,15 @@ class Node:
         self._place.presence.wipe_mark(former)
         self._others = None
         self._observer.blink()
+        await self._read_calendars()
         if not self._store.shared:
             for other in await self._store.nodes():
                 if other.name != name and await self._store.bury(other):
                     self._events.announce(NodeLost(other.name, "the store was free"))
         self._events.announce(NodeStarted(name, tuple(str(key) for key in self._keys)))
+
+    async def _read_calendars(self) -> None:
+        self._calendars = calendars_from_json(await self._store.notes(CALENDARS))
 
     async def _repeat(
         self, duty: str, turn: Callable[[], Awaitable[None]], *, until: asyncio.Event | None = None
@@ -202,6 +212,7 @@ class Node:
 
         For whoever moves time by hand, instead of `run`.
         """
+        await self._read_calendars()
         claimed = await self._take()
         while self._running:
             await self._finish()
@@ -270,7 +281,7 @@ class Node:
             self._in_doubt_until, self._strays_at = math.inf, -math.inf
             raise
         fp("claim.after")
-        self._start([Assignment(claim, sent, self._trusted) for claim in claims])
+        await self._begin(claims, sent)
         if len(self._keys) > 1:
             got = Counter(claim.job.key for claim in claims)
             self._hungry = still_hungry(self._hungry, asked, got, cut_short=len(claims) == limit)
@@ -286,12 +297,41 @@ class Node:
         held = [claim for claim in await self._store.holding(self.name) if claim.job.run not in known]
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
-            self._start([Assignment(claim._replace(at=now), sent, self._trusted) for claim in held])
+            await self._begin([claim._replace(at=now) for claim in held], sent)
         moment = self._clock.monotonic()
         self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
         self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease)
 
-    def _start(self, assignments: list[Assignment]) -> None:
+    async def _begin(self, claims: list[Claim], sent: float) -> None:
+        """Start what was claimed, but for occurrences that come too late to be begun: those end at once."""
+        recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
+        late: dict[int, Ending] = {}
+        if recurring:
+            missed = ((job, lifecycle.missed(job, now=at, calendars=self._calendars)) for job, at in recurring)
+            late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
+            claims = await self._beside(claims, late)
+        self._start([Assignment(claim, sent, self._trusted) for claim in claims], late)
+
+    async def _beside(self, claims: list[Claim], late: Mapping[int, Ending]) -> list[Claim]:
+        """Take occurrences that need not wait for one another out of their jobs.
+
+        Where the store does not answer, nobody knows what the claim is: it is looked up with what else is in doubt.
+        """
+        begun: list[Claim] = []
+        for claim in claims:
+            if not runs_beside(claim.job) or claim.job.run in late:
+                begun.append(claim)
+                continue
+            try:
+                beside, cancelled = await make_room(self._store, claim, self._clock.new_id, self._calendars)
+            except StoreUnavailableError:
+                self._in_doubt_until, self._strays_at = math.inf, -math.inf
+            else:
+                self._interrupt(cancelled, "the next occurrence began")
+                begun.append(beside)
+        return begun
+
+    def _start(self, assignments: list[Assignment], late: Mapping[int, Ending]) -> None:
         if not assignments:
             return
         fp("start.before")
@@ -304,10 +344,12 @@ class Node:
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
-            if self._runs_apart(assignment, suspects):
+            if assignment.run in late:
+                self._hand_in(assignment, late[assignment.run])
+            elif self._runs_apart(assignment, suspects):
                 batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
-            for assignment in assignments:
+            for assignment in itertools.chain.from_iterable(batches.values()):
                 self._events.announce(RunStarted(assignment.job))
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
@@ -380,12 +422,8 @@ class Node:
 
         Where the job was edited meanwhile, decide again from what it is.
         """
-        policies, chance = self._registry.policies, self._clock.chance
         while ended:
-            changes = [
-                Change(run, lifecycle.after(job, run, ending, policy=policies[job.key], now=now, chance=chance()))
-                for job, run, ending, now in ended
-            ]
+            changes = [self._decide(*facts) for facts in ended]
             answers = await self._store.finish(changes)
             if self._events.heard(RunFinished):
                 for change, answer in zip(changes, answers, strict=True):
@@ -397,6 +435,15 @@ class Node:
                 if answer is not Answer.DONE
                 and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
             ]
+
+    def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Change:
+        """Decide what a job becomes. Should that fail, the job is held back: its run must not be the end of others'."""
+        policy, chance = self._registry.policies[job.key], self._clock.chance()
+        try:
+            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self._calendars)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
+            self._events.announce(TurnFailed("decide", error))
+            return lifecycle.held(job, run, now=now)
 
     async def _refused(
         self, facts: tuple[Job, Run, Ending, datetime], answer: Answer, *, announce: bool
@@ -459,6 +506,9 @@ class Node:
                 await self._rejoin()
             elif name == self.name:
                 self._interrupt(pulse.stops, "the job was deleted")
+                if pulse.notes != self._notes:
+                    await self._read_calendars()
+                    self._notes = pulse.notes
                 await self._see(pulse, sent)
 
     async def _rejoin(self) -> None:

@@ -6,13 +6,12 @@ created or given another trigger, `overdue` before a run, `following` after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from mainspring import misfire
-from mainspring.calendar import Calendar, postponed, postpones, ruled_out
+from mainspring.calendar import Calendars, postponed, postpones, ruled_out
 from mainspring.misfire import Decision, Fate, Passed
 from mainspring.times import MICROSECOND
 from mainspring.trigger import Once, Recurring, Trigger
@@ -33,9 +32,14 @@ class Planned(NamedTuple):
     reason: str | None = None
 
 
-def opening(trigger: Trigger, *, job_id: UUID, calendars: Mapping[str, Calendar]) -> Planned:
+def opening(trigger: Trigger, *, job_id: UUID, calendars: Calendars) -> Planned:
     """Return the first occurrence of a trigger."""
     return _planned(trigger, Decision(trigger.first), job_id, calendars)
+
+
+def beginning(trigger: Trigger, after: datetime, *, job_id: UUID, calendars: Calendars) -> Planned:
+    """Return the first occurrence whose fire time is later than `after`."""
+    return _planned(trigger, Decision(trigger.next_fire_time(after)), job_id, calendars)
 
 
 def overdue(
@@ -45,11 +49,11 @@ def overdue(
     due_at: datetime,
     now: datetime,
     job_id: UUID,
-    calendars: Mapping[str, Calendar],
+    calendars: Calendars,
 ) -> Planned:
     """Return the occurrence to start at `now` (if its `due_at` has come) in place of one that was due at `due_at`."""
     decision = misfire.late(trigger, pending, due_at=due_at, now=now, job_id=job_id)
-    if decision.fire_time == pending:
+    if decision.fire_time == pending and not _is_ruled_out(trigger, pending, calendars):
         return Planned(pending, due_at, decision.passed)
     return _planned(trigger, decision, job_id, calendars)
 
@@ -61,14 +65,14 @@ def following(
     started_at: datetime,
     now: datetime,
     job_id: UUID,
-    calendars: Mapping[str, Calendar],
+    calendars: Calendars,
 ) -> Planned:
     """Return the occurrence after `ran`, whose run began at `started_at` and has ended at `now`."""
     decision = misfire.following(trigger, ran, started_at=started_at, now=now, job_id=job_id)
     return _planned(trigger, decision, job_id, calendars)
 
 
-def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Mapping[str, Calendar]) -> Planned:
+def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Calendars) -> Planned:
     """Lead a decision past what the calendar rules out, and say when the occurrence may start."""
     fire_time, passed = decision.fire_time, [*decision.passed]
     if isinstance(trigger, Once):
@@ -91,6 +95,12 @@ def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Mapp
     if decision.not_before is not None:
         due_at = max(due_at, decision.not_before)
     return Planned(fire_time, due_at, tuple(passed))
+
+
+def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> bool:
+    """Tell whether the calendar, which may have changed since, lets this occurrence go."""
+    use = None if isinstance(trigger, Once) else trigger.calendar
+    return use is not None and not postpones(use) and ruled_out(use, pending, calendars) is not None
 
 
 def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> list[Passed]:

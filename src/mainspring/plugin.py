@@ -127,7 +127,7 @@ class JobExecutionContext:
     @property
     def job_id(self) -> UUID:
         """The job."""
-        return self._job.id
+        return self._job.series
 
     @property
     def product(self) -> str:
@@ -162,6 +162,11 @@ class JobExecutionContext:
         """
         assert self._job.run is not None, "a job that is run has a run"  # noqa: S101 - for the type checker
         return self._job.run
+
+    @property
+    def backfill(self) -> bool:
+        """Whether this is a run of a past range that was asked for afterwards."""
+        return self._job.backfill
 
     @property
     def occurrence_id(self) -> UUID:

@@ -6,13 +6,13 @@ only that runs take no time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from mainspring.calendar import Calendar
+from mainspring.calendar import Calendars
 from mainspring.civil import local_time
 from mainspring.misfire import Passed
 from mainspring.occurrence import Planned, following, opening, overdue
@@ -42,7 +42,7 @@ def preview(
     *,
     now: datetime,
     job_id: UUID,
-    calendars: Mapping[str, Calendar],
+    calendars: Calendars,
     outage: Outage | None = None,
     pending: Planned | None = None,
 ) -> Iterator[Start | Passed]:
@@ -69,9 +69,7 @@ def preview(
         planned = following(trigger, fire_time, started_at=now, now=now, job_id=job_id, calendars=calendars)
 
 
-def next_starts(
-    trigger: Trigger, number: int, *, now: datetime, job_id: UUID, calendars: Mapping[str, Calendar]
-) -> list[Start]:
+def next_starts(trigger: Trigger, number: int, *, now: datetime, job_id: UUID, calendars: Calendars) -> list[Start]:
     """Return the next occurrences that start, at most `number`."""
     lines = preview(trigger, now=now, job_id=job_id, calendars=calendars)
     return list(islice((line for line in lines if isinstance(line, Start)), number))

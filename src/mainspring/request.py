@@ -7,7 +7,7 @@ fields, whole object, and schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,8 +106,10 @@ class Reading:
     options: Options
 
 
-def read(model: type[JobRequest], body: Mapping[str, Any], *, now: datetime) -> Reading:
-    """Read the body of a new job.
+def read(
+    model: type[JobRequest], body: Mapping[str, Any], *, now: datetime, calendars: Collection[str] = ()
+) -> Reading:
+    """Read the body of a new job; `calendars` are the names that a schedule may use.
 
     Raises `InvalidRequestError` with every problem; a bug in the plugin's own checks is one of them.
     """
@@ -127,7 +129,7 @@ def read(model: type[JobRequest], body: Mapping[str, Any], *, now: datetime) -> 
     else:
         partial = request
     problems += kind_problems(body.get("schedule"))
-    problems += _schedule_problems(partial, now)
+    problems += _schedule_problems(partial, now, calendars)
     problems = list(_first_of_each_place(problems))
     if problems or request is None:
         raise InvalidRequestError(_sentence(problems), problems=problems) from cause
@@ -272,7 +274,7 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
 # --- the schedule -----------------------------------------------------------------------------------------------------
 
 
-def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
+def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection[str]) -> Iterator[Problem]:
     """Check the scheduling fields together, those of them that are right by themselves."""
     sent = request.__dict__
     when, schedule, job_type = (sent.get(name) for name in ("when", "schedule", "job_type"))
@@ -291,7 +293,7 @@ def _schedule_problems(request: JobRequest, now: datetime) -> Iterator[Problem]:
         if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 1):
             yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0 to 2147483647")
     if schedule is not None:
-        yield from schedule_problems(schedule, when, now)
+        yield from schedule_problems(schedule, when, now, calendars)
 
 
 def _too_far(pointer: str, moment: datetime | None, now: datetime) -> Iterator[Problem]:

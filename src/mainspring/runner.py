@@ -131,7 +131,7 @@ class Runner:
             return _asked_for(getattr(signal, "ending", signal))
         except BaseException as error:  # noqa: BLE001 - user code
             job = assignment.job
-            facts = {"job": str(job.id), "group": str(job.key), "run": job.run, "attempt": job.attempt}
+            facts = {"job": str(job.series), "group": str(job.key), "run": job.run, "attempt": job.attempt}
             _report("run failed", **facts, exc_info=error)
             return Ending(Outcome.FAILED, describe(error))
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic.alias_generators import to_camel
 
 from mainspring.civil import SECOND, ClockTimes, DstGap, DstOverlap, from_civil, moment_of, to_datetime
-from mainspring.cron import compile_cron, has_hash
+from mainspring.cron import compile_cron
 from mainspring.errors import Problem
 from mainspring.rrule import Reading, compile_rrule, parse_rrule
 from mainspring.times import (
@@ -157,18 +157,21 @@ def _one_of(sent: Mapping[str, Any], kinds: tuple[str, ...], pointer: str) -> It
         yield Problem(f"{pointer}/{kind}", "SCHEDULE_CONFLICT", f"and {present[0]} both say how to repeat; send one")
 
 
-def schedule_problems(schedule: Schedule, when: datetime | None, now: datetime) -> Iterator[Problem]:
-    """Check a schedule whose members are right by themselves."""
+def schedule_problems(
+    schedule: Schedule, when: datetime | None, now: datetime, calendars: Collection[str]
+) -> Iterator[Problem]:
+    """Check a schedule whose members are right by themselves; `calendars` are the names that it may use."""
     kinds = [kind for kind in (schedule.every, schedule.cron, schedule.rrule, schedule.any_of) if kind is not None]
     if schedule.start is not None and schedule.start > now + HORIZON:
         limit = format_time(now + HORIZON)
         yield Problem("/schedule/start", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
+    if schedule.calendar is not None and schedule.calendar.name not in calendars:
+        yield Problem("/schedule/calendar", "CALENDAR_UNKNOWN", f"there is no calendar {schedule.calendar.name}")
     if len(kinds) != 1:
         return
     trigger = to_trigger(schedule, when, now)
     found = [*_rule_problems(schedule, trigger), *_conflicts(schedule, trigger)]
     yield from found or _never(schedule, trigger)
-    yield from _awaited(schedule)
 
 
 def _rule_problems(schedule: Schedule, trigger: Recurring) -> Iterator[Problem]:
@@ -247,15 +250,3 @@ def _never(schedule: Schedule, trigger: Recurring) -> Iterator[Problem]:
     elif trigger.end is not None and endless.first > trigger.end:
         pointer = "/schedule/end" if schedule.end else "/schedule/rrule"
         yield Problem(pointer, "SCHEDULE_NEVER", "is before the first fire time")
-
-
-_AWAITED = ("jitter", "window", "misfire", "grace", "overlap", "calendar")
-
-
-def _awaited(schedule: Schedule) -> Iterator[Problem]:
-    """Refuse what the lifecycle does not act on yet, rather than take it and do nothing."""
-    for name in _AWAITED:
-        if getattr(schedule, name) not in {None, timedelta(), Misfire(), Overlap.QUEUE}:
-            yield Problem(f"/schedule/{name}", "NOT_SUPPORTED_YET", "is understood, but not acted on by this version")
-    if schedule.cron and has_hash(schedule.cron.expression):
-        yield Problem("/schedule/cron", "NOT_SUPPORTED_YET", "has an H, which this version does not spread yet")

@@ -17,15 +17,17 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from mainspring import lifecycle
+from mainspring.calendar import Calendars, calendars_from_json
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
 from mainspring.events import Events, JobChanged, JobDeleted, JobScheduled, PluginFailed
 from mainspring.failpoint import fp
-from mainspring.model import Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
+from mainspring.model import CALENDARS, Edit, Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
 from mainspring.registry import Binding, Registry
 from mainspring.request import Reading, read
+from mainspring.schedule import KINDS
 from mainspring.store.protocol import Store
-from mainspring.trigger import Trigger
+from mainspring.trigger import Recurring, Trigger
 
 REQUEST_LIMIT = 256 * 1024
 """How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
@@ -70,9 +72,11 @@ class SchedulerService:
 
         Raises `NotFoundError` for an unknown group and `InvalidRequestError` with every problem of the body.
         """
-        job = self._new_job(self._registry.find(key), body, self._clock.now())
+        binding = self._registry.find(key)
+        calendars = await self.calendars() if "schedule" in body else {}
+        job, passed = self._new_job(binding, body, self._clock.now(), calendars)
         fp("create.before_add")
-        await self._store.add([job])
+        await self._store.add([job], passed)
         fp("create.after_add")
         self._events.announce(JobScheduled(job))
         return job
@@ -85,13 +89,14 @@ class SchedulerService:
         """
         binding = self._registry.find(key)
         now = self._clock.now()
-        jobs: list[Job] = []
+        calendars = await self.calendars() if any("schedule" in body for body in bodies) else {}
+        edits: list[Edit] = []
         problems: list[Problem] = []
         for number, body in enumerate(bodies):
             if number % TURN == 0:
                 await self._clock.sleep(0)
             try:
-                jobs.append(self._new_job(binding, body, now))
+                edits.append(self._new_job(binding, body, now, calendars))
             except InvalidRequestError as error:
                 problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
                 if len(problems) >= MOST_PROBLEMS:
@@ -99,17 +104,18 @@ class SchedulerService:
         if problems:
             said = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems[:3])
             raise InvalidRequestError(f"nothing was created: {said}", problems=problems)
+        jobs = [edit.job for edit in edits]
         fp("create.before_add")
         if jobs:
-            await self._store.add(jobs)
+            await self._store.add(jobs, [run for edit in edits for run in edit.passed])
         fp("create.after_add")
         if self._events.heard(JobScheduled):
             for job in jobs:
                 self._events.announce(JobScheduled(job))
         return [job.id for job in jobs]
 
-    def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime) -> Job:
-        reading = self._read(binding, body, now)
+    def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
+        reading = self._read(binding, body, now, calendars)
         return lifecycle.create(
             job_id=self._clock.new_id(),
             key=binding.key,
@@ -117,6 +123,7 @@ class SchedulerService:
             trigger=reading.trigger,
             options=reading.options,
             now=now,
+            calendars=calendars,
         )
 
     async def get_job(self, key: JobKey, job_id: UUID) -> Job:
@@ -161,31 +168,37 @@ class SchedulerService:
             problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
-        now = await self._store.now()
+        now, calendars = await self._store.now(), await self.calendars()
 
-        def decide(job: Job) -> Job:
-            request = merge_patch(job.request, patch)
+        def decide(job: Job) -> Edit:
+            request = merge_patch(job.request, _one_kind(job.request, patch))
             _check_size(request)
-            reading = self._read(binding, request, now)
-            trigger = _patched_trigger(job, patch, reading)
-            return lifecycle.reschedule(job, request=request, trigger=trigger, options=reading.options, now=now)
+            reading = self._read(binding, request, now, calendars)
+            return lifecycle.reschedule(
+                job,
+                request=request,
+                trigger=_patched_trigger(job, patch, reading),
+                options=reading.options,
+                now=now,
+                calendars=calendars,
+            )
 
         return await self._edit(key, job_id, decide, what="rescheduled", version=version)
 
     async def pause_job(self, key: JobKey, job_id: UUID) -> Job:
         """Hold a job back. Raises `NotFoundError`, `JobFinishedError`."""
         now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: lifecycle.pause(job, now=now), what="paused")
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.pause(job, now=now)), what="paused")
 
     async def resume_job(self, key: JobKey, job_id: UUID) -> Job:
         """Let a paused job go on. Raises `NotFoundError`, `JobFinishedError`."""
         now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: lifecycle.resume(job, now=now), what="resumed")
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.resume(job, now=now)), what="resumed")
 
     async def retry_job(self, key: JobKey, job_id: UUID) -> Job:
         """Bring a dead job back; it is due at once. Raises `NotFoundError`, `JobNotDeadError`."""
         now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: lifecycle.retry(job, now=now), what="retried")
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.retry(job, now=now)), what="retried")
 
     async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
         """Delete a job in any state.
@@ -195,35 +208,45 @@ class SchedulerService:
         for _ in range(EDIT_TRIES):
             job = await self.get_job(key, job_id)
             _check_version(job, version)
-            run = None
-            if job.state is State.RUNNING:
-                now = await self._store.now()
-                ending = Ending(Outcome.CANCELLED, "the job was deleted while it ran")
-                run = lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now)
-            if await self._store.delete(job, run):
+            if await self._delete(job, "the job was deleted while it ran"):
+                for child in await self._store.children(job_id) if isinstance(job.trigger, Recurring) else ():
+                    await self._delete(child, "its job was deleted while it ran")
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
 
-    def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime) -> Reading:
+    async def _delete(self, job: Job, why: str) -> bool:
+        run = None
+        if job.state is State.RUNNING:
+            now = await self._store.now()
+            run = lifecycle.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
+        return await self._store.delete(job, run)
+
+    # --- calendars
+
+    async def calendars(self) -> Calendars:
+        """Return all calendars by name."""
+        return calendars_from_json(await self._store.notes(CALENDARS))
+
+    def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Reading:
         try:
-            return read(binding.request_model, body, now=now)
+            return read(binding.request_model, body, now=now, calendars=calendars)
         except InvalidRequestError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
                 self._events.announce(PluginFailed(binding.key, error.__cause__))
             raise
 
     async def _edit(
-        self, key: JobKey, job_id: UUID, decide: Callable[[Job], Job], *, what: str, version: int | None = None
+        self, key: JobKey, job_id: UUID, decide: Callable[[Job], Edit], *, what: str, version: int | None = None
     ) -> Job:
         for _ in range(EDIT_TRIES):
             job = await self.get_job(key, job_id)
             _check_version(job, version)
-            edited = decide(job)
+            edited, passed = decide(job)
             if edited is job:
                 return job
-            write = self._store.revive if job.state is State.DONE else self._store.update
-            if await write(edited):
+            revived = job.state is State.DONE
+            if await (self._store.revive(edited) if revived else self._store.update(edited, passed)):
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")
@@ -241,6 +264,14 @@ def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
         else:
             merged[name] = value
     return merged
+
+
+def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let a patch that says anew how the job repeats take away how it did: `cron` takes the place of `every`."""
+    schedule, before = patch.get("schedule"), request.get("schedule")
+    if not isinstance(schedule, dict) or not isinstance(before, dict) or not schedule.keys() & set(KINDS):
+        return patch
+    return {**patch, "schedule": {**dict.fromkeys(before.keys() & set(KINDS)), **schedule}}
 
 
 def _patched_trigger(job: Job, patch: Mapping[str, Any], reading: Reading) -> Trigger:

@@ -338,6 +338,11 @@ class Recurring:
         return GRACE if self.grace is None and self.misfire.policy is MisfirePolicy.SKIP else self.grace
 
     @property
+    def may_miss(self) -> bool:
+        """Whether an occurrence may come too late to start, or its calendar may have changed since it was planned."""
+        return self.latest is not None or self.misfire.policy is MisfirePolicy.FIRE_ALL or self.calendar is not None
+
+    @property
     def is_countable(self) -> bool:
         """Whether a `count` can be kept: not for rules that must be gone through one by one to see where they meet."""
         return not isinstance(self._series(), Union)

@@ -49,7 +49,8 @@ def a_job(*, fire_at: datetime = START, key: JobKey = BACKUPS, trigger: Trigger 
         trigger=trigger or Once(fire_at),
         options=Options(),
         now=START,
-    )
+        calendars={},
+    ).job
     return job._replace(**changes)
 
 
@@ -105,7 +106,8 @@ def ended(
     now = at or job.claimed_at
     ending = Ending(outcome, reason=f"it was {outcome}", delay=delay)
     run = lifecycle.ended(job, ending, started_at=job.claimed_at, now=now)
-    return Change(run, lifecycle.after(job, run, ending, policy=lifecycle.RetryPolicy(), now=now, chance=0))
+    policy = lifecycle.RetryPolicy()
+    return lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
 
 
 # --- with a store

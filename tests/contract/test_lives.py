@@ -49,6 +49,7 @@ class Lives:
         self.dice = ManualClock(seed=seed)
         self.jobs: dict[UUID, Job] = {}
         self.runs: list[Run] = []
+        self.passed: list[Run] = []
         self.nodes: dict[str, int] = {}
         self.names = ["stranger"]
         self.claimed: list[Job] = []
@@ -174,7 +175,15 @@ class Lives:
         jobs = [self._in(None, key) for key in KEYS]
         assert [{job.id: job for job in of_key} for of_key in jobs] == await self._each(jobs_of)
         runs = sorted(self.runs, key=lambda run: -run.number)
-        assert [[run for run in runs if run.key == key] for key in KEYS] == await self._each(history)
+        written = await self._each(history)
+        ran = [[run for run in of_key if run.attempt] for of_key in written]
+        assert [[run for run in runs if run.key == key] for key in KEYS] == ran
+        passed = [run for of_key in written for run in of_key if not run.attempt]
+        assert Counter(self.passed) == Counter(run._replace(number=0) for run in passed), (
+            "P8: nothing is skipped silently"
+        )
+        numbers = [run.number for of_key in written for run in of_key]
+        assert len(numbers) == len(set(numbers)), "I-2: each row has a number of its own"
         assert self.nodes == {node.name: node.beat for node in await self.store.nodes()}
         states = {key: Counter(job.state for job in of_key) for key, of_key in zip(KEYS, jobs, strict=True) if of_key}
         assert states == await self.store.counts()
@@ -232,6 +241,7 @@ class Lives:
             return Answer.STALE
         self.jobs[job.id] = change.job
         self.runs.append(change.run)
+        self.passed += change.passed
         return Answer.DONE
 
 
@@ -240,7 +250,9 @@ def possible_edits(job: Job, now: datetime) -> list[Job]:
 
     def reschedule(job: Job, *, now: datetime) -> Job:
         trigger = Once(now + SECOND)
-        return lifecycle.reschedule(job, request={"new": True}, trigger=trigger, options=job.options, now=now)
+        return lifecycle.reschedule(
+            job, request={"new": True}, trigger=trigger, options=job.options, now=now, calendars={}
+        ).job
 
     edits = []
     for decide in (lifecycle.pause, lifecycle.resume, lifecycle.retry, reschedule):

@@ -18,6 +18,7 @@ OF_SQLITE_ONLY = {
     "forget_job": "the same: that a job goes is a statement of its own",
     "end_run": "the same for a job that goes on",
     "go_on": "the same",
+    "noted": "a beat is several statements there: nobody comes in between",
     "stops": "a beat is several statements there: nobody comes in between",
 }
 OF_POSTGRES_ONLY = {
@@ -25,6 +26,7 @@ OF_POSTGRES_ONLY = {
     "next_due": "the same: it subtracts its own clock",
     "runs_of": "the refused changes of a batch are looked at together",
     "finish": "changes are written together",
+    "pass": "rows of history are numbered as they are written; there they are numbered before",
     "which": "an answer can be lost on the way from another process only",
     "show_session": "there are no sessions to be seen",
     "hint": "there is nobody else to tell",

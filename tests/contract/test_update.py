@@ -13,7 +13,7 @@ from tests.contract.build import SECOND, START, a_job, edited, ended, running
 LATER = START + SECOND
 NEW = {"request": {"vmId": "v2"}, "trigger": Once(LATER), "options": Options(max_attempts=2)}
 EDITS: dict[str, Callable[[Job], Job]] = {
-    "reschedule": lambda job: lifecycle.reschedule(job, **NEW, now=LATER),  # type: ignore[arg-type]
+    "reschedule": lambda job: lifecycle.reschedule(job, **NEW, now=LATER, calendars={}).job,  # type: ignore[arg-type]
     "pause": lambda job: lifecycle.pause(job, now=LATER),
     "resume": lambda job: lifecycle.resume(job._replace(state=State.PAUSED, paused=True), now=LATER),
     "every number": lambda job: edited(job, attempt=3, failures=2, losses=1, due_at=LATER, updated_at=LATER),

@@ -61,7 +61,9 @@ def logged(*announced: events.Event) -> dict[str, tuple[set[str], set[str]]]:
 def one_of_each() -> list[events.Event]:
     """Return an event of each kind; runs that ended well and badly."""
     key, now = JobKey("vps4", "backups"), datetime(2026, 1, 1, tzinfo=UTC)
-    waiting = lifecycle.create(job_id=UUID(int=1), key=key, request={}, trigger=Once(now), options=Options(), now=now)
+    waiting = lifecycle.create(
+        job_id=UUID(int=1), key=key, request={}, trigger=Once(now), options=Options(), now=now, calendars={}
+    ).job
     job = waiting._replace(state=State.RUNNING, run=1, node="node", claimed_at=now)
     good, bad = (
         lifecycle.ended(job, Ending(outcome), started_at=now, now=now)

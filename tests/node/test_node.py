@@ -11,7 +11,7 @@ import pytest
 from mainspring import lifecycle
 from mainspring.errors import JobFinishedError, StoreUnavailableError
 from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
-from mainspring.model import Change, Ending, NodeBeat, Outcome, State
+from mainspring.model import Ending, NodeBeat, Outcome, State
 from tests.node.conftest import KEY, ScriptedJob, World
 
 
@@ -121,8 +121,10 @@ async def test_the_result_of_a_zombie_is_refused(world: World) -> None:
     before = await world.job(job)
     ending = Ending(Outcome.FAILED, "too late")
     run = lifecycle.ended(claim.job, ending, started_at=claim.at, now=claim.at)
-    after = lifecycle.after(claim.job, run, ending, policy=lifecycle.RetryPolicy(), now=claim.at, chance=0)
-    assert await world.store.finish([Change(run, after)]) == ["lost"]
+    change = lifecycle.after(
+        claim.job, run, ending, policy=lifecycle.RetryPolicy(), now=claim.at, chance=0, calendars={}
+    )
+    assert await world.store.finish([change]) == ["lost"]
     assert before == await world.job(job)
     assert len(await world.runs(job)) == 2
 

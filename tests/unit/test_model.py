@@ -15,8 +15,14 @@ DAILY = Recurring(Every(Period(days=1)), NOON)
 def a_job(trigger: Trigger = DAILY, *, state: State = State.SCHEDULED, outcome: Outcome | None = None) -> Job:
     """Make a job that stands somewhere, due five minutes after its fire time."""
     job = lifecycle.create(
-        job_id=UUID(int=1), key=JobKey("vps4", "backups"), request={}, trigger=trigger, options=Options(), now=NOON
-    )
+        job_id=UUID(int=1),
+        key=JobKey("vps4", "backups"),
+        request={},
+        trigger=trigger,
+        options=Options(),
+        now=NOON,
+        calendars={},
+    ).job
     return job._replace(state=state, outcome=outcome, due_at=NOON + timedelta(minutes=5))
 
 

@@ -141,8 +141,14 @@ def logs() -> Iterator[Logs]:
 def a_job(**changes: Any) -> Job:
     """Make a job that a node has claimed for its first attempt."""
     job = lifecycle.create(
-        job_id=UUID(int=1), key=KEY, request={}, trigger=Once(FIRE_TIME), options=Options(), now=FIRE_TIME
-    )
+        job_id=UUID(int=1),
+        key=KEY,
+        request={},
+        trigger=Once(FIRE_TIME),
+        options=Options(),
+        now=FIRE_TIME,
+        calendars={},
+    ).job
     return job._replace(
         **{"state": State.RUNNING, "run": 7, "node": "node-1", "claimed_at": START, "attempt": 1, **changes}
     )

@@ -14,7 +14,7 @@ from mainspring import registry as registries
 from mainspring.clock import ManualClock
 from mainspring.events import Event, Events
 from mainspring.lifecycle import RetryPolicy
-from mainspring.model import Answer, Change, Ending, Job, JobKey, NodeBeat, Options, Outcome
+from mainspring.model import Answer, Ending, Job, JobKey, NodeBeat, Options, Outcome
 from mainspring.registry import Registry
 from mainspring.service import SchedulerService
 from mainspring.store.protocol import Store
@@ -108,8 +108,14 @@ def some_jobs(key: JobKey, number: int, clock: ManualClock) -> list[Job]:
     due = [NOW + timedelta(minutes=(number - n) // 3) for n in range(number)]
     return [
         lifecycle.create(
-            job_id=clock.new_id(), key=key, request={"n": n}, trigger=Once(due[n]), options=Options(), now=NOW
-        )
+            job_id=clock.new_id(),
+            key=key,
+            request={"n": n},
+            trigger=Once(due[n]),
+            options=Options(),
+            now=NOW,
+            calendars={},
+        ).job
         for n in range(number)
     ]
 
@@ -136,8 +142,9 @@ class Jobs:
         """End the run of a job, for which no retry is left."""
         now, ending = self._clock.now(), Ending(outcome, reason)
         run = lifecycle.ended(job, ending, started_at=now, now=now)
-        then = lifecycle.after(job, run, ending, policy=RetryPolicy(max_attempts=1), now=now, chance=0)
-        assert await self._store.finish([Change(run, then)]) == [Answer.DONE]
+        policy = RetryPolicy(max_attempts=1)
+        change = lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
+        assert await self._store.finish([change]) == [Answer.DONE]
 
     async def running(self, key: JobKey, /, **body: Any) -> UUID:
         """Create a job that runs."""

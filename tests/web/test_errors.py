@@ -113,7 +113,7 @@ async def test_words_of_a_store_are_told_to_the_log_only(
 ) -> None:
     """They may name hosts, tables or SQL."""
 
-    async def fail(_jobs: object) -> None:
+    async def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(store, "add", fail)
@@ -130,7 +130,7 @@ async def test_change_that_never_gets_through_may_be_repeated(
 ) -> None:
     """When others keep writing the same job, nothing is written, and the error says that a repetition may help."""
 
-    async def lose(_job: object) -> bool:
+    async def lose(*_: object) -> bool:
         return False
 
     job_id = await jobs.create(NOTES)

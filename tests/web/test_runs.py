@@ -35,6 +35,9 @@ async def test_history_tells_each_run(client: httpx2.AsyncClient, jobs: Jobs, cl
         "outcome": "failed",
         "reason": "the disk is full",
         "node": "node-1",
+        "occurrences": 1,
+        "lastScheduledFireTime": "2026-06-01T12:00:00Z",
+        "backfill": False,
     }
     assert (2, "2026-06-01T13:00:00.000250Z", "succeeded") == (newest["run"], newest["startedAt"], newest["outcome"])
     assert (await jobs.shown(BACKUPS, job_id))["lastRun"] == newest

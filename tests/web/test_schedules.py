@@ -130,7 +130,7 @@ async def test_schedule_is_answered_as_it_was_understood(
         ({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "RRULE_NEVER", "/schedule/rrule"),
         ({"anyOf": []}, "TOO_SHORT", "/schedule/anyOf"),
         ({"anyOf": [{}]}, "REQD_FIELD_MISSING", "/schedule/anyOf/0/every"),
-        ({"every": "P1D", "calendar": "holidays"}, "NOT_SUPPORTED_YET", "/schedule/calendar"),
+        ({"every": "P1D", "calendar": "holidays"}, "CALENDAR_UNKNOWN", "/schedule/calendar"),
         ({"every": "PT0.999999S"}, "SCHEDULE_TOO_FREQUENT", "/schedule/every"),
         ({"every": "PT0S"}, "SCHEDULE_TOO_FREQUENT", "/schedule/every"),
         ({"every": "P11Y"}, "DURATION_RANGE", "/schedule/every"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -46,6 +47,7 @@ from mainspring.store.rows import (
     read_run,
     run_row,
     tell,
+    to_json,
     to_microseconds,
 )
 from mainspring.store.schema import check_schema
@@ -57,6 +59,8 @@ _HINT_WITHIN = timedelta(minutes=1)
 _OLDEST = datetime(1, 1, 2, tzinfo=UTC)
 _NEWEST = datetime(9999, 12, 30, tzinfo=UTC)
 _NIL = UUID(int=0)
+_ALONE = nullcontext()
+"""In place of a transaction for one statement, which is one by itself."""
 _LAST_RUN = 2**63 - 1
 
 
@@ -64,6 +68,9 @@ def _same(value: Any) -> Any:
     return value
 
 
+_JSON = Dialect(
+    to_id=str, from_id=UUID, to_time=datetime.isoformat, from_time=datetime.fromisoformat, from_json=from_json
+)
 _DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=from_json)
 
 
@@ -118,20 +125,22 @@ class PostgresStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job]) -> None:
+    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
         rows = [job_row(job, _DIALECT) for job in jobs]
-        if len(rows) > _SHARED_ROWS:
-            await self._copy(rows)
+        if len(rows) > _SHARED_ROWS or passed:
+            await self._copy(rows, passed)
         else:
             await self._share(rows)
         self._tell(jobs)
 
-    async def _copy(self, rows: list[tuple[Any, ...]]) -> None:
-        async with self._database.patient_connection() as connection:
+    async def _copy(self, rows: list[tuple[Any, ...]], passed: Sequence[Run]) -> None:
+        async with self._database.patient_connection() as connection, connection.transaction():
             await connection.copy_records_to_table(
                 "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
             )
+            if passed:
+                await query(connection, "pass", {"passed": _passed(passed)})
 
     async def _share(self, rows: list[tuple[Any, ...]]) -> None:
         """Have rows written in a commit with those of other calls."""
@@ -230,9 +239,21 @@ class PostgresStore:
                 counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
         return counts
 
-    async def update(self, job: Job) -> bool:
+    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
         """See `Store.update`."""
-        done = bool(await self._fetch("update", job_values(job, _DIALECT)))
+        return await self._update("update", job, [], passed)
+
+    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+        """See `Store.part`."""
+        return await self._update("part", job, [child], passed)
+
+    async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
+        async with self._database.connection() as connection, connection.transaction() if added or passed else _ALONE:
+            done = bool(await query(connection, statement, job_values(job, _DIALECT)))
+            if done and added:
+                await query(connection, "add", {"jobs": [job_row(each, _DIALECT) for each in added]})
+            if done and passed:
+                await query(connection, "pass", {"passed": _passed(passed)})
         self._tell([job] if done else [])
         return done
 
@@ -244,6 +265,16 @@ class PostgresStore:
                 await query(connection, "add", {"jobs": [job_row(job, _DIALECT)]})
         self._tell([job] if done else [])
         return done
+
+    async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
+        """See `Store.recurring`."""
+        async with self._database.patient_connection() as connection:
+            parameters = {"after": after or _NIL, "limit": limit, "calendar": calendar}
+            return [read_job(row, _DIALECT) for row in await query(connection, "recurring", parameters)]
+
+    async def children(self, parent: UUID) -> list[Job]:
+        """See `Store.children`."""
+        return [read_job(row, _DIALECT) for row in await self._fetch("children", {"parent": parent})]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
@@ -279,16 +310,16 @@ class PostgresStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [_change_row(job, run) for run, job in changes]
+        rows = [_change_row(job, run, passed) for run, job, passed in changes]
         ((written,),) = await self._fetch("finish", {"changes": rows})
         fp("finish.sent")
         self._tell(change.job for change in changes)
         if written == len(changes):
             return [Answer.DONE] * written
-        ids, numbers = [change.job.id for change in changes], [change.run.number for change in changes]
+        ids = [change.job.id for change in changes]
         parameters = {
-            "ids": ids,
-            "numbers": numbers,
+            "ids": [change.run.job_id for change in changes],
+            "numbers": [change.run.number for change in changes],
             "finished": [change.run.finished_at for change in changes],
             "outcomes": [change.run.outcome.value for change in changes],
         }
@@ -318,6 +349,18 @@ class PostgresStore:
             await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
         return False
 
+    # --- notes
+
+    async def notes(self, kind: str) -> dict[str, Any]:
+        """See `Store.notes`."""
+        return {name: from_json(value) for name, value in await self._fetch("notes", {"kind": kind})}
+
+    async def note(self, kind: str, name: str, value: Any) -> bool:
+        """See `Store.note`."""
+        text = None if value is None else to_json(value)
+        ((there,),) = await self._fetch("note", {"kind": kind, "name": name, "value": text})
+        return bool(there)
+
     # --- nodes
 
     async def join(self, node: NodeBeat) -> None:
@@ -328,10 +371,10 @@ class PostgresStore:
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
         rows = await self._session.run(node, "beat", {"node": node})
-        alive, stops = rows[0][:2]
-        nodes = tuple(NodeBeat(*row[2:]) for row in rows if row[2] is not None)
+        alive, stops, notes = rows[0][:3]
+        nodes = tuple(NodeBeat(*row[3:]) for row in rows if row[3] is not None)
         self._alone = len(nodes) <= 1
-        return Pulse(alive, frozenset(stops), nodes)
+        return Pulse(alive, frozenset(stops), nodes, notes)
 
     async def nodes(self) -> list[NodeBeat]:
         """See `Store.nodes`."""
@@ -385,13 +428,26 @@ class PostgresStore:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
 
 
-def _change_row(job: Job, run: Run) -> tuple[Any, ...]:
+def _passed(runs: Sequence[Run]) -> str:
+    return to_json([run_row(run, _JSON) for run in runs])
+
+
+def _change_row(job: Job, run: Run, passed: Sequence[Run]) -> tuple[Any, ...]:
     """Write a change as the database's type has it; a done job needs no more than how its run ended."""
     end = (run.started_at, run.finished_at, run.outcome.value, run.reason, job.failures, job.losses)
     if job.state is State.DONE:
-        return (job.id, run.number, job.version, True, *end, None, None, None, None, None, None)
-    becomes = (job.state.value, job.paused, job.fire_time, job.due_at, job.attempt, last_run_to_json(run))
-    return (job.id, run.number, job.version, False, *end, *becomes)
+        becomes: tuple[Any, ...] = (None, None, None, None, None, None)
+    else:
+        becomes = (job.state.value, job.paused, job.fire_time, job.due_at, job.attempt, last_run_to_json(run))
+    return (
+        job.id,
+        run.number,
+        job.version,
+        job.state is State.DONE,
+        *end,
+        *becomes,
+        _passed(passed) if passed else None,
+    )
 
 
 def _due_time(claim: Claim) -> datetime:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from mainspring.model import Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Pulse, Run, State
@@ -49,8 +49,8 @@ class Store(Protocol):
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job]) -> None:
-        """Write new jobs that are not done, all or none; durable when this returns.
+    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
+        """Write new jobs that are not done, and rows of history with them, all or none; durable when this returns.
 
         Raises `ConflictError` when an id exists among jobs that are not done. Calls at the same time may share a
         commit; one that is refused takes no other with it.
@@ -60,7 +60,7 @@ class Store(Protocol):
         """Return the job, done ones too, or `None`. Only here and in `page` does a job come with its `last_run`."""
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
-        """Return up to `limit` jobs of the group that pass the filter, from beyond `after` on.
+        """Return up to `limit` jobs of the group that pass the filter and have no parent, from beyond `after` on.
 
         Pending jobs come by due time and id, done ones from the one that ended last.
         """
@@ -68,10 +68,10 @@ class Store(Protocol):
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """Return how many jobs of each group are in each state (states with none are absent)."""
 
-    async def update(self, job: Job) -> bool:
+    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
 
-        Answer whether it was.
+        With it rows of history are written, which get new numbers. Answer whether it was.
         """
 
     async def revive(self, job: Job) -> bool:
@@ -82,6 +82,15 @@ class Store(Protocol):
 
         The rows of its history stay, without what the job was.
         """
+
+    async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
+        """Return up to `limit` jobs of all groups that are not done and recur, by id, from beyond `after` on.
+
+        With `calendar` only those that keep to the calendar of that name.
+        """
+
+    async def children(self, parent: UUID) -> list[Job]:
+        """Return the jobs that were taken out of this one and are not over."""
 
     # --- running them
 
@@ -105,6 +114,14 @@ class Store(Protocol):
         A change is written only if its job still has that run and the version before, ``job.version - 1``. The answers,
         in order: DONE, also for a change that had been written already by a call whose answer was lost; STALE, the run
         is still this one but the job was edited; LOST, the run is no longer the job's. STALE and LOST change nothing.
+
+        A job with a parent is not kept as a done one: its rows of history are its parent's.
+        """
+
+    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+        """Write a running job that gives its run to a `child` and waits for its next occurrence, and that child.
+
+        As with `update`, if its version is still the one before; answer whether it was.
         """
 
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
@@ -117,6 +134,17 @@ class Store(Protocol):
         """Forget history, and with it done jobs, of days (UTC) that ended longer ago than that.
 
         Answer whether there may be more: it is done in bites. Also prepares the store for the days to come.
+        """
+
+    # --- notes
+
+    async def notes(self, kind: str) -> dict[str, Any]:
+        """Return what was noted under a kind, by name: JSON values that all nodes share."""
+
+    async def note(self, kind: str, name: str, value: Any) -> bool:
+        """Note a JSON value, or with ``None`` that there is none any more; answer whether there was one before.
+
+        Each node hears with its next beat that there is something new.
         """
 
     # --- nodes

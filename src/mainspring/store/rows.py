@@ -21,11 +21,11 @@ from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_
 JOB_COLUMNS = (
     "id", "due_at", "fire_time", "created_at", "updated_at", "version", "attempt", "failures", "losses", "run",
     "claimed_at", "paused", "state", "node", "outcome", "product", "job_group", "request", "trigger", "options",
-    "last_run",
+    "last_run", "parent", "backfill",
 )  # fmt: skip
 RUN_COLUMNS = (
     "number", "job_id", "product", "job_group", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at",
-    "outcome", "reason",
+    "outcome", "reason", "last_fire_time", "occurrences", "backfill",
 )  # fmt: skip
 
 Row = Sequence[Any]
@@ -74,6 +74,8 @@ def job_row(job: Job, dialect: Dialect) -> tuple[Any, ...]:
         None if job.trigger == Once(job.fire_time) else to_json(trigger_to_json(job.trigger)),
         None if job.options == _DEFAULTS else to_json(options_to_json(job.options)),
         job.last_run and last_run_to_json(job.last_run),
+        job.parent and dialect.to_id(job.parent),
+        job.backfill,
     )
 
 
@@ -86,7 +88,7 @@ def read_job(row: Row, dialect: Dialect) -> Job:
     """Read a job from `JOB_COLUMNS`."""
     (
         id_, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused,
-        state, node, outcome, product, job_group, request, trigger, options, last_run,
+        state, node, outcome, product, job_group, request, trigger, options, last_run, parent, backfill,
     ) = row  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
     job_id, key, fires_at = dialect.from_id(id_), JobKey(product, job_group), from_time(fire_time)
@@ -111,6 +113,8 @@ def read_job(row: Row, dialect: Dialect) -> Job:
         None if claimed_at is None else from_time(claimed_at),
         None if outcome is None else _OUTCOMES[outcome],
         None if last_run is None else _last_run_from_json(last_run, job_id, key),
+        None if parent is None else dialect.from_id(parent),
+        bool(backfill),
     )
 
 
@@ -118,7 +122,7 @@ def read_claim(row: Row, node: str, dialect: Dialect) -> Claim:
     """Read a job that `node` has just claimed from the columns that may differ: all of them would cost 1.2 us more."""
     (
         id_, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
-        product, job_group, request, trigger, options,
+        product, job_group, request, trigger, options, parent, backfill,
     ) = row  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
     fires_at, at = from_time(fire_time), from_time(claimed_at)
@@ -142,6 +146,9 @@ def read_claim(row: Row, node: str, dialect: Dialect) -> Claim:
         node,
         at,
         None if outcome is None else _OUTCOMES[outcome],
+        None,
+        None if parent is None else dialect.from_id(parent),
+        bool(backfill),
     )
     return Claim(job, at)
 
@@ -184,12 +191,18 @@ def run_row(run: Run, dialect: Dialect) -> dict[str, Any]:
         "finished_at": to_time(run.finished_at),
         "outcome": run.outcome.value,
         "reason": run.reason,
+        "last_fire_time": run.last_fire_time and to_time(run.last_fire_time),
+        "occurrences": run.occurrences,
+        "backfill": run.backfill,
     }
 
 
 def read_run(row: Row, dialect: Dialect) -> Run:
     """Read a run from `RUN_COLUMNS`."""
-    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason = row
+    (
+        number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+        last_fire_time, occurrences, backfill,
+    ) = row  # fmt: skip
     from_time = dialect.from_time
     return Run(
         number=number,
@@ -203,6 +216,9 @@ def read_run(row: Row, dialect: Dialect) -> Run:
         finished_at=from_time(finished_at),
         outcome=Outcome(outcome),
         reason=reason,
+        last_fire_time=None if last_fire_time is None else from_time(last_fire_time),
+        occurrences=occurrences,
+        backfill=bool(backfill),
     )
 
 

@@ -53,6 +53,7 @@ from mainspring.store.rows import (
     read_run,
     run_row,
     tell,
+    to_json,
     to_microseconds,
 )
 
@@ -127,11 +128,16 @@ class SqliteStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job]) -> None:
+    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
         rows = [job_values(job, _DIALECT) for job in jobs]
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(_SQL["add"], rows)
+            _pass(db, passed)
+
         fp("add.before_commit")
-        await self._call(lambda db: db.executemany(_SQL["add"], rows).close())  # no cursor may leave its thread
+        await self._call(work)
         fp("add.after_commit")
         tell(self._watchers, jobs)
 
@@ -172,10 +178,25 @@ class SqliteStore:
             counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
         return counts
 
-    async def update(self, job: Job) -> bool:
+    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
         """See `Store.update`."""
-        row = job_values(job, _DIALECT)
-        done = await self._call(lambda db: db.execute(_SQL["update"], row).fetchone() is not None)
+        return await self._update("update", job, [], passed)
+
+    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+        """See `Store.part`."""
+        return await self._update("part", job, [child], passed)
+
+    async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
+        row, rows = job_values(job, _DIALECT), [job_values(each, _DIALECT) for each in added]
+
+        def work(db: sqlite3.Connection) -> bool:
+            done = bool(db.execute(_SQL[statement], row).fetchall())
+            if done:
+                db.executemany(_SQL["add"], rows)
+                _pass(db, passed)
+            return done
+
+        done = await self._call(work)
         tell(self._watchers, [job] if done else [])
         return done
 
@@ -193,6 +214,17 @@ class SqliteStore:
         done = await self._call(work)
         tell(self._watchers, [job] if done else [])
         return done
+
+    async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
+        """See `Store.recurring`."""
+        parameters = {"after": str(after or ""), "limit": limit, "calendar": calendar}
+        rows = await self._call(lambda db: db.execute(_SQL["recurring"], parameters).fetchall())
+        return [read_job(row, _DIALECT) for row in rows]
+
+    async def children(self, parent: UUID) -> list[Job]:
+        """See `Store.children`."""
+        rows = await self._call(lambda db: db.execute(_SQL["children"], {"parent": str(parent)}).fetchall())
+        return [read_job(row, _DIALECT) for row in rows]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
@@ -251,8 +283,8 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [_change_values(job, run) for run, job in changes]
-        answers = await self._call(lambda db: [_finish(db, row) for row in rows])
+        rows = [(_change_values(job, run), passed) for run, job, passed in changes]
+        answers = await self._call(lambda db: [_finish(db, *row) for row in rows])
         fp("finish.sent")
         tell(self._watchers, (change.job for change in changes))
         return answers
@@ -281,6 +313,25 @@ class SqliteStore:
         parameters = {"before": to_microseconds(midnight), "limit": PRUNE_BATCH}
         return await self._call(lambda db: db.execute(_SQL["prune"], parameters).rowcount == PRUNE_BATCH)
 
+    # --- notes
+
+    async def notes(self, kind: str) -> dict[str, Any]:
+        """See `Store.notes`."""
+        rows = await self._call(lambda db: db.execute(_SQL["notes"], {"kind": kind}).fetchall())
+        return {name: json.loads(value) for name, value in rows}
+
+    async def note(self, kind: str, name: str, value: Any) -> bool:
+        """See `Store.note`."""
+        text = None if value is None else to_json(value)
+
+        def work(db: sqlite3.Connection) -> bool:
+            there = name in {row[0] for row in db.execute(_SQL["notes"], {"kind": kind})}
+            (version,) = db.execute(_SQL["draw"], {"count": 1}).fetchone()
+            db.execute(_SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
+            return there
+
+        return await self._call(work)
+
     # --- nodes
 
     async def join(self, node: NodeBeat) -> None:
@@ -294,7 +345,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> Pulse:
             alive = db.execute(_SQL["beat"], {"node": node}).fetchone() is not None
             stops = frozenset(run for (run,) in db.execute(_SQL["stops"], {"node": node}).fetchall())
-            return Pulse(alive, stops, tuple(_nodes(db)))
+            (notes,) = db.execute(_SQL["noted"]).fetchone()
+            return Pulse(alive, stops, tuple(_nodes(db)), notes)
 
         return await self._call(work)
 
@@ -355,6 +407,7 @@ def _change_values(job: Job, run: Run) -> dict[str, Any]:
     """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
     values = {
         "id": str(job.id),
+        "job_id": str(run.job_id),
         "run": run.number,
         "version": job.version,
         "started_at": to_microseconds(run.started_at),
@@ -376,11 +429,20 @@ def _change_values(job: Job, run: Run) -> dict[str, Any]:
     }
 
 
-def _finish(db: sqlite3.Connection, change: dict[str, Any]) -> Answer:
+def _pass(db: sqlite3.Connection, passed: Sequence[Run]) -> None:
+    """Write rows of history under new numbers."""
+    if passed:
+        (last,) = db.execute(_SQL["draw"], {"count": len(passed)}).fetchone()
+        numbered = (run._replace(number=number) for number, run in enumerate(passed, last - len(passed) + 1))
+        db.executemany(_SQL["add_run"], [run_row(run, _DIALECT) for run in numbered])
+
+
+def _finish(db: sqlite3.Connection, change: dict[str, Any], passed: Sequence[Run]) -> Answer:
     """Write one change, if the job is as was believed."""
     history, then = ("end_run", "go_on") if "state" in change else ("end_job", "forget_job")
     if db.execute(_SQL[history], change).rowcount:
         db.execute(_SQL[then], change)
+        _pass(db, passed)
         return Answer.DONE
     if db.execute(_SQL["settled"], change).fetchone():
         return Answer.DONE

@@ -36,6 +36,9 @@ _RUN: Schema = {
         "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
         "reason": {"type": ["string", "null"]},
         "node": {"type": "string"},
+        "occurrences": {"type": "integer", "description": "How many fire times the row stands for."},
+        "lastScheduledFireTime": {**_TIME, "description": "The last of the fire times that the row stands for."},
+        "backfill": {"type": "boolean", "description": "A run of a past range that was asked for afterwards."},
     },
 }
 _JOB: Schema = {

@@ -388,6 +388,9 @@ def run_json(run: Run) -> dict[str, Any]:
         "outcome": run.outcome.value,
         "reason": run.reason,
         "node": run.node,
+        "occurrences": run.occurrences,
+        "lastScheduledFireTime": format_time(run.last_fire_time or run.fire_time),
+        "backfill": run.backfill,
     }
 
 

@@ -23,19 +23,19 @@ select * from mainspring.done_jobs where id = :id order by number desc limit 1;
 select * from (
     (
         select * from mainspring.jobs
-        where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[])
+        where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
         select * from mainspring.jobs
-        where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[])
+        where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
         select * from mainspring.jobs
-        where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[])
+        where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
@@ -79,6 +79,25 @@ returning number;
 -- A job, if nobody else wrote it meanwhile.
 delete from mainspring.jobs where id = :id and version = :version returning id;
 
+-- name: recurring
+-- Jobs of all groups that recur, by id, from beyond one on.
+select * from mainspring.jobs
+where trigger is not null and id > :after and (:calendar::text is null or :calendar in (trigger ->> 'calendar', trigger -> 'calendar' ->> 'name'))
+order by id
+limit :limit;
+
+-- name: children
+-- The jobs that were taken out of another.
+select * from mainspring.jobs where parent = :parent order by id;
+
+-- name: part
+-- A running job waits for its next occurrence, if nobody else wrote it meanwhile: another has its run.
+update mainspring.jobs
+set state = :state, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses,
+    run = null, node = null, claimed_at = null, version = :version, updated_at = :updated_at
+where id = :id and version = :version - 1
+returning id;
+
 -- name: claim
 -- Take due jobs for a living node: per group the earliest due, at most its demand. Rows that another claim holds are passed over.
 with due as materialized (
@@ -101,12 +120,12 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
 from due
 where j.id = due.id
 returning j.id, j.due_at, j.fire_time, j.created_at, j.claimed_at, j.version, j.attempt, j.failures, j.losses, j.run, j.outcome,
-    j.product, j.job_group, j.request, j.trigger, j.options;
+    j.product, j.job_group, j.request, j.trigger, j.options, j.parent, j.backfill;
 
 -- name: holding
 -- What a node has claimed and not finished.
 select id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    product, job_group, request, trigger, options, null as last_run
+    product, job_group, request, trigger, options, null as last_run, parent, backfill
 from mainspring.jobs
 where state = 'running' and node = :node;
 
@@ -130,11 +149,12 @@ with change as materialized (
 ended as (
     delete from mainspring.jobs j using change c
     where c.done and j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning j.run, j.id, j.fire_time, j.due_at, c.started_at, c.finished_at, j.attempt, j.product, j.job_group, j.node,
-        c.outcome, c.reason, c.version, j.created_at, c.failures, c.losses, j.request, j.trigger, j.options
+    returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, c.started_at, c.finished_at, j.attempt, j.product,
+        j.job_group, j.node, c.outcome, c.reason, case when j.parent is null then c.version end as version, j.created_at, c.failures,
+        c.losses, j.request, j.trigger, j.options, j.backfill, c.passed
 ),
 before as materialized (
-    select j.run, j.id, j.fire_time, j.due_at, j.attempt, j.product, j.job_group, j.node
+    select j.run, j.id, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, j.attempt, j.product, j.job_group, j.node, j.backfill
     from change c join mainspring.jobs j on j.id = c.id and j.run = c.run
     where not c.done
 ),
@@ -145,18 +165,34 @@ kept as (
         version = c.version, updated_at = c.finished_at
     from change c
     where not c.done and j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning c.id, c.run, c.started_at, c.finished_at, c.outcome, c.reason
+    returning c.id, c.run, c.started_at, c.finished_at, c.outcome, c.reason, c.passed
 ),
 history as (
     insert into mainspring.runs (
         number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, created_at, failures, losses, request, trigger, options
+        version, created_at, failures, losses, request, trigger, options, backfill
     )
-    select * from ended
+    select run, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
+        version, created_at, failures, losses, request, trigger, options, backfill
+    from ended
     union all
-    select b.run, b.id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome, k.reason,
-        null, null, null, null, null, null, null
+    select b.run, b.job_id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome,
+        k.reason, null, null, null, null, null, null, null, b.backfill
     from kept k join before b on b.id = k.id and b.run = k.run
+),
+passed as (
+    insert into mainspring.runs (
+        number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+        last_fire_time, occurrences
+    )
+    select nextval('mainspring.fence'), p.job_id, p.product, p.job_group, p.fire_time, p.due_at, p.attempt, p.node, p.started_at,
+        p.finished_at, p.outcome, p.reason, p.last_fire_time, p.occurrences
+    from (
+        select passed from ended where passed is not null
+        union all
+        select passed from kept where passed is not null
+    ) w
+    cross join lateral json_populate_recordset(null::mainspring.runs, w.passed) p
 )
 select (select count(*) from ended) + (select count(*) from kept);
 
@@ -178,7 +214,7 @@ insert into mainspring.stops (run, node) values (:run, :node);
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
 select j.id, j.due_at, j.fire_time, j.created_at, j.updated_at, j.version, j.attempt, j.failures, j.losses, j.run, j.claimed_at,
-    j.paused, j.state, j.node, j.outcome, j.product, j.job_group, j.request, j.trigger, j.options, null as last_run
+    j.paused, j.state, j.node, j.outcome, j.product, j.job_group, j.request, j.trigger, j.options, null as last_run, j.parent, j.backfill
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 join mainspring.jobs j on j.product = w.product and j.job_group = w.job_group and j.state = 'running'
 where j.node <> all(array(select name from mainspring.nodes))

@@ -11,7 +11,7 @@ held as materialized (
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
 )
-select exists (select from mine), array(select run from told), name, beat, host, patient,
+select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes), name, beat, host, patient,
     (hashtext(name)::bigint & 4294967295)::oid in (select objid from held)
 from (values (true)) as one left join mainspring.nodes on true
 order by name;
@@ -43,3 +43,16 @@ select name from gone;
 -- A node ends its life.
 with told as (delete from mainspring.stops where node = :node)
 delete from mainspring.nodes where name = :node;
+
+-- name: notes
+-- What was noted under a kind.
+select name, value from mainspring.notes where kind = :kind and value is not null order by name;
+
+-- name: note
+-- A note, or that there is none any more; whether there was one.
+with old as (select value from mainspring.notes where kind = :kind and name = :name),
+written as (
+    insert into mainspring.notes (kind, name, value) values (:kind, :name, :value)
+    on conflict (kind, name) do update set value = excluded.value, version = excluded.version
+)
+select exists (select from old where value is not null);

@@ -1,14 +1,27 @@
 -- name: add_run!
 -- A row of history.
 insert into mainspring.runs (
-    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+    last_fire_time, occurrences, backfill
 ) values (
-    :number, :job_id, :product, :job_group, :fire_time, :due_at, :attempt, :node, :started_at, :finished_at, :outcome, :reason
+    :number, :job_id, :product, :job_group, :fire_time, :due_at, :attempt, :node, :started_at, :finished_at, :outcome, :reason,
+    :last_fire_time, :occurrences, :backfill
 );
+
+-- name: pass!
+-- Rows of history of occurrences that were passed over.
+insert into mainspring.runs (
+    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+    last_fire_time, occurrences
+)
+select nextval('mainspring.fence'), job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+    last_fire_time, occurrences
+from json_populate_recordset(null::mainspring.runs, :passed::json);
 
 -- name: runs_of_job
 -- History of a job, newest first.
-select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+    last_fire_time, occurrences, backfill
 from mainspring.runs
 where job_id = :job_id and product = :product and job_group = :job_group and number < :before
 order by number desc
@@ -18,7 +31,8 @@ limit :limit;
 -- History of a group, newest first: merged from the two indexes, each of which is in that order.
 select * from (
     (
-        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+            last_fire_time, occurrences, backfill
         from mainspring.runs
         where product = :product and job_group = :job_group and number < :before and version is null
         order by number desc
@@ -26,7 +40,8 @@ select * from (
     )
     union all
     (
-        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason
+        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
+            last_fire_time, occurrences, backfill
         from mainspring.runs
         where product = :product and job_group = :job_group and number < :before and version is not null
         order by number desc

@@ -2,7 +2,7 @@
 -- A new job.
 insert into jobs values (
     :id, :due_at, :fire_time, :created_at, :updated_at, :version, :attempt, :failures, :losses, :run, :claimed_at, :paused, :state, :node,
-    :outcome, :product, :job_group, :request, :trigger, :options, :last_run
+    :outcome, :product, :job_group, :request, :trigger, :options, :last_run, :parent, :backfill
 );
 
 -- name: get
@@ -19,7 +19,7 @@ select * from (
     select * from (
         select * from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
-          and 'scheduled' in (select value from json_each(:states))
+          and 'scheduled' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
@@ -28,7 +28,7 @@ select * from (
     select * from (
         select * from jobs
         where product = :product and job_group = :job_group and state = 'running'
-          and 'running' in (select value from json_each(:states))
+          and 'running' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
@@ -37,7 +37,7 @@ select * from (
     select * from (
         select * from jobs
         where product = :product and job_group = :job_group and state = 'paused'
-          and 'paused' in (select value from json_each(:states))
+          and 'paused' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
@@ -81,6 +81,25 @@ returning number;
 -- A job, if nobody else wrote it meanwhile.
 delete from jobs where id = :id and version = :version returning id;
 
+-- name: recurring
+-- Jobs of all groups that recur, by id, from beyond one on.
+select * from jobs
+where "trigger" is not null and id > :after and (:calendar is null or :calendar in ("trigger" ->> '$.calendar', "trigger" ->> '$.calendar.name'))
+order by id
+limit :limit;
+
+-- name: children
+-- The jobs that were taken out of another.
+select * from jobs where parent = :parent order by id;
+
+-- name: part
+-- A running job waits for its next occurrence, if nobody else wrote it meanwhile: another has its run.
+update jobs
+set state = :state, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses,
+    run = null, node = null, claimed_at = null, version = :version, updated_at = :updated_at
+where id = :id and version = :version - 1
+returning id;
+
 -- name: due
 -- Which jobs of a group may be claimed, the earliest due first.
 select id from jobs
@@ -96,12 +115,12 @@ set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, 
 from json_each(:ids) as due
 where jobs.id = due.value
 returning jobs.id, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
-    product, job_group, request, "trigger", options;
+    product, job_group, request, "trigger", options, parent, backfill;
 
 -- name: holding
 -- What a node has claimed and not finished.
 select id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    product, job_group, request, "trigger", options, null
+    product, job_group, request, "trigger", options, null, parent, backfill
 from jobs
 where state = 'running' and node = :node;
 
@@ -112,8 +131,8 @@ select min(due_at) from jobs where product = :product and job_group = :job_group
 -- name: end_job!
 -- The row of history of a run that ended its job, with what the job was, if it still has this run and nobody edited it meanwhile.
 insert into runs
-select run, id, fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
-    :version, created_at, :failures, :losses, request, "trigger", options
+select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
+    iif(parent is null, :version, null), created_at, :failures, :losses, request, "trigger", options, null, 1, backfill
 from jobs
 where id = :id and run = :run and version = :version - 1;
 
@@ -124,8 +143,8 @@ delete from jobs where id = :id;
 -- name: end_run!
 -- The row of history of a run whose job goes on, if it still has this run and nobody edited it meanwhile.
 insert into runs
-select run, id, fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
-    null, null, null, null, null, null, null
+select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
+    null, null, null, null, null, null, null, null, 1, backfill
 from jobs
 where id = :id and run = :run and version = :version - 1;
 
@@ -139,7 +158,7 @@ where id = :id;
 
 -- name: settled
 -- Whether a run was ended in just that way, though nobody heard so.
-select 1 from runs where number = :run and job_id = :id and finished_at = :finished_at and outcome = :outcome;
+select 1 from runs where number = :run and job_id = :job_id and finished_at = :finished_at and outcome = :outcome;
 
 -- name: run_of
 -- The run that a job has, if any.
@@ -156,7 +175,7 @@ delete from stops where node = :node returning run;
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
 select j.id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    j.product, j.job_group, request, "trigger", options, null
+    j.product, j.job_group, request, "trigger", options, null, j.parent, backfill
 from json_each(:keys) as w
 join jobs j on j.product = w.value ->> 0 and j.job_group = w.value ->> 1 and j.state = 'running'
 where node not in (select name from nodes)

@@ -17,3 +17,16 @@ delete from nodes where name = :node and beat = :beat returning name;
 -- name: leave!
 -- A node ends its life.
 delete from nodes where name = :node;
+
+-- name: notes
+-- What was noted under a kind.
+select name, value from notes where kind = :kind and value is not null order by name;
+
+-- name: noted
+-- A number that rises with every note.
+select coalesce(max(version), 0) from notes;
+
+-- name: note!
+-- A note, or that there is none any more.
+insert into notes (kind, name, value, version) values (:kind, :name, :value, :version)
+on conflict (kind, name) do update set value = excluded.value, version = excluded.version;
