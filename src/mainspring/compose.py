@@ -227,7 +227,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
             clock=clock,
             events=events,
             settings=settings,
-            place=Place(lanes.heart, Presence(default_directory() if store.shared else None)),
+            place=Place(lanes.heart, Presence(default_directory() if store.shared else None), lanes.shelter),
         )
         with _stopped_by_signals(node):
             await store.open()
@@ -241,9 +241,9 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
 
 
 class _Lanes(AsyncExitStack):
-    """The lane of each group: a loop for each family, and one without user code for the groups in worker processes.
+    """The lane of each group: a loop for each family, and one without user code for what runs in worker processes.
 
-    And a loop for the node's heart.
+    That is the groups that ask for it, and whatever may be what kills its nodes. And a loop for the node's heart.
     """
 
     def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
@@ -252,7 +252,7 @@ class _Lanes(AsyncExitStack):
         self._clock = clock
         self._settings = settings
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
-        self._workers: tuple[asyncio.AbstractEventLoop, ProcessRunner] | None = None
+        self._workers = ProcessRunner(registry, clock, settings)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
@@ -261,11 +261,9 @@ class _Lanes(AsyncExitStack):
             ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
             if ours or not family.bindings:
                 self._add(family, ours)
-        if apart := self._registry.bindings.keys() - self.by_key.keys():
-            runner = ProcessRunner(self._registry, self._clock, self._settings)
-            loop = self._loop("workers")
-            self._workers = loop, runner
-            self.by_key |= {key: Lane(loop, runner.run, self._settings.processes) for key in apart}
+        self.shelter = Lane(self._loop("workers"), self._workers.run)
+        for key in self._registry.bindings.keys() - self.by_key.keys():
+            self.by_key[key] = Lane(self.shelter.loop, self._workers.run, self._settings.processes)
         return self
 
     def _add(self, family: Family, bindings: Sequence[Binding]) -> None:
@@ -292,9 +290,7 @@ class _Lanes(AsyncExitStack):
     async def close(self) -> None:
         """Let workers go and clean up all services, but wait for no loop that a job blocks."""
         farewells = [_on(loop, family.close()) for loop, family in self._families]
-        if self._workers is not None:
-            loop, runner = self._workers
-            farewells.append(_on(loop, runner.close()))
+        farewells.append(_on(self.shelter.loop, self._workers.close()))
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell

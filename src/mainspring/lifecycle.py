@@ -25,7 +25,9 @@ from mainspring.trigger import Once, Recurring, Trigger, realigned
 SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
 POISON = 3
-"""A job whose node or worker process died under it this many times for one fire time is not tried again."""
+"""A job under which so many processes died for one fire time, the last of them its own worker, is not tried again."""
+HOPELESS = 10
+"""The same where no worker was the last: nodes die of their other jobs too, or of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def after(
 ) -> Change:
     """Return what a running job becomes when its run ends; `chance` in [0, 1) spreads retries.
 
-    Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
+    Only `failed` and `timed_out` use up attempts; `lost` counts towards `HOPELESS`; `postponed` and `interrupted` cost
     nothing.
     """
     becomes = _becomes(job, run, ending, policy, now, chance, calendars)
@@ -178,7 +180,8 @@ def _after_failure(job: Job, ending: Ending, policy: RetryPolicy, now: datetime,
     failures, losses = job.failures + (not lost and not ending.fatal), job.losses + (lost or ending.fatal)
     counted = {"failures": failures, "losses": losses}
     most = job.options.max_attempts or policy.max_attempts
-    if failures >= most or losses >= POISON or policy.at_most_once:
+    poison = losses >= (POISON if ending.fatal else HOPELESS)
+    if failures >= most or poison or policy.at_most_once:
         return counted
     if lost:
         return counted | _again(job, now)
@@ -193,9 +196,9 @@ def _again(job: Job, due_at: datetime) -> dict[str, Any]:
 
 
 def is_suspect(job: Job) -> bool:
-    """Tell whether a job had so many nodes die under it that one more would make it give up.
+    """Tell whether a job had so many nodes die under it that it may be what kills them.
 
-    It may be what kills them, or it may have been beside what did: one by one it will turn out.
+    Or it may have been beside what did: in a worker process of its own it will turn out.
     """
     return job.losses >= POISON - 1
 

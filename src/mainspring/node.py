@@ -64,18 +64,19 @@ store answers again. A statement that outlives its client ends well before that:
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
-APART = timedelta(seconds=2)
-"""How long at least a job waits that may be what kills its nodes, when others like it are there; at most five times."""
-_SUSPECTED = "two nodes died under it, and so it runs when no other such job does"
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
 
 
 class Place(NamedTuple):
-    """Where a node works: the loop on which it beats, and its mark on the host."""
+    """Where a node works: the loop on which it beats, its mark on the host, and a lane where jobs can hurt nobody.
+
+    Without that lane a job that may be what kills its nodes runs where others do.
+    """
 
     heart_loop: asyncio.AbstractEventLoop
     presence: Presence
+    shelter: Lane | None = None
 
 
 class Node:
@@ -110,8 +111,6 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
-        self._suspect: Assignment | None = None
-        """The one run at a time of a job that may be what kills its nodes."""
         self._calendars: Calendars = {}
         self._notes = -1
         self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
@@ -336,17 +335,18 @@ class Node:
             return
         fp("start.before")
         batches: dict[Lane, list[Assignment]] = {}
-        suspects = sum(map(self._is_suspect, assignments))
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             lane = self._lanes[assignment.job.key]
+            if self._place.shelter is not None and lifecycle.is_suspect(assignment.job):
+                lane = self._place.shelter
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
             if assignment.run in late:
                 self._hand_in(assignment, late[assignment.run])
-            elif self._runs_apart(assignment, suspects):
+            else:
                 batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
             for assignment in itertools.chain.from_iterable(batches.values()):
@@ -354,24 +354,6 @@ class Node:
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
-
-    def _is_suspect(self, assignment: Assignment) -> bool:
-        """Tell whether a run may kill this node: one in a process of its own hurts nobody else."""
-        job = assignment.job
-        return lifecycle.is_suspect(job) and self._registry.bindings[job.key].job_class.isolation == "none"
-
-    def _runs_apart(self, assignment: Assignment, suspects: int) -> bool:
-        """Let a job that may be what kills its nodes run only if it is the one such job here; hand it back otherwise.
-
-        Of several that came together none runs: it could kill the node before the others are written back.
-        """
-        if not self._is_suspect(assignment):
-            return True
-        if self._suspect is None and suspects == 1:
-            self._suspect = assignment
-            return True
-        self._hand_in(assignment, Ending(Outcome.INTERRUPTED, _SUSPECTED, APART * (1 + 4 * self._clock.chance())))
-        return False
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
@@ -413,8 +395,6 @@ class Node:
             for assignment, *_ in batch:
                 if self._running.pop(assignment.run, None) is not None:
                     assignment.lane.busy -= 1
-                if assignment is self._suspect:
-                    self._suspect = None
             self._look.set()
 
     async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]], *, announce_refused: bool = False) -> None:
