@@ -119,6 +119,8 @@ class Node:
 
         self._look = asyncio.Event()
         self._may_be_due = True
+        self._cut_short = False
+        """Whether the last claim got all that it asked for."""
         self._in_vain = 0
         self._next_due: datetime | None = None
         self._in_doubt_until = -math.inf
@@ -228,8 +230,8 @@ class Node:
         if self._clock.monotonic() >= self._strays_at:
             await self._adopt()
         took = await self._take() if self._may_be_due else None
-        if took == CLAIM_BATCH:
-            return
+        if took and self._cut_short:
+            return  # there is probably more, or no room for it: neither is worth a question
         pause = await self._pause()
         if pause <= 0:
             self._may_be_due = True
@@ -280,10 +282,11 @@ class Node:
             self._in_doubt_until, self._strays_at = math.inf, -math.inf
             raise
         fp("claim.after")
+        self._cut_short = len(claims) == limit
         await self._begin(claims, sent)
         if len(self._keys) > 1:
-            got = Counter(claim.job.key for claim in claims)
-            self._hungry = still_hungry(self._hungry, asked, got, cut_short=len(claims) == limit)
+            got = Counter([claim.job.key for claim in claims])
+            self._hungry = still_hungry(self._hungry, asked, got, cut_short=self._cut_short)
         return len(claims)
 
     async def _adopt(self) -> None:

@@ -164,7 +164,9 @@ async def postgres_store(
     for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany", "copy_records_to_table"):
         monkeypatch.setattr(asyncpg.Connection, name, faulty(getattr(asyncpg.Connection, name)))
     with psycopg.connect(faults_url, autocommit=True) as connection:
-        connection.execute("truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.stops")
+        connection.execute(
+            "truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.notes, mainspring.stops"
+        )
     store = PostgresStore(faults_url, clock)
     await store.open()
     yield store

@@ -262,7 +262,8 @@ class SqliteStore:
 
         rows = await self._call(work)
         fp("claim.sent")
-        return sorted((read_claim(row, node, _DIALECT) for row in rows), key=lambda claim: claim.job.due_at)
+        claims = [read_claim(r, JobKey(*r[-3:-1]), node, from_microseconds(r[-1]), _DIALECT) for r in rows]
+        return sorted(claims, key=lambda claim: claim.job.due_at)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""

@@ -114,8 +114,8 @@ set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, 
     updated_at = :now
 from json_each(:ids) as due
 where jobs.id = due.value
-returning jobs.id, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
-    product, job_group, request, "trigger", options, parent, backfill;
+returning jobs.id, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, request, "trigger", options,
+    parent, backfill, product, job_group, claimed_at;
 
 -- name: holding
 -- What a node has claimed and not finished.
