@@ -35,6 +35,7 @@ from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
 from mainspring.web.app import create_app
+from mainspring.web.connection import Connection
 
 FAREWELL_SECONDS = 5.0
 """How long the services of plugins may take to clean up."""
@@ -188,6 +189,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
                 server_header=False,
                 proxy_headers=False,
                 lifespan="off",
+                http=Connection,
                 timeout_graceful_shutdown=5,
             )
         )

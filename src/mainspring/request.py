@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -73,6 +72,7 @@ class JobRequest(BaseModel):
 
 
 _OPTIONS = TypeAdapter(Options)
+_OPEN = Options()
 
 
 def options_to_json(options: Options) -> dict[str, Any]:
@@ -97,8 +97,7 @@ _BUGS = (Exception, SystemExit)
 R = TypeVar("R", bound=JobRequest)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A request that was read: the parsed model, and when and how it wants to be run."""
 
     request: JobRequest
@@ -128,12 +127,13 @@ def read(
         problems += _object_problems(model, partial, body)
     else:
         partial = request
-    problems += kind_problems(body.get("schedule"))
+    if "schedule" in body:
+        problems += kind_problems(body["schedule"])
     problems += _schedule_problems(partial, now, calendars)
-    problems = list(_first_of_each_place(problems))
     if problems or request is None:
+        problems = list(_first_of_each_place(problems))
         raise InvalidRequestError(_sentence(problems), problems=problems) from cause
-    return Reading(request, _trigger(request, now), request.options or Options())
+    return Reading(request, _trigger(request, now), request.options or _OPEN)
 
 
 def parse(model: type[R], body: Mapping[str, Any]) -> R:
@@ -277,7 +277,7 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
 def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection[str]) -> Iterator[Problem]:
     """Check the scheduling fields together, those of them that are right by themselves."""
     sent = request.__dict__
-    when, schedule, job_type = (sent.get(name) for name in ("when", "schedule", "job_type"))
+    when, schedule, job_type = sent.get("when"), sent.get("schedule"), sent.get("job_type")
     if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
     yield from _too_far("/when", when, now)

