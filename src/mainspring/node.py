@@ -395,7 +395,7 @@ class Node:
                 self._some_ended.set()
                 raise
             fp("finish.after")
-            for assignment, *_ in batch:
+            for assignment, _, _ in batch:
                 if self._running.pop(assignment.run, None) is not None:
                     assignment.lane.busy -= 1
             self._look.set()

@@ -23,7 +23,7 @@ create table mainspring.notes (
     version bigint not null default nextval('mainspring.fence'),
     primary key (kind, name)
 );
--- Moments as whole microseconds since 1970, exact up to the year 2255. A driver takes as long for one timestamptz as for six bigint:
+-- Moments as whole microseconds since 1970, exact up to the year 2105. A driver takes as long for one timestamptz as for six bigint:
 -- 3 us a job to read a claim and write its end. These are inlined.
 create function mainspring.microseconds(moment timestamptz) returns bigint language sql stable
 as $$ select (date_part('epoch', moment) * 1000000)::bigint $$;
