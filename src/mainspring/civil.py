@@ -364,6 +364,22 @@ class Series(ABC):
             found = None if found is None else self.after(found)
         return found
 
+    def last(self, low: int, high: int) -> int | None:
+        """Return the last of the moments from `low` to before `high`."""
+        number = self.number(low, high)
+        return self.nth(low, number - 1) if number else None
+
+    def has(self, moment: int) -> bool:
+        """Say whether a moment is one of them."""
+        return self.after(moment - 1) == moment
+
+    def walk(self, low: int, high: int) -> Iterator[int]:
+        """Yield the moments from `low` to before `high`, one by one."""
+        moment = self.after(low - 1)
+        while moment is not None and moment < high:
+            yield moment
+            moment = self.after(moment)
+
 
 @dataclass(frozen=True, slots=True)
 class Steps(Series):
@@ -462,8 +478,11 @@ class Union(Series):
 
     members: tuple[Series, ...]
 
-    MOST = 100_000
-    """How far `number` counts one by one. Beyond it a moment that two members share is counted twice."""
+    MOST = 20_000
+    """How many moments `number` looks at one by one, to see which of them two members share: a tenth of a second.
+
+    Where there are more, what two members share is counted twice.
+    """
 
     def after(self, moment: int) -> int | None:
         """See `Series.after`."""
@@ -471,17 +490,18 @@ class Union(Series):
 
     def number(self, low: int, high: int) -> int:
         """See `Series.number`."""
-        number, moment = 0, self.after(low - 1)
-        while moment is not None and moment < high:
-            number += 1
-            if number == self.MOST:
-                return number + sum(each.number(moment + 1, high) for each in self.members)
-            moment = self.after(moment)
-        return number
+        numbers = sorted(((each.number(low, high), place) for place, each in enumerate(self.members)), reverse=True)
+        total = sum(number for number, _ in numbers)
+        if total - numbers[0][0] > self.MOST:
+            return total
+        denser: list[Series] = []
+        for number, place in numbers:
+            member = self.members[place]
+            if denser and number:
+                total -= sum(any(each.has(moment) for each in denser) for moment in member.walk(low, high))
+            denser.append(member)
+        return total
 
-    def nth(self, low: int, number: int) -> int | None:
-        """See `Series.nth`."""
-        moment = self.after(low - 1)
-        for _ in range(number):
-            moment = None if moment is None else self.after(moment)
-        return moment
+    def last(self, low: int, high: int) -> int | None:
+        """See `Series.last`."""
+        return max((found for each in self.members if (found := each.last(low, high)) is not None), default=None)

@@ -302,6 +302,18 @@ class Recurring:
         found = self._series().nth(max(moment, start + self._opens), number)
         return None if found is None else self.next_fire_time(to_datetime(found - 1))
 
+    def last(self, low: datetime, high: datetime) -> datetime | None:
+        """Return the last fire time from `low` to `high`, both included."""
+        if self.count is not None:
+            number = self.number(low, high)
+            return self.nth(low, number - 1) if number else None
+        first, start, end = from_datetime(low), from_datetime(self.start), from_datetime(high)
+        opens = self._opens and first <= start <= end
+        if self.end is not None:
+            end = min(end, from_datetime(self.end))
+        found = self._series().last(max(first, start + self._opens), end + 1)
+        return to_datetime(found) if found is not None else self.start if opens else None
+
     def due_at(self, fire_time: datetime, job_id: UUID) -> datetime:
         """Return when the occurrence of a fire time may start, for this job."""
         if not self.window and not self.jitter:
