@@ -32,7 +32,7 @@ LINES = 30
 """How many lines of each preview are lived through at least, if it has so many."""
 MOST_LINES = 300
 """How many at most: a schedule may skip all its life."""
-COUNTED = 20_000
+COUNTED = 3000
 """Up to how many fire times they are counted one by one."""
 _CALENDARS = calendars_from_json(drawing.CALENDARS)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 import whenever
@@ -149,10 +149,11 @@ class Rule(ABC):
     `hourly` says that it names no hours: a day that has times has some in each of its hours.
     """
 
-    __slots__ = ("hourly",)
+    __slots__ = ("_sums", "hourly")
 
     def __init__(self, *, hourly: bool) -> None:
         self.hourly = hourly
+        self._sums: dict[int, list[int]] = {}
 
     @abstractmethod
     def days(self, year: int) -> Sequence[int]:
@@ -199,21 +200,26 @@ class Rule(ABC):
         if low >= high:
             return 0
         years = range(_year(low), _year(high) + 1)
-        whole = sum(self._many(days, 0, len(days)) for days in map(self.days, years[:-1]))
+        whole = sum(self._times_of(year, len(self.days(year))) for year in years[:-1])
         return whole + self._before(years[-1], high) - self._before(years[0], low)
 
     def _before(self, year: int, civil: int) -> int:
         day, time = divmod(civil, DAY)
         days = self.days(year)
         index = bisect_left(days, day)
-        number = self._many(days, 0, index)
+        number = self._times_of(year, index)
         if index < len(days) and days[index] == day:
             number += self.times(day).before(time)
         return number
 
-    def _many(self, days: Sequence[int], start: int, stop: int) -> int:
-        """Count the times of ``days[start:stop]``."""
-        return sum(len(self.times(days[index])) for index in range(start, stop))
+    def _times_of(self, year: int, days: int) -> int:
+        """Count the times of the first so many days of a year."""
+        sums = self._sums.get(year)
+        if sums is None:
+            if len(self._sums) >= REACH:
+                self._sums.clear()
+            self._sums[year] = sums = [0, *accumulate(len(self.times(day)) for day in self.days(year))]
+        return sums[days]
 
 
 class SameTimes(Rule):
@@ -229,22 +235,25 @@ class SameTimes(Rule):
         """See `Rule.times`."""
         return self._times
 
-    def _many(self, days: Sequence[int], start: int, stop: int) -> int:  # noqa: ARG002 - the same for all
-        return (stop - start) * len(self._times)
+    def _times_of(self, year: int, days: int) -> int:  # noqa: ARG002 - the same for all
+        return days * len(self._times)
 
 
 class Merged(Rule):
     """What any of several rules names, once."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_rules", "_years")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         super().__init__(hourly=all(rule.hourly for rule in rules))
         self._rules = tuple(rules)
+        self._years: dict[int, list[int]] = {}
 
     def days(self, year: int) -> Sequence[int]:
         """See `Rule.days`."""
-        return sorted({day for rule in self._rules for day in rule.days(year)})
+        if year not in self._years:
+            self._years[year] = sorted({day for rule in self._rules for day in rule.days(year)})
+        return self._years[year]
 
     def times(self, day: int) -> Times:
         """See `Rule.times`."""
@@ -254,6 +263,12 @@ class Merged(Rule):
     def first(self, civil: int) -> int | None:
         """See `Rule.first`."""
         return min((found for rule in self._rules if (found := rule.first(civil)) is not None), default=None)
+
+
+@lru_cache(maxsize=256)
+def merged(rules: tuple[Rule, ...]) -> Rule:
+    """Return what any of several rules names, once; the same rules are merged but once."""
+    return rules[0] if len(rules) == 1 else Merged(rules)
 
 
 @lru_cache(maxsize=64)
