@@ -18,7 +18,7 @@ import uvloop
 
 from prove.report import page
 from prove.result import Result
-from prove.scenarios import breaks, clocks, crowd, outage, poison, rolling, storm, zombies
+from prove.scenarios import breaks, clocks, crowd, downtime, outage, poison, preview, rolling, storm, zombies
 from tests.postgres import PostgresServer
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +41,8 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "rolling": partial(rolling.rolling, size=rolling.QUICK if quick else rolling.FULL),
         "poison": partial(poison.poison, size=poison.QUICK if quick else poison.FULL),
         "once": partial(poison.once, size=poison.ONCE_QUICK if quick else poison.ONCE_FULL),
+        "downtime": partial(downtime.downtime, size=downtime.QUICK if quick else downtime.FULL),
+        "preview": partial(preview.previews, size=preview.QUICK if quick else preview.FULL),
         "clocks": partial(clocks.clocks, size=clocks.QUICK if quick else clocks.FULL),
     }
 

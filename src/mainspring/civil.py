@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 import whenever
@@ -149,10 +149,11 @@ class Rule(ABC):
     `hourly` says that it names no hours: a day that has times has some in each of its hours.
     """
 
-    __slots__ = ("hourly",)
+    __slots__ = ("_sums", "hourly")
 
     def __init__(self, *, hourly: bool) -> None:
         self.hourly = hourly
+        self._sums: dict[int, list[int]] = {}
 
     @abstractmethod
     def days(self, year: int) -> Sequence[int]:
@@ -199,21 +200,26 @@ class Rule(ABC):
         if low >= high:
             return 0
         years = range(_year(low), _year(high) + 1)
-        whole = sum(self._many(days, 0, len(days)) for days in map(self.days, years[:-1]))
+        whole = sum(self._times_of(year, len(self.days(year))) for year in years[:-1])
         return whole + self._before(years[-1], high) - self._before(years[0], low)
 
     def _before(self, year: int, civil: int) -> int:
         day, time = divmod(civil, DAY)
         days = self.days(year)
         index = bisect_left(days, day)
-        number = self._many(days, 0, index)
+        number = self._times_of(year, index)
         if index < len(days) and days[index] == day:
             number += self.times(day).before(time)
         return number
 
-    def _many(self, days: Sequence[int], start: int, stop: int) -> int:
-        """Count the times of ``days[start:stop]``."""
-        return sum(len(self.times(days[index])) for index in range(start, stop))
+    def _times_of(self, year: int, days: int) -> int:
+        """Count the times of the first so many days of a year."""
+        sums = self._sums.get(year)
+        if sums is None:
+            if len(self._sums) >= REACH:
+                self._sums.clear()
+            self._sums[year] = sums = [0, *accumulate(len(self.times(day)) for day in self.days(year))]
+        return sums[days]
 
 
 class SameTimes(Rule):
@@ -229,22 +235,25 @@ class SameTimes(Rule):
         """See `Rule.times`."""
         return self._times
 
-    def _many(self, days: Sequence[int], start: int, stop: int) -> int:  # noqa: ARG002 - the same for all
-        return (stop - start) * len(self._times)
+    def _times_of(self, year: int, days: int) -> int:  # noqa: ARG002 - the same for all
+        return days * len(self._times)
 
 
 class Merged(Rule):
     """What any of several rules names, once."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_rules", "_years")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         super().__init__(hourly=all(rule.hourly for rule in rules))
         self._rules = tuple(rules)
+        self._years: dict[int, list[int]] = {}
 
     def days(self, year: int) -> Sequence[int]:
         """See `Rule.days`."""
-        return sorted({day for rule in self._rules for day in rule.days(year)})
+        if year not in self._years:
+            self._years[year] = sorted({day for rule in self._rules for day in rule.days(year)})
+        return self._years[year]
 
     def times(self, day: int) -> Times:
         """See `Rule.times`."""
@@ -254,6 +263,12 @@ class Merged(Rule):
     def first(self, civil: int) -> int | None:
         """See `Rule.first`."""
         return min((found for rule in self._rules if (found := rule.first(civil)) is not None), default=None)
+
+
+@lru_cache(maxsize=256)
+def merged(rules: tuple[Rule, ...]) -> Rule:
+    """Return what any of several rules names, once; the same rules are merged but once."""
+    return rules[0] if len(rules) == 1 else Merged(rules)
 
 
 @lru_cache(maxsize=64)
@@ -364,6 +379,22 @@ class Series(ABC):
             found = None if found is None else self.after(found)
         return found
 
+    def last(self, low: int, high: int) -> int | None:
+        """Return the last of the moments from `low` to before `high`."""
+        number = self.number(low, high)
+        return self.nth(low, number - 1) if number else None
+
+    def has(self, moment: int) -> bool:
+        """Say whether a moment is one of them."""
+        return self.after(moment - 1) == moment
+
+    def walk(self, low: int, high: int) -> Iterator[int]:
+        """Yield the moments from `low` to before `high`, one by one."""
+        moment = self.after(low - 1)
+        while moment is not None and moment < high:
+            yield moment
+            moment = self.after(moment)
+
 
 @dataclass(frozen=True, slots=True)
 class Steps(Series):
@@ -462,8 +493,11 @@ class Union(Series):
 
     members: tuple[Series, ...]
 
-    MOST = 100_000
-    """How far `number` counts one by one. Beyond it a moment that two members share is counted twice."""
+    MOST = 20_000
+    """How many moments `number` looks at one by one, to see which of them two members share: a tenth of a second.
+
+    Where there are more, what two members share is counted twice.
+    """
 
     def after(self, moment: int) -> int | None:
         """See `Series.after`."""
@@ -471,17 +505,18 @@ class Union(Series):
 
     def number(self, low: int, high: int) -> int:
         """See `Series.number`."""
-        number, moment = 0, self.after(low - 1)
-        while moment is not None and moment < high:
-            number += 1
-            if number == self.MOST:
-                return number + sum(each.number(moment + 1, high) for each in self.members)
-            moment = self.after(moment)
-        return number
+        numbers = sorted(((each.number(low, high), place) for place, each in enumerate(self.members)), reverse=True)
+        total = sum(number for number, _ in numbers)
+        if total - numbers[0][0] > self.MOST:
+            return total
+        denser: list[Series] = []
+        for number, place in numbers:
+            member = self.members[place]
+            if denser and number:
+                total -= sum(any(each.has(moment) for each in denser) for moment in member.walk(low, high))
+            denser.append(member)
+        return total
 
-    def nth(self, low: int, number: int) -> int | None:
-        """See `Series.nth`."""
-        moment = self.after(low - 1)
-        for _ in range(number):
-            moment = None if moment is None else self.after(moment)
-        return moment
+    def last(self, low: int, high: int) -> int | None:
+        """See `Series.last`."""
+        return max((found for each in self.members if (found := each.last(low, high)) is not None), default=None)

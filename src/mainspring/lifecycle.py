@@ -55,7 +55,7 @@ def create(
 ) -> Edit:
     """Return a new job that waits for the first occurrence of its trigger; one in the past is due at once.
 
-    Raises `InvalidRequestError` when the calendar of a schedule leaves it no time to fire.
+    Raises `InvalidRequestError` when the calendar of a schedule, or the value of an ``H``, leaves it no time to fire.
     """
     trigger = trigger.for_job(job_id)
     job = Job(job_id, key, request, trigger, now, now, now, now, options=options)
@@ -67,7 +67,9 @@ def _begun(job: Job, now: datetime, calendars: Calendars) -> Edit:
     planned = opening(job.trigger, job_id=job.id, calendars=calendars)
     if planned.fire_time is None:
         problem = Problem("/schedule/calendar", "SCHEDULE_NEVER", "leaves the schedule no time at which it fires")
-        raise InvalidRequestError("the calendar leaves the schedule no time at which it fires", problems=[problem])
+        if not planned.passed:  # not the calendar's doing: H may have got a value that comes too late or never
+            problem = Problem("/schedule", "SCHEDULE_NEVER", "never fires, with the values of its H for this job")
+        raise InvalidRequestError(f"{problem.pointer} {problem.detail}", problems=[problem])
     return Edit(job._replace(**_occurrence(planned)), _rows(job, planned, "", now))
 
 

@@ -111,5 +111,5 @@ def _between(
     """Account for the occurrences from `first` to before `chosen`; if none was chosen, for those up to `due`."""
     until = max(due, first) if chosen is None else chosen - MICROSECOND
     number = trigger.number(first, until)
-    last = trigger.nth(first, number - 1) if number > 1 else first
+    last = trigger.last(first, until) if number > 1 else first
     return [Passed(first, last or first, number, fate, reason)] if number else []

@@ -34,7 +34,8 @@ class Planned(NamedTuple):
 
 def opening(trigger: Trigger, *, job_id: UUID, calendars: Calendars) -> Planned:
     """Return the first occurrence of a trigger."""
-    return _planned(trigger, Decision(trigger.first), job_id, calendars)
+    first = trigger.at if isinstance(trigger, Once) else trigger.next_fire_time(trigger.start - MICROSECOND)
+    return _planned(trigger, Decision(first), job_id, calendars)
 
 
 def beginning(trigger: Trigger, after: datetime, *, job_id: UUID, calendars: Calendars) -> Planned:
@@ -83,7 +84,8 @@ def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Cale
         if fire_time is None or out is None or use is None:
             break
         if postpones(use) and out.until is not None:
-            return Planned(fire_time, postponed(use, out.until, job_id), tuple(passed), out.reason)
+            due_at = _not_before(postponed(use, out.until, job_id), decision)
+            return Planned(fire_time, due_at, tuple(passed), out.reason)
         skipped = fire_time
         fire_time = None if out.until is None else trigger.next_fire_time(out.until - MICROSECOND)
         passed += _skipped(trigger, skipped, out.until, out.reason)
@@ -91,10 +93,11 @@ def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Cale
         fire_time = None
     if fire_time is None:
         return Planned(None, None, tuple(passed))
-    due_at = trigger.due_at(fire_time, job_id)
-    if decision.not_before is not None:
-        due_at = max(due_at, decision.not_before)
-    return Planned(fire_time, due_at, tuple(passed))
+    return Planned(fire_time, _not_before(trigger.due_at(fire_time, job_id), decision), tuple(passed))
+
+
+def _not_before(due_at: datetime, decision: Decision) -> datetime:
+    return due_at if decision.not_before is None else max(due_at, decision.not_before)
 
 
 def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> bool:
@@ -106,5 +109,5 @@ def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> 
 def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> list[Passed]:
     if until is None:
         return [Passed(first, first, 1, Fate.SKIPPED, reason)]
-    number = trigger.number(first, until - MICROSECOND)
-    return [Passed(first, trigger.nth(first, number - 1) or first, number, Fate.SKIPPED, reason)]
+    until -= MICROSECOND
+    return [Passed(first, trigger.last(first, until) or first, trigger.number(first, until), Fate.SKIPPED, reason)]

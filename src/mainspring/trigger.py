@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any, assert_never, cast
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, with_config
@@ -22,7 +22,6 @@ from pydantic.alias_generators import to_camel
 from mainspring.civil import (
     DstGap,
     DstOverlap,
-    Merged,
     OnCalendar,
     Rule,
     Series,
@@ -30,6 +29,7 @@ from mainspring.civil import (
     Union,
     from_datetime,
     local_time,
+    merged,
     span_at,
     to_datetime,
 )
@@ -257,6 +257,8 @@ class Recurring:
     grace: timedelta | None = None
     overlap: Overlap = Overlap.QUEUE
     calendar: CalendarUse | None = None
+    _made: Series | None = field(default=None, init=False, repr=False, compare=False)
+    """The series, once it was asked for: making it anew took a fifth of the time to the next fire time."""
 
     @property
     def first(self) -> datetime:
@@ -301,6 +303,18 @@ class Recurring:
             number -= 1
         found = self._series().nth(max(moment, start + self._opens), number)
         return None if found is None else self.next_fire_time(to_datetime(found - 1))
+
+    def last(self, low: datetime, high: datetime) -> datetime | None:
+        """Return the last fire time from `low` to `high`, both included."""
+        if self.count is not None:
+            number = self.number(low, high)
+            return self.nth(low, number - 1) if number else None
+        first, start, end = from_datetime(low), from_datetime(self.start), from_datetime(high)
+        opens = self._opens and first <= start <= end
+        if self.end is not None:
+            end = min(end, from_datetime(self.end))
+        found = self._series().last(max(first, start + self._opens), end + 1)
+        return to_datetime(found) if found is not None else self.start if opens else None
 
     def due_at(self, fire_time: datetime, job_id: UUID) -> datetime:
         """Return when the occurrence of a fire time may start, for this job."""
@@ -370,6 +384,11 @@ class Recurring:
         return opening + series.number(max(low, start + opens), high + 1)
 
     def _series(self) -> Series:
+        if self._made is None:
+            object.__setattr__(self, "_made", self._make_series())
+        return cast("Series", self._made)
+
+    def _make_series(self) -> Series:
         if not isinstance(self.rule, AnyOf):
             return self._series_of(self.rule)
         members = [self._series_of(rule) for rule in self.rule.rules]
@@ -377,11 +396,8 @@ class Recurring:
         for member in members:
             if isinstance(member, OnCalendar):
                 alike.setdefault((member.gap, member.overlap), []).append(member.rule)
-        merged = [
-            OnCalendar(rules[0] if len(rules) == 1 else Merged(rules), self.time_zone, *policies)
-            for policies, rules in alike.items()
-        ]
-        members = [*merged, *(member for member in members if not isinstance(member, OnCalendar))]
+        together = [OnCalendar(merged(tuple(rules)), self.time_zone, *policies) for policies, rules in alike.items()]
+        members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
         return members[0] if len(members) == 1 else Union(tuple(members))
 
     def _series_of(self, rule: Every | Cron | RRule) -> Series:

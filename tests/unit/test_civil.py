@@ -215,7 +215,8 @@ def test_counting_is_walking(trigger: Recurring, after: datetime, number: int) -
     if found:
         assert len(found) == trigger.number(after, found[-1])
         assert len(found) - 1 == trigger.number(after, found[-1] - MICROSECOND)
-        assert found[-1] == trigger.nth(after, len(found) - 1)
+        assert found[-1] == trigger.nth(after, len(found) - 1) == trigger.last(after, found[-1])
+        assert (found[-2] if len(found) > 1 else None) == trigger.last(after, found[-1] - MICROSECOND)
 
 
 @settings(deadline=None, max_examples=100)

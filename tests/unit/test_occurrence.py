@@ -159,6 +159,14 @@ def test_postponed_occurrence_is_not_late() -> None:
     assert planned[:2] == checked[:2]
 
 
+def test_catching_up_with_what_was_postponed_keeps_its_pace() -> None:
+    """Where the blackout is over as well, occurrences do not all start at once."""
+    use = CalendarUse("freeze", blackout=Blackout.POSTPONE)
+    trigger = Recurring(Every(Period(exact=HOUR)), MONDAY, misfire=Misfire(MisfirePolicy.FIRE_ALL), calendar=use)
+    ran, now = MONDAY + DAY, MONDAY + 4 * DAY
+    assert (ran + HOUR, now + SECOND) == after(trigger, ran, now)[:2]
+
+
 def test_calendar_that_leaves_nothing() -> None:
     """A schedule whose every time is ruled out ends, and says why."""
     planned = begin(daily(calendar=CalendarUse("always")))
