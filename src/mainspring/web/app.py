@@ -16,12 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mainspring.agenda import Agenda
 from mainspring.clock import Clock
 from mainspring.errors import MainspringError
 from mainspring.registry import Registry
 from mainspring.service import SchedulerService
 from mainspring.store.protocol import Store
-from mainspring.web import jobs, ops
+from mainspring.web import calendars, jobs, ops
 from mainspring.web.openapi import document
 from mainspring.web.wire import BASE, HttpError, problem, problem_response
 
@@ -44,6 +45,7 @@ def create_app(
     release = version("mainspring")
     app = FastAPIOffline(title="Mainspring", version=release, redoc_url=None, redirect_slashes=False)
     app.state.service = service
+    app.state.agenda = Agenda(store)
     app.state.store = store
     app.state.ready = ready
     app.router.routes.extend(ops.ROUTES)
@@ -52,7 +54,7 @@ def create_app(
     app.add_exception_handler(MainspringError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
-    api = Router(jobs.ROUTES, redirect_slashes=False)
+    api = Router([*jobs.ROUTES, *calendars.ROUTES], redirect_slashes=False)
     app.middleware_stack = Gate(app.build_middleware_stack(), api, new_id=lambda: str(clock.new_id()))
     return app
 
