@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
-from mainspring.model import CALENDARS, Job, JobFilter, Outcome, Run, State
+from mainspring.model import CALENDARS, Job, Outcome, Run, State
 from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
 from mainspring.store.schema import rebuild_schema

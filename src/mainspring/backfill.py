@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Annotated
 
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic.alias_generators import to_camel
+
+from mainspring.times import Duration, When
 from mainspring.trigger import Once, Recurring, Trigger
 
 CAP = 1000
@@ -19,6 +24,26 @@ class Backfilled:
 
     fire_time: datetime
     due_at: datetime
+
+
+@with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A backfill as it is asked for on the wire."""
+
+    begin: Annotated[When, Field(alias="from")]
+    end: Annotated[When, Field(alias="to")]
+    cap: Annotated[int, Field(ge=1, le=10_000, strict=True)] = CAP
+    spacing: Annotated[Duration, Field(ge=timedelta(), le=timedelta(days=7))] = timedelta(seconds=1)
+
+
+_WANTED = TypeAdapter(Wanted)
+WANTED_SCHEMA = _WANTED.json_schema()
+
+
+def wanted_from_json(data: object) -> Wanted:
+    """Read what is asked for. Raises pydantic's `ValidationError` with every fault."""
+    return _WANTED.validate_python(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from uuid import UUID
 
 from mainspring.backfill import Backfilled
 from mainspring.calendar import Calendars
-from mainspring.errors import InvalidRequestError, JobFinishedError, JobNotDeadError, JobRunningError, Problem
+from mainspring.errors import (
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotDeadError,
+    JobNotRecurringError,
+    JobRunningError,
+    Problem,
+)
 from mainspring.misfire import Fate, Passed
 from mainspring.model import Backoff, Change, Edit, Ending, Job, JobKey, Options, Outcome, Run, State
 from mainspring.occurrence import Planned, beginning, following, opening, overdue
@@ -271,6 +278,23 @@ def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> t
     }
     child = job._replace(id=child_id, parent=job.id, trigger=Once(job.fire_time), paused=False, version=1)
     return Edit(job._replace(**freed, **becomes), _rows(job, planned, run.node, now)), child
+
+
+def pending(job: Job, *, now: datetime, calendars: Calendars) -> Planned:
+    """Return the occurrence that a job waits for, or would wait for if its run ended now; none if it is done."""
+    if job.state is State.DONE:
+        return Planned(None, None)
+    if job.state is State.RUNNING:
+        began = job.claimed_at or now
+        return following(job.trigger, job.fire_time, started_at=began, now=now, job_id=job.id, calendars=calendars)
+    return Planned(job.fire_time, job.due_at)
+
+
+def check_backfill(job: Job) -> None:
+    """Raise `JobFinishedError` or `JobNotRecurringError` for a job of which no past can be run afterwards."""
+    _refuse_finished(job)
+    if isinstance(job.trigger, Once):
+        raise JobNotRecurringError("only the past of a job with a schedule can be run afterwards")
 
 
 def backfilled(job: Job, occurrence: Backfilled, child_id: UUID, *, now: datetime) -> Job:

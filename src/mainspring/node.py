@@ -19,7 +19,8 @@ from functools import partial
 from typing import NamedTuple
 
 from mainspring import lifecycle
-from mainspring.calendar import Calendars, calendars_from_json
+from mainspring.almanac import read_calendars
+from mainspring.calendar import Calendars
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import (
@@ -36,7 +37,7 @@ from mainspring.events import (
 from mainspring.failpoint import fp
 from mainspring.fairness import demands, still_hungry
 from mainspring.lane import Lane
-from mainspring.model import CALENDARS, Answer, Change, Claim, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
+from mainspring.model import Answer, Change, Claim, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
 from mainspring.observer import MISSING_BEATS, Observer
 from mainspring.overlap import make_room, runs_beside
 from mainspring.presence import Presence
@@ -194,7 +195,10 @@ class Node:
         self._events.announce(NodeStarted(name, tuple(str(key) for key in self._keys)))
 
     async def _read_calendars(self) -> None:
-        self._calendars = calendars_from_json(await self._store.notes(CALENDARS))
+        """Read the calendars; one with holidays that are not known here is none, and that is announced."""
+        self._calendars, unknown = await read_calendars(self._store)
+        for error in unknown.values():
+            self._events.announce(TurnFailed("calendars", error))
 
     async def _repeat(
         self, duty: str, turn: Callable[[], Awaitable[None]], *, until: asyncio.Event | None = None

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -204,6 +205,12 @@ def check_zone(name: str) -> str:
 def _zones() -> frozenset[str]:
     """Name the zones that every node knows; a machine's own list also has its ``localtime``, which is no zone."""
     return frozenset(files("tzdata").joinpath("zones").read_text().split())
+
+
+@cache
+def zone_rules() -> str:
+    """Return the release of the rules of time zones that are in use, such as ``2026.6``: that of the package tzdata."""
+    return version("tzdata")
 
 
 # --- as pydantic types ------------------------------------------------------------------------------------------------

@@ -1,13 +1,10 @@
 """Time in short form: what `make prove` shows of thousands of schedules, the real engine under virtual time shows here of some."""
 
 import asyncio
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from mainspring.clock import ManualClock, SystemClock
-from mainspring.model import JobFilter, Outcome
+from mainspring.clock import ManualClock
+from mainspring.model import Outcome
 from mainspring.store.sqlite import SqliteStore
 from prove.result import Result
 from prove.scenarios import downtime, preview

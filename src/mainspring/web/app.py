@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from urllib.parse import unquote_to_bytes
 
@@ -16,13 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mainspring.agenda import Agenda
 from mainspring.clock import Clock
 from mainspring.errors import MainspringError
 from mainspring.registry import Registry
 from mainspring.service import SchedulerService
 from mainspring.store.protocol import Store
-from mainspring.web import jobs, ops
+from mainspring.web import calendars, jobs, ops
 from mainspring.web.openapi import document
+from mainspring.web.resource import answer
 from mainspring.web.wire import BASE, HttpError, problem, problem_response
 
 URL_LIMIT = 8 * 1024
@@ -50,6 +53,7 @@ def create_app(
         title="Mainspring", version=release, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
     app.state.service = service
+    app.state.agenda = Agenda(store)
     app.state.store = store
     app.state.ready = ready
     app.router.routes.extend(ops.ROUTES)
@@ -58,7 +62,8 @@ def create_app(
     app.add_exception_handler(MainspringError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
-    app.middleware_stack = Gate(app.build_middleware_stack(), jobs.answer, new_id=lambda: str(clock.new_id()))
+    api = partial(answer, [*jobs.ROUTES, *calendars.ROUTES])
+    app.middleware_stack = Gate(app.build_middleware_stack(), api, new_id=lambda: str(clock.new_id()))
     return app
 
 

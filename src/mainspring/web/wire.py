@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, timezone
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
@@ -23,11 +24,14 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mainspring.english import describe
 from mainspring.errors import (
+    CalendarInUseError,
     ConflictError,
     InvalidRequestError,
     JobFinishedError,
     JobNotDeadError,
+    JobNotRecurringError,
     JobRunningError,
     MainspringError,
     NotFoundError,
@@ -36,6 +40,7 @@ from mainspring.errors import (
     StoreUnavailableError,
 )
 from mainspring.model import Job, JobKey, Position, Run
+from mainspring.preview import Forecast, Start
 from mainspring.request import options_to_json
 from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
 
@@ -68,6 +73,8 @@ STATUS: dict[type[MainspringError], int] = {
     JobRunningError: 409,
     JobFinishedError: 409,
     JobNotDeadError: 409,
+    JobNotRecurringError: 409,
+    CalendarInUseError: 409,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
     StoreUnavailableError: 503,
@@ -421,6 +428,40 @@ def run_json(run: Run) -> dict[str, Any]:
         "lastScheduledFireTime": format_time(run.last_fire_time or run.fire_time),
         "backfill": run.backfill,
     }
+
+
+def forecast_json(job: Job, forecast: Forecast, warnings: list[dict[str, str]]) -> dict[str, Any]:
+    """Write what a job will do as it stands on the wire."""
+    return {
+        "valid": True,
+        "schedule": describe(job.trigger),
+        "fireTimes": [
+            {
+                "utc": format_time(start.fire_time),
+                "local": _local(start),
+                "at": format_time(start.at),
+                "note": start.note,
+            }
+            for start in forecast.starts
+        ],
+        "passed": [
+            {
+                "first": format_time(passed.first),
+                "last": format_time(passed.last),
+                "occurrences": passed.number,
+                "fate": passed.fate.value,
+                "reason": passed.reason,
+            }
+            for passed in forecast.passed
+        ],
+        "warnings": warnings,
+    }
+
+
+def _local(start: Start) -> str:
+    """Write a fire time as the clocks of its zone show it, with their offset from UTC."""
+    offset = start.local.replace(tzinfo=UTC) - start.fire_time
+    return start.local.replace(tzinfo=timezone(offset)).isoformat()
 
 
 def job_response(
