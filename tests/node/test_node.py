@@ -12,7 +12,7 @@ import pytest
 from mainspring import lifecycle
 from mainspring.errors import JobFinishedError, StoreUnavailableError
 from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
-from mainspring.model import Ending, NodeBeat, Outcome, State
+from mainspring.model import Change, Ending, Job, NodeBeat, Outcome, Run, State
 from mainspring.runner import Assignment
 from tests.node.conftest import KEY, ScriptedJob, World
 
@@ -410,3 +410,22 @@ async def test_job_that_may_kill_its_nodes_runs_in_the_shelter(world: World) -> 
 
     assert [jobs[2].id] == sheltered
     assert {jobs[0].id, jobs[1].id} == {context.job_id for context in world.script.contexts}
+
+
+async def test_job_that_cannot_be_decided_about_is_held_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours concerns one job: it waits for somebody to look, its run is in history, and others go on."""
+    bad, good = await world.create(), await world.create()
+    after = lifecycle.after
+
+    def broken(job: Job, run: Run, ending: Ending, **facts: Any) -> Change:
+        if job.id == bad.id:
+            raise ZeroDivisionError("a bug")
+        return after(job, run, ending, **facts)
+
+    monkeypatch.setattr(lifecycle, "after", broken)
+    async with world.node():
+        await world.happened(RunFinished, 2)
+
+    assert [State.PAUSED, State.DONE] == [(await world.job(job)).state for job in (bad, good)]
+    assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(bad)]
+    assert "decide" in {event.loop for event in world.seen if isinstance(event, TurnFailed)}
