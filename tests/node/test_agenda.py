@@ -135,6 +135,20 @@ async def test_only_jobs_of_the_calendar_follow_it(world: World, agenda: Agenda)
     assert (1, False) == (len(moved), planned.id in moved)
 
 
+async def test_jobs_whose_holidays_are_not_known_here_are_left_alone(
+    world: World, agenda: Agenda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cannot tell what a calendar rules out does not plan by it."""
+    await agenda.put_calendar("feasts", {"holidays": {"country": "DE"}})
+    _, moved = await planned_by_other_rules(world, calendar="feasts")
+    holidays_of.cache_clear()
+    monkeypatch.setitem(sys.modules, "holidays", None)
+
+    assert 0 == await agenda.plan_anew()
+    assert moved == await world.job(moved)
+    holidays_of.cache_clear()
+
+
 async def test_node_without_the_holidays_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says that it cannot keep to the calendar, and runs all else."""
     holidays_of.cache_clear()
