@@ -113,8 +113,8 @@ class Agenda:
         """Let jobs follow their calendars and time zones as they are: all, or those of one calendar.
 
         Answer how many moved. One that others write at the same time is tried again. What runs or waits for a further
-        attempt is left alone: what it has next is decided when it ends. So is what keeps to a calendar with holidays that
-        are not known here.
+        attempt is left alone: what it has next is decided when it ends. So is what keeps to holidays that are not known
+        here.
         """
         calendars, unknown = await read_calendars(self._store)
         moved = 0
@@ -184,7 +184,7 @@ async def _read(body: Mapping[str, object]) -> Calendar:
 
 def _calendar_of(job: Job) -> str | None:
     use = job.trigger.calendar if isinstance(job.trigger, Recurring) else None
-    return use and use.name
+    return None if use is None else use.name
 
 
 def _missing(name: str) -> NotFoundError:
