@@ -30,7 +30,7 @@ from mainspring.fault import faults, sentence
 from mainspring.model import CALENDARS, ZONE_RULES, Job
 from mainspring.store.protocol import Store
 from mainspring.times import zone_rules
-from mainspring.trigger import CALENDAR_NAME, realigned
+from mainspring.trigger import CALENDAR_NAME, Recurring, realigned
 
 PAGE = 500
 """How many jobs are fetched at a time to be planned anew."""
@@ -113,14 +113,15 @@ class Agenda:
         """Let jobs follow their calendars and time zones as they are: all, or those of one calendar.
 
         Answer how many moved. One that others write at the same time is tried again. What runs or waits for a further
-        attempt is left alone: what it has next is decided when it ends.
+        attempt is left alone: what it has next is decided when it ends. So is what keeps to holidays that are not known
+        here.
         """
-        calendars, _ = await read_calendars(self._store)
+        calendars, unknown = await read_calendars(self._store)
         moved = 0
         async for page in self._pages(calendar):
             for first in range(0, len(page), ABREAST):  # others have their turn after each
                 now = await self._store.now()
-                some = page[first : first + ABREAST]
+                some = [job for job in page[first : first + ABREAST] if _calendar_of(job) not in unknown]
                 moved += sum(await asyncio.gather(*(self._follow(job, now, calendars) for job in some)))
         return moved
 
@@ -179,6 +180,11 @@ async def _read(body: Mapping[str, object]) -> Calendar:
     else:
         return calendar
     raise InvalidRequestError(sentence(problems), problems=problems)
+
+
+def _calendar_of(job: Job) -> str | None:
+    use = job.trigger.calendar if isinstance(job.trigger, Recurring) else None
+    return None if use is None else use.name
 
 
 def _missing(name: str) -> NotFoundError:

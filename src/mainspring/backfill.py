@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from mainspring.times import Duration, When
+from mainspring.errors import InvalidRequestError, Problem
+from mainspring.fault import faults, sentence
+from mainspring.times import Duration, When, format_time
 from mainspring.trigger import Once, Recurring, Trigger
 
 CAP = 1000
@@ -26,9 +27,9 @@ class Backfilled:
     due_at: datetime
 
 
-@with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class _Wanted:
     """A backfill as it is asked for on the wire."""
 
     begin: Annotated[When, Field(alias="from")]
@@ -37,13 +38,9 @@ class Wanted:
     spacing: Annotated[Duration, Field(ge=timedelta(), le=timedelta(days=7))] = timedelta(seconds=1)
 
 
-_WANTED = TypeAdapter(Wanted)
+_WANTED = TypeAdapter(_Wanted)
 WANTED_SCHEMA = _WANTED.json_schema()
-
-
-def wanted_from_json(data: object) -> Wanted:
-    """Read what is asked for. Raises pydantic's `ValidationError` with every fault."""
-    return _WANTED.validate_python(data)
+"""What is asked for, as JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,19 @@ class Backfill:
     end: datetime
     cap: int = CAP
     spacing: timedelta = timedelta(seconds=1)
+
+    @classmethod
+    def read(cls, trigger: Trigger, body: Mapping[str, object], now: datetime) -> Backfill:
+        """Read what is asked for on the wire. Raises `InvalidRequestError` with every problem."""
+        try:
+            wanted = _WANTED.validate_python(body)
+        except ValidationError as error:
+            problems = faults(error, body, owner="a backfill")
+        else:
+            problems = [*_problems(wanted, now)]
+            if not problems:
+                return cls(trigger, wanted.begin, wanted.end, wanted.cap, wanted.spacing)
+        raise InvalidRequestError(sentence(problems), problems=problems)
 
     def occurrences(self, now: datetime) -> Iterator[Backfilled]:
         """Yield the occurrences, the first due at `now`; calendars, window and jitter have no say in them."""
@@ -73,3 +83,10 @@ class Backfill:
             yield from self.trigger.fire_times(self.begin, self.end)
         elif self.begin <= self.trigger.at <= self.end:
             yield self.trigger.at
+
+
+def _problems(wanted: _Wanted, now: datetime) -> Iterator[Problem]:
+    if wanted.begin > wanted.end:
+        yield Problem("/to", "RANGE_REVERSED", "is before from")
+    elif wanted.end > now:
+        yield Problem("/to", "RANGE_IN_FUTURE", f"is in the future (it is {format_time(now)})")

@@ -7,7 +7,7 @@ Each function returns the job as it is to be written, its version raised by one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -256,7 +256,8 @@ def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
     if planned.fire_time is None or (planned.fire_time, planned.due_at) == (job.fire_time, job.due_at):
         return None
     edited = job._replace(version=job.version + 1, updated_at=now, **_occurrence(planned))
-    return Edit(edited, _rows(job, planned, "", now))
+    passed = tuple(_from(trigger, job.fire_time, planned.passed))
+    return Edit(edited, _rows(job, planned._replace(passed=passed), "", now))
 
 
 def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> tuple[Edit, Job] | None:
@@ -394,6 +395,15 @@ def _without_first(trigger: Recurring, passed: tuple[Passed, ...]) -> tuple[Pass
     first, *others = passed
     second = trigger.nth(first.first, 1) if first.number > 1 else None
     return (first._replace(first=second, number=first.number - 1), *others) if second else tuple(others)
+
+
+def _from(trigger: Recurring, begin: datetime, passed: Iterable[Passed]) -> Iterator[Passed]:
+    """Leave out what was passed over before `begin`: it was accounted for when that was planned."""
+    for each in passed:
+        if each.first >= begin:
+            yield each
+        elif each.last >= begin and (number := trigger.number(begin, each.last)):
+            yield each._replace(first=trigger.nth(begin, 0) or begin, number=number)
 
 
 def _rows(job: Job, planned: Planned, node: str, now: datetime) -> tuple[Run, ...]:

@@ -16,7 +16,7 @@ from mainspring.misfire import Decision, Fate, Passed
 from mainspring.times import MICROSECOND
 from mainspring.trigger import Once, Recurring, Trigger
 
-_STRETCHES = 1000
+_STRETCHES = 500
 """How many stretches of a calendar are gone through; a schedule that fires in none of them is at its end."""
 
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,20 +19,19 @@ from pydantic import ValidationError
 
 from mainspring import lifecycle
 from mainspring.almanac import read_calendars
-from mainspring.backfill import Backfill, wanted_from_json
+from mainspring.backfill import Backfill
 from mainspring.calendar import Calendars
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
 from mainspring.events import Events, JobChanged, JobDeleted, JobScheduled, PluginFailed
 from mainspring.failpoint import fp
-from mainspring.fault import faults, sentence
 from mainspring.model import Edit, Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
 from mainspring.preview import Forecast, Outage, forecast, preview
 from mainspring.registry import Binding, Registry
 from mainspring.request import Reading, read
 from mainspring.schedule import KINDS
 from mainspring.store.protocol import Store
-from mainspring.times import HORIZON, format_time
+from mainspring.times import HORIZON
 from mainspring.trigger import Recurring, Trigger
 
 REQUEST_LIMIT = 256 * 1024
@@ -272,11 +271,12 @@ class SchedulerService:
         """
         job, now = await self.get_job(key, job_id), await self._store.now()
         lifecycle.check_backfill(job)
-        backfill = Backfill(job.trigger, *_wanted(body, now))
+        backfill = Backfill.read(job.trigger, body, now)
         async with self._calculating:
             occurrences, left = await asyncio.to_thread(lambda: ([*backfill.occurrences(now)], backfill.left))
         if occurrences and occurrences[-1].due_at > now + HORIZON:
-            raise _invalid(Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead"))
+            problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
+            raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
         children: list[Job] = []
         for number, occurrence in enumerate(occurrences):
             if number % TURN == 0:
@@ -316,23 +316,6 @@ class SchedulerService:
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")
-
-
-def _wanted(body: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime, int, timedelta]:
-    """Read what a backfill asks for. Raises `InvalidRequestError` with every problem."""
-    try:
-        wanted = wanted_from_json(body)
-    except ValidationError as error:
-        raise _invalid(*faults(error, body, owner="a backfill")) from error
-    if wanted.begin > wanted.end:
-        raise _invalid(Problem("/to", "RANGE_REVERSED", "is before from"))
-    if wanted.end > now:
-        raise _invalid(Problem("/to", "RANGE_IN_FUTURE", f"is in the future (it is {format_time(now)})"))
-    return wanted.begin, wanted.end, wanted.cap, wanted.spacing
-
-
-def _invalid(*problems: Problem) -> InvalidRequestError:
-    return InvalidRequestError(sentence(problems), problems=problems)
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

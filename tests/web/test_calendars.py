@@ -215,6 +215,21 @@ async def test_jobs_follow_their_calendar(client: httpx2.AsyncClient, jobs: Jobs
     assert "2026-06-02T03:00:00Z" == (await jobs.shown(BACKUPS, other))["nextRun"]
 
 
+async def test_each_occurrence_is_told_once(client: httpx2.AsyncClient, jobs: Jobs) -> None:
+    """A calendar that grows day by day accounts for each day when it comes to it."""
+    await client.put(f"{PATH}/freeze", json={})
+    job = await jobs.create(BACKUPS, schedule=DAILY)
+    days = ["2026-06-02", "2026-06-03", "2026-06-04", "2026-06-05"]
+
+    for number in (1, 3, 4):
+        await client.put(f"{PATH}/freeze", json=freeze(*days[:number]))
+
+    rows = (await client.get(at(BACKUPS, job, "runs"))).json()[::-1]
+    assert [("02", "02", 1), ("03", "04", 2), ("05", "05", 1)] == [
+        (row["scheduledFireTime"][8:10], row["lastScheduledFireTime"][8:10], row["occurrences"]) for row in rows
+    ]
+
+
 async def test_job_that_is_tried_again_is_left_alone(
     client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock
 ) -> None:

@@ -58,9 +58,8 @@ def codes() -> Iterator[str]:
         error.code for error in MainspringError.__subclasses__() if error not in {ConfigError, InvalidRequestError}
     )
     package = ROOT / "src" / "mainspring"
-    names = [
-        "agenda", "calendar", "cron", "fault", "registry", "request", "rrule", "schedule", "service", "times",
-    ]  # fmt: skip
+    readers = ["backfill", "calendar", "cron", "fault", "request", "rrule", "schedule", "times"]
+    names = [*readers, "agenda", "registry", "service"]
     for path in [*(package / "web").glob("*.py"), *(package / f"{name}.py" for name in names)]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", str(node.value)):

@@ -53,7 +53,7 @@ async def groups(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """Create a job, or with `dryRun` only say what it would do."""
-    if request.url.query and (ahead := _Query(request, {"dryRun", *_AHEAD}).dry_run()):
+    if request.scope["query_string"] and (ahead := _Query(request, {"dryRun", *_AHEAD}).dry_run()):
         key, body = wire.read_key(request), await wire.read_body(request)
         job, forecast = await _service(request).preview_new(key, body, ahead)
         warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
