@@ -16,8 +16,11 @@ from mainspring.misfire import Decision, Fate, Passed
 from mainspring.times import MICROSECOND
 from mainspring.trigger import Once, Recurring, Trigger
 
-_STRETCHES = 1000
-"""How many stretches of a calendar are gone through; a schedule that fires in none of them is at its end."""
+_STRETCHES = 400
+"""How many stretches of a calendar are gone through; a schedule that is ruled out in all of them is at its end.
+
+A daily one is then followed for more than a year, in about 20 ms.
+"""
 
 
 class Planned(NamedTuple):
@@ -88,7 +91,7 @@ def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Cale
             return Planned(fire_time, due_at, tuple(passed), out.reason)
         skipped = fire_time
         fire_time = None if out.until is None else trigger.next_fire_time(out.until - MICROSECOND)
-        passed += _skipped(trigger, skipped, out.until, out.reason)
+        _add(passed, _skipped(trigger, skipped, out.until, out.reason))
     else:
         fire_time = None
     if fire_time is None:
@@ -106,8 +109,16 @@ def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> 
     return use is not None and not postpones(use) and ruled_out(use, pending, calendars) is not None
 
 
-def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> list[Passed]:
+def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> Passed:
     if until is None:
-        return [Passed(first, first, 1, Fate.SKIPPED, reason)]
+        return Passed(first, first, 1, Fate.SKIPPED, reason)
     until -= MICROSECOND
-    return [Passed(first, trigger.last(first, until) or first, trigger.number(first, until), Fate.SKIPPED, reason)]
+    return Passed(first, trigger.last(first, until) or first, trigger.number(first, until), Fate.SKIPPED, reason)
+
+
+def _add(passed: list[Passed], more: Passed) -> None:
+    """Add what was passed over next; if for the same reason as what came just before, to that."""
+    if passed and (passed[-1].fate, passed[-1].reason) == (more.fate, more.reason):
+        more = more._replace(first=passed[-1].first, number=passed[-1].number + more.number)
+        passed.pop()
+    passed.append(more)
