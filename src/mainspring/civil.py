@@ -381,8 +381,6 @@ class Series(ABC):
 
     def last(self, low: int, high: int) -> int | None:
         """Return the last of the moments from `low` to before `high`."""
-        begins = (max(low, high - step) for step in (*reversed(_STEPS), high - low))
-        low = next((begin for begin in begins if self.number(begin, high)), low)
         number = self.number(low, high)
         return self.nth(low, number - 1) if number else None
 
