@@ -40,9 +40,10 @@ RRULE = [
 ]  # fmt: skip
 DURATION = [
     "", " ", "P", "PT", "P1", "1D", "1 day", "P1.5D", "P1H", "PT1D", "PT-1S", "-P1D", "+P1D", "-PT1S", "p1d", "PT1e3S",
-    "PT,5S", "PT1S\n", " PT1S", "PT1S ", "PT60S;", "\uff30T1S", "PT\uff11S", "P11Y", "P3654D", "P9999999999D", "forever",
-    "P1DT", "9" * 300, 86400, 1.5, -1, True, [], {},
+    "PT,5S", "PT1S\n", " PT1S", "PT1S ", "PT60S;", "\uff30T1S", "PT\uff11S", "P11Y", "P3654D", "P9999999999D",
+    "forever", "P1DT", "9" * 300, 86400, 1.5, -1, True, [], {},
 ]  # fmt: skip
+RULES: dict[str, list[Any]] = {"cron": CRON, "rrule": RRULE, "every": [*DURATION, "PT0.5S"]}
 MOMENT = [
     "", "2026-12-01", "2026-12-01T10:00:00", "2026-02-30T10:00:00Z", "2026-12-01 10:00:00Z", "2026-12-01T10.5Z",
     "2026-12-01T10:00:00+18:01", "2026-12-01T10:00:00\u221205:00", "0000-01-01T00:00:00Z", "now", "infinity", "P1D",
@@ -67,7 +68,8 @@ MEMBERS: dict[str, list[object]] = {
     "misfire": [
         "", "FIRE_NOW", "ignore", 1, True, [], {"policy": "x"}, {"policy": "fireAll", "cap": 0}, {"every": "P1D"},
         {"policy": "fireAll", "cap": 10_001}, {"policy": "fireAll", "cap": "5"}, {"policy": "fireAll", "cap": 1.5},
-        {"policy": "fireAll", "spacing": "P8D"}, {"policy": "fireAll", "spacing": 1}, {"policy": "fireAll", "spacing": ""},
+        {"policy": "fireAll", "spacing": "P8D"}, {"policy": "fireAll", "spacing": 1},
+        {"policy": "fireAll", "spacing": ""},
     ],
     "calendar": [
         "", "holidays", "../x", "x" * 65, 1, True, [], {}, {"name": "x", "days": "y"}, {"name": "x", "blackout": 1},
@@ -127,11 +129,10 @@ async def none_was_created(client: httpx2.AsyncClient) -> None:
     assert [] == (await client.get(at(BACKUPS))).json()
 
 
-@pytest.mark.parametrize(
-    ("kind", "texts"), [("cron", CRON), ("rrule", RRULE), ("every", [*DURATION, "PT0.5S"])], ids=["cron", "rrule", "every"]
-)  # fmt: skip
-async def test_bad_rule(client: httpx2.AsyncClient, kind: str, texts: list[object]) -> None:
+@pytest.mark.parametrize("kind", RULES)
+async def test_bad_rule(client: httpx2.AsyncClient, kind: str) -> None:
     """It is refused where it stands, by itself and as one of several."""
+    texts = RULES[kind]
     for text in texts:
         await refuse(client, {kind: text}, f"/schedule/{kind}")
     for text in texts[::7]:
@@ -142,7 +143,12 @@ async def test_bad_rule(client: httpx2.AsyncClient, kind: str, texts: list[objec
 @pytest.mark.parametrize("member", MEMBERS)
 async def test_bad_member(client: httpx2.AsyncClient, member: str) -> None:
     """It is refused where it stands, beside any kind of rule."""
-    rules = [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=DAILY"}, {"anyOf": [{"cron": "@daily"}]}]
+    rules: list[dict[str, Any]] = [
+        {"cron": "0 3 * * *"},
+        {"every": "P1D"},
+        {"rrule": "FREQ=DAILY"},
+        {"anyOf": [{"cron": "@daily"}]},
+    ]
     for place, value in enumerate(MEMBERS[member]):
         sent = {**rules[place % 4], member: value}
         answer = await client.post(at(BACKUPS), json={"schedule": sent})
