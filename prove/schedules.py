@@ -29,7 +29,14 @@ _PERIODS = (
     "PT1M", "PT7M", "PT15M", "PT1H", "PT90M", "PT25H", "P1D", "P2D", "P1W", "P1M", "P3M", "P1Y", "P1DT6H", "P1MT1M",
 )  # fmt: skip
 _HASHED = ("H * * * *", "H H * * *", "H/20 * * * *", "H H(0-7) * * MON-FRI", "0 H H * * *", "H H H * *")
-_WINDOWS = ({}, {}, {"window": "PT30M"}, {"window": "PT6H"}, {"jitter": "PT1M"}, {"jitter": "PT3H"})
+_WINDOWS: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"window": "PT30M"},
+    {"window": "PT6H"},
+    {"jitter": "PT1M"},
+    {"jitter": "PT3H"},
+)
 _MISFIRES: tuple[dict[str, Any], ...] = (
     {},
     {"misfire": "fireNow"},

@@ -28,8 +28,6 @@ from tests.postgres import PostgresServer
 FIRST_DAY = datetime(2026, 12, 1, tzinfo=UTC)
 DAYS = 500
 """Within how many days schedules are created, so that all changes of the clocks of a year lie before some of them."""
-LINES = 30
-"""How many lines of each preview are lived through at least, if it has so many."""
 MOST_LINES = 300
 """How many at most: a schedule may skip all its life."""
 COUNTED = 3000
@@ -39,17 +37,18 @@ _CALENDARS = calendars_from_json(drawing.CALENDARS)
 
 @dataclass(frozen=True)
 class Size:
-    """How many schedules."""
+    """How many schedules, and how many lines of each preview are lived through at least, if it has so many."""
 
     schedules: int
+    lines: int
 
 
-FULL = Size(schedules=1000)
-QUICK = Size(schedules=100)
+FULL = Size(schedules=1000, lines=30)
+QUICK = Size(schedules=100, lines=8)
 
 
 class Line(NamedTuple):
-    """A start of the occurrence `first` at `then`; or `number` that were passed over from `first` to `then`, and why."""
+    """A start of the occurrence `first` at `then`; or `number` passed over from `first` to `then`, and why."""
 
     first: datetime
     then: datetime
@@ -80,7 +79,7 @@ def _first(line: Start | Passed) -> datetime:
 
 async def previews(_: PostgresServer | None, seed: int, size: Size) -> Result:
     """Live through schedules, each in a world of its own; every third node is away for a while."""
-    result = Result("preview", seed, f"{size.schedules:,} schedules, at least {LINES} lines of each")
+    result = Result("preview", seed, f"{size.schedules:,} schedules, at least {size.lines} lines of each")
     begun, chance, seen = record.boot(), Random(seed), Counter[str]()
     drawn = drawing.schedules(chance, FIRST_DAY)
     while seen["schedules"] < size.schedules:
@@ -88,7 +87,7 @@ async def previews(_: PostgresServer | None, seed: int, size: Size) -> Result:
         body = next(drawn)
         outages = chance if seen["schedules"] % 3 == 0 else None
         try:
-            await _live(result, body, now, outages, seen)
+            await _live(result, body, now, outages, seen, size.lines)
         except InvalidRequestError:
             seen["refused"] += 1
     wrong = len({violation.subject for violation in result.violations})
@@ -102,7 +101,7 @@ async def previews(_: PostgresServer | None, seed: int, size: Size) -> Result:
 
 
 async def _live(
-    result: Result, body: dict[str, Any], now: datetime, outages: Random | None, seen: Counter[str]
+    result: Result, body: dict[str, Any], now: datetime, outages: Random | None, seen: Counter[str], least: int
 ) -> None:
     """Live through one schedule, and then a little more of it by a preview of what it is by then.
 
@@ -116,13 +115,14 @@ async def _live(
             await store.note(CALENDARS, name, calendar)
         world = VirtualScheduler(store, clock)
         job = await world.service.create_job(KEY, {"schedule": body})
-        told = tell(job, now)
+        told = tell(job, now, least)
         outage = _outage(told, outages) if outages else None
         if outage:
-            told = tell(job, now, outage)
+            told = tell(job, now, least, outage)
         await _pass(world, told, outage)
         between = await world.service.get_job(KEY, job.id)
-        further = tell(between, clock.now(), pending=Planned(between.fire_time, between.due_at), least=LINES // 5)
+        pending = Planned(between.fire_time, between.due_at)
+        further = tell(between, clock.now(), least // 4, pending=pending)
         if between.state is not State.DONE:
             await _pass(world, further, None)
         last, history = await world.service.get_job(KEY, job.id), await world.history(job)
@@ -138,9 +138,7 @@ async def _live(
     seen["outages"] += outage is not None
 
 
-def tell(
-    job: Job, now: datetime, outage: Outage | None = None, pending: Planned | None = None, least: int = LINES
-) -> Told:
+def tell(job: Job, now: datetime, least: int, outage: Outage | None = None, pending: Planned | None = None) -> Told:
     """Take the lines of a preview up to a start, at least so many; or all."""
     lines: list[Start | Passed] = []
     shown = preview(job.trigger, now=now, job_id=job.id, calendars=_CALENDARS, outage=outage, pending=pending)

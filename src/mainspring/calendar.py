@@ -7,11 +7,12 @@ whether a moment is among them, and until when that stays so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -124,7 +125,7 @@ class Holidays:
 
 
 @_ON_THE_WIRE
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Calendar:
     """A set of times."""
 
@@ -141,57 +142,85 @@ class Calendar:
 
     def has(self, moment: datetime) -> bool:
         """Say whether a moment is among the times."""
-        return self._end(self._civil(moment)) is not None
+        return self._end(*divmod(self._civil(moment), DAY)) is not None
 
     def changes(self, moment: datetime) -> datetime | None:
         """Return when what `has` says of a moment is no longer so; `None` if it stays so for two years and more."""
-        civil = self._civil(moment)
-        until: int | None = None
-        if (end := self._end(civil)) is not None:
-            until = self._out(end, civil)
-        else:
-            for days in (7, _FAR):
-                until = min((begin for begin, _ in self._stretches(civil, days) if begin > civil), default=None)
-                if until is not None:
-                    break
-        if until is None:
-            return None
-        return max(moment, to_datetime(moment_of(until, self.time_zone)))
+        today, time = divmod(self._civil(moment), DAY)
+        change = self._begins if self._end(today, time) is None else self._ends
+        for day in range(today, today + _FAR + 1):
+            at = change(day, time if day == today else 0)
+            if at is not None:
+                return max(moment, to_datetime(moment_of(day * DAY + at, self.time_zone)))
+        return None
+
+    def _end(self, day: int, time: int) -> int | None:
+        """Return the end, within the day, of the stretch that a time of it lies in, if it lies in one."""
+        stretches = self._of_day(day)
+        place = bisect_right(stretches, (time, _FOREVER)) - 1
+        return stretches[place][1] if place >= 0 and time < stretches[place][1] else None
+
+    def _begins(self, day: int, time: int) -> int | None:
+        """Return the begin of the first stretch of a day from a time on, at which there is none before it."""
+        stretches = self._of_day(day)
+        place = bisect_left(stretches, (time, 0))
+        return stretches[place][0] if place < len(stretches) else None
+
+    def _ends(self, day: int, time: int) -> int | None:
+        """Return when the stretch ends that a time of a day lies in, if it does not go on with the next day."""
+        end = self._end(day, time)
+        return time if end is None else end if end < DAY else None
 
     def _civil(self, moment: datetime) -> int:
         instant = from_datetime(moment)
         return instant + span_at(self.time_zone, instant).offset
 
-    def _end(self, civil: int) -> int | None:
-        """Return the end of the longest stretch that a civil time lies in, if it lies in one."""
-        return max((end for begin, end in self._stretches(civil, 0) if begin <= civil < end), default=None)
-
-    def _out(self, end: int, civil: int) -> int | None:
-        """Follow stretches that meet to the end of the last."""
-        while end - civil < _FAR * DAY:
-            further = self._end(end)
-            if further is None:
-                return end
-            end = further
-        return None
-
-    def _stretches(self, civil: int, days: int) -> Iterator[tuple[int, int]]:
-        """Yield the stretches that touch the day of a civil time and so many more."""
-        today = civil // DAY
-        for day in range(today - 1, today + days + 1):
+    def _of_day(self, day: int) -> Sequence[tuple[int, int]]:
+        """List the stretches of a day in order, none touching the next, in microseconds from its midnight."""
+        place = bisect_right(self._ranges, (day, _FOREVER)) - 1
+        if place >= 0 and day <= self._ranges[place][1]:
+            return _WHOLE_DAY
+        if self.dates or self.holidays:
             when = date.fromordinal(day)
             if when in self.dates or (self.holidays and when in holidays_of(self.holidays, when.year)):
-                yield day * DAY, (day + 1) * DAY
-            for weekly in self.weekly:
-                if _WEEKDAYS[when.weekday()] in weekly.days:
-                    start, end = weekly.start // _MICROSECOND, weekly.end // _MICROSECOND
-                    yield day * DAY + start, (day + (end <= start)) * DAY + end
-        for each in self.ranges:
-            begin, end = each.first.toordinal() * DAY, (each.last.toordinal() + 1) * DAY
-            if begin < (today + days + 1) * DAY and civil < end:
-                yield begin, end
+                return _WHOLE_DAY
+        return self._week[(day - 1) % 7]
+
+    @cached_property
+    def _ranges(self) -> Sequence[tuple[int, int]]:
+        """The ranges as ordinals of days, in order; those that overlap are one."""
+        return _joined(
+            (each.first.toordinal(), each.last.toordinal()) for each in self.ranges if each.first <= each.last
+        )
+
+    @cached_property
+    def _week(self) -> Sequence[Sequence[tuple[int, int]]]:
+        """What `weekly` makes of each day of the week."""
+        week: list[list[tuple[int, int]]] = [[] for _ in _WEEKDAYS]
+        for weekly in self.weekly:
+            start, end = weekly.start // _MICROSECOND, weekly.end // _MICROSECOND
+            for number, weekday in enumerate(_WEEKDAYS):
+                if weekday not in weekly.days:
+                    continue
+                week[number].append((start, end if start < end else DAY))
+                if end <= start:
+                    week[(number + 1) % 7].append((0, end))
+        return [_joined(stretches) for stretches in week]
 
 
+def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Bring stretches into order, and make one of those that overlap or meet; leave out the empty ones."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+_FOREVER = 1 << 62
+_WHOLE_DAY = ((0, DAY),)
 _MICROSECOND = timedelta(microseconds=1)
 _WEEKDAYS = tuple(Weekday)
 

@@ -11,13 +11,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 from mainspring import misfire
-from mainspring.calendar import Calendars, postponed, postpones, ruled_out
+from mainspring.calendar import Calendars, RuledOut, postponed, postpones, ruled_out
 from mainspring.misfire import Decision, Fate, Passed
 from mainspring.times import MICROSECOND
 from mainspring.trigger import Once, Recurring, Trigger
 
-_STRETCHES = 500
-"""How many stretches of a calendar are gone through; a schedule that fires in none of them is at its end."""
+_STRETCHES = 400
+"""How many stretches of a calendar are gone through; a schedule that is ruled out in all of them is at its end.
+
+A daily one is then followed for more than a year, in about 20 ms.
+"""
 
 
 class Planned(NamedTuple):
@@ -75,25 +78,39 @@ def following(
 
 def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Calendars) -> Planned:
     """Lead a decision past what the calendar rules out, and say when the occurrence may start."""
-    fire_time, passed = decision.fire_time, [*decision.passed]
+    fire_time, passed = decision.fire_time, decision.passed
     if isinstance(trigger, Once):
         return Planned(fire_time, fire_time)
-    use = trigger.calendar
+    if fire_time is not None and (out := ruled_out(trigger.calendar, fire_time, calendars)) is not None:
+        if trigger.calendar is not None and postpones(trigger.calendar) and out.until is not None:
+            due_at = _not_before(postponed(trigger.calendar, out.until, job_id), decision)
+            return Planned(fire_time, due_at, passed, out.reason)
+        fire_time, skipped = _beyond(trigger, fire_time, out, calendars)
+        passed = (*passed, skipped)
+    if fire_time is None:
+        return Planned(None, None, passed)
+    return Planned(fire_time, _not_before(trigger.due_at(fire_time, job_id), decision), passed)
+
+
+def _beyond(
+    trigger: Recurring, first: datetime, out: RuledOut | None, calendars: Calendars
+) -> tuple[datetime | None, Passed]:
+    """Return the first fire time that the calendar does not rule out, and account for those from `first` to it.
+
+    If there is none, for those that were seen to be ruled out.
+    """
+    fire_time: datetime | None = first
+    until, reason = first, ""
     for _ in range(_STRETCHES):
-        out = ruled_out(use, fire_time, calendars) if fire_time is not None else None
-        if fire_time is None or out is None or use is None:
+        if fire_time is None or out is None:
             break
-        if postpones(use) and out.until is not None:
-            due_at = _not_before(postponed(use, out.until, job_id), decision)
-            return Planned(fire_time, due_at, tuple(passed), out.reason)
-        skipped = fire_time
-        fire_time = None if out.until is None else trigger.next_fire_time(out.until - MICROSECOND)
-        passed += _skipped(trigger, skipped, out.until, out.reason)
+        until, reason = (fire_time if out.until is None else out.until - MICROSECOND), out.reason
+        fire_time = None if out.until is None else trigger.next_fire_time(until)
+        out = ruled_out(trigger.calendar, fire_time, calendars) if fire_time is not None else None
     else:
         fire_time = None
-    if fire_time is None:
-        return Planned(None, None, tuple(passed))
-    return Planned(fire_time, _not_before(trigger.due_at(fire_time, job_id), decision), tuple(passed))
+    last = trigger.last(first, until) or first
+    return fire_time, Passed(first, last, trigger.number(first, until), Fate.SKIPPED, reason)
 
 
 def _not_before(due_at: datetime, decision: Decision) -> datetime:
@@ -104,10 +121,3 @@ def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> 
     """Tell whether the calendar, which may have changed since, lets this occurrence go."""
     use = None if isinstance(trigger, Once) else trigger.calendar
     return use is not None and not postpones(use) and ruled_out(use, pending, calendars) is not None
-
-
-def _skipped(trigger: Recurring, first: datetime, until: datetime | None, reason: str) -> list[Passed]:
-    if until is None:
-        return [Passed(first, first, 1, Fate.SKIPPED, reason)]
-    until -= MICROSECOND
-    return [Passed(first, trigger.last(first, until) or first, trigger.number(first, until), Fate.SKIPPED, reason)]

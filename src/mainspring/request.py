@@ -31,7 +31,7 @@ from mainspring.errors import InvalidRequestError, Problem
 from mainspring.fault import REFUSED, brief, fault, faults, pointer, sentence
 from mainspring.model import Options
 from mainspring.schedule import Schedule as Schedule  # noqa: PLC0414 - it is a part of the request
-from mainspring.schedule import kind_problems, schedule_problems, to_trigger
+from mainspring.schedule import kind_problems, schedule_problems, to_trigger, too_old
 from mainspring.times import HORIZON, Period, When, format_time
 from mainspring.trigger import Every, Once, Recurring, Trigger
 
@@ -232,6 +232,8 @@ def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection
     if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
     yield from _too_far("/when", when, now)
+    if schedule is not None or job_type is JobType.RECURRING:
+        yield from too_old("/when", when, now)
     if job_type is JobType.RECURRING:
         if schedule is not None:
             yield Problem(

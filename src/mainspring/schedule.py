@@ -19,6 +19,7 @@ from mainspring.times import (
     FLOOR,
     HORIZON,
     MICROSECOND,
+    OLDEST,
     CalendarPeriod,
     Duration,
     Period,
@@ -165,13 +166,22 @@ def schedule_problems(
     if schedule.start is not None and schedule.start > now + HORIZON:
         limit = format_time(now + HORIZON)
         yield Problem("/schedule/start", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
+    if when is None:
+        yield from too_old("/schedule/start", schedule.start, now)
     if schedule.calendar is not None and schedule.calendar.name not in calendars:
         yield Problem("/schedule/calendar", "CALENDAR_UNKNOWN", f"there is no calendar {schedule.calendar.name}")
-    if len(kinds) != 1:
+    if len(kinds) != 1 or any(too_old("", when or schedule.start, now)):
         return
     trigger = to_trigger(schedule, when, now)
     found = [*_rule_problems(schedule, trigger), *_conflicts(schedule, trigger)]
     yield from found or _never(schedule, trigger)
+
+
+def too_old(pointer: str, start: datetime | None, now: datetime) -> Iterator[Problem]:
+    """Check that a recurring job does not begin long ago."""
+    if start is not None and start < now - OLDEST:
+        limit = format_time(now - OLDEST)
+        yield Problem(pointer, "WHEN_TOO_OLD", f"is more than thirty years back (the limit is {limit})")
 
 
 def _rule_problems(schedule: Schedule, trigger: Recurring) -> Iterator[Problem]:

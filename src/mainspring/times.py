@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError, to_json
 MICROSECOND = timedelta(microseconds=1)
 HORIZON = timedelta(days=3653)
 """How far ahead a job may be scheduled: ten years."""
+OLDEST = timedelta(days=10_957)
+"""How far back a recurring job may have begun: thirty years. What it missed since then must be counted."""
 FLOOR = timedelta(seconds=1)
 """The shortest period of a recurring job."""
 LONGEST = timedelta(days=3653)

@@ -1,4 +1,4 @@
-"""Time in short form: what `make prove` shows of thousands of schedules, the real engine under virtual time shows here of some."""
+"""Time in short form: what `make prove` shows of thousands of schedules in virtual time, shown here of some."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def test_previews_show_what_then_happens() -> None:
 
 
 def test_six_hours_of_downtime_are_accounted_for() -> None:
-    """Of two hundred jobs each occurrence is in history once, under each misfire policy, and catch-up keeps its pace."""
+    """Each occurrence of two hundred jobs is in history once, and catch-up keeps its pace."""
     tried(asyncio.run(downtime.downtime(None, SEED, downtime.QUICK)), least=100)
 
 

@@ -178,7 +178,10 @@ def test_calendar_that_leaves_nothing() -> None:
 def test_calendar_and_schedule_that_never_meet() -> None:
     """A search for a time that both have is given up."""
     saturdays = Recurring(Cron("0 12 * * SAT"), MONDAY, calendar=CalendarUse("weekend"))
-    assert begin(saturdays).fire_time is None
+    planned = begin(saturdays)
+    assert planned.fire_time is None
+    [passed] = planned.passed
+    assert passed.number == saturdays.number(passed.first, passed.last) > 100
 
 
 # --- previews
