@@ -30,7 +30,7 @@ DAYS = 500
 """Within how many days schedules are created, so that all changes of the clocks of a year lie before some of them."""
 MOST_LINES = 300
 """How many at most: a schedule may skip all its life."""
-COUNTED = 3000
+COUNTED = 1500
 """Up to how many fire times they are counted one by one."""
 _CALENDARS = calendars_from_json(drawing.CALENDARS)
 

@@ -225,11 +225,19 @@ class SchedulerService:
             job = await self.get_job(key, job_id)
             _check_version(job, version)
             if await self._delete(job, "the job was deleted while it ran"):
-                for child in await self._store.children(job_id) if isinstance(job.trigger, Recurring) else ():
-                    await self._delete(child, "its job was deleted while it ran")
+                await self._delete_children(job)
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
+
+    async def _delete_children(self, job: Job) -> None:
+        """Delete what was taken out of a job that is gone: its occurrences that overlap, and its backfills."""
+        for _ in range(EDIT_TRIES):
+            children = await self._store.children(job.id) if isinstance(job.trigger, Recurring) else []
+            if not children:
+                return
+            for child in children:
+                await self._delete(child, "its job was deleted while it ran")
 
     async def _delete(self, job: Job, why: str) -> bool:
         run = None

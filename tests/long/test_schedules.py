@@ -1,4 +1,4 @@
-"""The long forms of what `tests/unit` samples: `make test ARGS=tests/long` runs them, about ten minutes of one core."""
+"""The long forms of what `tests/unit` samples: `make test ARGS=tests/long` runs them, half an hour of one core."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
