@@ -34,6 +34,7 @@ from mainspring.registry import Binding, Family, Registry, load, raise_together
 from mainspring.runner import Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
+from mainspring.shelter import Shelter
 from mainspring.store.protocol import Store
 from mainspring.times import zone_rules
 from mainspring.web.app import create_app
@@ -312,6 +313,7 @@ class _Lanes(AsyncExitStack):
         self._settings = settings
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
         self._workers = ProcessRunner(registry, clock, settings)
+        self._sheltered = ProcessRunner(registry, clock, settings, shared=True)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
@@ -320,9 +322,10 @@ class _Lanes(AsyncExitStack):
             ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
             if ours or not family.bindings:
                 self._add(family, ours)
-        self.shelter = Lane(self._loop("workers"), self._workers.run)
+        loop = self._loop("workers")
+        self.shelter = Shelter(loop, self._sheltered)
         for key in self._registry.bindings.keys() - self.by_key.keys():
-            self.by_key[key] = Lane(self.shelter.loop, self._workers.run, self._settings.processes)
+            self.by_key[key] = Lane(loop, self._workers.run, self._settings.processes)
         return self
 
     def _add(self, family: Family, bindings: Sequence[Binding]) -> None:
@@ -349,7 +352,7 @@ class _Lanes(AsyncExitStack):
     async def close(self) -> None:
         """Let workers go and clean up all services, but wait for no loop that a job blocks."""
         farewells = [_on(loop, family.close()) for loop, family in self._families]
-        farewells.append(_on(self.shelter.loop, self._workers.close()))
+        farewells += [_on(self.shelter.loop, workers.close()) for workers in (self._workers, self._sheltered)]
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell

@@ -1,8 +1,8 @@
 """Jobs in processes of their own: the runner that hands them to workers, and a worker as its node sees it.
 
-A worker belongs to one job group, runs one job at a time, and is used again while it is healthy. It makes its own
-registry from the names of the plugins (`mainspring.worker`), so nothing but JSON crosses, a line a message. The node
-believes an ending only if the worker says so; an exit without one has failed.
+A worker belongs to one job group, or to all of them, runs one job at a time, and is used again while it is healthy. It
+makes its own registry from the names of the plugins (`mainspring.worker`), so nothing but JSON crosses, a line a
+message. The node believes an ending only if the worker says so; an exit without one has failed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ PATIENCE_SECONDS = 1.0
 """How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
 GOODBYE_SECONDS = 3.0
 """How long the services of a worker may take to clean up."""
+SHARED = 16
+"""How many workers all groups together may have where they share them."""
 OUTPUT_KEPT = 64 * 1024
 """How many bytes of what a run writes to its stdout and stderr are kept for the log."""
 OUT_OF_MEMORY = 77
@@ -84,20 +86,36 @@ def read_ending(data: list[Any]) -> Ending:
 # --- the runner -------------------------------------------------------------------------------------------------------
 
 
-class ProcessRunner:
-    """Runs assignments in workers, at most `processes` at once for each job group; all on one event loop.
+class _Pool:
+    """The workers of a job group, or of all groups where `key` is `None`: those that wait, and who waits for one."""
 
-    Workers start when they are needed and stay. Each group has its own: one that fills or wears out its workers leaves
-    those of the others alone.
+    def __init__(self, key: JobKey | None, most: int) -> None:
+        self.key = key
+        self.free = asyncio.Semaphore(most)
+        self.idle: asyncio.Queue[_Worker | Exception] = asyncio.Queue()
+        self.waiting = 0
+        self.grows = False
+
+
+class ProcessRunner:
+    """Runs assignments in workers; all on one event loop.
+
+    Workers start when they are needed and stay. Each group has its own, at most `processes`: one that fills or wears
+    out its workers leaves those of the others alone. If they are `shared`, all groups have the same workers.
     """
 
-    def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
+    def __init__(self, registry: Registry, clock: Clock, settings: Settings, *, shared: bool = False) -> None:
         self._registry = registry
         self._clock = clock
         self._settings = settings
-        self._free = {key: asyncio.Semaphore(settings.processes) for key in registry.bindings}
-        self._idle: dict[JobKey, list[_Worker]] = {key: [] for key in registry.bindings}
+        if shared:
+            self._pools = dict.fromkeys(registry.bindings, _Pool(None, SHARED))
+        else:
+            self._pools = {key: _Pool(key, settings.processes) for key in registry.bindings}
         self._workers: set[_Worker] = set()
+        self._growth: set[asyncio.Task[None]] = set()
+        self.is_prepared = False
+        """Whether a worker was made ready, or it turned out that none can be had. For any thread."""
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def run(self, assignment: Assignment) -> Ending:
@@ -106,14 +124,14 @@ class ProcessRunner:
         Waiting for a worker takes nothing from the job's time.
         """
         assignment.started_at = assignment.store_time(self._clock)  # from here on the node may cancel it
-        key = assignment.job.key
+        pool = self._pools[assignment.job.key]
         try:
             if (refusal := assignment.refusal()) is not None:
                 return refusal
-            async with self._free[key]:
-                worker = await self._take(key)
+            async with pool.free:
+                worker = await self._take(pool)
                 if (refusal := assignment.refusal()) is not None:
-                    self._idle[key].append(worker)
+                    pool.idle.put_nowait(worker)
                     return refusal
                 assignment.started_at = assignment.store_time(self._clock)
                 return await self._see_through(worker, assignment)
@@ -126,17 +144,63 @@ class ProcessRunner:
 
     async def close(self) -> None:
         """Let all workers go, and see that they are gone."""
+        for growing in self._growth:
+            growing.cancel()
         for worker in list(self._workers):
             self._dismiss(worker)
         while self._farewells:
             await asyncio.wait(self._farewells)
 
-    async def _take(self, key: JobKey) -> _Worker:
-        """Return a worker that waits, else a new one. Raises `_WorkerDiedError`."""
-        while self._idle[key]:
-            worker = self._idle[key].pop()
+    def prepare(self) -> None:
+        """Have a worker at hand, on the loop of the workers, before it is needed.
+
+        To start one takes half a second of processor time, which is three seconds where others need it too.
+        """
+        for pool in set(self._pools.values()):
+            if pool.idle.empty():
+                self._grow(pool)
+
+    async def _take(self, pool: _Pool) -> _Worker:
+        """Return a worker that waits, else the first to come: one that a run gives back, or a new one.
+
+        Raises `_WorkerDiedError`, and what the machine raises that has no process left.
+        """
+        while True:
+            pool.waiting += 1
+            self._feed(pool)
+            try:
+                worker = await pool.idle.get()
+            finally:
+                pool.waiting -= 1
+            if isinstance(worker, Exception):
+                raise worker
             if worker.lives():
                 return worker
+
+    def _feed(self, pool: _Pool) -> None:
+        """Start a worker if somebody waits for one: one at a time, as another may come free meanwhile."""
+        if pool.waiting > pool.idle.qsize():
+            self._grow(pool)
+
+    def _grow(self, pool: _Pool) -> None:
+        if not pool.grows:
+            pool.grows = True
+            growing = asyncio.create_task(self._add_worker(pool))
+            self._growth.add(growing)
+            growing.add_done_callback(self._growth.discard)
+
+    async def _add_worker(self, pool: _Pool) -> None:
+        try:
+            pool.idle.put_nowait(await self._new_worker(pool.key))
+        except Exception as error:  # noqa: BLE001 - it goes to whoever waits for the worker
+            if pool.waiting:
+                pool.idle.put_nowait(error)
+        finally:
+            pool.grows = False
+        self.is_prepared = True
+        self._feed(pool)
+
+    async def _new_worker(self, key: JobKey | None) -> _Worker:
         worker = await _Worker.start(key)
         self._workers.add(worker)
         try:
@@ -146,10 +210,10 @@ class ProcessRunner:
             raise
         return worker
 
-    async def _make_ready(self, worker: _Worker, key: JobKey) -> None:
+    async def _make_ready(self, worker: _Worker, key: JobKey | None) -> None:
         """Tell a worker whose it is, and wait until it is ready. Raises `_WorkerDiedError`."""
         settings = self._settings.model_dump(mode="json", include={"plugins", "threads", "log_level", "log_format"})
-        memory = self._registry.bindings[key].job_class.memory_limit
+        memory = None if key is None else self._registry.bindings[key].job_class.memory_limit
         worker.send({"path": sys.path, "parent": os.getpid(), "settings": settings, "group": key, "memory": memory})
         try:
             async with self._clock.limit(START_SECONDS):
@@ -198,10 +262,12 @@ class ProcessRunner:
             except (KeyError, TypeError, ValueError):
                 worker.silence()
         worker.report(job=str(job.series), run=assignment.run, attempt=job.attempt)
+        pool = self._pools[job.key]
         if worn or cut_off:
             self._dismiss(worker)
+            self._feed(pool)
         else:
-            self._idle[job.key].append(worker)
+            pool.idle.put_nowait(worker)
         return cut_off if cut_off and cut_off.outcome is Outcome.TIMED_OUT else ending
 
     def _dismiss(self, worker: _Worker) -> None:
@@ -259,7 +325,11 @@ class _Worker:
     """
 
     def __init__(
-        self, key: JobKey, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        key: JobKey | None,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._key = key
         self._process = process
@@ -273,7 +343,7 @@ class _Worker:
         threading.Thread(target=self._await_end, name=f"worker-{process.pid}", daemon=True).start()
 
     @classmethod
-    async def start(cls, key: JobKey) -> Self:
+    async def start(cls, key: JobKey | None) -> Self:
         """Start a process. It hears of nothing that is the node's but the names in its environment.
 
         Raises `OSError` when the machine has none left.
@@ -330,7 +400,8 @@ class _Worker:
         """Log what it has written since the last report, if anything."""
         output, more = self._output.take()
         if output:
-            log.info("output of a worker process", group=str(self._key), **run, output=output, more_bytes=more)
+            group = {} if self._key is None else {"group": str(self._key)}
+            log.info("output of a worker process", **group, **run, output=output, more_bytes=more)
 
     def hang_up(self) -> None:
         """Close the channel, which tells it to go."""

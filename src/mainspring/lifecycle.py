@@ -33,7 +33,7 @@ SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
 POISON = 3
 """A job under which so many processes died for one fire time, the last of them its own worker, is not tried again."""
-HOPELESS = 10
+HOPELESS = 20
 """The same where no worker was the last: nodes die of their other jobs too, or of the machine."""
 
 

@@ -42,6 +42,7 @@ from mainspring.presence import Presence
 from mainspring.registry import Registry
 from mainspring.runner import OUT_OF_TOUCH, Assignment, watch
 from mainspring.settings import Settings
+from mainspring.shelter import Shelter
 from mainspring.store.protocol import Store
 from mainspring.trigger import Once
 
@@ -62,6 +63,9 @@ store answers again. A statement that outlives its client ends well before that:
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
+SHELTER_PAUSE = timedelta(seconds=0.25)
+"""How long a job waits at least, at most twice, that may be what kills its nodes and found no worker at hand."""
+_NO_SHELTER = "two nodes died under it, and no worker process was at hand"
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
 
@@ -74,7 +78,7 @@ class Place(NamedTuple):
 
     heart_loop: asyncio.AbstractEventLoop
     presence: Presence
-    shelter: Lane | None = None
+    shelter: Shelter | None = None
 
 
 class Node:
@@ -341,13 +345,17 @@ class Node:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             lane = self._lanes[assignment.job.key]
-            if self._place.shelter is not None and lifecycle.is_suspect(assignment.job):
-                lane = self._place.shelter
+            shelter = self._place.shelter if lifecycle.is_suspect(assignment.job) else None
+            lane = shelter or lane
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
             if assignment.run in late:
                 self._outbox.put(assignment, late[assignment.run])
+            elif shelter is not None and not shelter.is_ready:
+                shelter.get_ready()
+                delay = SHELTER_PAUSE * (1 + self._clock.chance())
+                self._outbox.put(assignment, Ending(Outcome.INTERRUPTED, _NO_SHELTER, delay))
             else:
                 batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
@@ -484,6 +492,8 @@ class Node:
         self._last_pulse = sent
         names = frozenset(node.name for node in pulse.nodes)
         gone = self._others is None or bool(self._others - names)
+        if self._others and gone and self._place.shelter is not None:
+            self._place.shelter.get_ready()  # should one more die, there will be jobs that may be what kills them
         for node, evidence in list(self._observer.see((n for n in pulse.nodes if n.name != self.name), sent)):
             fp("sweep.seen")
             if await self._store.bury(node):

@@ -27,8 +27,8 @@ from mainspring.errors import ConfigError
 from mainspring.isolation import GOODBYE_SECONDS, OUT_OF_MEMORY, read_claim, write_ending
 from mainspring.model import Ending, JobKey, Outcome
 from mainspring.plugin import SchedulerJob
-from mainspring.registry import Crew, Registry, load
-from mainspring.runner import Assignment, Runner
+from mainspring.registry import Crew, Family, Registry, load
+from mainspring.runner import Assignment, Runner, text
 from mainspring.settings import Settings
 
 NICENESS = 5
@@ -52,7 +52,8 @@ def main() -> None:
         logs.configure(settings)
     try:
         registry = load(settings.plugins)
-        worker = Worker(channel, registry, JobKey(*orders["group"]), settings.threads)
+        key = orders["group"] and JobKey(*orders["group"])
+        worker = Worker(channel, registry, key, settings.threads)
         asyncio.run(worker.work(lines, orders["memory"]))
     except ConfigError as error:
         _send(channel, {"failed": str(error)})
@@ -63,7 +64,7 @@ def main() -> None:
 class Worker:
     """Runs what it is told to, on this process's main thread, and hears of it in another."""
 
-    def __init__(self, channel: socket.socket, registry: Registry, key: JobKey, threads: int) -> None:
+    def __init__(self, channel: socket.socket, registry: Registry, key: JobKey | None, threads: int) -> None:
         self._channel = channel
         self._registry = registry
         self._key = key
@@ -72,12 +73,13 @@ class Worker:
         self._assignment: Assignment | None = None
         self._over = asyncio.Event()
         self._spent: int | None = None
+        self._families: list[Family] = []
 
     async def work(self, lines: BinaryIO, memory: int | None) -> None:
         """Say that all is ready, and serve until the node hangs up. Raises `ConfigError`."""
         self._loop = asyncio.get_running_loop()
-        family = self._registry.alone(self._key)
-        self._registry.crews |= {key: self._announcing(crew) for key, crew in (await family.open()).items()}
+        if self._key is not None:
+            await self._open(self._key)
         signal.signal(signal.SIGTERM, lambda *_: self._stop())  # also while a job blocks the loop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._had_children = _has_children()
@@ -85,7 +87,14 @@ class Worker:
         threading.Thread(target=self._listen, args=(lines,), name="channel", daemon=True).start()
         _send(self._channel, {"ready": True})
         await self._over.wait()
-        await family.close()
+        for family in self._families:
+            await family.close()
+
+    async def _open(self, key: JobKey) -> None:
+        """Build what a job group needs. Raises `ConfigError`."""
+        family = self._registry.alone(key)
+        self._families.append(family)
+        self._registry.crews |= {key: self._announcing(crew) for key, crew in (await family.open()).items()}
 
     # --- what it hears, in a thread, so that it hears while a job blocks the loop
 
@@ -134,7 +143,7 @@ class Worker:
 
     async def _run(self, assignment: Assignment) -> None:
         try:
-            ending = await self._runner.run(assignment)
+            ending = await self._try(assignment)
             self._assignment = None
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):  # the job may have closed it
@@ -144,6 +153,15 @@ class Worker:
             os._exit(OUT_OF_MEMORY)
         except OSError:  # no channel, no result
             os._exit(os.EX_IOERR)
+
+    async def _try(self, assignment: Assignment) -> Ending:
+        """Run a job; a worker of all groups builds what its group needs when its first job comes."""
+        if assignment.job.key not in self._registry.crews:
+            try:
+                await self._open(assignment.job.key)
+            except ConfigError as error:
+                return Ending(Outcome.FAILED, text(f"no worker process could be had: {error}"))
+        return await self._runner.run(assignment)
 
     def _is_worn(self, ending: Ending) -> bool:
         """Tell whether a job left something behind that would hurt the next: a thread, a child, open files, memory."""

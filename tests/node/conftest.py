@@ -23,6 +23,7 @@ from mainspring.presence import Presence
 from mainspring.runner import Assignment, Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
+from mainspring.shelter import Shelter
 from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
 from mainspring.store.schema import rebuild_schema
@@ -77,6 +78,24 @@ class Module(SchedulerPluginModule):
     def configure(self, binder: Binder) -> None:
         binder.bind_job(ScriptedJob)
         binder.bind_service(lambda: self.script, provides=Script)
+
+
+class ReadyShelter(Shelter):
+    """A shelter without processes, in which a test says how runs go; ready when it was asked to be so often."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, run: Callable[[Assignment], Awaitable[Ending]], after: int
+    ) -> None:
+        Lane.__init__(self, loop, run)
+        self._asked = 0
+        self._after = after
+
+    def get_ready(self) -> None:
+        self._asked += 1
+
+    @property
+    def is_ready(self) -> bool:
+        return self._asked >= self._after
 
 
 class WatchedStore:
@@ -139,6 +158,7 @@ class World:
         capacity: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         shelter: Callable[[Assignment], Awaitable[Ending]] | None = None,
+        shelter_after: int = 0,
         **settings: Any,
     ) -> AsyncIterator[Node]:
         """A node that lives while the block runs, and has left when it ends; jobs run on `loop`, or the test's."""
@@ -153,7 +173,7 @@ class World:
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            place=Place(here, Presence(), shelter and Lane(here, shelter)),
+            place=Place(here, Presence(), shelter and ReadyShelter(here, shelter, shelter_after)),
         )
         life = asyncio.create_task(node.run())
         try:

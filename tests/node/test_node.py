@@ -429,3 +429,21 @@ async def test_job_that_cannot_be_decided_about_is_held_back(world: World, monke
     assert [State.PAUSED, State.DONE] == [(await world.job(job)).state for job in (bad, good)]
     assert [Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(bad)]
     assert "decide" in {event.loop for event in world.seen if isinstance(event, TurnFailed)}
+
+
+async def test_job_that_may_kill_its_nodes_waits_for_the_shelter(world: World) -> None:
+    """While no worker process is at hand it is handed back for a moment, which costs it no attempt."""
+    job = await world.create(after=100)
+    await world.store.update(job._replace(losses=2, due_at=world.clock.now(), version=job.version + 1))
+
+    async def shelter(assignment: Assignment) -> Ending:
+        assignment.started_at = assignment.store_time(world.clock)
+        return Ending(Outcome.SUCCEEDED)
+
+    async with world.node(shelter=shelter, shelter_after=2):
+        await world.happened(RunFinished, 3)
+
+    runs = await world.runs(job)
+    assert [Outcome.INTERRUPTED, Outcome.INTERRUPTED, Outcome.SUCCEEDED] == [run.outcome for run in runs]
+    assert {"two nodes died under it, and no worker process was at hand", None} == {run.reason for run in runs}
+    assert [] == world.script.contexts

@@ -16,7 +16,7 @@ from mainspring.model import DEADLY, PENDING, Backoff, Ending, Job, JobKey, Opti
 from mainspring.trigger import HORIZON, Every, Once, Period, Recurring, Trigger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-POISON, HOPELESS = 3, 10
+POISON, HOPELESS = 3, 20
 """How many processes may die under a job: when the last was its own worker, and when it was a node."""
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ONCE = Once(NOON)
