@@ -99,7 +99,7 @@ class Story:
     def over_at(self, mark: Mark) -> float:
         """Return when a run that began was over: by its own end, or with its process."""
         end = self.ends.get(mark.run)
-        return min(end.boot if end else NEVER, self.deaths.get(mark.pid, NEVER))
+        return end.boot if end else self.deaths.get(mark.pid, NEVER)
 
     def survived_at(self, moment: float, dead: int) -> float:
         """Return the first moment from this one on at which a process other than the dead one was there to run jobs."""

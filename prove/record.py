@@ -7,6 +7,7 @@ that is there is whole. Moments are seconds of CLOCK_BOOTTIME, which no change o
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ VARIABLE = "PROVE_RECORD"
 
 
 class Mark(NamedTuple):
-    """One line: ``start``, ``end`` (the job returned) or ``broke`` (it was interrupted or raised)."""
+    """One line: ``start``, ``end`` (the job returned) or ``broke`` (it was interrupted or raised).
+
+    `pid` is the node's, also where a worker process ran the job: a worker dies with its node.
+    """
 
     what: str
     job: str
@@ -44,11 +48,12 @@ class Recorder:
     """Appends marks to the file that the variable names."""
 
     def __init__(self) -> None:
+        self._node = os.getppid() if "mainspring.worker" in sys.orig_argv else os.getpid()
         self._file = os.open(os.environ[VARIABLE], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
     def mark(self, *whats: str, job: UUID, occurrence: UUID, attempt: int, run: int) -> None:
         """Write one line for each of `whats`, together."""
-        rest = f"{job} {occurrence} {attempt} {run} {os.getpid()} {boot():.6f} {time.time():.6f}\n"
+        rest = f"{job} {occurrence} {attempt} {run} {self._node} {boot():.6f} {time.time():.6f}\n"
         os.write(self._file, "".join(f"{what} {rest}" for what in whats).encode())
 
 

@@ -73,7 +73,7 @@ def _judge(lent: Trial, story: Story, poisons: frozenset[str], harmless: frozens
     endless = sorted(job for job in poisons if starts[job] > DEATHS)
     for job in endless:
         result.blame("P17", job, f"killed {starts[job]} workers")
-    undead = sorted(job for job in poisons if job not in last or last[job].outcome != "lost" or job not in dead)
+    undead = sorted(job for job in poisons if job not in last or last[job].outcome != "failed" or job not in dead)
     for job in undead:
         result.blame("P17", job, f"is not among the dead; its last run: {last.get(job)}")
     harmed = sorted(job for job in harmless if job not in last or last[job].outcome != "succeeded")

@@ -16,7 +16,16 @@ from functools import cache, cached_property
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, WithJsonSchema, with_config
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    WithJsonSchema,
+    with_config,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -26,6 +35,8 @@ from mainspring.trigger import Blackout, CalendarUse, Days, spread
 
 _FAR = 800
 """How many days ahead a change is looked for."""
+_ANY_YEAR = 2026
+"""Who has holidays has some in this year."""
 
 
 class Weekday(StrEnum):
@@ -88,12 +99,18 @@ class Range:
     last: Day
 
 
+def _in_order(span: Range) -> Range:
+    if span.first > span.last:
+        raise PydanticCustomError("RANGE_REVERSED", "ends before it begins")
+    return span
+
+
 @_ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Weekly:
     """Some hours of some days of the week; if they end before they begin, they end on the next day."""
 
-    days: frozenset[Weekday]
+    days: Annotated[frozenset[Weekday], Field(min_length=1)]
     start: TimeOfDay = timedelta()
     end: TimeOfDay = timedelta(days=1)
 
@@ -113,10 +130,15 @@ class Calendar:
     """A set of times."""
 
     dates: Annotated[frozenset[Day], Field(max_length=10_000)] = frozenset()
-    ranges: Annotated[tuple[Range, ...], Field(max_length=1000)] = ()
+    ranges: Annotated[tuple[Annotated[Range, AfterValidator(_in_order)], ...], Field(max_length=1000)] = ()
     weekly: Annotated[tuple[Weekly, ...], Field(max_length=100)] = ()
     holidays: Holidays | None = None
     time_zone: TimeZone = "UTC"
+
+    def check_holidays(self) -> None:
+        """Raise `HolidaysError` if the holidays are not known here. Takes up to a second the first time."""
+        if self.holidays is not None:
+            holidays_of(self.holidays, _ANY_YEAR)
 
     def has(self, moment: datetime) -> bool:
         """Say whether a moment is among the times."""
@@ -203,22 +225,29 @@ _MICROSECOND = timedelta(microseconds=1)
 _WEEKDAYS = tuple(Weekday)
 
 
+class HolidaysError(ValueError):
+    """Holidays that are not known here. `code` names the reason."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
 @cache
 def holidays_of(holidays: Holidays, year: int) -> Mapping[date, str]:
-    """Return the holidays of a year with their names.
+    """Return the holidays of a year with their names. The first call takes up to a second.
 
-    Raises `ValueError` when the package is not there, or does not know the country or the part of it.
+    Raises `HolidaysError` when the package is not there, or does not know the country or the part of it.
     """
     try:
         from holidays import country_holidays  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
-        raise ValueError("holidays need the extra mainspring[holidays]") from None
+        raise HolidaysError("HOLIDAYS_NOT_INSTALLED", "need the extra mainspring[holidays]") from None
     try:
         return dict(country_holidays(holidays.country, subdiv=holidays.subdivision, years=year))
     except NotImplementedError as error:
-        raise ValueError(
-            f"no holidays are known for {holidays.country} {holidays.subdivision or ''}".strip()
-        ) from error
+        where = f"{holidays.country} {holidays.subdivision or ''}".strip()
+        raise HolidaysError("HOLIDAYS_UNKNOWN", f"are not known for {where}") from error
 
 
 Calendars = Mapping[str, Calendar]
@@ -236,10 +265,30 @@ def calendars_from_json(data: Mapping[str, object]) -> Calendars:
     return {name: calendar_from_json(each) for name, each in data.items()}
 
 
+def without_unknown(calendars: Calendars) -> tuple[Calendars, Mapping[str, HolidaysError]]:
+    """Leave out calendars with holidays that are not known here; answer also why each was.
+
+    Loads what knows holidays, which takes up to a second the first time: not for an event loop.
+    """
+    faults: dict[str, HolidaysError] = {}
+    for name, calendar in calendars.items():
+        try:
+            calendar.check_holidays()
+        except HolidaysError as error:
+            faults[name] = error
+    return {name: calendar for name, calendar in calendars.items() if name not in faults}, faults
+
+
 def calendar_to_json(calendar: Calendar) -> dict[str, Any]:
     """Write a calendar as it stands on the wire."""
     written: dict[str, Any] = _CALENDAR.dump_python(calendar, mode="json", by_alias=True, exclude_defaults=True)
-    return written
+    for weekly in written.get("weekly", ()):
+        weekly["days"].sort(key=_WEEKDAYS.index)
+    return written | ({"dates": sorted(written["dates"])} if "dates" in written else {})
+
+
+CALENDAR_SCHEMA = _CALENDAR.json_schema(ref_template="#/components/schemas/mainspring.{model}")
+"""A calendar as JSON Schema, with what it refers to under ``$defs``."""
 
 
 # --- what a calendar does to a fire time ------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _ORIGIN = datetime(1, 1, 1, tzinfo=UTC)
 _EPOCH = date(1970, 1, 1).toordinal() * DAY
 _MICROSECOND = timedelta(microseconds=1)
 _FOREVER = 1 << 62
+_END_OF_TIME = (date.max.toordinal() + 1) * DAY
 _STEPS = (366 * DAY, 30 * DAY, DAY, HOUR, MINUTE)
 
 
@@ -493,30 +494,46 @@ class Union(Series):
 
     members: tuple[Series, ...]
 
-    MOST = 20_000
-    """How many moments `number` looks at one by one, to see which of them two members share: a tenth of a second.
-
-    Where there are more, what two members share is counted twice.
+    MOST = 5000
+    """How far moments are counted one by one, which takes 5 us each. Beyond it one that members share counts for each.
     """
 
     def after(self, moment: int) -> int | None:
         """See `Series.after`."""
         return min((found for each in self.members if (found := each.after(moment)) is not None), default=None)
 
-    def number(self, low: int, high: int) -> int:
-        """See `Series.number`."""
-        numbers = sorted(((each.number(low, high), place) for place, each in enumerate(self.members)), reverse=True)
-        total = sum(number for number, _ in numbers)
-        if total - numbers[0][0] > self.MOST:
-            return total
-        denser: list[Series] = []
-        for number, place in numbers:
-            member = self.members[place]
-            if denser and number:
-                total -= sum(any(each.has(moment) for each in denser) for moment in member.walk(low, high))
-            denser.append(member)
-        return total
-
     def last(self, low: int, high: int) -> int | None:
         """See `Series.last`."""
         return max((found for each in self.members if (found := each.last(low, high)) is not None), default=None)
+
+    def number(self, low: int, high: int) -> int:
+        """See `Series.number`."""
+        number, moment = 0, self.after(low - 1)
+        while moment is not None and moment < high:
+            number += 1
+            if number == self.MOST:
+                return number + self._counted(moment, high - 1)
+            moment = self.after(moment)
+        return number
+
+    def nth(self, low: int, number: int) -> int | None:
+        """See `Series.nth`."""
+        moment = self.after(low - 1)
+        for _ in range(min(number, self.MOST - 1)):
+            moment = None if moment is None else self.after(moment)
+        return moment if moment is None or number < self.MOST else self._beyond(moment, number - self.MOST)
+
+    def _beyond(self, moment: int, number: int) -> int | None:
+        """Return the first moment up to which there are more than `number` after `moment`, counted for each member."""
+        low, high = moment, moment + DAY
+        while self._counted(moment, high) <= number:
+            high = moment + 2 * (high - moment)
+            if high > _END_OF_TIME:
+                return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._counted(moment, middle) > number else (middle, high)
+        return high
+
+    def _counted(self, moment: int, until: int) -> int:
+        return sum(each.number(moment + 1, until + 1) for each in self.members)

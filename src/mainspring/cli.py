@@ -1,4 +1,4 @@
-"""The command ``mainspring``: serve, node, db, jobs, plugins and doctor.
+"""The command ``mainspring``: serve, node, db, jobs, calendars, plugins and doctor.
 
 A command is a few lines: the work is done by `mainspring.compose`, or asked of a running service over HTTP. `main` is
 the only place that turns errors into exit codes: 78 for a wrong configuration, 69 for a store that does not answer. A
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 REFUSED = 1
 UNAVAILABLE = 69
 INTERRUPTED = 130
+MOST_MOVED = 20
+"""How many jobs `doctor` lists that the rules of time zones would move."""
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 37, 0)
 """The first SQLite with strict tables."""
@@ -53,6 +55,7 @@ def _commands(text: str) -> typer.Typer:
 app = _commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 db = _commands("Look after the schema of the job store.")
 jobs = _commands("Work with the jobs of a running service.")
+calendars = _commands("Work with the calendars of a running service.")
 plugins = _commands("Look at the plugins that a node would load.")
 
 
@@ -239,6 +242,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print what the service answ
 _URL = "http://127.0.0.1:8089"
 
 _JOB_COLUMNS = ("id", "state", "nextRun", "outcome")
+_START_COLUMNS = ("utc", "local", "at", "note")
+_PASSED_COLUMNS = ("first", "last", "occurrences", "fate", "reason")
+_CALENDARS = "/api/schedulers/calendars"
 _RUN_COLUMNS = (
     "run", "outcome", "attempt", "scheduledFireTime", "startedAt", "finishedAt", "latenessSeconds", "node", "reason",
 )  # fmt: skip
@@ -287,6 +293,7 @@ def create_job(
     data: Annotated[
         str | None, typer.Option(metavar="JSON", help="The request as a JSON object; fields and --when win.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Create nothing; show what the job would do.")] = False,
     url: _Url = _URL,
     as_json: _Json = False,
 ) -> None:
@@ -294,6 +301,9 @@ def create_job(
     request = _request(data, fields or [])
     if when is not None:
         request["when"] = _moment(when)
+    if dry_run:
+        _print_preview(_ask(url, "POST", _path(group), params={"dryRun": "true"}, body=request), as_json=as_json)
+        return
     _print_answer(_ask(url, "POST", _path(group), body=request), _JOB_COLUMNS, as_json=as_json)
 
 
@@ -350,6 +360,113 @@ def list_runs(group: _Group, job_id: _JobId, *, url: _Url = _URL, as_json: _Json
     _print_answer(_ask(url, "GET", _path(group, job_id, "runs")), _RUN_COLUMNS, as_json=as_json)
 
 
+@jobs.command("preview")
+def preview_job(
+    group: _Group,
+    job_id: _JobId,
+    *,
+    number: Annotated[int | None, typer.Option("--next", min=1, help="How many starts to show. [default: 10]")] = None,
+    outage_from: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Suppose that nothing starts from here")
+    ] = None,
+    outage_to: Annotated[str | None, typer.Option(metavar="TIME", help="to here.")] = None,
+    url: _Url = _URL,
+    as_json: _Json = False,
+) -> None:
+    """Show what a job will do."""
+    params = {} if number is None else {"next": str(number)}
+    if outage_from is not None:
+        params["outageFrom"] = _moment(outage_from, "--outage-from")
+    if outage_to is not None:
+        params["outageTo"] = _moment(outage_to, "--outage-to")
+    _print_preview(_ask(url, "GET", _path(group, job_id, "preview"), params=params), as_json=as_json)
+
+
+@jobs.command("backfill")
+def backfill_job(  # noqa: PLR0913 - each is a flag
+    group: _Group,
+    job_id: _JobId,
+    *,
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="The first fire time to run.")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="The last one.")],
+    cap: Annotated[int | None, typer.Option(min=1, help="At most this many. [default: 1000]")] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How far apart they start, as in PT30S. [default: PT1S]")
+    ] = None,
+    url: _Url = _URL,
+    as_json: _Json = False,
+) -> None:
+    """Run a past range of a job's schedule."""
+    terms = {"from": begin, "to": end, "cap": cap, "spacing": spacing}
+    body = {name: value for name, value in terms.items() if value is not None}
+    answer = _ask(url, "POST", _path(group, job_id, "backfill"), body=body)
+    if as_json:
+        typer.echo(answer.text)
+        return
+    for facts in _objects(answer):
+        left = f" {facts['left']} more are beyond the cap." if facts.get("left") else ""
+        typer.echo(f"{facts.get('created')} runs are scheduled.{left}")
+
+
+# --- calendars --------------------------------------------------------------------------------------------------------
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar.")]
+
+
+@calendars.command("list")
+def list_calendars(*, url: _Url = _URL, as_json: _Json = False) -> None:
+    """List the calendars."""
+    answer = _ask(url, "GET", _CALENDARS)
+    if as_json:
+        typer.echo(answer.text)
+    else:
+        rows = [(name, calendar) for each in _objects(answer) for name, calendar in each.items()]
+        _print_table(("name", "calendar"), rows)
+
+
+@calendars.command("show")
+def show_calendar(name: _Name, *, url: _Url = _URL, as_json: _Json = False) -> None:
+    """Show a calendar."""
+    _print_calendar(_ask(url, "GET", _calendar_path(name)), as_json=as_json)
+
+
+@calendars.command("put")
+def put_calendar(
+    name: _Name,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FIELD", help="Members of the calendar: KEY=TEXT or KEY:=JSON."),
+    ] = None,
+    *,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="The calendar as a JSON object; fields win.")] = None,
+    url: _Url = _URL,
+    as_json: _Json = False,
+) -> None:
+    """Write a calendar, in the place of the one before; jobs that keep to it follow."""
+    answer = _ask(url, "PUT", _calendar_path(name), body=_request(data, fields or []))
+    _print_calendar(answer, as_json=as_json)
+
+
+@calendars.command("delete")
+def delete_calendar(name: _Name, *, url: _Url = _URL) -> None:
+    """Delete a calendar that no job keeps to."""
+    _ask(url, "DELETE", _calendar_path(name))
+    typer.echo(f"Calendar {_plain(name)} is deleted.")
+
+
+def _calendar_path(name: str) -> str:
+    if name in {"", ".", ".."} or "/" in name:
+        raise typer.BadParameter(f"{name!r} is not the name of a calendar")
+    return f"{_CALENDARS}/{quote(name, safe='', errors='surrogateescape')}"
+
+
+def _print_calendar(answer: httpx2.Response, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(answer.text)
+    else:
+        _print_table(("member", "value"), [fact for calendar in _objects(answer) for fact in calendar.items()])
+
+
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 
@@ -382,7 +499,7 @@ def _from_json(text: str, place: str) -> Any:
         raise typer.BadParameter(f"is not JSON: {error}", param_hint=place) from error
 
 
-def _moment(text: str) -> str:
+def _moment(text: str, flag: str = "--when") -> str:
     """Turn ``+1h30m`` into the moment that far from now; every other text is for the service to judge."""
     if not text.startswith("+"):
         return text
@@ -393,7 +510,7 @@ def _moment(text: str) -> str:
         return format_time(SystemClock().now() + parse_duration(_iso_duration(text[1:].upper())))
     except TimeError as error:
         raise typer.BadParameter(
-            f"{text!r} is not a length of time such as +30s, +5m, +2h or +1d", param_hint="--when"
+            f"{text!r} is not a length of time such as +30s, +5m, +2h or +1d", param_hint=flag
         ) from error
 
 
@@ -479,8 +596,26 @@ def _print_answer(answer: httpx2.Response, columns: Sequence[str], *, as_json: b
         return
     items = _objects(answer)
     _print_table(columns, [[item.get(column) for column in columns] for item in items])
+    _print_warnings(items)
+
+
+def _print_warnings(items: Iterable[Mapping[str, Any]]) -> None:
     for warning in (warning for item in items for warning in item.get("warnings") or ()):
         _complain(f"Warning: {warning.get('detail')} ({warning.get('code')})")
+
+
+def _print_preview(answer: httpx2.Response, *, as_json: bool) -> None:
+    """Print a schedule in English, what starts, and what does not."""
+    if as_json:
+        typer.echo(answer.text)
+        return
+    for preview in _objects(answer):
+        typer.echo(_plain(str(preview.get("schedule"))))
+        for member, columns in (("fireTimes", _START_COLUMNS), ("passed", _PASSED_COLUMNS)):
+            if rows := preview.get(member):
+                typer.echo()
+                _print_table(columns, [[row.get(column) for column in columns] for row in rows])
+        _print_warnings([preview])
 
 
 def _facts(job: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
@@ -559,7 +694,7 @@ class _Finding(NamedTuple):
 def doctor(**flags: Any) -> None:
     """Check that Mainspring can start here.
 
-    Looks at Python, SQLite, the settings, the plugins, the store with its schema, and the port.
+    Looks at Python, SQLite, the settings, the plugins, the store with its schema, the time zones, and the port.
     """
     findings = list(_findings(flags))
     _print_table(_Finding._fields, findings)
@@ -579,7 +714,10 @@ def _findings(flags: Mapping[str, Any]) -> Iterator[_Finding]:
 
     yield _Finding("settings", "ok", f"store {settings.store_shown}, node {settings.node}")
     yield _examine("plugins", lambda: ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups")
-    yield _examine("store", lambda: compose.db_check(settings))
+    store = _examine("store", lambda: compose.db_check(settings))
+    yield store
+    if store.verdict == "ok":
+        yield _examine("zones", lambda: _zones(settings))
     yield _examine("port", lambda: _free(settings.host, settings.port))
 
 
@@ -607,6 +745,28 @@ def _sqlite() -> str:
     return sqlite3.sqlite_version
 
 
+def _zones(settings: Settings) -> str:
+    """Say which rules of time zones are in use. Raises `MainspringError` naming the jobs that they would move."""
+    from mainspring import compose
+    from mainspring.times import format_time, zone_rules
+
+    rules = f"tzdata {zone_rules()}"
+    try:
+        noted, moved = compose.moved_by_zone_rules(settings)
+    except ConfigError as error:
+        return f"{rules}; jobs were not looked at: {error}"
+    if not moved:
+        return rules
+    since = f" in place of {noted}" if noted else ""
+    lines = [f"{rules}{since} moves the next fire time of {len(moved)} jobs when a node starts:"]
+    lines += [
+        f"{job.key} {job.id}: {format_time(job.fire_time)} to {format_time(to) if to else 'never'}"
+        for job, to in moved[:MOST_MOVED]
+    ]
+    lines += [f"and {len(moved) - MOST_MOVED} more"] if len(moved) > MOST_MOVED else []
+    raise MainspringError("\n".join(lines))
+
+
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
@@ -627,4 +787,5 @@ def _free(host: str, port: int) -> str:
 
 app.add_typer(db, name="db")
 app.add_typer(jobs, name="jobs")
+app.add_typer(calendars, name="calendars")
 app.add_typer(plugins, name="plugins")

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Protocol
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
+import uuid_utils
 
 # A machine that slept has lost its lease all the same: where there is a clock that counts its sleep, it is that one.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,9 +21,10 @@ import structlog
 import uvicorn
 
 from mainspring import logs
+from mainspring.agenda import Agenda, Moved
 from mainspring.clock import Clock, SystemClock
 from mainspring.errors import ConfigError, PortTakenError
-from mainspring.events import Events
+from mainspring.events import Events, TurnFailed
 from mainspring.isolation import ProcessRunner
 from mainspring.lane import Lane, job_loop
 from mainspring.model import JobKey
@@ -34,13 +35,18 @@ from mainspring.runner import Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.protocol import Store
+from mainspring.times import zone_rules
 from mainspring.web.app import create_app
+from mainspring.web.connection import Connection
 
 FAREWELL_SECONDS = 5.0
 """How long the services of plugins may take to clean up."""
 
 LINGER_SECONDS = 1.0
 """How long a service that has stopped still answers: a proxy that sees `/readyz` turn red needs that to look away."""
+
+FOLLOW_PAUSE_SECONDS = 1.0
+"""How long to wait before schedules that could not be planned anew are tried again."""
 
 T = TypeVar("T")
 log = structlog.get_logger("mainspring")
@@ -121,6 +127,27 @@ def db_check(settings: Settings) -> str:
     return "The job store can be reached and its schema fits."
 
 
+def moved_by_zone_rules(settings: Settings) -> tuple[str | None, list[Moved]]:
+    """Return by which rules of time zones the stored jobs were planned, and the jobs that those in use would move.
+
+    Raises `ConfigError`, also while another process uses a SQLite file.
+    """
+    path = _sqlite_path(settings.store)
+    if not _is_postgres(settings.store) and (path is None or not path.exists()):
+        return None, []
+
+    async def look() -> tuple[str | None, list[Moved]]:
+        store = make_store(settings.store)
+        await store.open()
+        try:
+            agenda = Agenda(store)
+            return await agenda.noted_zone_rules(), [each async for each in agenda.moved_by_zone_rules()]
+        finally:
+            await store.close()
+
+    return _run(look)
+
+
 def db_rebuild(settings: Settings) -> str:
     """Drop all jobs and history and make the schema anew. Raises `ConfigError`."""
     if _is_postgres(settings.store):
@@ -170,14 +197,45 @@ def _event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _node(settings: Settings, registry: Registry) -> int:
-    async with _prepared(settings, registry) as (node, _store, _events):
+    async with _prepared(settings, registry) as (node, store, events), _schedules_up_to_date(settings, store, events):
         await node.run()
     return 0
 
 
+@asynccontextmanager
+async def _schedules_up_to_date(settings: Settings, store: Store, events: Events) -> AsyncIterator[None]:
+    """Write the calendars of the settings; let jobs follow them and the rules of time zones, while others go on."""
+    agenda = Agenda(store)
+    changed = await agenda.adopt(settings.calendars)
+    following = asyncio.create_task(_follow(agenda, changed, events))
+    try:
+        yield
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+async def _follow(agenda: Agenda, calendars: Sequence[str], events: Events) -> None:
+    """Plan jobs anew until all follow; a store that is away may come back."""
+    clock, waiting = SystemClock(), list(calendars)
+    while True:
+        try:
+            if (moved := await agenda.follow_zone_rules()) is not None:
+                log.info("schedules follow the rules of time zones", tzdata=zone_rules(), moved=moved)
+            while waiting:
+                moved = await agenda.plan_anew(calendar=waiting[-1])
+                log.info("schedules follow a calendar of the settings", calendar=waiting.pop(), moved=moved)
+        except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
+            events.announce(TurnFailed("schedules", error))
+            await clock.sleep(FOLLOW_PAUSE_SECONDS)
+        else:
+            return
+
+
 async def _serve(settings: Settings, registry: Registry, listener: socket.socket) -> int:
     clock = SystemClock()
-    async with _prepared(settings, registry) as (node, store, events):
+    async with _prepared(settings, registry) as (node, store, events), _schedules_up_to_date(settings, store, events):
         service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
         app = create_app(service=service, registry=registry, store=store, clock=clock, ready=lambda: node.ready)
         server = _Server(
@@ -188,6 +246,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
                 server_header=False,
                 proxy_headers=False,
                 lifespan="off",
+                http=Connection,
                 timeout_graceful_shutdown=5,
             )
         )
@@ -227,7 +286,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
             clock=clock,
             events=events,
             settings=settings,
-            place=Place(lanes.heart, Presence(default_directory() if store.shared else None)),
+            place=Place(lanes.heart, Presence(default_directory() if store.shared else None), lanes.shelter),
         )
         with _stopped_by_signals(node):
             await store.open()
@@ -241,9 +300,9 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
 
 
 class _Lanes(AsyncExitStack):
-    """The lane of each group: a loop for each family, and one without user code for the groups in worker processes.
+    """The lane of each group: a loop for each family, and one without user code for what runs in worker processes.
 
-    And a loop for the node's heart.
+    That is the groups that ask for it, and whatever may be what kills its nodes. And a loop for the node's heart.
     """
 
     def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
@@ -252,7 +311,7 @@ class _Lanes(AsyncExitStack):
         self._clock = clock
         self._settings = settings
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
-        self._workers: tuple[asyncio.AbstractEventLoop, ProcessRunner] | None = None
+        self._workers = ProcessRunner(registry, clock, settings)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
@@ -261,11 +320,9 @@ class _Lanes(AsyncExitStack):
             ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
             if ours or not family.bindings:
                 self._add(family, ours)
-        if apart := self._registry.bindings.keys() - self.by_key.keys():
-            runner = ProcessRunner(self._registry, self._clock, self._settings)
-            loop = self._loop("workers")
-            self._workers = loop, runner
-            self.by_key |= {key: Lane(loop, runner.run, self._settings.processes) for key in apart}
+        self.shelter = Lane(self._loop("workers"), self._workers.run)
+        for key in self._registry.bindings.keys() - self.by_key.keys():
+            self.by_key[key] = Lane(self.shelter.loop, self._workers.run, self._settings.processes)
         return self
 
     def _add(self, family: Family, bindings: Sequence[Binding]) -> None:
@@ -292,9 +349,7 @@ class _Lanes(AsyncExitStack):
     async def close(self) -> None:
         """Let workers go and clean up all services, but wait for no loop that a job blocks."""
         farewells = [_on(loop, family.close()) for loop, family in self._families]
-        if self._workers is not None:
-            loop, runner = self._workers
-            farewells.append(_on(loop, runner.close()))
+        farewells.append(_on(self.shelter.loop, self._workers.close()))
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell

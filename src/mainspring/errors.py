@@ -64,6 +64,18 @@ class JobNotDeadError(MainspringError):
     code = "JOB_NOT_DEAD"
 
 
+class JobNotRecurringError(MainspringError):
+    """What was asked for is for jobs with a schedule, and the job runs once."""
+
+    code = "JOB_NOT_RECURRING"
+
+
+class CalendarInUseError(MainspringError):
+    """The calendar cannot be deleted: jobs keep to it."""
+
+    code = "CALENDAR_IN_USE"
+
+
 class ConflictError(MainspringError):
     """Somebody else kept changing the same job; nothing was written and the call may be repeated."""
 

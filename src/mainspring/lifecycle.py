@@ -7,7 +7,7 @@ Each function returns the job as it is to be written, its version raised by one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -15,7 +15,14 @@ from uuid import UUID
 
 from mainspring.backfill import Backfilled
 from mainspring.calendar import Calendars
-from mainspring.errors import InvalidRequestError, JobFinishedError, JobNotDeadError, JobRunningError, Problem
+from mainspring.errors import (
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotDeadError,
+    JobNotRecurringError,
+    JobRunningError,
+    Problem,
+)
 from mainspring.misfire import Fate, Passed
 from mainspring.model import Backoff, Change, Edit, Ending, Job, JobKey, Options, Outcome, Run, State
 from mainspring.occurrence import Planned, beginning, following, opening, overdue
@@ -25,7 +32,9 @@ from mainspring.trigger import Once, Recurring, Trigger, realigned
 SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
 POISON = 3
-"""A job whose node or worker process died under it this many times for one fire time is not tried again."""
+"""A job under which so many processes died for one fire time, the last of them its own worker, is not tried again."""
+HOPELESS = 10
+"""The same where no worker was the last: nodes die of their other jobs too, or of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def after(
 ) -> Change:
     """Return what a running job becomes when its run ends; `chance` in [0, 1) spreads retries.
 
-    Only `failed` and `timed_out` use up attempts; `lost` counts towards `POISON`; `postponed` and `interrupted` cost
+    Only `failed` and `timed_out` use up attempts; `lost` counts towards `HOPELESS`; `postponed` and `interrupted` cost
     nothing.
     """
     becomes = _becomes(job, run, ending, policy, now, chance, calendars)
@@ -180,7 +189,8 @@ def _after_failure(job: Job, ending: Ending, policy: RetryPolicy, now: datetime,
     failures, losses = job.failures + (not lost and not ending.fatal), job.losses + (lost or ending.fatal)
     counted = {"failures": failures, "losses": losses}
     most = job.options.max_attempts or policy.max_attempts
-    if failures >= most or losses >= POISON or policy.at_most_once:
+    poison = losses >= (POISON if ending.fatal else HOPELESS)
+    if failures >= most or poison or policy.at_most_once:
         return counted
     if lost:
         return counted | _again(job, now)
@@ -195,9 +205,9 @@ def _again(job: Job, due_at: datetime) -> dict[str, Any]:
 
 
 def is_suspect(job: Job) -> bool:
-    """Tell whether a job had so many nodes die under it that one more would make it give up.
+    """Tell whether a job had so many nodes die under it that it may be what kills them.
 
-    It may be what kills them, or it may have been beside what did: one by one it will turn out.
+    Or it may have been beside what did: in a worker process of its own it will turn out.
     """
     return job.losses >= POISON - 1
 
@@ -246,7 +256,8 @@ def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
     if planned.fire_time is None or (planned.fire_time, planned.due_at) == (job.fire_time, job.due_at):
         return None
     edited = job._replace(version=job.version + 1, updated_at=now, **_occurrence(planned))
-    return Edit(edited, _rows(job, planned, "", now))
+    passed = tuple(_from(trigger, job.fire_time, planned.passed))
+    return Edit(edited, _rows(job, planned._replace(passed=passed), "", now))
 
 
 def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> tuple[Edit, Job] | None:
@@ -268,6 +279,23 @@ def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> t
     }
     child = job._replace(id=child_id, parent=job.id, trigger=Once(job.fire_time), paused=False, version=1)
     return Edit(job._replace(**freed, **becomes), _rows(job, planned, run.node, now)), child
+
+
+def pending(job: Job, *, now: datetime, calendars: Calendars) -> Planned:
+    """Return the occurrence that a job waits for, or would wait for if its run ended now; none if it is done."""
+    if job.state is State.DONE:
+        return Planned(None, None)
+    if job.state is State.RUNNING:
+        began = job.claimed_at or now
+        return following(job.trigger, job.fire_time, started_at=began, now=now, job_id=job.id, calendars=calendars)
+    return Planned(job.fire_time, job.due_at)
+
+
+def check_backfill(job: Job) -> None:
+    """Raise `JobFinishedError` or `JobNotRecurringError` for a job of which no past can be run afterwards."""
+    _refuse_finished(job)
+    if isinstance(job.trigger, Once):
+        raise JobNotRecurringError("only the past of a job with a schedule can be run afterwards")
 
 
 def backfilled(job: Job, occurrence: Backfilled, child_id: UUID, *, now: datetime) -> Job:
@@ -367,6 +395,15 @@ def _without_first(trigger: Recurring, passed: tuple[Passed, ...]) -> tuple[Pass
     first, *others = passed
     second = trigger.nth(first.first, 1) if first.number > 1 else None
     return (first._replace(first=second, number=first.number - 1), *others) if second else tuple(others)
+
+
+def _from(trigger: Recurring, begin: datetime, passed: Iterable[Passed]) -> Iterator[Passed]:
+    """Leave out what was passed over before `begin`: it was accounted for when that was planned."""
+    for each in passed:
+        if each.first >= begin:
+            yield each
+        elif each.last >= begin and (number := trigger.number(begin, each.last)):
+            yield each._replace(first=trigger.nth(begin, 0) or begin, number=number)
 
 
 def _rows(job: Job, planned: Planned, node: str, now: datetime) -> tuple[Run, ...]:

@@ -275,6 +275,8 @@ class Pulse(NamedTuple):
 
 CALENDARS = "calendar"
 """Under this kind of note the store holds calendars by name."""
+ZONE_RULES = "tzdata"
+"""Under this kind of note the store holds the release of the rules of time zones that its jobs were planned by."""
 
 
 @dataclass(frozen=True, slots=True)

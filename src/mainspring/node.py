@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mainspring import lifecycle
-from mainspring.calendar import Calendars, calendars_from_json
+from mainspring.almanac import read_calendars
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import (
@@ -28,16 +28,15 @@ from mainspring.events import (
     NodeLost,
     NodeStarted,
     NodeStopped,
-    RunFinished,
-    RunRefused,
     RunStarted,
     TurnFailed,
 )
 from mainspring.failpoint import fp
 from mainspring.fairness import demands, still_hungry
 from mainspring.lane import Lane
-from mainspring.model import CALENDARS, Answer, Change, Claim, Ending, Job, JobKey, NodeBeat, Outcome, Pulse, Run
+from mainspring.model import Claim, Ending, JobKey, NodeBeat, Outcome, Pulse
 from mainspring.observer import MISSING_BEATS, Observer
+from mainspring.outbox import Outbox
 from mainspring.overlap import make_room, runs_beside
 from mainspring.presence import Presence
 from mainspring.registry import Registry
@@ -47,7 +46,6 @@ from mainspring.store.protocol import Store
 from mainspring.trigger import Once
 
 CLAIM_BATCH = 1000
-FINISH_BATCH = 1000
 ORPHAN_BATCH = 1000
 PRUNE_EVERY = timedelta(minutes=1)
 BEATS_PER_LEASE = 10
@@ -64,18 +62,19 @@ store answers again. A statement that outlives its client ends well before that:
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
-APART = timedelta(seconds=2)
-"""How long at least a job waits that may be what kills its nodes, when others like it are there; at most five times."""
-_SUSPECTED = "two nodes died under it, and so it runs when no other such job does"
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
 
 
 class Place(NamedTuple):
-    """Where a node works: the loop on which it beats, and its mark on the host."""
+    """Where a node works: the loop on which it beats, its mark on the host, and a lane where jobs can hurt nobody.
+
+    Without that lane a job that may be what kills its nodes runs where others do.
+    """
 
     heart_loop: asyncio.AbstractEventLoop
     presence: Presence
+    shelter: Lane | None = None
 
 
 class Node:
@@ -110,16 +109,13 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
-        self._suspect: Assignment | None = None
-        """The one run at a time of a job that may be what kills its nodes."""
-        self._calendars: Calendars = {}
+        self._outbox = Outbox(store, registry, clock, events)
         self._notes = -1
-        self._ended: deque[tuple[Assignment, Ending, datetime]] = deque()
-        self._end_noted = False
-        self._some_ended = asyncio.Event()
 
         self._look = asyncio.Event()
         self._may_be_due = True
+        self._cut_short = False
+        """Whether the last claim got all that it asked for."""
         self._in_vain = 0
         self._next_due: datetime | None = None
         self._in_doubt_until = -math.inf
@@ -177,6 +173,7 @@ class Node:
     async def join(self) -> None:
         """Begin a life under a name of its own, so that nothing of an earlier life can be mistaken for this one's."""
         self._loop = asyncio.get_running_loop()
+        self._outbox.open()
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
         host = self._place.presence.leave_mark(name)
         patient = any(binding.job_class.exclusive for binding in self._registry.bindings.values())
@@ -193,7 +190,10 @@ class Node:
         self._events.announce(NodeStarted(name, tuple(str(key) for key in self._keys)))
 
     async def _read_calendars(self) -> None:
-        self._calendars = calendars_from_json(await self._store.notes(CALENDARS))
+        """Read the calendars; one with holidays that are not known here is none, and that is announced."""
+        self._outbox.calendars, unknown = await read_calendars(self._store)
+        for error in unknown.values():
+            self._events.announce(TurnFailed("calendars", error))
 
     async def _repeat(
         self, duty: str, turn: Callable[[], Awaitable[None]], *, until: asyncio.Event | None = None
@@ -229,8 +229,8 @@ class Node:
         if self._clock.monotonic() >= self._strays_at:
             await self._adopt()
         took = await self._take() if self._may_be_due else None
-        if took == CLAIM_BATCH:
-            return
+        if took and self._cut_short:
+            return  # there is probably more, or no room for it: neither is worth a question
         pause = await self._pause()
         if pause <= 0:
             self._may_be_due = True
@@ -281,10 +281,11 @@ class Node:
             self._in_doubt_until, self._strays_at = math.inf, -math.inf
             raise
         fp("claim.after")
+        self._cut_short = len(claims) == limit
         await self._begin(claims, sent)
         if len(self._keys) > 1:
-            got = Counter(claim.job.key for claim in claims)
-            self._hungry = still_hungry(self._hungry, asked, got, cut_short=len(claims) == limit)
+            got = Counter([claim.job.key for claim in claims])
+            self._hungry = still_hungry(self._hungry, asked, got, cut_short=self._cut_short)
         return len(claims)
 
     async def _adopt(self) -> None:
@@ -307,7 +308,7 @@ class Node:
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
         if recurring:
-            missed = ((job, lifecycle.missed(job, now=at, calendars=self._calendars)) for job, at in recurring)
+            missed = ((job, lifecycle.missed(job, now=at, calendars=self._outbox.calendars)) for job, at in recurring)
             late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
             claims = await self._beside(claims, late)
         self._start([Assignment(claim, sent, self._trusted) for claim in claims], late)
@@ -323,7 +324,7 @@ class Node:
                 begun.append(claim)
                 continue
             try:
-                beside, cancelled = await make_room(self._store, claim, self._clock.new_id, self._calendars)
+                beside, cancelled = await make_room(self._store, claim, self._clock.new_id, self._outbox.calendars)
             except StoreUnavailableError:
                 self._in_doubt_until, self._strays_at = math.inf, -math.inf
             else:
@@ -336,17 +337,18 @@ class Node:
             return
         fp("start.before")
         batches: dict[Lane, list[Assignment]] = {}
-        suspects = sum(map(self._is_suspect, assignments))
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             lane = self._lanes[assignment.job.key]
+            if self._place.shelter is not None and lifecycle.is_suspect(assignment.job):
+                lane = self._place.shelter
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
             if assignment.run in late:
-                self._hand_in(assignment, late[assignment.run])
-            elif self._runs_apart(assignment, suspects):
+                self._outbox.put(assignment, late[assignment.run])
+            else:
                 batches.setdefault(lane, []).append(assignment)
         if self._events.heard(RunStarted):
             for assignment in itertools.chain.from_iterable(batches.values()):
@@ -354,24 +356,6 @@ class Node:
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
-
-    def _is_suspect(self, assignment: Assignment) -> bool:
-        """Tell whether a run may kill this node: one in a process of its own hurts nobody else."""
-        job = assignment.job
-        return lifecycle.is_suspect(job) and self._registry.bindings[job.key].job_class.isolation == "none"
-
-    def _runs_apart(self, assignment: Assignment, suspects: int) -> bool:
-        """Let a job that may be what kills its nodes run only if it is the one such job here; hand it back otherwise.
-
-        Of several that came together none runs: it could kill the node before the others are written back.
-        """
-        if not self._is_suspect(assignment):
-            return True
-        if self._suspect is None and suspects == 1:
-            self._suspect = assignment
-            return True
-        self._hand_in(assignment, Ending(Outcome.INTERRUPTED, _SUSPECTED, APART * (1 + 4 * self._clock.chance())))
-        return False
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
@@ -384,78 +368,16 @@ class Node:
         """Run an assignment and hand in its end, on its loop; what ends together wakes the node's loop once."""
         ending = await assignment.lane.run(assignment)
         if assignment.run in self._running:  # else it was handed back while the lane was stuck
-            self._hand_in(assignment, ending)
-
-    def _hand_in(self, assignment: Assignment, ending: Ending) -> None:
-        self._ended.append((assignment, ending, assignment.store_time(self._clock)))
-        if not self._end_noted:
-            self._end_noted = True
-            with suppress(RuntimeError):  # the node's loop is closed: it left without this run
-                self._loop.call_soon_threadsafe(self._some_ended.set)
+            self._outbox.put(assignment, ending)
 
     # --- finish
 
     async def _finish(self) -> None:
-        """Write down all runs that ended, together. A result stays here until the store has answered."""
-        await self._some_ended.wait()
-        self._some_ended.clear()
-        self._end_noted = False  # before looking: what ends from here on wakes this loop again
-        while self._ended:
-            batch = [self._ended.popleft() for _ in range(min(len(self._ended), FINISH_BATCH))]
-            fp("finish.before")
-            try:
-                await self._settle([_closed(*end) for end in batch], announce_refused=True)
-            except BaseException:
-                self._ended.extendleft(reversed(batch))
-                self._some_ended.set()
-                raise
-            fp("finish.after")
-            for assignment, *_ in batch:
-                if self._running.pop(assignment.run, None) is not None:
-                    assignment.lane.busy -= 1
-                if assignment is self._suspect:
-                    self._suspect = None
-            self._look.set()
-
-    async def _settle(self, ended: list[tuple[Job, Run, Ending, datetime]], *, announce_refused: bool = False) -> None:
-        """Decide what each job becomes and write it.
-
-        Where the job was edited meanwhile, decide again from what it is.
-        """
-        while ended:
-            changes = [self._decide(*facts) for facts in ended]
-            answers = await self._store.finish(changes)
-            if self._events.heard(RunFinished):
-                for change, answer in zip(changes, answers, strict=True):
-                    if answer is Answer.DONE:
-                        self._events.announce(RunFinished(change.run, change.job))
-            ended = [
-                again
-                for facts, answer in zip(ended, answers, strict=True)
-                if answer is not Answer.DONE
-                and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
-            ]
-
-    def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Change:
-        """Decide what a job becomes. Should that fail, the job is held back: its run must not be the end of others'."""
-        policy, chance = self._registry.policies[job.key], self._clock.chance()
-        try:
-            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self._calendars)
-        except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
-            self._events.announce(TurnFailed("decide", error))
-            return lifecycle.held(job, run, now=now)
-
-    async def _refused(
-        self, facts: tuple[Job, Run, Ending, datetime], answer: Answer, *, announce: bool
-    ) -> tuple[Job, Run, Ending, datetime] | None:
-        """Return what to decide again, if the run is still this node's."""
-        job, run, ending, now = facts
-        current = await self._store.get(job.id) if answer is Answer.STALE else None
-        if current is not None and current.run == run.number:
-            return current, run, ending, now
-        if announce:
-            self._events.announce(RunRefused(run))
-        return None
+        """Have runs that ended written down, and free what they took."""
+        for assignment in await self._outbox.write():
+            if self._running.pop(assignment.run, None) is not None:
+                assignment.lane.busy -= 1
+        self._look.set()
 
     # --- beat
 
@@ -547,7 +469,7 @@ class Node:
             if assignment.started_at is None and assignment.interrupt != _BLOCKED:
                 assignment.interrupt = _BLOCKED
                 if assignment.started_at is None:
-                    self._hand_in(assignment, Ending(Outcome.INTERRUPTED, _BLOCKED))
+                    self._outbox.put(assignment, Ending(Outcome.INTERRUPTED, _BLOCKED))
 
     # --- sweep
 
@@ -578,10 +500,7 @@ class Node:
         """Send what the dead ran down the path of all runs that ended, with the outcome `lost`."""
         while orphans := await self._store.orphans(self._keys, ORPHAN_BATCH):
             fp("orphans.before")
-            now = await self._store.now()
-            ending = Ending(Outcome.LOST, "the node that ran it died")
-            runs = [lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now) for job in orphans]
-            await self._settle([(job, run, ending, now) for job, run in zip(orphans, runs, strict=True)])
+            await self._outbox.give_up(orphans, await self._store.now())
             fp("orphans.after")
             self._look.set()
 
@@ -613,9 +532,3 @@ class Node:
         while self._running and not self._hurried and (rest := deadline - self._clock.monotonic()) > 0:
             self._look.clear()
             await wait(self._clock, self._look, rest)
-
-
-def _closed(assignment: Assignment, ending: Ending, at: datetime) -> tuple[Job, Run, Ending, datetime]:
-    """Return a run that ended here, with all that the decision about its job needs."""
-    job = assignment.job
-    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending, at

@@ -6,7 +6,7 @@ only that runs take no time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -17,6 +17,9 @@ from mainspring.civil import local_time
 from mainspring.misfire import Passed
 from mainspring.occurrence import Planned, following, opening, overdue
 from mainspring.trigger import Once, Recurring, Trigger
+
+MOST_PASSED = 1000
+"""How many rows a forecast has of what is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,34 @@ def next_starts(trigger: Trigger, number: int, *, now: datetime, job_id: UUID, c
     """Return the next occurrences that start, at most `number`."""
     lines = preview(trigger, now=now, job_id=job_id, calendars=calendars)
     return list(islice((line for line in lines if isinstance(line, Start)), number))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The next occurrences that start, and those that are passed over before the last of them.
+
+    `cut` says that there may be more, but time or room was up.
+    """
+
+    starts: tuple[Start, ...]
+    passed: tuple[Passed, ...]
+    cut: bool = False
+
+
+def forecast(lines: Iterator[Start | Passed], number: int, time_is_up: Callable[[], bool]) -> Forecast:
+    """Follow a preview to the start with that number, but not beyond `MOST_PASSED` rows of what is passed over."""
+    starts: list[Start] = []
+    passed: list[Passed] = []
+    for line in lines:
+        if isinstance(line, Start):
+            starts.append(line)
+        else:
+            passed.append(line)
+        if len(starts) == number:
+            break
+        if len(passed) == MOST_PASSED or time_is_up():
+            return Forecast(tuple(starts), tuple(passed), cut=True)
+    return Forecast(tuple(starts), tuple(passed))
 
 
 def _dst_note(trigger: Trigger, fire_time: datetime) -> str | None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -29,6 +28,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
+from mainspring.fault import REFUSED, brief, fault, faults, pointer, sentence
 from mainspring.model import Options
 from mainspring.schedule import Schedule as Schedule  # noqa: PLC0414 - it is a part of the request
 from mainspring.schedule import kind_problems, schedule_problems, to_trigger, too_old
@@ -73,6 +73,7 @@ class JobRequest(BaseModel):
 
 
 _OPTIONS = TypeAdapter(Options)
+_OPEN = Options()
 
 
 def options_to_json(options: Options) -> dict[str, Any]:
@@ -87,18 +88,12 @@ def options_from_json(data: dict[str, Any]) -> Options:
 
 
 SCHEDULING_FIELDS = frozenset(JobRequest.model_fields)
-_SAID = 3
-"""How many problems the sentence of an error names; the list of problems has them all."""
-_ECHO = 64
-"""How many characters of a name or a value that was sent an error repeats."""
-_REFUSED = "is refused by a check of the job group"
 _BUGS = (Exception, SystemExit)
 """What a check of the plugin may raise that it should not. ``sys.exit`` in one must not end the service either."""
 R = TypeVar("R", bound=JobRequest)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A request that was read: the parsed model, and when and how it wants to be run."""
 
     request: JobRequest
@@ -114,7 +109,7 @@ def read(
     Raises `InvalidRequestError` with every problem; a bug in the plugin's own checks is one of them.
     """
     problems = [
-        Problem(_pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
+        Problem(pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
         for name in body
         if name in RESERVED and name not in _wire_names(model)
     ]
@@ -128,12 +123,13 @@ def read(
         problems += _object_problems(model, partial, body)
     else:
         partial = request
-    problems += kind_problems(body.get("schedule"))
+    if "schedule" in body:
+        problems += kind_problems(body["schedule"])
     problems += _schedule_problems(partial, now, calendars)
-    problems = list(_first_of_each_place(problems))
     if problems or request is None:
-        raise InvalidRequestError(_sentence(problems), problems=problems) from cause
-    return Reading(request, _trigger(request, now), request.options or Options())
+        problems = list(_first_of_each_place(problems))
+        raise InvalidRequestError(sentence(problems), problems=problems) from cause
+    return Reading(request, _trigger(request, now), request.options or _OPEN)
 
 
 def parse(model: type[R], body: Mapping[str, Any]) -> R:
@@ -147,55 +143,16 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
         return cast("R", model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False))
     except ValidationError as error:
         cause = error
-        problems = [
-            _problem(e["loc"], e["type"], e["msg"], body) for e in error.errors(include_url=False, include_input=False)
-        ]
+        problems = faults(error, body)
     except _BUGS as error:  # its author must hear of it, the service goes on
         cause = error
         problems = [
             Problem("", "PLUGIN_VALIDATION_ERROR", f"the job group's own check failed with {type(error).__name__}")
         ]
-    raise InvalidRequestError(_sentence(problems), problems=problems) from cause
+    raise InvalidRequestError(sentence(problems), problems=problems) from cause
 
 
 # --- all problems at once ---------------------------------------------------------------------------------------------
-
-
-def _problem(location: tuple[int | str, ...], kind: str, message: str, body: Mapping[str, Any]) -> Problem:
-    match kind:
-        case "missing":
-            code, message = "REQD_FIELD_MISSING", "is required"
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            code, message = "UNKNOWN_FIELD", "is not a field of this job group"
-        case "model_type" | "dataclass_type" | "dict_type":
-            code, message = "OBJECT_TYPE", "must be an object"
-        case "value_error" | "assertion_error":
-            code, message = "INVALID_VALUE", message.partition(", ")[2] or _REFUSED
-        case _:
-            code = kind.upper()
-    return Problem(_pointer(location), code, _brief(message, body))
-
-
-def _brief(message: str, body: Mapping[str, Any]) -> str:
-    """Cut a message short, and in it whatever it repeats of the body."""
-    if len(message) > _ECHO:
-        for text in _texts(body):
-            if len(text) > _ECHO:
-                message = message.replace(text, f"{text[: _ECHO - 1]}…")
-    return message[:200]
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All text in a JSON value but the names of members."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{str(part)[:_ECHO].replace('~', '~0').replace('/', '~1')}" for part in location)
 
 
 def _wire_names(model: type[JobRequest]) -> frozenset[str]:
@@ -213,12 +170,6 @@ def _first_of_each_place(problems: list[Problem]) -> Iterator[Problem]:
         if place not in said:
             said.add(place)
             yield problem
-
-
-def _sentence(problems: list[Problem]) -> str:
-    said = [f"{problem.pointer or 'the request'} {problem.detail}" for problem in problems]
-    more = [f"and {len(said) - _SAID} more"] if len(said) > _SAID else []
-    return "; ".join(said[:_SAID] + more)
 
 
 @cache
@@ -263,10 +214,10 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
         try:
             getattr(partial, check.cls_var_name)()
         except PydanticCustomError as error:
-            yield _problem((), error.type, error.message(), body)
+            yield fault((), error.type, error.message(), body)
         except (ValueError, AssertionError) as error:
             with suppress(*_BUGS):  # it cannot say what it found
-                yield Problem("", "INVALID_VALUE", _brief(str(error) or _REFUSED, body))
+                yield Problem("", "INVALID_VALUE", brief(str(error) or REFUSED, body))
         except _BUGS:  # it needs a field that is not there
             continue
 
@@ -277,7 +228,7 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
 def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection[str]) -> Iterator[Problem]:
     """Check the scheduling fields together, those of them that are right by themselves."""
     sent = request.__dict__
-    when, schedule, job_type = (sent.get(name) for name in ("when", "schedule", "job_type"))
+    when, schedule, job_type = sent.get("when"), sent.get("schedule"), sent.get("job_type")
     if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
     yield from _too_far("/when", when, now)

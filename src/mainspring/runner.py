@@ -70,7 +70,8 @@ class Assignment:
 
     def store_time(self, clock: Clock) -> datetime:
         """Return the store's time, as far as this node can know it without asking."""
-        return self._at + timedelta(seconds=clock.monotonic() - self._sent)
+        # Whole microseconds: of a fraction of seconds it takes twice as long to make a timedelta.
+        return self._at + timedelta(0, 0, int((clock.monotonic() - self._sent) * 1e6))
 
     def refusal(self) -> Ending | None:
         """Say why the run must not begin, if it must not.
@@ -158,7 +159,9 @@ class Runner:
         if not crew.is_async:
             await self._threads.acquire()  # waiting for a thread takes nothing from the job's time
         assignment.begin(_limit_of(assignment, job_class))
-        await self._call(instance.execute, context, is_async=crew.is_async)
+        work: Any = instance.execute(context) if crew.is_async else self._in_thread(instance.execute, context)
+        if (answer := await work) is not None:
+            await _awaited(answer)
         fp("run.end")
         return self._cut_short(assignment) if assignment.overdue else _SUCCEEDED  # it may have swallowed that
 
@@ -176,7 +179,10 @@ class Runner:
             await self._threads.acquire()
         assignment.begin(VETO_SECONDS)
         try:
-            answer = await self._call(listener.veto_job_execution, context.trigger, context, is_async=is_async)
+            ask = listener.veto_job_execution
+            asking: Any = ask(context.trigger, context) if is_async else self._in_thread(ask, context.trigger, context)
+            if (answer := await asking) is not False:
+                answer = await _awaited(answer)
         except Signal as signal:
             return _asked_for(getattr(signal, "ending", signal))
         except Exception as error:  # noqa: BLE001 - user code
@@ -199,13 +205,6 @@ class Runner:
         if job_class.at_most_once:
             return Ending(Outcome.LOST, f"{assignment.interrupt} while it ran")
         return Ending(Outcome.INTERRUPTED, assignment.interrupt)
-
-    async def _call(self, function: Callable[..., Any], *arguments: object, is_async: bool) -> object:
-        """Call user code, ``async def`` here and plain ``def`` in the thread that was had; answer what it returns."""
-        answer = await (function(*arguments) if is_async else self._in_thread(function, *arguments))
-        if answer is None or answer is False or not inspect.isawaitable(answer):
-            return answer
-        return await answer
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> object:
         """Call `function` in a daemon thread.
@@ -240,6 +239,11 @@ class Runner:
         if error is not None:
             raise error
         return result
+
+
+async def _awaited(answer: object) -> object:
+    """Return what user code answers: a plain ``def`` may hand out a coroutine."""
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 _SUCCEEDED = Ending(Outcome.SUCCEEDED)

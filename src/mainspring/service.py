@@ -7,26 +7,31 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from mainspring import lifecycle
-from mainspring.calendar import Calendars, calendars_from_json
+from mainspring.almanac import read_calendars
+from mainspring.backfill import Backfill
+from mainspring.calendar import Calendars
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
 from mainspring.events import Events, JobChanged, JobDeleted, JobScheduled, PluginFailed
 from mainspring.failpoint import fp
-from mainspring.model import CALENDARS, Edit, Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
+from mainspring.model import Edit, Ending, Job, JobFilter, JobKey, Outcome, Position, Run, State
+from mainspring.preview import Forecast, Outage, forecast, preview
 from mainspring.registry import Binding, Registry
 from mainspring.request import Reading, read
 from mainspring.schedule import KINDS
 from mainspring.store.protocol import Store
+from mainspring.times import HORIZON
 from mainspring.trigger import Recurring, Trigger
 
 REQUEST_LIMIT = 256 * 1024
@@ -38,6 +43,8 @@ Each loss means that somebody else's write went through.
 """
 MOST_PROBLEMS = 100
 """How many problems of a batch are looked for."""
+PREVIEW_SECONDS = 0.5
+"""After so long a preview ends with what it has."""
 TURN = 64
 """After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
@@ -52,6 +59,13 @@ class Group:
     counts: Mapping[State, int]
 
 
+class LookAhead(NamedTuple):
+    """How far a preview goes: how many starts it shows, and what outage it supposes."""
+
+    number: int = 10
+    outage: Outage | None = None
+
+
 class SchedulerService:
     """The use cases over one store, for the job groups of one registry."""
 
@@ -60,6 +74,8 @@ class SchedulerService:
         self._registry = registry
         self._clock = clock
         self._events = events
+        self._calculating = asyncio.Lock()
+        """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
 
     async def groups(self) -> list[Group]:
         """Return all job groups that are bound here or have jobs, by name."""
@@ -209,11 +225,19 @@ class SchedulerService:
             job = await self.get_job(key, job_id)
             _check_version(job, version)
             if await self._delete(job, "the job was deleted while it ran"):
-                for child in await self._store.children(job_id) if isinstance(job.trigger, Recurring) else ():
-                    await self._delete(child, "its job was deleted while it ran")
+                await self._delete_children(job)
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
+
+    async def _delete_children(self, job: Job) -> None:
+        """Delete what was taken out of a job that is gone: its occurrences that overlap, and its backfills."""
+        for _ in range(EDIT_TRIES):
+            children = await self._store.children(job.id) if isinstance(job.trigger, Recurring) else []
+            if not children:
+                return
+            for child in children:
+                await self._delete(child, "its job was deleted while it ran")
 
     async def _delete(self, job: Job, why: str) -> bool:
         run = None
@@ -222,11 +246,61 @@ class SchedulerService:
             run = lifecycle.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
         return await self._store.delete(job, run)
 
-    # --- calendars
+    # --- what a schedule will do, and what it should have done
+
+    async def preview_new(self, key: JobKey, body: Mapping[str, Any], ahead: LookAhead) -> tuple[Job, Forecast]:
+        """Return the job that the body of a request would create, and what becomes of it; nothing is written.
+
+        Raises like `create_job`.
+        """
+        binding, now = self._registry.find(key), self._clock.now()
+        calendars = await self.calendars() if "schedule" in body else {}
+        job = self._new_job(binding, body, now, calendars).job
+        return job, await self._preview(job, ahead, now, calendars)
+
+    async def preview_job(self, key: JobKey, job_id: UUID, ahead: LookAhead) -> tuple[Job, Forecast]:
+        """Return a job and what becomes of it. A run under way is taken to end now. Raises `NotFoundError`."""
+        job = await self.get_job(key, job_id)
+        now, calendars = await self._store.now(), await self.calendars()
+        return job, await self._preview(job, ahead, now, calendars)
+
+    async def _preview(self, job: Job, ahead: LookAhead, now: datetime, calendars: Calendars) -> Forecast:
+        pending = lifecycle.pending(job, now=now, calendars=calendars)
+        lines = preview(job.trigger, now=now, job_id=job.id, calendars=calendars, outage=ahead.outage, pending=pending)
+        async with self._calculating:
+            until = self._clock.monotonic() + PREVIEW_SECONDS
+            return await asyncio.to_thread(forecast, lines, ahead.number, lambda: self._clock.monotonic() > until)
+
+    async def backfill_job(self, key: JobKey, job_id: UUID, body: Mapping[str, Any]) -> tuple[int, int]:
+        """Run occurrences of a job's past beside it; they are durable when this returns.
+
+        Answer how many, and how many are beyond the cap. Raises `NotFoundError`, `JobFinishedError`,
+        `JobNotRecurringError`, and `InvalidRequestError` with every problem of the body.
+        """
+        job, now = await self.get_job(key, job_id), await self._store.now()
+        lifecycle.check_backfill(job)
+        backfill = Backfill.read(job.trigger, body, now)
+        async with self._calculating:
+            occurrences, left = await asyncio.to_thread(lambda: ([*backfill.occurrences(now)], backfill.left))
+        if occurrences and occurrences[-1].due_at > now + HORIZON:
+            problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
+            raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
+        children: list[Job] = []
+        for number, occurrence in enumerate(occurrences):
+            if number % TURN == 0:
+                await self._clock.sleep(0)
+            children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
+        if children:
+            await self._store.add(children)
+        if self._events.heard(JobScheduled):
+            for child in children:
+                self._events.announce(JobScheduled(child))
+        return len(children), left
 
     async def calendars(self) -> Calendars:
-        """Return all calendars by name."""
-        return calendars_from_json(await self._store.notes(CALENDARS))
+        """Return the calendars that can be used here by name."""
+        calendars, _ = await read_calendars(self._store)
+        return calendars
 
     def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Reading:
         try:

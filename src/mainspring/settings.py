@@ -19,13 +19,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
+from mainspring.calendar import Calendar
 from mainspring.errors import ConfigError
-from mainspring.trigger import Duration, Period, parse_duration
+from mainspring.fault import faults
+from mainspring.trigger import CALENDAR_NAME, Duration, Period, parse_duration
 
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""
@@ -206,6 +208,10 @@ class Settings(BaseModel):
         "auto", description="Form of the log on stderr; auto is console on a terminal and json elsewhere"
     )
 
+    calendars: Mapping[Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")], Calendar] = Field(
+        {}, description="Calendars that are written into the store at each start; only in the file"
+    )
+
     @property
     def store_shown(self) -> str:
         """The address of the store without its password."""
@@ -248,8 +254,10 @@ def _row(name: str, field: FieldInfo) -> Row:
     return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
 
 
-TABLE: Mapping[str, Row] = {name: _row(name, field) for name, field in Settings.model_fields.items()}
-"""All settings by name, in the order of the documentation."""
+TABLE: Mapping[str, Row] = {
+    name: _row(name, field) for name, field in Settings.model_fields.items() if name != "calendars"
+}
+"""All settings that have one value, by name, in the order of the documentation."""
 
 
 # --- the sources ------------------------------------------------------------------------------------------------------
@@ -295,7 +303,7 @@ def _from_file(problems: list[str], config: Path | None, named: str | None) -> d
     except tomllib.TOMLDecodeError as error:
         problems.append(f"{path} is not TOML: {error}")
     else:
-        return _known(problems, table, str(path), {name: name for name in TABLE})
+        return _known(problems, table, str(path), {name: name for name in (*TABLE, "calendars")})
     return {}
 
 
@@ -335,8 +343,23 @@ def _unknown(key: str, source: str, names: Mapping[str, str]) -> str:
 
 def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
     for name, (value, source) in given.items():
+        if name == "calendars":
+            yield from _illegal_calendars(value, source)
+            continue
         rule = _rule(Settings.model_fields[name])
         try:
             rule.read(value)
         except ValueError:
             yield f"{name}: {rule.show(value)} ({source}) is not {rule.words}"
+
+
+def _illegal_calendars(value: object, source: str) -> Iterator[str]:
+    try:
+        _CALENDARS.validate_python(value)
+    except ValidationError as error:
+        for fault in faults(error, value, owner="a calendar"):
+            place = fault.pointer.replace("/[key]", "").replace("/", ".")
+            yield f"calendars{place} ({source}) {fault.detail}"
+
+
+_CALENDARS = TypeAdapter(Settings.model_fields["calendars"].rebuild_annotation())

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
 MICROSECOND = timedelta(microseconds=1)
 HORIZON = timedelta(days=3653)
@@ -51,6 +52,8 @@ _USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.A
 _EXAMPLE = "2026-12-01T10:00:00Z"
 
 
+# What is due together was mostly asked for in the same words, which are read again with each run: 1.4 us of 3.
+@lru_cache(maxsize=1024)
 def parse_when(text: str) -> datetime:
     """Read a moment in ISO 8601 (RFC 3339 and the basic, week and ordinal forms).
 
@@ -121,9 +124,9 @@ def _microseconds_up(digits: str) -> int:
 
 def format_time(moment: datetime) -> str:
     """Write a moment in RFC 3339, UTC, with no more digits than it has (none, three or six)."""
-    microsecond = moment.microsecond
-    precision = "microseconds" if microsecond % 1000 else "milliseconds" if microsecond else "seconds"
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+    # pydantic's writer knows none or six digits. It takes 0.4 us, `isoformat` 1.5.
+    text = to_json(moment.astimezone(UTC))[1:-1].decode()
+    return f"{text[:-4]}Z" if text.endswith("000Z") else text
 
 
 # --- durations --------------------------------------------------------------------------------------------------------
@@ -206,6 +209,12 @@ def _zones() -> frozenset[str]:
     return frozenset(files("tzdata").joinpath("zones").read_text().split())
 
 
+@cache
+def zone_rules() -> str:
+    """Return the release of the rules of time zones that are in use, such as ``2026.6``: that of the package tzdata."""
+    return version("tzdata")
+
+
 # --- as pydantic types ------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +237,7 @@ def text_reader(read: Callable[[str], Any], accepts: type, type_error: str) -> B
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise PydanticCustomError("WHEN_ZONE_REQUIRED", "needs a zone")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 When = Annotated[

@@ -56,6 +56,7 @@ from mainspring.times import (
 )
 
 __all__ = [  # the grammar of times is known here as well
+    "CALENDAR_NAME",
     "FLOOR",
     "GRACE",
     "HORIZON",
@@ -187,12 +188,16 @@ class Blackout(StrEnum):
     """It starts when the time that is ruled out ends, spread over `CalendarUse.spread`."""
 
 
+CALENDAR_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What a calendar may be called."""
+
+
 @_ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class CalendarUse:
     """Which calendar a schedule keeps to, and how."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")]
     days: Days = Days.EXCLUDE
     blackout: Blackout = Blackout.SKIP
     spread: Annotated[Duration, _A_WEEK] = timedelta(minutes=5)

@@ -53,6 +53,7 @@ class Compose(ModuleType):
     db_upgrade: Callable[[Settings], object]
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
+    moved_by_zone_rules: Callable[[Settings], object]
 
 
 @pytest.fixture

@@ -6,22 +6,27 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from importlib.metadata import PackageNotFoundError
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
+from uuid import UUID
 
 import pytest
 import typer
 
+from mainspring import lifecycle
+from mainspring.agenda import Moved
 from mainspring.cli import app
 from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
-from mainspring.model import JobKey
+from mainspring.model import JobKey, Options
 from mainspring.settings import TABLE, Settings
+from mainspring.trigger import Once
 from tests.cli.conftest import Compose, Run
 
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
@@ -276,6 +281,7 @@ def healthy(compose: Compose) -> Compose:
     """Nothing is wrong with plugins and store."""
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
+    compose.moved_by_zone_rules = Keeper((None, []))
     return compose
 
 
@@ -285,7 +291,8 @@ def test_doctor_finds_nothing(run: Run) -> None:
     code, out, err = run("doctor", "--port", "0", "--store", "postgresql://u:hunter2@h/d")
 
     assert (code, err) == (0, "")
-    assert verdicts(out) == dict.fromkeys(["Python", "SQLite", "settings", "plugins", "store", "port"], "ok")
+    assert verdicts(out) == dict.fromkeys(["Python", "SQLite", "settings", "plugins", "store", "zones", "port"], "ok")
+    assert f"tzdata {version('tzdata')}" in out
     assert "postgresql://u:***@h/d" in out
     assert "vps4/backups" in out
 
@@ -324,6 +331,39 @@ def test_doctor_finds_everything_else(run: Run, healthy: Compose, taken_port: in
     expected = {"Python": "ok", "SQLite": "ok", "settings": "ok", "plugins": "wrong", "store": "wrong", "port": "wrong"}
     assert verdicts(out) == expected
     assert f"127.0.0.1 port {taken_port} cannot be listened on: Address already in use" in out
+
+
+@pytest.mark.parametrize(("number", "more"), [(1, ""), (21, "and 1 more")])
+def test_doctor_finds_jobs_that_zones_would_move(run: Run, healthy: Compose, number: int, more: str) -> None:
+    """They are listed with their old and new fire times, but not all of very many."""
+    job = lifecycle.create(
+        job_id=UUID(int=7),
+        key=JobKey("vps4", "backups"),
+        request={},
+        trigger=Once(NEW_YEAR),
+        options=Options(),
+        now=NEW_YEAR,
+        calendars={},
+    ).job
+    healthy.moved_by_zone_rules = Keeper(("2020.1", [Moved(job, NEW_YEAR + timedelta(hours=1))] * number))
+
+    code, out, _ = run("doctor", "--port", "0")
+
+    text = " ".join(out.split())
+    assert (1, "wrong") == (code, verdicts(out)["zones"])
+    assert f"in place of 2020.1 moves the next fire time of {number} jobs when a node starts" in text
+    assert f"vps4/backups {UUID(int=7)}: 2026-01-01T00:00:00Z to 2026-01-01T01:00:00Z" in text
+    assert more in text
+
+
+def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
+    """A file that a service uses is no fault."""
+    healthy.moved_by_zone_rules = raising(ConfigError("it is in use"))
+
+    code, out, _ = run("doctor", "--port", "0")
+
+    assert (0, "ok") == (code, verdicts(out)["zones"])
+    assert "jobs were not looked at: it is in use" in out
 
 
 # --- version, help, documentation -------------------------------------------------------------------------------------

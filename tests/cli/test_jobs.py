@@ -205,6 +205,106 @@ def test_runs(run: Run, service: Service) -> None:
     assert "1.0" in row
 
 
+PREVIEW = {
+    "valid": True,
+    "schedule": "Every day at 03:00 (UTC).",
+    "fireTimes": [
+        {
+            "utc": "2026-06-02T03:00:00Z",
+            "local": "2026-06-02T03:00:00+00:00",
+            "at": "2026-06-02T04:00:00Z",
+            "note": "late",
+        }
+    ],
+    "passed": [
+        {
+            "first": "2026-06-03T03:00:00Z",
+            "last": "2026-06-03T03:00:00Z",
+            "occurrences": 1,
+            "fate": "skipped",
+            "reason": "it is in the calendar freeze",
+        }
+    ],
+    "warnings": [{"code": "JOB_PAUSED", "detail": "the job is paused"}],
+}
+
+
+def test_preview(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schedule in English, what starts, what does not; warnings go to stderr."""
+    monkeypatch.setattr("mainspring.clock.SystemClock.now", lambda _: datetime(2026, 1, 1, tzinfo=UTC))
+    service.answer = httpx2.Response(200, json=PREVIEW)
+    outage = ["--outage-from", "2026-06-01T00:00:00Z", "--outage-to", "+1h"]
+
+    code, out, err = run("jobs", "preview", "vps4/backups", ID, "--next", "5", *outage)
+
+    assert (0, "Warning: the job is paused (JOB_PAUSED)\n") == (code, err)
+    assert asked(service) == (
+        "GET",
+        f"{PATH}/{ID}/preview?next=5&outageFrom=2026-06-01T00%3A00%3A00Z&outageTo=2026-01-01T01%3A00%3A00Z",
+    )
+    assert out.startswith("Every day at 03:00 (UTC).\n\n")
+    assert ["2026-06-02T03:00:00Z", "2026-06-02T03:00:00+00:00", "2026-06-02T04:00:00Z", "late"] in cells(out)
+    assert [
+        "2026-06-03T03:00:00Z",
+        "2026-06-03T03:00:00Z",
+        "1",
+        "skipped",
+        *["it", "is", "in", "the", "calendar", "freeze"],
+    ] in (cells(out))
+
+
+def test_preview_of_nothing(run: Run, service: Service) -> None:
+    """Without rows there are no tables; nothing is asked for that was not said."""
+    service.answer = httpx2.Response(200, json=PREVIEW | {"fireTimes": [], "passed": [], "warnings": []})
+
+    assert run("jobs", "preview", "vps4/backups", ID) == (0, "Every day at 03:00 (UTC).\n", "")
+    assert asked(service) == ("GET", f"{PATH}/{ID}/preview")
+
+
+def test_dry_run(run: Run, service: Service) -> None:
+    """The request is sent as it would be, and what it would do is shown."""
+    service.answer = httpx2.Response(200, json=PREVIEW)
+
+    code, out, _ = run("jobs", "create", "vps4/backups", "vmId=79bf", "--dry-run")
+
+    assert (0, True) == (code, out.startswith("Every day at 03:00"))
+    assert asked(service) == ("POST", f"{PATH}?dryRun=true")
+    assert body(service) == {"vmId": "79bf"}
+
+
+@pytest.mark.parametrize("command", [["preview", "vps4/backups", ID], ["create", "vps4/backups", "--dry-run"]])
+def test_preview_as_json(run: Run, service: Service, command: list[str]) -> None:
+    """Programs get the answer unchanged."""
+    service.answer = httpx2.Response(200, json=PREVIEW)
+
+    assert PREVIEW == json.loads(run("jobs", *command, "--json").out)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [(0, "20 runs are scheduled.\n"), (8, "20 runs are scheduled. 8 more are beyond the cap.\n")]
+)
+def test_backfill(run: Run, service: Service, left: int, said: str) -> None:
+    """What is not said is left to the service."""
+    service.answer = httpx2.Response(202, json={"created": 20, "left": left})
+    span = ["--from", "2026-05-01T00:00:00Z", "--to", "2026-06-01T00:00:00Z"]
+
+    assert run("jobs", "backfill", "vps4/backups", ID, *span) == (0, said, "")
+    assert asked(service) == ("POST", f"{PATH}/{ID}/backfill")
+    assert body(service) == {"from": span[1], "to": span[3]}
+
+
+def test_backfill_with_all_terms(run: Run, service: Service) -> None:
+    """Cap and spacing go with it; the answer can be had as JSON."""
+    service.answer = httpx2.Response(202, json={"created": 2, "left": 0})
+
+    out = run(
+        "jobs", "backfill", "vps4/backups", ID, "--from", "a", "--to", "b", "--cap", "2", "--spacing", "PT5M", "--json"
+    ).out
+
+    assert {"created": 2, "left": 0} == json.loads(out)
+    assert body(service) == {"from": "a", "to": "b", "cap": 2, "spacing": "PT5M"}
+
+
 def test_terminal_is_not_commanded(run: Run, service: Service) -> None:
     """What a job's author wrote cannot move the cursor or colour the screen."""
     service.answer = httpx2.Response(200, json=[LAST_RUN | {"reason": "\x1b[31mred\x9b2J"}])
@@ -349,6 +449,9 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["create", "a/b", "--data", "[" * 100_000], "Invalid value for --data: is not JSON"),
         (["create", "a/b", "--when", "+5"], "'+5' is not a length of time such as +30s, +5m, +2h or +1d"),
         (["create", "a/b", "--when", "+"], "'+' is not a length of time"),
+        (["preview", "a/b", ID, "--next", "0"], "--next"),
+        (["preview", "a/b", ID, "--outage-to", "+5"], "Invalid value for --outage-to: '+5' is not a length of time"),
+        (["backfill", "a/b", ID, "--from", "x"], "--to"),
         (["create", "a/b", "--when", "+2h1d"], "'+2h1d' is not a length of time"),
     ],
 )

@@ -4,10 +4,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mainspring.clock import SystemClock
 from tests.cluster.process import ROOT, Process
 from tests.postgres import PostgresServer, temporary_database
 
@@ -115,3 +117,34 @@ def test_a_plugin_is_found_by_its_entry_point(tmp_path: Path) -> None:
     ended = mainspring("plugins", "list", "--json", cwd=tmp_path)
     assert 0 == ended.returncode, ended.stderr
     assert "records" in ended.stdout
+
+
+def test_calendars_of_the_settings(tmp_path: Path) -> None:
+    """They are in the store when the service serves, and jobs follow when they have changed since the last start."""
+    store, file = f"sqlite:///{tmp_path / 'jobs.db'}", tmp_path / "mainspring.toml"
+    days = [(SystemClock().now() + timedelta(days=number)).date() for number in (30, 31, 32)]
+    file.write_text(f"[calendars.freeze]\ndates = [{days[0]}]\n")
+    with Process.serve(store, tmp_path) as service:
+        service.wait_for("schedules follow the rules of time zones", moved=0)
+        service.wait_for("schedules follow a calendar of the settings", calendar="freeze", moved=0)
+        schedule = {"cron": "0 0 * * *", "start": f"{days[0]}T00:00:00Z", "calendar": "freeze"}
+        job = service.create(schedule=schedule, path="x")
+        assert service.get(f"/{job}")["nextRun"] == f"{days[1]}T00:00:00Z"
+
+    file.write_text(f"[calendars.freeze]\ndates = [{days[0]}, {days[1]}]\n")
+    with Process.serve(store, tmp_path) as service:
+        service.wait_for("schedules follow a calendar of the settings", calendar="freeze", moved=1)
+        assert service.get(f"/{job}")["nextRun"] == f"{days[2]}T00:00:00Z"
+
+
+def test_calendars_of_the_settings_that_are_wrong(tmp_path: Path) -> None:
+    """Each fault is named; holidays that nobody knows are found before anything starts."""
+    (tmp_path / "mainspring.toml").write_text(
+        "[calendars.a]\ndates = ['x']\n[calendars.b]\nranges = [{first = 2026-01-02, last = 2026-01-01}]\n"
+    )
+    ended = mainspring("serve", "--store", "memory:", "--port", "0", cwd=tmp_path)
+    refused(ended, EX_CONFIG, "calendars.a.dates.0", "must be text such as 2026-12-24", "calendars.b.ranges.0")
+
+    (tmp_path / "mainspring.toml").write_text("[calendars.c.holidays]\ncountry = 'ZZ'\n")
+    ended = mainspring("node", "--store", "memory:", cwd=tmp_path)
+    refused(ended, EX_CONFIG, "the holidays of the calendar c are not known for ZZ")

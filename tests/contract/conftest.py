@@ -31,7 +31,9 @@ def schema_url(postgres_url: str) -> str:
 def emptied(url: str) -> str:
     """Empty the tables; the sequence goes on, as it does in life."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.stops")
+        connection.execute(
+            "truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.notes, mainspring.stops"
+        )
     return url
 
 

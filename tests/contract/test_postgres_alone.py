@@ -109,3 +109,15 @@ async def test_without_a_clock_the_database_tells_the_time(empty_url: str) -> No
         assert job.id == claimed.job.id
         assert before <= claimed.at <= await store.now()
         assert timedelta() == claimed.at.utcoffset()
+
+
+def test_moments_survive_as_numbers(edit: psycopg.Connection) -> None:
+    """Every microsecond comes back, up to the year 2105, and a moment that is none stays none."""
+    exact = """
+        select count(*) from generate_series(0, 4290000000000000, 4290000007) n
+        where mainspring.microseconds(mainspring.moment(n)) <> n
+            or mainspring.moment(n) <> timestamptz 'epoch' + n * interval '1 microsecond'
+    """
+
+    assert [(0,)] == edit.execute(exact).fetchall()
+    assert [(None, None)] == edit.execute("select mainspring.moment(null), mainspring.microseconds(null)").fetchall()

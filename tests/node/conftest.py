@@ -17,10 +17,10 @@ from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import Event, Events
 from mainspring.lane import Lane
-from mainspring.model import Backoff, Job, JobKey, Run
+from mainspring.model import Backoff, Ending, Job, JobKey, Run
 from mainspring.node import Node, Place
 from mainspring.presence import Presence
-from mainspring.runner import Runner
+from mainspring.runner import Assignment, Runner
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.postgres import PostgresStore
@@ -134,20 +134,26 @@ class World:
 
     @asynccontextmanager
     async def node(
-        self, *, capacity: int | None = None, loop: asyncio.AbstractEventLoop | None = None, **settings: Any
+        self,
+        *,
+        capacity: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        shelter: Callable[[Assignment], Awaitable[Ending]] | None = None,
+        **settings: Any,
     ) -> AsyncIterator[Node]:
         """A node that lives while the block runs, and has left when it ends; jobs run on `loop`, or the test's."""
+        here = asyncio.get_running_loop()
         bindings = registry.build([("test", Module(self.script))])
         await bindings.open()
         runner = Runner(bindings, self.clock, threads=2)
         node = Node(
             store=self.store,
             registry=bindings,
-            lanes={KEY: Lane(loop or asyncio.get_running_loop(), runner.run, capacity)},
+            lanes={KEY: Lane(loop or here, runner.run, capacity)},
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            place=Place(asyncio.get_running_loop(), Presence()),
+            place=Place(here, Presence(), shelter and Lane(here, shelter)),
         )
         life = asyncio.create_task(node.run())
         try:

@@ -110,7 +110,7 @@ def test_next_due_reads_one_job_of_each_group(database: psycopg.Connection[Any],
 @pytest.mark.usefixtures("statistics")
 def test_finish_finds_its_jobs_by_their_ids(database: psycopg.Connection[Any], mode: str) -> None:
     """A thousand changes look at a thousand jobs, however many others there are."""
-    finish = plan(database, "finish", mode, {"changes": "{}"})
+    finish = plan(database, "finish", mode, {"ended": "{}", "kept": "{}"})
 
     assert [("Index Scan", "jobs_pkey")] == scans(finish)
     assert {"Seq Scan", "Hash Join", "Merge Join"}.isdisjoint(step["Node Type"] for step in finish)

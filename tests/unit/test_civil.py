@@ -248,3 +248,33 @@ def test_clock_times(hours: frozenset[int], minutes: frozenset[int], seconds: fr
     assert place == 0 or clock[place - 1] < time
     assert place == len(clock) or clock[place] >= time
     assert len(clock) == len(hours) * len(minutes) * len(seconds)
+
+
+@pytest.mark.parametrize("days", [1, 30, 3650])
+def test_rules_that_are_combined_are_counted_and_found_alike(days: int) -> None:
+    """The last of so many fire times is the last there is; also of more than can be gone through one by one."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    every = (Every(Period(exact=timedelta(minutes=1))), Every(Period(exact=timedelta(seconds=90))))
+    trigger = Recurring(AnyOf((*every, Cron("*/7 * * * *"))), start)
+    end = start + timedelta(days=days)
+
+    begun = thread_time()
+    number = trigger.number(start, end)
+    last = trigger.nth(start, number - 1)
+
+    beyond = trigger.nth(start, number)
+    assert last is not None
+    assert beyond is not None
+    assert last <= end < beyond
+    assert thread_time() - begun < 1
+
+
+def test_combined_rules_do_not_fire_beyond_the_calendar() -> None:
+    """What would come after the year 9999 is not there, and is not looked for without end."""
+    hourly = Recurring(
+        AnyOf((Cron("0 3 * * *"), Every(Period(exact=timedelta(hours=1))))), datetime(9990, 1, 1, tzinfo=UTC)
+    )
+
+    begun = thread_time()
+    assert hourly.nth(hourly.start, 10**6) is None
+    assert thread_time() - begun < 1

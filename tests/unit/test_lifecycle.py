@@ -16,8 +16,8 @@ from mainspring.model import DEADLY, PENDING, Backoff, Ending, Job, JobKey, Opti
 from mainspring.trigger import HORIZON, Every, Once, Period, Recurring, Trigger
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-POISON = 3
-"""How many nodes may die under a job."""
+POISON, HOPELESS = 3, 10
+"""How many processes may die under a job: when the last was its own worker, and when it was a node."""
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ONCE = Once(NOON)
 DAILY = Recurring(Every(Period(days=1)), NOON)
@@ -115,7 +115,7 @@ RUNNING_HELD = lifecycle.pause(RUNNING, now=NOON)
 SUCCEEDED = ended(RUNNING, Outcome.SUCCEEDED)
 CANCELLED = ended(RUNNING_SERIES, Outcome.CANCELLED)
 DEAD = after_outcomes(WAITING, *[Outcome.FAILED] * 3)
-POISONED = after_outcomes(WAITING, Outcome.FAILED, *[Outcome.LOST] * POISON)
+POISONED = after_outcomes(WAITING, Outcome.FAILED, *[Outcome.LOST] * HOPELESS)
 
 Edit = Callable[..., Job]
 
@@ -288,10 +288,9 @@ def test_retry_is_for_the_fire_time_given_up(dead: Job) -> None:
     )
     assert dead.occurrence_id == back.occurrence_id
     assert not back.is_dead
-    for outcome in (Outcome.FAILED, Outcome.LOST):
-        assert [State.SCHEDULED, State.SCHEDULED, State.DONE] == [
-            after_outcomes(back, *[outcome] * n).state for n in (1, 2, 3)
-        ]
+    for outcome, most in ((Outcome.FAILED, 3), (Outcome.LOST, HOPELESS)):
+        tried = [after_outcomes(back, *[outcome] * n).state for n in range(1, most + 1)]
+        assert [State.SCHEDULED] * (most - 1) + [State.DONE] == tried
 
 
 # --- what a run's end does
@@ -466,18 +465,19 @@ def test_a_series_goes_on_after_giving_up() -> None:
 
 def test_a_lost_run_is_repeated_at_once_until_it_is_poison() -> None:
     """A run whose node died costs no failure and waits for nothing; but the job that kills its nodes ends."""
-    jobs = [after_outcomes(a_job(), *[Outcome.LOST] * n) for n in range(1, POISON + 1)]
-    assert [(n, 0) for n in range(1, POISON + 1)] == [(job.losses, job.failures) for job in jobs]
+    jobs = [after_outcomes(a_job(), *[Outcome.LOST] * n) for n in range(1, HOPELESS + 1)]
+    assert [(n, 0) for n in range(1, HOPELESS + 1)] == [(job.losses, job.failures) for job in jobs]
     assert {NOON + MINUTE} == {job.due_at for job in jobs[:-1]}
-    assert [False] * (POISON - 1) + [True] == [job.is_dead for job in jobs]
-    series = after_outcomes(a_job(DAILY), *[Outcome.LOST] * POISON)
+    assert [False] * (HOPELESS - 1) + [True] == [job.is_dead for job in jobs]
+    assert [False] * (POISON - 2) + [True] * (HOPELESS - POISON + 2) == [lifecycle.is_suspect(job) for job in jobs]
+    series = after_outcomes(a_job(DAILY), *[Outcome.LOST] * HOPELESS)
     assert (State.SCHEDULED, NOON + DAY, 0) == (series.state, series.fire_time, series.losses)
 
 
 def test_losses_and_failures_are_counted_apart() -> None:
     """Lost runs do not use up attempts, and failures do not make poison."""
-    job = after_outcomes(a_job(), *[Outcome.LOST] * (POISON - 1), *[Outcome.FAILED] * 2)
-    assert (State.SCHEDULED, POISON - 1, 2) == (job.state, job.losses, job.failures)
+    job = after_outcomes(a_job(), *[Outcome.LOST] * (HOPELESS - 1), *[Outcome.FAILED] * 2)
+    assert (State.SCHEDULED, HOPELESS - 1, 2) == (job.state, job.losses, job.failures)
     assert after_outcomes(job, Outcome.LOST).is_dead
     assert after_outcomes(job, Outcome.FAILED).is_dead
 

@@ -4,6 +4,7 @@ import random  # noqa: TID251 - drawn from a seed, always the same
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
+from time import thread_time
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from mainspring.calendar import Calendar, calendar_from_json
 from mainspring.clock import ManualClock, SystemClock
 from mainspring.misfire import Fate, Passed
 from mainspring.occurrence import Planned, following, opening, overdue
-from mainspring.preview import Outage, Start, next_starts, preview
+from mainspring.preview import MOST_PASSED, Outage, Start, forecast, next_starts, preview
 from mainspring.trigger import (
     AnyOf,
     Blackout,
@@ -382,3 +383,31 @@ def test_passed_is_told_with_its_ends() -> None:
     [passed] = after(daily(calendar=CalendarUse("freeze")), MONDAY + 2 * DAY + 12 * HOUR - DAY).passed
     assert isinstance(passed, Passed)
     assert passed.first == passed.last
+
+
+def test_forecast_has_room_for_so_much() -> None:
+    """However much is passed over before the next start, it ends, and says that it was cut; so it does in time."""
+    passed = Passed(MONDAY, MONDAY, 1, Fate.SKIPPED, "as the test says")
+    start = Start(MONDAY, MONDAY, MONDAY)
+
+    full = forecast(iter([passed] * (MOST_PASSED + 1)), 1, lambda: False)
+    late = forecast(iter([start, start]), 2, lambda: True)
+    whole = forecast(iter([passed, start, start]), 1, lambda: False)
+
+    assert ((), MOST_PASSED, True) == (full.starts, len(full.passed), full.cut)
+    assert ((start,), True) == (late.starts, late.cut)
+    assert ((start,), (passed,), False) == (whole.starts, whole.passed, whole.cut)
+
+
+def test_calendar_that_leaves_no_time_is_found_out() -> None:
+    """At night a schedule that keeps to office hours never fires, and that is known in no time."""
+    office = calendar_from_json(
+        {"weekly": [{"days": ["MO", "TU", "WE", "TH", "FR"], "start": "09:00", "end": "17:00"}]}
+    )
+    trigger = Recurring(Cron("0 3 * * *"), MONDAY, calendar=CalendarUse("office", Days.INCLUDE))
+
+    begun = thread_time()
+    planned = opening(trigger, job_id=JOB, calendars={"office": office})
+
+    assert planned.fire_time is None
+    assert thread_time() - begun < 0.5

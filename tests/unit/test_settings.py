@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from mainspring.calendar import calendar_from_json
 from mainspring.errors import ConfigError
 from mainspring.settings import TABLE, Settings, load_settings, masked
 
@@ -348,3 +349,44 @@ def test_docs_tell_no_other_setting() -> None:
     rows = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("| `")]
 
     assert [row.split("`")[1] for row in rows] == list(TABLE)
+
+
+# --- calendars --------------------------------------------------------------------------------------------------------
+
+
+def test_calendars_are_tables_of_the_file() -> None:
+    """A day may be written as TOML has days, or as text."""
+    toml = (
+        '[calendars.freeze]\ndates = [2026-12-24, "2026-12-31"]\ntimeZone = "Europe/Berlin"\n'
+        '[calendars."n.1"]\nweekly = [{days = ["SA"], start = "22:00"}]\n'
+    )
+    calendars = {
+        "freeze": calendar_from_json({"dates": ["2026-12-24", "2026-12-31"], "timeZone": "Europe/Berlin"}),
+        "n.1": calendar_from_json({"weekly": [{"days": ["SA"], "start": "22:00"}]}),
+    }
+
+    assert calendars == load(toml=toml).calendars
+    assert {} == load(toml="").calendars
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        ("[calendars.a]\ndates = [2026-12-24T10:00:00]", "calendars.a.dates.0 (FILE) "),
+        ("[calendars.a]\ndays = 1", "calendars.a.days (FILE) is not a field of a calendar"),
+        ("[calendars.a]\nweekly = [{days = ['SA'], end = 18:00:00}]", "calendars.a.weekly.0.end (FILE) must be text"),
+        ("[calendars]\na = 1", "calendars.a (FILE) must be an object"),
+        ("calendars = 1", "calendars (FILE) must be an object"),
+        ("[calendars.' a']", "calendars. a (FILE) String should match pattern"),
+    ],
+)
+def test_illegal_calendars(toml: str, line: str) -> None:
+    """Each fault is told with its place."""
+    (told,) = problems(toml=toml)
+
+    assert told.startswith(line.replace("FILE", "mainspring.toml"))
+
+
+def test_calendars_stand_in_the_file_only() -> None:
+    """There is no variable and no flag for them."""
+    assert ["MAINSPRING_CALENDARS"] == [told.split()[0] for told in problems(environ={"MAINSPRING_CALENDARS": "{}"})]

@@ -165,6 +165,10 @@ class Jobs:
                 return await self.create(key)
             case "running":
                 return await self.running(key)
+            case "recurring":
+                await self._client.put("/api/schedulers/calendars/freeze", json={})
+                schedule = {"cron": "0 3 * * *", "start": "2026-05-10T00:00:00Z", "calendar": "freeze"}
+                return await self.create(key, schedule=schedule)
             case _:
                 return await self.ended(key, Outcome(state))
 

@@ -102,6 +102,75 @@ async def test_any_patch_gets_an_answer(client: httpx2.AsyncClient, first: Any, 
 
 
 @SOME
+@given(body=requests)
+async def test_dry_run_says_what_would_be(client: httpx2.AsyncClient, body: Any) -> None:
+    """It is refused if and only if the request would be."""
+    created = await client.post(at(NOTES), json=body)
+    dry = await client.post(f"{at(NOTES)}?dryRun=true&next=3", json=body)
+
+    assert (200 if created.status_code == 201 else created.status_code) == dry.status_code
+    if created.status_code == 201:
+        path = created.headers["location"]
+        assert 200 == (await client.get(f"{path}/preview")).status_code
+        await client.delete(path)
+
+
+days = st.dates().map(str) | anything
+calendars = st.fixed_dictionaries(
+    {},
+    optional={
+        "dates": st.lists(days, max_size=3) | anything,
+        "ranges": st.lists(st.fixed_dictionaries({"first": days, "last": days}), max_size=3) | anything,
+        "weekly": st.lists(
+            st.fixed_dictionaries(
+                {"days": st.lists(st.sampled_from(["MO", "TU", "SU"]), max_size=2)},
+                optional={"start": st.sampled_from(["00:00", "24:00", "7:00"]) | anything},
+            )
+        )
+        | anything,
+        "holidays": st.fixed_dictionaries({"country": st.from_regex(r"\A[A-Z]{2}\Z")}) | anything,
+        "timeZone": st.sampled_from(["UTC", "Europe/Berlin"]) | anything,
+        "x": anything,
+    },
+)
+
+
+@SOME
+@given(body=calendars | anything)
+async def test_any_calendar_gets_an_answer(client: httpx2.AsyncClient, body: Any) -> None:
+    """And a schedule can keep to one that was taken."""
+    answer = await client.put("/api/schedulers/calendars/any", content=json.dumps(body), headers=HEADERS)
+
+    check(answer, 200 if answer.status_code == 200 else 201)
+    if answer.is_success:
+        use = {"name": "any", "days": "exclude"}
+        schedule = {
+            "cron": "0 3 * * *",
+            "calendar": use,
+            "start": "2026-06-01T00:00:00Z",
+            "end": "2027-06-01T00:00:00Z",
+        }
+        check(await client.post(f"{at(NOTES)}?dryRun=true", json={"schedule": schedule}), 200)
+
+
+@SOME
+@given(
+    body=st.fixed_dictionaries(
+        {},
+        optional={"from": times | anything, "to": times | anything, "cap": st.integers(1, 3) | anything, "x": anything},
+    )
+    | anything
+)
+async def test_any_backfill_gets_an_answer(client: httpx2.AsyncClient, body: Any) -> None:
+    """Of a job that recurs."""
+    created = await client.post(at(NOTES), json={"schedule": {"every": "P1D", "start": "2026-01-01T00:00:00Z"}})
+    path = created.headers["location"]
+
+    check(await client.post(f"{path}/backfill", content=json.dumps(body), headers=HEADERS), 202)
+    await client.delete(path)
+
+
+@SOME
 @given(
     query=st.dictionaries(
         st.sampled_from(["limit", "cursor", "state", "from", "to"]) | text,

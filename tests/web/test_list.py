@@ -256,7 +256,7 @@ async def test_query_that_cannot_be_is_refused(
 
 async def test_call_that_takes_no_parameters_refuses_them(client: httpx2.AsyncClient) -> None:
     """A job is not created by somebody who asked for something else."""
-    answer = await client.post(f"{at(BACKUPS)}?dryRun=true", json={})
+    answer = await client.post(f"{at(BACKUPS, 'batch')}?dryRun=true", json=[])
 
     assert (422, "JOB_CREATION_ERROR", [("?dryRun", "UNKNOWN_PARAMETER")]) == refusal(answer)
 

@@ -14,7 +14,7 @@ from mainspring.web import jobs
 from tests.web.answers import at
 from tests.web.plugin import BACKUPS, BUGGY, LEFT, NOTES, ORDERS, RIGHT
 
-METHODS = {"get", "post", "patch", "delete"}
+METHODS = {"get", "post", "put", "patch", "delete"}
 Schema = dict[str, Any]
 
 SCHEDULE = {
@@ -150,9 +150,11 @@ async def test_schedule_and_options_are_described(document: Schema) -> None:
 
 
 async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, document: Schema) -> None:
-    """A job, a list and an error have just the members that the document names."""
+    """A job, a list, a preview and an error have just the members that the document names."""
     created = await client.post(at(BACKUPS), json={"when": "2026-12-01T10:00:00Z"})
     missing = await client.get("/api/schedulers/vps4/patching/jobs")
+    dry_run = await client.post(f"{at(BACKUPS)}?dryRun=true", json={"when": "2026-12-01T10:00:00Z"})
+    preview = await client.get(f"{created.headers['location']}/preview")
     path = document["paths"][at(BACKUPS)]
 
     def members(response: Schema, media_type: str = "application/json") -> set[str]:
@@ -161,6 +163,9 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
 
     assert created.json().keys() == members(path["post"]["responses"]["201"])
     assert created.json().keys() - {"warnings"} <= members(path["get"]["responses"]["200"])
+    assert dry_run.json().keys() == members(path["post"]["responses"]["200"])
+    described = document["paths"][at(BACKUPS, "{jobId}", "preview")]["get"]["responses"]["200"]
+    assert preview.json().keys() == members(described)
     assert missing.json().keys() == members(path["get"]["responses"]["default"], "application/problem+json")
 
 
@@ -201,3 +206,12 @@ async def test_page_needs_nothing_from_elsewhere(client: httpx2.AsyncClient) -> 
 async def test_document_is_the_same_each_time(app: FastAPI) -> None:
     """It can be compared with the one before."""
     assert json.dumps(app.openapi()) == json.dumps(app.openapi())
+
+
+async def test_calendars_are_described(document: Schema) -> None:
+    """Their calls, and all members of one."""
+    one = document["paths"]["/api/schedulers/calendars/{name}"]
+
+    assert {"get", "put", "delete", "parameters"} == one.keys()
+    schema = one["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"dates", "ranges", "weekly", "holidays", "timeZone"} == properties(document, schema).keys()

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
 from mainspring.model import Outcome
 from mainspring.registry import Registry, build
-from mainspring.web import jobs
+from mainspring.web import calendars, jobs
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule
 
@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "api.md").read_text("utf-8")
 JOBS = "http://127.0.0.1:8089/api/schedulers/vps4/backups/jobs"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FREEZE = {"ranges": [{"first": "2026-12-21", "last": "2027-01-06"}], "timeZone": "Europe/Berlin"}
+DAILY = {"every": "P1D", "timeZone": "Europe/Berlin", "start": "2026-06-02T01:00:00Z"}
 CURSOR = re.compile(r"cursor=[^>&]+")
 
 
@@ -40,7 +42,7 @@ async def test_all_calls_are_documented(app: FastAPI) -> None:
     """In the table at the top, each with its method and path."""
     routes = {
         f"{method} {route.path.replace('{job_group}', '{jobGroup}').replace('{job_id}', '{jobId}')}"
-        for route in [*app.routes, *jobs.ROUTES]
+        for route in [*app.routes, *jobs.ROUTES, *calendars.ROUTES]
         if isinstance(route, Route) and route.include_in_schema
         for method in route.methods or ()
         if method != "HEAD"
@@ -56,7 +58,8 @@ def codes() -> Iterator[str]:
         error.code for error in MainspringError.__subclasses__() if error not in {ConfigError, InvalidRequestError}
     )
     package = ROOT / "src" / "mainspring"
-    names = ["cron", "registry", "request", "rrule", "schedule", "service", "times"]
+    readers = ["backfill", "calendar", "cron", "fault", "request", "rrule", "schedule", "times"]
+    names = [*readers, "agenda", "registry", "service"]
     for path in [*(package / "web").glob("*.py"), *(package / f"{name}.py" for name in names)]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", str(node.value)):
@@ -127,8 +130,16 @@ async def test_example_is_what_the_service_says(
     client: httpx2.AsyncClient, jobs: Jobs, title: str, command: str, printed: str
 ) -> None:
     """Status, the headers shown, and the body to the last member."""
-    dead = title in {"Retry a job", "Show the history of a job"}
-    job_id = await jobs.ended(BACKUPS, Outcome.FAILED) if dead else await jobs.create(BACKUPS)
+    if "calendar" in title:
+        await client.put("/api/schedulers/calendars/freeze", json=FREEZE)
+    if title in {"Retry a job", "Show the history of a job"}:
+        job_id = await jobs.ended(BACKUPS, Outcome.FAILED)
+    elif title == "Look ahead":
+        job_id = await jobs.create(BACKUPS, schedule=DAILY)
+    elif title == "Run a past range":
+        job_id = await jobs.create(BACKUPS, schedule=DAILY | {"start": "2026-05-01T01:00:00Z"})
+    else:
+        job_id = await jobs.create(BACKUPS)
 
     answer = await client.send(request(client, command.replace("$JOBS", JOBS).replace("$JOB", str(job_id))))
 

@@ -35,6 +35,7 @@ class FailingStore:
         return answer
 
 
+CALENDARS = "/api/schedulers/calendars"
 CALLS = [
     pytest.param("GET", "/api/schedulers", None, 200, id="groups"),
     pytest.param("POST", at(BACKUPS), None, 201, id="create"),
@@ -53,7 +54,26 @@ CALLS = [
     pytest.param("POST", at(BACKUPS, "{}", "resume"), "scheduled", 204, id="resume"),
     pytest.param("POST", at(BACKUPS, "{}", "retry"), "failed", 200, id="retry"),
     pytest.param("GET", at(BACKUPS, "{}", "runs"), "failed", 200, id="runs"),
+    pytest.param("POST", f"{at(BACKUPS)}?dryRun=true", None, 200, id="dry run"),
+    pytest.param("GET", at(BACKUPS, "{}", "preview"), "recurring", 200, id="preview"),
+    pytest.param("POST", at(BACKUPS, "{}", "backfill"), "recurring", 202, id="backfill"),
+    pytest.param("GET", CALENDARS, None, 200, id="calendars"),
+    pytest.param("PUT", f"{CALENDARS}/freeze", "recurring", 200, id="put calendar"),
+    pytest.param("GET", f"{CALENDARS}/freeze", "recurring", 200, id="calendar"),
+    pytest.param("DELETE", f"{CALENDARS}/freeze", "recurring", 409, id="delete calendar"),
+    pytest.param("DELETE", f"{CALENDARS}/free", None, 404, id="delete no calendar"),
 ]
+
+
+def body_of(method: str, path: str) -> dict[str, Any] | None:
+    """Return what is sent with a call."""
+    if path.endswith("backfill"):
+        return {"from": "2026-05-01T00:00:00Z", "to": "2026-05-31T00:00:00Z", "cap": 2}
+    if "dryRun" in path:
+        return {"schedule": {"every": "P1D"}}
+    if method == "PUT":
+        return {"dates": ["2026-06-02"]}
+    return {"when": "2026-12-01T10:00:00Z"} if method in {"PATCH", "POST"} else None
 
 
 @pytest.mark.parametrize(("method", "path", "state", "status"), CALLS)
@@ -62,7 +82,7 @@ async def test_store_that_fails_is_never_taken_for_an_answer(
 ) -> None:
     """Wherever in the call the store falls silent: before its first word, its second, and so on."""
     path = path.format(state and await jobs.made(BACKUPS, state))
-    body = {"when": "2026-12-01T10:00:00Z"} if method in {"PATCH", "POST"} else None
+    body = body_of(method, path)
 
     async def call(answers: int) -> httpx2.Response:
         failing = cast("Store", FailingStore(store, answers))

@@ -24,7 +24,7 @@ from mainspring.store.sqlite import SqliteStore
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs, MakeApp, client_of
 from tests.web.plugin import BACKUPS
-from tests.web.test_store_away import CALLS
+from tests.web.test_store_away import CALLS, body_of
 
 AWAY = refused(503, "STORE_UNAVAILABLE")
 LIES = {200, 201, 204, 304, 404}
@@ -164,7 +164,9 @@ async def postgres_store(
     for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany", "copy_records_to_table"):
         monkeypatch.setattr(asyncpg.Connection, name, faulty(getattr(asyncpg.Connection, name)))
     with psycopg.connect(faults_url, autocommit=True) as connection:
-        connection.execute("truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.stops")
+        connection.execute(
+            "truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.notes, mainspring.stops"
+        )
     store = PostgresStore(faults_url, clock)
     await store.open()
     yield store
@@ -194,7 +196,7 @@ async def answered(
 ) -> httpx2.Response:
     """Make a call under a fault; the job that it is about is made before it and gone after it."""
     method, path, state, _ = call
-    body = {"when": "2026-12-01T10:00:00Z"} if method in {"PATCH", "POST"} else None
+    body = body_of(method, path)
     job = state and await jobs.made(BACKUPS, state)
     with fault:
         answer = await client.request(method, path.format(job), json=body)

@@ -72,6 +72,7 @@ _JSON = Dialect(
     to_id=str, from_id=UUID, to_time=datetime.isoformat, from_time=datetime.fromisoformat, from_json=from_json
 )
 _DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=from_json)
+_CLAIMED = _DIALECT._replace(from_time=from_microseconds)
 
 
 class _Waiting(NamedTuple):
@@ -127,14 +128,15 @@ class PostgresStore:
 
     async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        rows = [job_row(job, _DIALECT) for job in jobs]
-        if len(rows) > _SHARED_ROWS or passed:
-            await self._copy(rows, passed)
+        if len(jobs) > _SHARED_ROWS or passed:
+            await self._copy(jobs, passed)
         else:
-            await self._share(rows)
+            await self._share([job_row(job, _DIALECT) for job in jobs])
         self._tell(jobs)
 
-    async def _copy(self, rows: list[tuple[Any, ...]], passed: Sequence[Run]) -> None:
+    async def _copy(self, jobs: Sequence[Job], passed: Sequence[Run]) -> None:
+        """Have many rows written; the next ones are made while the database takes the last."""
+        rows = (job_row(job, _DIALECT) for job in jobs)
         async with self._database.patient_connection() as connection, connection.transaction():
             await connection.copy_records_to_table(
                 "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
@@ -144,17 +146,21 @@ class PostgresStore:
 
     async def _share(self, rows: list[tuple[Any, ...]]) -> None:
         """Have rows written in a commit with those of other calls."""
-        waiting = _Waiting(rows, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(rows, loop.create_future())
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
+        limit = loop.call_later(ANSWER_SECONDS, self._give_up, waiting)  # `asyncio.timeout` took 4 us more
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await waiting.written
-        except TimeoutError as error:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-            raise StoreUnavailableError("the job store did not answer in time") from error
+            await waiting.written
+        finally:
+            limit.cancel()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        _fail(waiting, StoreUnavailableError("the job store did not answer in time"))
 
     async def _write_waiting(self) -> None:
         """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
@@ -296,7 +302,10 @@ class PostgresStore:
         parameters = {**_columns(demand), "demands": list(demand.values()), "node": node, "limit": limit}
         rows = await self._fetch("claim", parameters)
         fp("claim.sent")
-        return sorted([read_claim(row, node, _DIALECT) for row in rows], key=_due_time)
+        if not rows:
+            return []
+        keys, at = list(demand), from_microseconds(rows[0][-1])
+        return sorted([read_claim(row, keys[row[-2] - 1], node, at, _CLAIMED) for row in rows], key=_due_time)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -310,10 +319,12 @@ class PostgresStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [_change_row(job, run, passed) for run, job, passed in changes]
-        ((written,),) = await self._fetch("finish", {"changes": rows})
+        kept = [change for change in changes if change.job.state is not State.DONE]
+        ended = changes if not kept else [change for change in changes if change.job.state is State.DONE]
+        rows = {"ended": list(map(_end, ended)), "kept": list(map(_change, kept))}
+        ((written,),) = await self._fetch("finish", rows)
         fp("finish.sent")
-        self._tell(change.job for change in changes)
+        self._tell(change.job for change in kept)
         if written == len(changes):
             return [Answer.DONE] * written
         ids = [change.job.id for change in changes]
@@ -432,22 +443,19 @@ def _passed(runs: Sequence[Run]) -> str:
     return to_json([run_row(run, _JSON) for run in runs])
 
 
-def _change_row(job: Job, run: Run, passed: Sequence[Run]) -> tuple[Any, ...]:
-    """Write a change as the database's type has it; a done job needs no more than how its run ended."""
-    end = (run.started_at, run.finished_at, run.outcome.value, run.reason, job.failures, job.losses)
-    if job.state is State.DONE:
-        becomes: tuple[Any, ...] = (None, None, None, None, None, None)
-    else:
-        becomes = (job.state.value, job.paused, job.fire_time, job.due_at, job.attempt, last_run_to_json(run))
-    return (
-        job.id,
-        run.number,
-        job.version,
-        job.state is State.DONE,
-        *end,
-        *becomes,
-        _passed(passed) if passed else None,
-    )
+def _end(change: Change) -> tuple[Any, ...]:
+    """Write how a run ended, as the database's type has it."""
+    run, job, passed = change
+    moments = to_microseconds(run.started_at), to_microseconds(run.finished_at)
+    end = (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses)
+    return (*end, _passed(passed) if passed else None)
+
+
+def _change(change: Change) -> tuple[Any, ...]:
+    """Write how a run ended and what its job became, as the database's type has it."""
+    job = change.job
+    moments = to_microseconds(job.fire_time), to_microseconds(job.due_at)
+    return (*_end(change), job.state, job.paused, *moments, job.attempt, last_run_to_json(change.run))
 
 
 def _due_time(claim: Claim) -> datetime:

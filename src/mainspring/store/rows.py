@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import aiosql
+import pydantic_core
 
 from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State
 from mainspring.request import options_from_json, options_to_json
@@ -45,8 +46,8 @@ class Dialect(NamedTuple):
 
 
 def to_json(value: object) -> str:
-    """Write JSON as compactly as it goes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Write JSON as compactly as it goes. `json.dumps` takes 2 us more for a small request."""
+    return pydantic_core.to_json(value).decode()
 
 
 def job_row(job: Job, dialect: Dialect) -> tuple[Any, ...]:
@@ -118,21 +119,24 @@ def read_job(row: Row, dialect: Dialect) -> Job:
     )
 
 
-def read_claim(row: Row, node: str, dialect: Dialect) -> Claim:
-    """Read a job that `node` has just claimed from the columns that may differ: all of them would cost 1.2 us more."""
+def read_claim(row: Row, key: JobKey, node: str, at: datetime, dialect: Dialect) -> Claim:
+    """Read a job that `node` claimed at that moment from the columns that differ between the jobs of one claim.
+
+    To read all of them would cost 2 us more. Columns beyond these are the store's own.
+    """
     (
-        id_, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
-        product, job_group, request, trigger, options, parent, backfill,
-    ) = row  # fmt: skip
+        id_, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, request, trigger, options,
+        parent, backfill,
+    ) = row[:15]  # fmt: skip
     from_time, from_json = dialect.from_time, dialect.from_json
-    fires_at, at = from_time(fire_time), from_time(claimed_at)
+    fires_at = from_time(fire_time)
     job = Job(
         dialect.from_id(id_),
-        JobKey(product, job_group),
+        key,
         from_json(request),
         Once(fires_at) if trigger is None else trigger_from_json(from_json(trigger)),
         fires_at,
-        from_time(due_at),
+        fires_at if due_at == fire_time else from_time(due_at),
         from_time(created_at),
         at,
         version,
@@ -232,7 +236,7 @@ def to_microseconds(moment: datetime) -> int:
 
 def from_microseconds(microseconds: int) -> datetime:
     """Read what `to_microseconds` wrote."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> datetime | None:

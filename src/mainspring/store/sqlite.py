@@ -66,6 +66,7 @@ _REQUIRED = (3, 37)
 
 
 _DIALECT = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
+_CLAIMED = _DIALECT._replace(from_json=lambda value: value)
 _SQL = load_statements("sqlite")
 
 
@@ -247,22 +248,25 @@ class SqliteStore:
         """See `Store.claim`."""
         now = to_microseconds(self._clock.now())
 
-        def work(db: sqlite3.Connection) -> list[Any]:
+        def work(db: sqlite3.Connection) -> str:
             if node not in {row[0] for row in db.execute(_SQL["nodes"])}:
-                return []
+                return "[]"
             ids: list[str] = []
             for key, slots in demand.items():
                 parameters = {**key._asdict(), "now": now, "limit": min(slots, limit - len(ids))}
                 ids += [id_ for (id_,) in db.execute(_SQL["due"], parameters)]
             if not ids:
-                return []
+                return "[]"
             (last,) = db.execute(_SQL["draw"], {"count": len(ids)}).fetchone()
             parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
-            return db.execute(_SQL["claim"], parameters).fetchall()
+            db.execute(_SQL["claim"], parameters)
+            (claimed,) = db.execute(_SQL["claimed"], parameters).fetchone()
+            return str(claimed)
 
-        rows = await self._call(work)
+        rows = json.loads(await self._call(work))
         fp("claim.sent")
-        return sorted((read_claim(row, node, _DIALECT) for row in rows), key=lambda claim: claim.job.due_at)
+        claims = [read_claim(r, JobKey(*r[-3:-1]), node, from_microseconds(r[-1]), _CLAIMED) for r in rows]
+        return sorted(claims, key=lambda claim: claim.job.due_at)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -284,7 +288,7 @@ class SqliteStore:
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
         rows = [(_change_values(job, run), passed) for run, job, passed in changes]
-        answers = await self._call(lambda db: [_finish(db, *row) for row in rows])
+        answers = await self._call(lambda db: _finish_all(db, rows))
         fp("finish.sent")
         tell(self._watchers, (change.job for change in changes))
         return answers
@@ -403,6 +407,10 @@ class SqliteStore:
         db.close()
 
 
+_ENDED = ("id", "run", "version", "started_at", "finished_at", "outcome", "reason", "failures", "losses")
+"""What the statement that ends jobs takes of each, in its order."""
+
+
 def _change_values(job: Job, run: Run) -> dict[str, Any]:
     """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
     values = {
@@ -437,16 +445,42 @@ def _pass(db: sqlite3.Connection, passed: Sequence[Run]) -> None:
         db.executemany(_SQL["add_run"], [run_row(run, _DIALECT) for run in numbered])
 
 
+def _finish_all(db: sqlite3.Connection, changes: Sequence[tuple[dict[str, Any], Sequence[Run]]]) -> list[Answer]:
+    """Write changes: ends of jobs together, if all of them are as was believed, and the others one by one."""
+    ended = [change for change, passed in changes if "state" not in change and not passed]
+    together = len(ended) > 1 and _end(db, ended)
+    return [
+        Answer.DONE if together and "state" not in change and not passed else _finish(db, change, passed)
+        for change, passed in changes
+    ]
+
+
 def _finish(db: sqlite3.Connection, change: dict[str, Any], passed: Sequence[Run]) -> Answer:
     """Write one change, if the job is as was believed."""
-    history, then = ("end_run", "go_on") if "state" in change else ("end_job", "forget_job")
-    if db.execute(_SQL[history], change).rowcount:
-        db.execute(_SQL[then], change)
+    if _go_on(db, change) if "state" in change else _end(db, [change]):
         _pass(db, passed)
         return Answer.DONE
     if db.execute(_SQL["settled"], change).fetchone():
         return Answer.DONE
     return Answer.STALE if db.execute(_SQL["run_of"], change).fetchone() == (change["run"],) else Answer.LOST
+
+
+def _go_on(db: sqlite3.Connection, change: dict[str, Any]) -> bool:
+    """Write what a job became that goes on, if it is as was believed."""
+    if not db.execute(_SQL["end_run"], change).rowcount:
+        return False
+    db.execute(_SQL["go_on"], change)
+    return True
+
+
+def _end(db: sqlite3.Connection, changes: Sequence[dict[str, Any]]) -> bool:
+    """Write that jobs are over, all or none: if all of them are as was believed."""
+    values = {"ended": json.dumps([[change[name] for name in _ENDED] for change in changes])}
+    db.execute("savepoint ends")
+    there = db.execute(_SQL["end_jobs"], values).rowcount == len(changes)
+    db.execute(*(_SQL["forget_jobs"], values) if there else ("rollback to ends",))
+    db.execute("release ends")
+    return there
 
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:

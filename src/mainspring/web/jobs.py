@@ -6,20 +6,23 @@ machinery answered 7,500 small POSTs a second, Starlette 23,000.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from pydantic_core import to_json
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response, StreamingResponse
 
-from mainspring.errors import InvalidRequestError, Problem
+from mainspring.calendar import postpones
+from mainspring.cron import has_hash
+from mainspring.errors import InvalidRequestError
 from mainspring.model import PENDING, Job, JobFilter, JobKey, Position, State
-from mainspring.trigger import TimeError, parse_when
+from mainspring.preview import Forecast, Outage
+from mainspring.service import LookAhead
+from mainspring.trigger import Recurring
 from mainspring.web import wire
+from mainspring.web.resource import Query, resource
 
 if TYPE_CHECKING:
     from mainspring.service import SchedulerService
@@ -34,7 +37,7 @@ _PAST = timedelta(seconds=5)
 
 async def groups(request: Request) -> Response:
     """List all products and job groups, with the number of their jobs by state."""
-    return JSONResponse(
+    return wire.json_response(
         [
             {
                 "product": group.key.product,
@@ -49,7 +52,12 @@ async def groups(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """Create a job."""
+    """Create a job, or with `dryRun` only say what it would do."""
+    if request.scope["query_string"] and (ahead := _Query(request, {"dryRun", *_AHEAD}).dry_run()):
+        key, body = wire.read_key(request), await wire.read_body(request)
+        job, forecast = await _service(request).preview_new(key, body, ahead)
+        warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
+        return wire.json_response(wire.forecast_json(job, forecast, warnings))
     job = await _service(request).create_job(wire.read_key(request), await wire.read_body(request))
     return wire.job_response(job, 201, warnings=_warnings(job), Location=wire.job_path(job))
 
@@ -57,7 +65,7 @@ async def create(request: Request) -> Response:
 async def create_batch(request: Request) -> Response:
     """Create many jobs, all or none."""
     ids = await _service(request).create_jobs(wire.read_key(request), await wire.read_batch(request))
-    return JSONResponse({"created": len(ids), "ids": list(map(str, ids))}, 201)
+    return wire.json_response({"created": len(ids), "ids": ids}, 201)
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
@@ -65,6 +73,30 @@ def _warnings(job: Job) -> list[dict[str, str]]:
     if job.next_run is None or job.next_run >= job.updated_at - _PAST:
         return []
     return [{"code": "WHEN_IN_PAST", "detail": "the next fire time is in the past; the job is due at once"}]
+
+
+def _dealt_out(job: Job) -> list[dict[str, str]]:
+    """Say what of a preview follows from an id, which a job that is created would not have."""
+    trigger = job.trigger
+    if not isinstance(trigger, Recurring):
+        return []
+    schedule = job.request.get("schedule") or {}
+    rules = [schedule, *(schedule.get("anyOf") or ())]
+    named = {
+        "window": bool(trigger.window),
+        "jitter": bool(trigger.jitter),
+        "H": any(has_hash(rule.get("cron") or "") for rule in rules),
+        "spread": trigger.calendar is not None and postpones(trigger.calendar) and bool(trigger.calendar.spread),
+    }
+    dealt = [name for name, is_so in named.items() if is_so]
+    if not dealt:
+        return []
+    detail = f"{' and '.join(dealt)}: the places are those of an id that was drawn for this; the job gets another"
+    return [{"code": "DEPENDS_ON_ID", "detail": detail}]
+
+
+def _cut(forecast: Forecast) -> list[dict[str, str]]:
+    return [{"code": "PREVIEW_CUT", "detail": "there may be more: the preview was too long"}] if forecast.cut else []
 
 
 async def list_jobs(request: Request) -> Response:
@@ -84,25 +116,42 @@ async def list_jobs(request: Request) -> Response:
     if len(page) == limit:
         cursor = wire.write_cursor(key, Position.of(page[-1]))
         headers = _next_page(request, cursor=cursor)
-    return JSONResponse([wire.job_json(job) for job in page], headers=headers)
+    return wire.json_response([wire.job_json(job) for job in page], headers=headers)
 
 
-async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[str]:
-    yield "["
-    separator = ""
+async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[bytes]:
+    yield b"["
+    separator = b""
     while page:
-        yield separator + ",".join(
-            json.dumps(wire.job_json(job), ensure_ascii=False, separators=(",", ":")) for job in page
-        )
-        separator = ","
+        yield separator + to_json([wire.job_json(job) for job in page])[1:-1]
+        separator = b","
         last = Position.of(page[-1])
         page = await service.list_jobs(key, which, after=last, limit=PAGE) if len(page) == PAGE else []
-    yield "]"
+    yield b"]"
 
 
 async def show(request: Request) -> Response:
     """Return one job."""
     return wire.job_response(await _service(request).get_job(wire.read_key(request), wire.read_job_id(request)))
+
+
+async def preview(request: Request) -> Response:
+    """Say what a job will do."""
+    key, job_id = wire.read_key(request), wire.read_job_id(request)
+    query = _Query(request, _AHEAD)
+    ahead = query.ahead()
+    query.check()
+    job, forecast = await _service(request).preview_job(key, job_id, ahead)
+    paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
+    warnings = [*([paused] if job.paused else []), *_cut(forecast)]
+    return wire.json_response(wire.forecast_json(job, forecast, warnings))
+
+
+async def backfill(request: Request) -> Response:
+    """Run occurrences of a job's past afterwards."""
+    key, job_id = wire.read_key(request), wire.read_job_id(request)
+    created, left = await _service(request).backfill_job(key, job_id, await wire.read_body(request))
+    return wire.json_response({"created": created, "left": left}, 202)
 
 
 async def change(request: Request) -> Response:
@@ -147,7 +196,7 @@ async def runs(request: Request) -> Response:
     headers = {}
     if len(history) == (limit or LIMIT):
         headers = _next_page(request, before=history[-1].number)
-    return JSONResponse([wire.run_json(run) for run in history], headers=headers)
+    return wire.json_response([wire.run_json(run) for run in history], headers=headers)
 
 
 def _next_page(request: Request, **place: str | int) -> dict[str, str]:
@@ -163,36 +212,8 @@ def _service(request: Request) -> SchedulerService:
 # --- query parameters
 
 
-class _Query:
-    """The query parameters of a call, read with every problem at once."""
-
-    def __init__(self, request: Request, known: set[str]) -> None:
-        self._values = request.query_params
-        self._problems = [
-            Problem(
-                f"?{name[:64]}",
-                "UNKNOWN_PARAMETER",
-                f"is not known here; known are {', '.join(sorted(known)) or 'none'}",
-            )
-            for name in self._values
-            if name not in known
-        ]
-
-    def check(self) -> None:
-        """Raise `InvalidRequestError` if anything was wrong."""
-        if self._problems:
-            detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in self._problems)
-            raise InvalidRequestError(detail, problems=self._problems)
-
-    def number(self, name: str, most: int) -> int | None:
-        """Return a whole number from 1 to `most`, `None` when it is not given."""
-        text = self._values.get(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most):
-            self._fault(name, "NUMBER_RANGE", f"must be a whole number from 1 to {most}")
-            return None
-        return int(text)
+class _Query(Query):
+    """The query parameters of calls on jobs."""
 
     def limit(self) -> int | None:
         """Return the size of the page asked for."""
@@ -200,73 +221,64 @@ class _Query:
 
     def cursor(self, key: JobKey) -> Position | None:
         """Return the place to go on from."""
-        text = self._values.get("cursor")
+        text = self.values.get("cursor")
         if text is None:
             return None
         try:
             return wire.read_cursor(key, text)
         except InvalidRequestError as error:
-            self._problems += error.problems
+            self.problems += error.problems
             return None
 
     def job_filter(self) -> JobFilter:
         """Return which jobs are asked for."""
-        names = [name for text in self._values.getlist("state") for name in text.split(",")]
+        names = [name for text in self.values.getlist("state") for name in text.split(",")]
         pending = {state.value for state in PENDING}
         done = len(names) == 1 and names[0] in {"done", "dead"}
         if names and not done and not pending.issuperset(names):
-            self._fault("state", "STATE_INVALID", "must be of scheduled, running and paused, or one of done and dead")
+            self.fault("state", "STATE_INVALID", "must be of scheduled, running and paused, or one of done and dead")
             names = []
         states = PENDING if done or not names else frozenset(map(State, names))
-        return JobFilter(
-            states, done=done, dead=names == ["dead"], due_from=self._time("from"), due_to=self._time("to")
-        )
+        return JobFilter(states, done=done, dead=names == ["dead"], due_from=self.time("from"), due_to=self.time("to"))
 
-    def _time(self, name: str) -> datetime | None:
-        text = self._values.get(name)
-        if text is None:
-            return None
-        try:
-            return parse_when(text)
-        except TimeError as error:
-            self._fault(name, error.code, str(error))
-            return None
+    def dry_run(self) -> LookAhead | None:
+        """Return how far to look ahead if the job is not to be created. Raises `InvalidRequestError`."""
+        wanted, ahead = self.values.get("dryRun", "false"), self.ahead()
+        if wanted not in {"true", "false"}:
+            self.fault("dryRun", "BOOLEAN_INVALID", "must be true or false")
+        elif wanted == "false":
+            for name in _AHEAD & self.values.keys():
+                self.fault(name, "UNKNOWN_PARAMETER", "goes with dryRun=true only")
+        self.check()
+        return ahead if wanted == "true" else None
 
-    def _fault(self, name: str, code: str, detail: str) -> None:
-        self._problems.append(Problem(f"?{name}", code, detail))
-
-
-def _resource(path: str, **methods: Callable[[Request], Awaitable[Response]]) -> Route:
-    """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``."""
-    return Route(path, _Resource(methods), methods=list(methods))
-
-
-class _Resource:
-    """Answers the calls on one path. As an ASGI application of its own it needs no wrapper: the gate sees errors."""
-
-    def __init__(self, methods: Mapping[str, Callable[[Request], Awaitable[Response]]]) -> None:
-        self._methods = methods
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        method = self._methods["GET" if request.method == "HEAD" else request.method]
-        if scope["query_string"] and method not in _WITH_PARAMETERS:
-            _Query(request, set()).check()
-        response = await method(request)
-        await response(scope, receive, send)
+    def ahead(self) -> LookAhead:
+        """Return how far to look ahead."""
+        number = self.number("next", LIMIT) or LookAhead().number
+        begin, end = self.time("outageFrom"), self.time("outageTo")
+        given = {"outageFrom", "outageTo"} & self.values.keys()
+        if len(given) == 1:
+            (missing,) = {"outageFrom", "outageTo"} - given
+            self.fault(missing, "OUTAGE_INVALID", "is missing: an outage has a beginning and an end")
+        if begin is None or end is None:
+            return LookAhead(number)
+        if end <= begin:
+            self.fault("outageTo", "OUTAGE_INVALID", "must be later than outageFrom")
+        return LookAhead(number, Outage(begin, end))
 
 
-_WITH_PARAMETERS = {list_jobs, runs}
-"""The calls that read query parameters; they refuse unknown ones themselves, together with what else is wrong."""
+_AHEAD = frozenset({"next", "outageFrom", "outageTo"})
 _GROUP = f"{wire.BASE}/{{product}}/{{job_group}}"
 _JOB = f"{_GROUP}/jobs/{{job_id}}"
 ROUTES = [
-    _resource(wire.BASE, GET=groups),
-    _resource(f"{_GROUP}/jobs", GET=list_jobs, POST=create),
-    _resource(f"{_GROUP}/jobs/batch", POST=create_batch),
-    _resource(_JOB, GET=show, PATCH=change, DELETE=delete),
-    _resource(f"{_JOB}/pause", POST=pause),
-    _resource(f"{_JOB}/resume", POST=resume),
-    _resource(f"{_JOB}/retry", POST=retry),
-    _resource(f"{_JOB}/runs", GET=runs),
+    resource(wire.BASE, GET=groups),
+    resource(f"{_GROUP}/jobs", parameters={list_jobs, create}, GET=list_jobs, POST=create),
+    resource(f"{_GROUP}/jobs/batch", POST=create_batch),
+    resource(_JOB, GET=show, PATCH=change, DELETE=delete),
+    resource(f"{_JOB}/pause", POST=pause),
+    resource(f"{_JOB}/resume", POST=resume),
+    resource(f"{_JOB}/retry", POST=retry),
+    resource(f"{_JOB}/preview", parameters={preview}, GET=preview),
+    resource(f"{_JOB}/backfill", POST=backfill),
+    resource(f"{_JOB}/runs", parameters={runs}, GET=runs),
 ]

@@ -10,6 +10,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from mainspring.backfill import WANTED_SCHEMA
+from mainspring.calendar import CALENDAR_SCHEMA
+from mainspring.misfire import Fate
 from mainspring.model import Outcome, State
 from mainspring.registry import Binding
 from mainspring.request import Schedule
@@ -41,6 +44,11 @@ _RUN: Schema = {
         "backfill": {"type": "boolean", "description": "A run of a past range that was asked for afterwards."},
     },
 }
+_WARNINGS: Schema = {
+    "type": "array",
+    "description": "What is legal but perhaps not meant.",
+    "items": {"type": "object", "properties": {"code": {"type": "string"}, "detail": {"type": "string"}}},
+}
 _JOB: Schema = {
     "type": "object",
     "properties": {
@@ -59,19 +67,53 @@ _JOB: Schema = {
         "version": {"type": "integer", "description": "Rises with every write; the ETag."},
         "createdAt": _TIME,
         "updatedAt": _TIME,
-        "warnings": {
-            "type": "array",
-            "description": "Where the job was written: what is legal but perhaps not meant.",
-            "items": {
-                "type": "object",
-                "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
+        "warnings": {**_WARNINGS, "description": "Where the job was written: what is legal but perhaps not meant."},
     },
 }
 _BATCH: Schema = {
     "type": "object",
     "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": _ID}},
+}
+_FORECAST: Schema = {
+    "type": "object",
+    "properties": {
+        "valid": {"type": "boolean", "description": "True; a request that is not valid is answered with an error."},
+        "schedule": {"type": "string", "description": "The schedule in English."},
+        "fireTimes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "utc": _TIME,
+                    "local": {**_TIME, "description": "The same by the clocks of the schedule's time zone."},
+                    "at": {**_TIME, "description": "When it starts: window, jitter, calendar and outage considered."},
+                    "note": {"type": ["string", "null"]},
+                },
+            },
+        },
+        "passed": {
+            "type": "array",
+            "description": "Occurrences that do not start.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "first": _TIME,
+                    "last": _TIME,
+                    "occurrences": {"type": "integer"},
+                    "fate": {"type": "string", "enum": [fate.value for fate in Fate]},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+        "warnings": _WARNINGS,
+    },
+}
+_BACKFILLED: Schema = {
+    "type": "object",
+    "properties": {
+        "created": {"type": "integer"},
+        "left": {"type": "integer", "description": "Fire times of the range beyond the cap."},
+    },
 }
 _PROBLEM: Schema = {
     "type": "object",
@@ -128,6 +170,23 @@ _RUNS_PARAMETERS = [
         "description": "Runs numbered below.",
     },
 ]
+_AHEAD_PARAMETERS = [
+    {
+        "name": "next",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
+        "description": "How many starts are shown.",
+    },
+    {"name": "outageFrom", "in": "query", "schema": _TIME, "description": "Suppose that nothing starts from here on."},
+    {"name": "outageTo", "in": "query", "schema": _TIME},
+]
+_DRY_RUN = {
+    "name": "dryRun",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Create nothing: answer 200 and what the job would do.",
+}
+_CALENDAR_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def document(bindings: Iterable[Binding], version: str) -> Schema:
@@ -136,10 +195,20 @@ def document(bindings: Iterable[Binding], version: str) -> Schema:
     models = {binding.key: binding.request_model for binding in bindings}
     wanted = [(model, "validation") for model in dict.fromkeys([*models.values(), Schedule])]
     references, definitions = models_json_schema(wanted, by_alias=True, ref_template=_REF + "{model}")  # type: ignore[arg-type]
-    ours = {"Job": _JOB, "Run": _RUN, "Problem": _PROBLEM, "Schedule": references[(Schedule, "validation")]}
+    ours = {
+        "Job": _JOB,
+        "Run": _RUN,
+        "Forecast": _FORECAST,
+        "Problem": _PROBLEM,
+        "Schedule": references[(Schedule, "validation")],
+        "Backfill": WANTED_SCHEMA,
+        "Calendar": {name: part for name, part in CALENDAR_SCHEMA.items() if name != "$defs"},
+        **CALENDAR_SCHEMA["$defs"],
+    }
     schemas = definitions.get("$defs", {}) | {f"mainspring.{name}": schema for name, schema in ours.items()}
     paths: dict[str, Schema] = {
-        BASE: {"get": _operation("Products and job groups", "Mainspring", {"200": _answer({"type": "array"})})}
+        BASE: {"get": _operation("Products and job groups", "Mainspring", {"200": _answer({"type": "array"})})},
+        **_CALENDAR_PATHS,
     }
     for binding in bindings:
         paths |= _group_paths(binding, references[(binding.request_model, "validation")])
@@ -159,8 +228,8 @@ def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
     tag, group = str(binding.key), group_path(binding.key)
     job, job_list = _answer({"$ref": f"{_OURS}Job"}), _answer({"type": "array", "items": {"$ref": f"{_OURS}Job"}})
     history = _answer({"type": "array", "items": {"$ref": f"{_OURS}Run"}})
+    forecast = _answer({"$ref": f"{_OURS}Forecast"})
     done = {"204": {"description": "Done."}}
-    body = {"required": True, "content": {"application/json": {"schema": model}}}
     patch = {
         "required": True,
         "content": {"application/json": {"schema": {"type": "object", "examples": [{"when": "2026-12-01T10:00:00Z"}]}}},
@@ -175,7 +244,12 @@ def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
             "get": operation(
                 "List the jobs that are not done, by next run", {"200": job_list}, parameters=_LIST_PARAMETERS
             ),
-            "post": operation("Schedule a job", {"201": job}, requestBody=body),
+            "post": operation(
+                "Schedule a job",
+                {"201": job, "200": forecast},
+                requestBody=_body(model),
+                parameters=[_DRY_RUN, *_AHEAD_PARAMETERS],
+            ),
         },
         f"{group}/jobs/batch": {
             "post": operation("Schedule many jobs, all or none", {"201": _answer(_BATCH)}, requestBody=_many(model)),
@@ -189,11 +263,27 @@ def _group_paths(binding: Binding, model: Schema) -> dict[str, Schema]:
         f"{one}/pause": {"parameters": [_JOB_ID], "post": operation("Hold a job back", done)},
         f"{one}/resume": {"parameters": [_JOB_ID], "post": operation("Let a paused job go on", done)},
         f"{one}/retry": {"parameters": [_JOB_ID], "post": operation("Bring a dead job back", {"200": job})},
+        f"{one}/preview": {
+            "parameters": [_JOB_ID],
+            "get": operation("Show what a job will do", {"200": forecast}, parameters=_AHEAD_PARAMETERS),
+        },
+        f"{one}/backfill": {
+            "parameters": [_JOB_ID],
+            "post": operation(
+                "Run a past range of a schedule afterwards",
+                {"202": _answer(_BACKFILLED)},
+                requestBody=_body({"$ref": f"{_OURS}Backfill"}),
+            ),
+        },
         f"{one}/runs": {
             "parameters": [_JOB_ID],
             "get": operation("Show the history of a job", {"200": history}, parameters=_RUNS_PARAMETERS),
         },
     }
+
+
+def _body(schema: Schema) -> Schema:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _many(model: Schema) -> Schema:
@@ -211,3 +301,21 @@ def _operation(summary: str, tag: str, answers: Mapping[str, Schema], **more: An
 
 def _answer(schema: Schema) -> Schema:
     return {"description": "OK", "content": {"application/json": {"schema": schema}}}
+
+
+_CALENDAR: Schema = {"$ref": f"{_OURS}Calendar"}
+_CALENDARS: Schema = {"type": "object", "additionalProperties": _CALENDAR}
+_CALENDAR_PATHS: dict[str, Schema] = {
+    f"{BASE}/calendars": {"get": _operation("Calendars by name", "Calendars", {"200": _answer(_CALENDARS)})},
+    f"{BASE}/calendars/{{name}}": {
+        "parameters": [_CALENDAR_NAME],
+        "get": _operation("Show a calendar", "Calendars", {"200": _answer(_CALENDAR)}),
+        "put": _operation(
+            "Write a calendar; jobs that keep to it follow",
+            "Calendars",
+            {"200": _answer(_CALENDAR), "201": _answer(_CALENDAR)},
+            requestBody=_body(_CALENDAR),
+        ),
+        "delete": _operation("Delete a calendar that no job keeps to", "Calendars", {"204": {"description": "Done."}}),
+    },
+}

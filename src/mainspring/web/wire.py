@@ -11,22 +11,27 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, timezone
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from pydantic_core import to_json
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mainspring.english import describe
 from mainspring.errors import (
+    CalendarInUseError,
     ConflictError,
     InvalidRequestError,
     JobFinishedError,
     JobNotDeadError,
+    JobNotRecurringError,
     JobRunningError,
     MainspringError,
     NotFoundError,
@@ -35,6 +40,7 @@ from mainspring.errors import (
     StoreUnavailableError,
 )
 from mainspring.model import Job, JobKey, Position, Run
+from mainspring.preview import Forecast, Start
 from mainspring.request import options_to_json
 from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
 
@@ -67,6 +73,8 @@ STATUS: dict[type[MainspringError], int] = {
     JobRunningError: 409,
     JobFinishedError: 409,
     JobNotDeadError: 409,
+    JobNotRecurringError: 409,
+    CalendarInUseError: 409,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
     StoreUnavailableError: 503,
@@ -199,16 +207,33 @@ def _parse_array(data: bytes) -> list[dict[str, Any]]:
     values = _parse(data)
     if not isinstance(values, list):
         raise _invalid("", "BODY_NOT_ARRAY", "must be a JSON array of objects")
-    return [_one_of_many(number, partial(_same, value)) for number, value in enumerate(_not_too_many(values))]
+    _not_too_many(values)
+    if not _is_flat(data, values):
+        for number, value in enumerate(values):
+            _one_of_many(number, partial(_checked, value))
+    return values
 
 
-def _same(value: Any) -> Any:
+def _is_flat(data: bytes, values: list[Any]) -> bool:
+    """Tell whether these are small objects without containers in them, and `_check` can find nothing in their text.
+
+    That spares the walk, a tenth of the time of a batch.
+    """
+    return (
+        b"\\u" not in data
+        and data.count(b"{") + data.count(b"[") == len(values) + 1
+        and all(isinstance(value, dict) and len(value) <= MEMBER_LIMIT for value in values)
+    )
+
+
+def _checked(value: Any) -> Any:
+    _check(value)
     return value
 
 
 def _parse_lines(data: bytes) -> list[dict[str, Any]]:
     lines = [line for line in data.split(b"\n") if line.strip()]
-    return [_one_of_many(number, partial(_parse, line)) for number, line in enumerate(_not_too_many(lines))]
+    return [_one_of_many(number, partial(parse_json, line)) for number, line in enumerate(_not_too_many(lines))]
 
 
 def _not_too_many(items: list[Any]) -> list[Any]:
@@ -223,7 +248,6 @@ def _one_of_many(number: int, parse: Callable[[], Any]) -> dict[str, Any]:
         value = parse()
         if not isinstance(value, dict):
             raise _invalid("", "BODY_NOT_OBJECT", "must be a JSON object")
-        _check(value)
     except HttpError as error:
         raise HttpError(error.status, error.id, f"number {number} of the batch: {error}") from error
     except InvalidRequestError as error:
@@ -241,14 +265,16 @@ def _is_json(media_type: str) -> bool:
 
 
 async def _read_bytes(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {limit // 1024} KiB")
-    except ClientDisconnect as error:
-        raise _malformed("BODY_INCOMPLETE", "the body was cut off") from error
+    """Read the body. As a stream of Starlette's it took 2.5 us more."""
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise _malformed("BODY_INCOMPLETE", "the body was cut off")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {limit // 1024} KiB")
     return bytes(body)
 
 
@@ -258,19 +284,23 @@ def parse_json(data: bytes) -> Any:
     Raises `HttpError` for what is no JSON and `InvalidRequestError` for values out of bounds.
     """
     value = _parse(data)
-    _check(value)
+    if not _is_plain(data):
+        _check(value)
     return value
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell from the bytes of a body whether `_check` can find nothing.
+
+    There are at most as many members as commas and brackets, and what it refuses in text can only be an escape.
+    """
+    opened = data.count(b"{") + data.count(b"[")
+    return opened <= DEPTH_LIMIT and opened + data.count(b",") <= MEMBER_LIMIT and b"\\u" not in data
 
 
 def _parse(data: bytes) -> Any:
     try:
-        return json.loads(
-            data.decode(),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_integer,
-            parse_float=_number,
-        )
+        return _DECODER.decode(data.decode())
     except UnicodeDecodeError as error:
         raise _malformed("INVALID_ENCODING", "the body is not UTF-8") from error
     except RecursionError as error:
@@ -301,6 +331,11 @@ def _number(text: str) -> float:
     if number in {float("inf"), float("-inf")}:
         raise _invalid("", "NUMBER_RANGE", "has a number beyond the range of a double")
     return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_number
+)
 
 
 def _check(value: Any) -> None:
@@ -347,6 +382,7 @@ def job_path(job: Job) -> str:
     return f"{group_path(job.key)}/jobs/{job.id}"
 
 
+@lru_cache(1000)
 def group_path(key: JobKey) -> str:
     """Return the path of a job group."""
     return f"{BASE}/{quote(key.product, safe='')}/{quote(key.job_group, safe='')}"
@@ -394,12 +430,51 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
+def forecast_json(job: Job, forecast: Forecast, warnings: list[dict[str, str]]) -> dict[str, Any]:
+    """Write what a job will do as it stands on the wire."""
+    return {
+        "valid": True,
+        "schedule": describe(job.trigger),
+        "fireTimes": [
+            {
+                "utc": format_time(start.fire_time),
+                "local": _local(start),
+                "at": format_time(start.at),
+                "note": start.note,
+            }
+            for start in forecast.starts
+        ],
+        "passed": [
+            {
+                "first": format_time(passed.first),
+                "last": format_time(passed.last),
+                "occurrences": passed.number,
+                "fate": passed.fate.value,
+                "reason": passed.reason,
+            }
+            for passed in forecast.passed
+        ],
+        "warnings": warnings,
+    }
+
+
+def _local(start: Start) -> str:
+    """Write a fire time as the clocks of its zone show it, with their offset from UTC."""
+    offset = start.local.replace(tzinfo=UTC) - start.fire_time
+    return start.local.replace(tzinfo=timezone(offset)).isoformat()
+
+
 def job_response(
     job: Job, status: int = 200, *, warnings: list[dict[str, str]] | None = None, **headers: str
 ) -> Response:
     """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
     content = job_json(job) if warnings is None else job_json(job) | {"warnings": warnings}
-    return JSONResponse(content, status, {"ETag": f'"{job.version}"', **headers})
+    return json_response(content, status, {"ETag": f'"{job.version}"', **headers})
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON. Starlette's `JSONResponse` took 4 us more for a job."""
+    return Response(to_json(content), status, headers, "application/json")
 
 
 # --- cursors

@@ -101,8 +101,8 @@ returning id;
 -- name: claim
 -- Take due jobs for a living node: per group the earliest due, at most its demand. Rows that another claim holds are passed over.
 with due as materialized (
-    select j.id
-    from unnest(:products::text[], :job_groups::text[], :demands::integer[]) as w (product, job_group, demand)
+    select j.id, w.nr
+    from unnest(:products::text[], :job_groups::text[], :demands::integer[]) with ordinality as w (product, job_group, demand, nr)
     cross join lateral (
         select j.id from mainspring.jobs j
         where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
@@ -119,8 +119,9 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
     attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning j.id, j.due_at, j.fire_time, j.created_at, j.claimed_at, j.version, j.attempt, j.failures, j.losses, j.run, j.outcome,
-    j.product, j.job_group, j.request, j.trigger, j.options, j.parent, j.backfill;
+returning j.id, mainspring.microseconds(j.due_at), mainspring.microseconds(j.fire_time), mainspring.microseconds(j.created_at),
+    j.version, j.attempt, j.failures, j.losses, j.run, j.outcome, j.request, j.trigger, j.options, j.parent, j.backfill,
+    due.nr, mainspring.microseconds(j.claimed_at);
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -142,30 +143,30 @@ cross join lateral (
 
 -- name: finish
 -- What jobs became and their rows of history, for those that still have that run and were not edited meanwhile; how many they were.
-with change as materialized (
-    -- One array of rows: 14 us a job from call to answer, where eight arrays took 22 (1,000 jobs a call).
-    select * from unnest(:changes::mainspring.change[])
+with over as (
+    -- Arrays of rows: 14 us a job from call to answer, where eight arrays of values took 22 (1,000 jobs a call).
+    delete from mainspring.jobs j using unnest(:ended::mainspring.ended[]) c
+    where j.id = c.id and j.run = c.run and j.version = c.version - 1
+    returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, mainspring.moment(c.started_at) as started_at,
+        mainspring.moment(c.finished_at) as finished_at, j.attempt, j.product, j.job_group, j.node, c.outcome, c.reason,
+        case when j.parent is null then c.version end as version, j.created_at, c.failures, c.losses, j.request, j.trigger, j.options,
+        j.backfill, c.passed
 ),
-ended as (
-    delete from mainspring.jobs j using change c
-    where c.done and j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, c.started_at, c.finished_at, j.attempt, j.product,
-        j.job_group, j.node, c.outcome, c.reason, case when j.parent is null then c.version end as version, j.created_at, c.failures,
-        c.losses, j.request, j.trigger, j.options, j.backfill, c.passed
+change as materialized (
+    select * from unnest(:kept::mainspring.kept[])
 ),
 before as materialized (
     select j.run, j.id, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, j.attempt, j.product, j.job_group, j.node, j.backfill
     from change c join mainspring.jobs j on j.id = c.id and j.run = c.run
-    where not c.done
 ),
 kept as (
     update mainspring.jobs j
-    set state = c.state, paused = c.paused, fire_time = c.fire_time, due_at = c.due_at, attempt = c.attempt, failures = c.failures,
-        losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome, last_run = c.last_run,
-        version = c.version, updated_at = c.finished_at
+    set state = c.state, paused = c.paused, fire_time = mainspring.moment(c.fire_time), due_at = mainspring.moment(c.due_at),
+        attempt = c.attempt, failures = c.failures, losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome,
+        last_run = c.last_run, version = c.version, updated_at = mainspring.moment(c.finished_at)
     from change c
-    where not c.done and j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning c.id, c.run, c.started_at, c.finished_at, c.outcome, c.reason, c.passed
+    where j.id = c.id and j.run = c.run and j.version = c.version - 1
+    returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed
 ),
 history as (
     insert into mainspring.runs (
@@ -174,7 +175,7 @@ history as (
     )
     select run, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
         version, created_at, failures, losses, request, trigger, options, backfill
-    from ended
+    from over
     union all
     select b.run, b.job_id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome,
         k.reason, null, null, null, null, null, null, null, b.backfill
@@ -188,13 +189,13 @@ passed as (
     select nextval('mainspring.fence'), p.job_id, p.product, p.job_group, p.fire_time, p.due_at, p.attempt, p.node, p.started_at,
         p.finished_at, p.outcome, p.reason, p.last_fire_time, p.occurrences
     from (
-        select passed from ended where passed is not null
+        select passed from over where passed is not null
         union all
         select passed from kept where passed is not null
     ) w
     cross join lateral json_populate_recordset(null::mainspring.runs, w.passed) p
 )
-select (select count(*) from ended) + (select count(*) from kept);
+select (select count(*) from over) + (select count(*) from kept);
 
 -- name: settled
 -- Those of these runs that were ended in just that way, though nobody heard so.

@@ -107,15 +107,21 @@ where product = :product and job_group = :job_group and state = 'scheduled' and 
 order by due_at
 limit :limit;
 
--- name: claim
+-- name: claim!
 -- Take these jobs for a node; their run numbers were drawn in the same transaction.
 update jobs
 set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, attempt = attempt + 1, version = version + 1,
     updated_at = :now
 from json_each(:ids) as due
-where jobs.id = due.value
-returning jobs.id, due_at, fire_time, created_at, claimed_at, version, attempt, failures, losses, run, outcome,
-    product, job_group, request, "trigger", options, parent, backfill;
+where jobs.id = due.value;
+
+-- name: claimed
+-- Jobs that were claimed, in one value: each row that is fetched gives other threads a turn, and all of Python waits for it to come back.
+select json_group_array(json_array(
+    id, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, json(request), json("trigger"), json(options),
+    parent, backfill, product, job_group, claimed_at
+))
+from jobs where id in (select value from json_each(:ids));
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -128,17 +134,18 @@ where state = 'running' and node = :node;
 -- When the next job of a group is due.
 select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled';
 
--- name: end_job!
--- The row of history of a run that ended its job, with what the job was, if it still has this run and nobody edited it meanwhile.
+-- name: end_jobs!
+-- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.
 insert into runs
-select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
-    iif(parent is null, :version, null), created_at, :failures, :losses, request, "trigger", options, null, 1, backfill
-from jobs
-where id = :id and run = :run and version = :version - 1;
+select run, coalesce(jobs.parent, jobs.id), fire_time, due_at, e.value ->> 3, e.value ->> 4, attempt, product, job_group, node, e.value ->> 5,
+    e.value ->> 6, iif(jobs.parent is null, e.value ->> 2, null), created_at, e.value ->> 7, e.value ->> 8, request, "trigger", options,
+    null, 1, backfill
+from json_each(:ended) as e
+join jobs on jobs.id = e.value ->> 0 and run = e.value ->> 1 and version = (e.value ->> 2) - 1;
 
--- name: forget_job!
--- A job that history holds.
-delete from jobs where id = :id;
+-- name: forget_jobs!
+-- Jobs that history holds.
+delete from jobs where id in (select value ->> 0 from json_each(:ended));
 
 -- name: end_run!
 -- The row of history of a run whose job goes on, if it still has this run and nobody edited it meanwhile.
