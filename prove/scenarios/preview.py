@@ -145,7 +145,12 @@ def tell(job: Job, now: datetime, least: int, outage: Outage | None = None, pend
     for line in islice(shown, MOST_LINES):
         lines.append(line)
         if len(lines) >= least and isinstance(line, Start):
-            return Told(lines, line.at, whole=False)
+            rest: list[Passed] = []
+            for more in shown:
+                if isinstance(more, Start):
+                    return Told(lines, line.at, whole=False)
+                rest.append(more)
+            return Told([*lines, *rest], line.at, whole=True)
     whole = len(lines) < MOST_LINES
     while lines and not whole and isinstance(lines[-1], Passed):
         lines.pop()
