@@ -34,7 +34,7 @@ from mainspring.events import (
 from mainspring.failpoint import fp
 from mainspring.fairness import demands, still_hungry
 from mainspring.lane import Lane
-from mainspring.model import Claim, Ending, JobKey, NodeBeat, Outcome, Pulse
+from mainspring.model import Claim, Ending, Job, JobKey, NodeBeat, Outcome, Pulse
 from mainspring.observer import MISSING_BEATS, Observer
 from mainspring.outbox import Outbox
 from mainspring.overlap import make_room, runs_beside
@@ -345,7 +345,7 @@ class Node:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             lane = self._lanes[assignment.job.key]
-            shelter = self._place.shelter if lifecycle.is_suspect(assignment.job) else None
+            shelter = self._shelter_for(assignment.job)
             lane = shelter or lane
             assignment.lane = lane
             lane.busy += 1
@@ -364,6 +364,12 @@ class Node:
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
+
+    def _shelter_for(self, job: Job) -> Shelter | None:
+        """Return where a job must run that may kill this node: one whose group has worker processes hurts nobody."""
+        if not lifecycle.is_suspect(job) or self._registry.bindings[job.key].job_class.isolation != "none":
+            return None
+        return self._place.shelter
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
