@@ -344,9 +344,8 @@ class Node:
         for assignment in assignments:
             if self._stopping.is_set():
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
-            lane = self._lanes[assignment.job.key]
             shelter = self._shelter_for(assignment.job)
-            lane = shelter or lane
+            lane = shelter or self._lanes[assignment.job.key]
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment

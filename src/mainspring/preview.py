@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from uuid import UUID
 
 from mainspring.calendar import Calendars
@@ -70,12 +69,6 @@ def preview(
         notes = [planned.reason, _dst_note(trigger, fire_time), "late" if now > due_at else None]
         yield Start(fire_time, now, local_time(fire_time, zone), "; ".join(filter(None, notes)) or None)
         planned = following(trigger, fire_time, started_at=now, now=now, job_id=job_id, calendars=calendars)
-
-
-def next_starts(trigger: Trigger, number: int, *, now: datetime, job_id: UUID, calendars: Calendars) -> list[Start]:
-    """Return the next occurrences that start, at most `number`."""
-    lines = preview(trigger, now=now, job_id=job_id, calendars=calendars)
-    return list(islice((line for line in lines if isinstance(line, Start)), number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from mainspring.calendar import Calendar, calendar_from_json
 from mainspring.clock import ManualClock, SystemClock
 from mainspring.misfire import Fate, Passed
 from mainspring.occurrence import Planned, following, opening, overdue
-from mainspring.preview import MOST_PASSED, Outage, Start, forecast, next_starts, preview
+from mainspring.preview import MOST_PASSED, Outage, Start, forecast, preview
 from mainspring.trigger import (
     AnyOf,
     Blackout,
@@ -56,6 +56,12 @@ def begin(trigger: Trigger) -> Planned:
     return opening(trigger, job_id=JOB, calendars=CALENDARS)
 
 
+def starts_of(trigger: Trigger, number: int, *, now: datetime) -> list[Start]:
+    """Return the first occurrences that a preview says will start."""
+    lines = preview(trigger, now=now, job_id=JOB, calendars={})
+    return list(islice((line for line in lines if isinstance(line, Start)), number))
+
+
 def after(trigger: Trigger, ran: datetime, at: datetime | None = None) -> Planned:
     """Plan what comes after a short run."""
     return following(trigger, ran, started_at=at or ran, now=at or ran, job_id=JOB, calendars=CALENDARS)
@@ -76,7 +82,7 @@ def test_plain() -> None:
 def test_window_is_the_jobs_own_place() -> None:
     """Each occurrence of a job starts at the same place in its window, and others' at others."""
     trigger = daily(window=HOUR)
-    delays = [start.at - start.fire_time for start in next_starts(trigger, 5, now=MONDAY, job_id=JOB, calendars={})]
+    delays = [start.at - start.fire_time for start in starts_of(trigger, 5, now=MONDAY)]
     assert {HOUR * spread(JOB)} == set(delays)
     assert timedelta() <= delays[0] < HOUR
     assert trigger.due_at(MONDAY, UUID(int=JOB.int + 1)) != trigger.due_at(MONDAY, JOB)
@@ -229,7 +235,7 @@ def test_preview_notes_changes_of_the_clocks() -> None:
     """An occurrence that a change of the clocks has to do with says so; the local time is shown."""
     start = datetime(2026, 3, 28, tzinfo=UTC)
     gap = Recurring(Cron("30 2 * * *"), start, time_zone="Europe/Berlin")
-    starts = next_starts(gap, 3, now=start, job_id=JOB, calendars={})
+    starts = starts_of(gap, 3, now=start)
     assert [None, "in place of a time that the clocks skip", None] == [line.note for line in starts]
     assert ["02:30", "03:00", "02:30"] == [f"{line.local:%H:%M}" for line in starts]
     both = Recurring(
@@ -240,7 +246,7 @@ def test_preview_notes_changes_of_the_clocks() -> None:
     )
     times = "time that the clocks show this time"
     assert [None, f"the first {times}", f"the second {times}", None] == [
-        line.note for line in next_starts(both, 4, now=start, job_id=JOB, calendars={})
+        line.note for line in starts_of(both, 4, now=start)
     ]
 
 
@@ -255,7 +261,7 @@ def test_preview_shows_what_a_calendar_does() -> None:
 def test_what_is_overdue_starts_now() -> None:
     """A preview does not show starts in the past."""
     now = MONDAY + 12 * HOUR + 30 * SECOND
-    [start] = next_starts(Once(MONDAY), 1, now=now, job_id=JOB, calendars={})
+    [start] = starts_of(Once(MONDAY), 1, now=now)
     assert (MONDAY, now, "late") == (start.fire_time, start.at, start.note)
 
 
