@@ -20,7 +20,7 @@ FIGURES = (
     Figure("t1.one", "burst, PostgreSQL, one node", "jobs/s", "t1.limit", Goal("≥", 0.65, "ratio")),
     Figure("t1.two", "burst, PostgreSQL, two nodes; limit: one node", "jobs/s", "t1.one", Goal("≥", 1.5, "ratio")),
 )
-SLOTS = 3 * BATCH
+SLOTS = 4 * BATCH
 START = timedelta(seconds=2.5)
 """Within which a service is there."""
 NOTICE = timedelta(seconds=1)

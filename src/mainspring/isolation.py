@@ -16,14 +16,14 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
 
 from mainspring.clock import Clock, wait
-from mainspring.model import Claim, Ending, Job, JobKey, Outcome
+from mainspring.model import Ending, Job, JobKey, Outcome
 from mainspring.registry import Registry
 from mainspring.runner import VETO_SECONDS, Assignment, describe, text
 from mainspring.settings import Settings
@@ -58,14 +58,14 @@ log = structlog.get_logger("mainspring.isolation")
 _PLAIN = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
 
 
-def write_claim(job: Job, at: datetime, sent: float) -> dict[str, Any]:
-    """Put a claimed job, and the store's time at a moment of the machine's monotonic clock, into plain data."""
-    return {"job": job_row(job, _PLAIN), "at": to_microseconds(at), "sent": sent}
+def write_claim(job: Job, ahead: float) -> dict[str, Any]:
+    """Put a claimed job, and how far the store's time is ahead of the machine's monotonic clock, into plain data."""
+    return {"job": job_row(job, _PLAIN), "ahead": ahead}
 
 
 def read_claim(data: dict[str, Any]) -> Assignment:
     """Read what `write_claim` wrote."""
-    return Assignment(Claim(read_job(data["job"], _PLAIN), from_microseconds(data["at"])), data["sent"])
+    return Assignment(read_job(data["job"], _PLAIN), data["ahead"])
 
 
 def write_ending(ending: Ending) -> list[Any]:
@@ -228,7 +228,7 @@ class ProcessRunner:
         job = assignment.job
         binding = self._registry.bindings[job.key]
         moment = self._clock.monotonic()
-        worker.send({"run": write_claim(job, assignment.store_time(self._clock), moment)})
+        worker.send({"run": write_claim(job, assignment.ahead)})
         assignment.stopping.pass_on(_Told(worker, assignment.run))
         limit = (job.options.timeout or binding.job_class.timeout).total_seconds()
         checks = VETO_SECONDS * len(binding.listeners) + CHECK_SECONDS

@@ -58,11 +58,11 @@ class Lane:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
         return self._given != self._begun and moment - self._since >= STUCK_SECONDS
 
-    def room(self, free: int, moment: float) -> int:
-        """Return for how many more jobs, at most `free`, there is room."""
+    def room(self, free: int, moment: float, coming: int = 0) -> int:
+        """Return for how many more jobs, at most `free`, there is room besides those that are `coming`."""
         if self.is_stuck(moment):
             return 0
-        return free if self._capacity is None else min(free, self._capacity - self.busy)
+        return free if self._capacity is None else min(free, self._capacity - self.busy - coming)
 
 
 @contextmanager

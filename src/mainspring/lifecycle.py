@@ -24,7 +24,7 @@ from mainspring.errors import (
     Problem,
 )
 from mainspring.misfire import Fate, Passed
-from mainspring.model import Backoff, Change, Edit, Ending, Job, JobKey, Options, Outcome, Run, State
+from mainspring.model import Backoff, Change, Edit, Ending, Job, JobKey, Options, Outcome, Run, State, new_tuple
 from mainspring.occurrence import Planned, beginning, following, opening, overdue
 from mainspring.times import HORIZON, MICROSECOND, format_time
 from mainspring.trigger import Once, Recurring, Trigger, realigned
@@ -83,20 +83,11 @@ def _begun(job: Job, now: datetime, calendars: Calendars) -> Edit:
 def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> Run:
     """Return the row of history of the run that `job` has just ended."""
     assert job.run is not None and job.node is not None, "only a running job can end a run"  # noqa: S101, PT018
-    return Run(
-        job.run,
-        job.series,
-        job.key,
-        job.fire_time,
-        job.due_at,
-        job.attempt,
-        job.node,
-        started_at,
-        now,
-        ending.outcome,
-        ending.reason,
-        backfill=job.backfill,
-    )
+    facts = (
+        job.run, job.parent or job.id, job.key, job.fire_time, job.due_at, job.attempt, job.node, started_at, now,
+        ending.outcome, ending.reason, None, 1, job.backfill,
+    )  # fmt: skip
+    return new_tuple(Run, facts)
 
 
 def missed(job: Job, *, now: datetime, calendars: Calendars) -> Ending | None:
@@ -118,7 +109,9 @@ def after(
     nothing.
     """
     becomes = _becomes(job, run, ending, policy, now, chance, calendars)
-    # By position: by name this took 2.4 us of the 18 that Python has for a run.
+    if becomes is _DONE:
+        return new_tuple(Change, (run, _done(job, run, now), ()))
+    # By position: by name this took 2.4 us.
     changed = Job(
         job.id,
         job.key,
@@ -141,6 +134,19 @@ def after(
         backfill=job.backfill,
     )
     return Change(run, changed, _rows(job, becomes["planned"], run.node, now) if "planned" in becomes else ())
+
+
+def _done(job: Job, run: Run, now: datetime) -> Job:
+    """Return a job that has nothing left to do after a run, which is what most runs make of theirs.
+
+    By itself: to look up what each field becomes took 0.8 us of the 20 that Python has for a run.
+    """
+    facts = (
+        job.id, job.key, job.request, job.trigger, job.fire_time, job.due_at, job.created_at, now, job.version + 1,
+        job.options, State.DONE, False, job.attempt, job.failures, job.losses, None, None, None, run.outcome, run,
+        job.parent, job.backfill,
+    )  # fmt: skip
+    return new_tuple(Job, facts)
 
 
 def held(job: Job, run: Run, *, now: datetime) -> Change:

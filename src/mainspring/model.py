@@ -96,6 +96,10 @@ class Options:
     timeout: Annotated[Duration, _SOME] | None = None
 
 
+new_tuple = tuple.__new__
+"""Makes a named tuple of all its fields, where every 0.2 us counts: that is what its own constructor takes more."""
+
+
 class Run(NamedTuple):
     """One execution that has ended: a row of history.
 

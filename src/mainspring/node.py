@@ -81,6 +81,15 @@ class Place(NamedTuple):
     shelter: Shelter | None = None
 
 
+class _Claimed(NamedTuple):
+    """What a claim brought, when it was sent, how much for each group, and whether that was all that it may bring."""
+
+    claims: list[Claim]
+    sent: float
+    got: Mapping[JobKey, int]
+    is_full: bool = False
+
+
 class Node:
     """Runs due jobs of the groups in `registry`, each in its lane, until it is stopped.
 
@@ -118,8 +127,6 @@ class Node:
 
         self._look = asyncio.Event()
         self._may_be_due = True
-        self._cut_short = False
-        """Whether the last claim got all that it asked for."""
         self._in_vain = 0
         self._next_due: datetime | None = None
         self._in_doubt_until = -math.inf
@@ -233,8 +240,8 @@ class Node:
         if self._clock.monotonic() >= self._strays_at:
             await self._adopt()
         took = await self._take() if self._may_be_due else None
-        if took and self._cut_short:
-            return  # there is probably more, or no room for it: neither is worth a question
+        if took and self._look.is_set():
+            return  # there is room for more by now, and probably more
         pause = await self._pause()
         if pause <= 0:
             self._may_be_due = True
@@ -251,7 +258,7 @@ class Node:
         """Return for how many seconds nothing can be claimed, unless something changes."""
         if not self._trusted():
             return self._beat_seconds
-        if not (room := self._room()) or (due := await self._store.next_due(room)) is None:
+        if not (demand := self._demand({})) or (due := await self._store.next_due(demand)) is None:
             return self._poll
         self._next_due = due.at
         return min(self._poll, due.wait.total_seconds())
@@ -261,36 +268,56 @@ class Node:
         if self._next_due is None or due_at < self._next_due:
             self._look.set()
 
-    def _room(self) -> dict[JobKey, int]:
-        """Return how many jobs of each group may be claimed; groups for which there is no room are left out."""
-        free, moment = self._settings.slots - len(self._running), self._clock.monotonic()
-        rooms = {key: self._lanes[key].room(free, moment) for key in self._keys}
-        return {key: room for key, room in rooms.items() if room > 0}
+    def _demand(self, coming: Mapping[JobKey, int]) -> dict[JobKey, int]:
+        """Return how many jobs of each group to claim; groups for which there is no room are left out.
+
+        `coming` are those that have been claimed and not been started.
+        """
+        moment = self._clock.monotonic()
+        free = self._settings.slots - len(self._running) - sum(coming.values())
+        busy = {key: lane.busy + coming.get(key, 0) for key, lane in self._lanes.items()}
+        rooms = {key: self._lanes[key].room(free, moment, coming.get(key, 0)) for key in self._keys}
+        wanted = demands(self._keys, self._hungry, busy, free)
+        return {key: least for key, most in wanted.items() if (least := min(most, rooms[key], CLAIM_BATCH)) > 0}
 
     async def _take(self) -> int:
-        """Claim and start what is due; answer how much that was."""
+        """Claim and start what is due; answer how much that was.
+
+        Where there is probably more, the next claim is under way while the jobs of the last one are started.
+        """
+        claimed = await self._ask({})
+        number = len(claimed.claims)
+        while claimed.is_full and not self._stopping.is_set() and self._clock.monotonic() < self._strays_at:
+            ahead = asyncio.create_task(self._ask(claimed.got))
+            await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
+            try:
+                await self._begin(claimed.claims, claimed.sent)
+            finally:
+                claimed = await ahead
+            number += len(claimed.claims)
+        await self._begin(claimed.claims, claimed.sent)
+        return number
+
+    async def _ask(self, coming: Mapping[JobKey, int]) -> _Claimed:
+        """Claim what is due, besides what is `coming`."""
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        if not (room := self._room()) or not self._trusted():
-            return 0
-        free = self._settings.slots - len(self._running)
-        limit = min(free, CLAIM_BATCH)
-        busy = {key: lane.busy for key, lane in self._lanes.items()}
-        wanted = demands(self._keys, self._hungry, busy, free)
-        asked = {key: min(demand, room[key], limit) for key, demand in wanted.items() if key in room}
+        demand = self._demand(coming)
+        if not demand or not self._trusted():
+            return _Claimed([], 0, {})
+        limit = min(self._settings.slots - len(self._running) - sum(coming.values()), CLAIM_BATCH)
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claims = await self._store.claim(self.name, asked, limit)
+            claims = await self._store.claim(self.name, demand, limit)
         except StoreUnavailableError:
             self._in_doubt_until, self._strays_at = math.inf, -math.inf
             raise
         fp("claim.after")
-        self._cut_short = len(claims) == limit
-        await self._begin(claims, sent)
+        got = Counter([claim.job.key for claim in claims])
+        is_full = len(claims) == limit
         if len(self._keys) > 1:
-            got = Counter([claim.job.key for claim in claims])
-            self._hungry = still_hungry(self._hungry, asked, got, cut_short=self._cut_short)
-        return len(claims)
+            self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
+        return _Claimed(claims, sent, got, is_full)
 
     async def _adopt(self) -> None:
         """Start what was claimed for this node by a call whose answer never came.
@@ -309,13 +336,16 @@ class Node:
 
     async def _begin(self, claims: list[Claim], sent: float) -> None:
         """Start what was claimed, but for occurrences that come too late to be begun: those end at once."""
+        if not claims:
+            return
+        ahead, trusted = claims[0].at.timestamp() - sent, self._trusted
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
         if recurring:
             missed = ((job, lifecycle.missed(job, now=at, calendars=self._outbox.calendars)) for job, at in recurring)
             late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
             claims = await self._beside(claims, late)
-        self._start([Assignment(claim, sent, self._trusted) for claim in claims], late)
+        self._start([Assignment(job, ahead, trusted) for job, _ in claims], late)
 
     async def _beside(self, claims: list[Claim], late: Mapping[int, Ending]) -> list[Claim]:
         """Take occurrences that need not wait for one another out of their jobs.
@@ -337,15 +367,15 @@ class Node:
         return begun
 
     def _start(self, assignments: list[Assignment], late: Mapping[int, Ending]) -> None:
-        if not assignments:
-            return
         fp("start.before")
         batches: dict[Lane, list[Assignment]] = {}
+        stopping = self._stopping.is_set()
         for assignment in assignments:
-            if self._stopping.is_set():
+            if stopping:
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
-            shelter = self._shelter_for(assignment.job)
-            lane = shelter or self._lanes[assignment.job.key]
+            job = assignment.job
+            shelter = self._shelter_for(job) if lifecycle.is_suspect(job) else None
+            lane = shelter or self._lanes[job.key]
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
@@ -365,10 +395,8 @@ class Node:
             lane.give(partial(self._spawn, lane, batch), moment)
 
     def _shelter_for(self, job: Job) -> Shelter | None:
-        """Return where a job must run that may kill this node: one whose group has worker processes hurts nobody."""
-        if not lifecycle.is_suspect(job) or self._registry.bindings[job.key].job_class.isolation != "none":
-            return None
-        return self._place.shelter
+        """Return where a job runs that may kill this node: in the shelter, if its group has no worker processes."""
+        return self._place.shelter if self._registry.bindings[job.key].job_class.isolation == "none" else None
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""

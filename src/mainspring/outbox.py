@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
 
 from mainspring import lifecycle
 from mainspring.calendar import Calendars
@@ -26,13 +25,8 @@ BATCH = 1000
 """How many results go into one call."""
 
 
-class _Ended(NamedTuple):
-    """A run that ended, with all that the decision about its job needs."""
-
-    job: Job
-    run: Run
-    ending: Ending
-    at: datetime
+_Ended = tuple[Job, Run, Ending]
+"""A run that ended, with what the decision about its job needs besides."""
 
 
 class Outbox:
@@ -85,10 +79,7 @@ class Outbox:
         """Write that runs whose node died are lost. If somebody else does so too, nobody is told."""
         ending = Ending(Outcome.LOST, "the node that ran it died")
         await self._settle(
-            [
-                _Ended(job, lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now), ending, now)
-                for job in orphans
-            ]
+            [(job, lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
         )
 
     async def _settle(self, ended: list[_Ended], *, announce_refused: bool = False) -> None:
@@ -103,6 +94,8 @@ class Outbox:
                 for change, answer in zip(changes, answers, strict=True):
                     if answer is Answer.DONE:
                         self._events.announce(RunFinished(change.run, change.job))
+            if answers.count(Answer.DONE) == len(answers):
+                return
             ended = [
                 again
                 for facts, answer in zip(ended, answers, strict=True)
@@ -110,9 +103,9 @@ class Outbox:
                 and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
             ]
 
-    def _decide(self, job: Job, run: Run, ending: Ending, now: datetime) -> Change:
+    def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
         """Decide what a job becomes. Should that fail, the job is held back: its run must not be the end of others'."""
-        policy, chance = self._registry.policies[job.key], self._clock.chance()
+        policy, chance, now = self._registry.policies[job.key], self._clock.chance(), run.finished_at
         try:
             return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self.calendars)
         except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
@@ -121,14 +114,15 @@ class Outbox:
 
     async def _refused(self, facts: _Ended, answer: Answer, *, announce: bool) -> _Ended | None:
         """Return what to decide again, if the run is still this node's."""
-        current = await self._store.get(facts.job.id) if answer is Answer.STALE else None
-        if current is not None and current.run == facts.run.number:
-            return facts._replace(job=current)
+        job, run, ending = facts
+        current = await self._store.get(job.id) if answer is Answer.STALE else None
+        if current is not None and current.run == run.number:
+            return current, run, ending
         if announce:
-            self._events.announce(RunRefused(facts.run))
+            self._events.announce(RunRefused(run))
         return None
 
 
 def _ended(assignment: Assignment, ending: Ending, at: datetime) -> _Ended:
     job = assignment.job
-    return _Ended(job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending, at)
+    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending

@@ -11,7 +11,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from mainspring.clock import Alarm, Clock
 from mainspring.errors import InvalidRequestError
 from mainspring.failpoint import fp
-from mainspring.model import Claim, Ending, Outcome
+from mainspring.model import Ending, Job, Outcome
 from mainspring.plugin import JobExecutionContext, SchedulerJob, SchedulerTriggerListener, Signal, Stopping, Verdict
 from mainspring.registry import Registry
 from mainspring.request import parse
@@ -29,13 +29,15 @@ VETO_SECONDS = 5.0
 REASON_LENGTH = 500
 OUT_OF_TOUCH = "the node lost touch with the store"
 
+_moment = datetime.fromtimestamp
+
 log = structlog.get_logger("mainspring.runner")
 
 
 class Assignment:
     """A claim that this node is running.
 
-    `sent` is the node's monotonic time when it asked for the claim: store time goes on from there. `stopping` tells the
+    `ahead` is how many seconds the store's time, since 1970, is ahead of the node's monotonic one. `stopping` tells the
     job to come to an end; `interrupt` says why, once the node stops waiting for that and cancels `task`.
 
     Its time limit is armed by `watch`, once what was begun together has had its first turn: most jobs are over by then,
@@ -43,19 +45,18 @@ class Assignment:
     """
 
     __slots__ = (
-        "_alarm", "_arm", "_at", "_sent", "_trusted", "asking", "interrupt", "job", "lane", "limit", "overdue", "run",
+        "_alarm", "_arm", "_trusted", "ahead", "asking", "interrupt", "job", "lane", "limit", "overdue", "run",
         "started_at", "stopping", "task",
     )  # fmt: skip
 
-    def __init__(self, claim: Claim, sent: float, trusted: Callable[[], bool] = lambda: True) -> None:
-        assert claim.job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
+    def __init__(self, job: Job, ahead: float, trusted: Callable[[], bool] = lambda: True) -> None:
+        assert job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
         self._trusted = trusted
         self.lane: Any = None
         """Where the node has it run."""
-        self.job = claim.job
-        self.run = claim.job.run
-        self._at = claim.at
-        self._sent = sent
+        self.job = job
+        self.run = job.run
+        self.ahead = ahead
         self.stopping = Stopping()
         self.interrupt: str | None = None
         self.started_at: datetime | None = None
@@ -70,8 +71,8 @@ class Assignment:
 
     def store_time(self, clock: Clock) -> datetime:
         """Return the store's time, as far as this node can know it without asking."""
-        # Whole microseconds: of a fraction of seconds it takes twice as long to make a timedelta.
-        return self._at + timedelta(0, 0, int((clock.monotonic() - self._sent) * 1e6))
+        # Exact to the microsecond until 2038, and in half the time that a timedelta takes.
+        return _moment(self.ahead + clock.monotonic(), UTC)
 
     def refusal(self) -> Ending | None:
         """Say why the run must not begin, if it must not.

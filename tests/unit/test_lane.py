@@ -30,6 +30,7 @@ async def test_a_lane_with_a_capacity_has_room_for_the_rest_of_it() -> None:
     assert [2, 4] == [lane.room(free, 0) for free in (2, 7)]
     lane.busy = 3
     assert [0, 1] == [lane.room(free, 0) for free in (0, 7)]
+    assert 0 == lane.room(7, 0, coming=1)
 
 
 async def test_a_lane_is_stuck_while_what_it_was_given_does_not_begin() -> None:

@@ -15,7 +15,7 @@ from pydantic import field_validator
 
 from mainspring import lifecycle, runner
 from mainspring.clock import ManualClock
-from mainspring.model import Claim, Ending, Job, JobKey, Options, Outcome, State
+from mainspring.model import Ending, Job, JobKey, Options, Outcome, State
 from mainspring.plugin import (
     Binder,
     Busy,
@@ -156,7 +156,7 @@ def a_job(**changes: Any) -> Job:
 
 def an_assignment(clock: ManualClock, **changes: Any) -> Assignment:
     """Make an assignment of a claim that has just come in."""
-    assignment = Assignment(Claim(a_job(**changes), START), clock.monotonic())
+    assignment = Assignment(a_job(**changes), START.timestamp() - clock.monotonic())
     assignment.watch(clock)
     return assignment
 

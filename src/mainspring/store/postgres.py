@@ -41,7 +41,7 @@ from mainspring.store.rows import (
     job_row,
     job_values,
     last_run_to_json,
-    read_claim,
+    read_claims,
     read_done_job,
     read_job,
     read_run,
@@ -62,6 +62,8 @@ _NIL = UUID(int=0)
 _ALONE = nullcontext()
 """In place of a transaction for one statement, which is one by itself."""
 _LAST_RUN = 2**63 - 1
+_DONE = State.DONE
+"""Looking it up at its class for each of many jobs takes 0.1 us."""
 
 
 def _same(value: Any) -> Any:
@@ -305,7 +307,7 @@ class PostgresStore:
         if not rows:
             return []
         keys, at = list(demand), from_microseconds(rows[0][-1])
-        return sorted([read_claim(row, keys[row[-2] - 1], node, at, _CLAIMED) for row in rows], key=_due_time)
+        return sorted(read_claims(rows, (keys[row[-2] - 1] for row in rows), node, at, _CLAIMED), key=_due_time)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -319,8 +321,8 @@ class PostgresStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        kept = [change for change in changes if change.job.state is not State.DONE]
-        ended = changes if not kept else [change for change in changes if change.job.state is State.DONE]
+        kept = [change for change in changes if change.job.state is not _DONE]
+        ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
         rows = {"ended": list(map(_end, ended)), "kept": list(map(_change, kept))}
         ((written,),) = await self._fetch("finish", rows)
         fp("finish.sent")
@@ -447,8 +449,8 @@ def _end(change: Change) -> tuple[Any, ...]:
     """Write how a run ended, as the database's type has it."""
     run, job, passed = change
     moments = to_microseconds(run.started_at), to_microseconds(run.finished_at)
-    end = (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses)
-    return (*end, _passed(passed) if passed else None)
+    rows = _passed(passed) if passed else None
+    return (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses, rows)
 
 
 def _change(change: Change) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from uuid import UUID
 import aiosql
 import pydantic_core
 
-from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State
+from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State, new_tuple
 from mainspring.request import options_from_json, options_to_json
 from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_json
 
@@ -119,42 +119,59 @@ def read_job(row: Row, dialect: Dialect) -> Job:
     )
 
 
-def read_claim(row: Row, key: JobKey, node: str, at: datetime, dialect: Dialect) -> Claim:
-    """Read a job that `node` claimed at that moment from the columns that differ between the jobs of one claim.
+class _Moments(dict[Any, Once]):
+    """Moments as they were read, and as triggers; each is made once."""
 
-    To read all of them would cost 2 us more. Columns beyond these are the store's own.
+    def __init__(self, from_time: Callable[[Any], datetime]) -> None:
+        super().__init__()
+        self._from_time = from_time
+
+    def __missing__(self, value: Any) -> Once:
+        self[value] = once = Once(self._from_time(value))
+        return once
+
+
+def read_claims(rows: Sequence[Row], keys: Iterable[JobKey], node: str, at: datetime, dialect: Dialect) -> list[Claim]:
+    """Read jobs that `node` claimed at that moment from the columns that differ between the jobs of one claim.
+
+    To read all of them would cost 2 us more for each. Columns beyond these are the store's own. Jobs that are claimed
+    together are often due at the same moment, or were made at the same: it is read once.
     """
-    (
-        id_, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, request, trigger, options,
-        parent, backfill,
-    ) = row[:15]  # fmt: skip
-    from_time, from_json = dialect.from_time, dialect.from_json
-    fires_at = from_time(fire_time)
-    job = Job(
-        dialect.from_id(id_),
-        key,
-        from_json(request),
-        Once(fires_at) if trigger is None else trigger_from_json(from_json(trigger)),
-        fires_at,
-        fires_at if due_at == fire_time else from_time(due_at),
-        from_time(created_at),
-        at,
-        version,
-        _DEFAULTS if options is None else options_from_json(from_json(options)),
-        State.RUNNING,
-        False,  # noqa: FBT003 - by position, as all of it
-        attempt,
-        failures,
-        losses,
-        run,
-        node,
-        at,
-        None if outcome is None else _OUTCOMES[outcome],
-        None,
-        None if parent is None else dialect.from_id(parent),
-        bool(backfill),
-    )
-    return Claim(job, at)
+    from_id, from_json = dialect.from_id, dialect.from_json
+    at_once = _Moments(dialect.from_time)
+    claims = []
+    for row, key in zip(rows, keys, strict=True):
+        (
+            id_, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, request, trigger,
+            options, parent, backfill,
+        ) = row[:15]  # fmt: skip
+        once = at_once[fire_time]
+        facts = (
+            from_id(id_),
+            key,
+            from_json(request),
+            once if trigger is None else trigger_from_json(from_json(trigger)),
+            once.at,
+            once.at if due_at == fire_time else at_once[due_at].at,
+            at_once[created_at].at,
+            at,
+            version,
+            _DEFAULTS if options is None else options_from_json(from_json(options)),
+            State.RUNNING,
+            False,
+            attempt,
+            failures,
+            losses,
+            run,
+            node,
+            at,
+            None if outcome is None else _OUTCOMES[outcome],
+            None,
+            None if parent is None else from_id(parent),
+            bool(backfill),
+        )
+        claims.append(new_tuple(Claim, (new_tuple(Job, facts), at)))
+    return claims
 
 
 def read_done_job(row: Row, dialect: Dialect) -> Job:

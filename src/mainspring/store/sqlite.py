@@ -47,7 +47,7 @@ from mainspring.store.rows import (
     job_values,
     last_run_to_json,
     load_statements,
-    read_claim,
+    read_claims,
     read_done_job,
     read_job,
     read_run,
@@ -265,7 +265,11 @@ class SqliteStore:
 
         rows = json.loads(await self._call(work))
         fp("claim.sent")
-        claims = [read_claim(r, JobKey(*r[-3:-1]), node, from_microseconds(r[-1]), _CLAIMED) for r in rows]
+        if not rows:
+            return []
+        keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
+        of_rows = (keys[row[-3], row[-2]] for row in rows)
+        claims = read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]), _CLAIMED)
         return sorted(claims, key=lambda claim: claim.job.due_at)
 
     async def holding(self, node: str) -> list[Claim]:
