@@ -251,6 +251,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
                 timeout_graceful_shutdown=5,
             )
         )
+        node.courtesy.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)

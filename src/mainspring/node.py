@@ -21,6 +21,7 @@ from typing import NamedTuple
 from mainspring import lifecycle
 from mainspring.almanac import read_calendars
 from mainspring.clock import Clock, wait
+from mainspring.courtesy import Courtesy
 from mainspring.errors import StoreUnavailableError
 from mainspring.events import (
     Events,
@@ -46,7 +47,6 @@ from mainspring.shelter import Shelter
 from mainspring.store.protocol import Store
 from mainspring.trigger import Once
 
-CLAIM_BATCH = 1000
 ORPHAN_BATCH = 1000
 PRUNE_EVERY = timedelta(minutes=1)
 BEATS_PER_LEASE = 10
@@ -141,6 +141,7 @@ class Node:
         self._last_pulse = -math.inf
         self._swept = -math.inf
 
+        self.courtesy = Courtesy(clock)
         self._stopping = asyncio.Event()
         self._hurried = False
         self.name = ""
@@ -258,7 +259,7 @@ class Node:
         """Return for how many seconds nothing can be claimed, unless something changes."""
         if not self._trusted():
             return self._beat_seconds
-        if not (demand := self._demand({})) or (due := await self._store.next_due(demand)) is None:
+        if not (demand := self._demand({}, limit=1)) or (due := await self._store.next_due(demand)) is None:
             return self._poll
         self._next_due = due.at
         return min(self._poll, due.wait.total_seconds())
@@ -268,26 +269,30 @@ class Node:
         if self._next_due is None or due_at < self._next_due:
             self._look.set()
 
-    def _demand(self, coming: Mapping[JobKey, int]) -> dict[JobKey, int]:
-        """Return how many jobs of each group to claim; groups for which there is no room are left out.
+    def _demand(self, coming: Mapping[JobKey, int], limit: int) -> dict[JobKey, int]:
+        """Return how many jobs of each group to claim, at most `limit`; groups for which there is no room are left out.
 
         `coming` are those that have been claimed and not been started.
         """
-        moment = self._clock.monotonic()
-        free = self._settings.slots - len(self._running) - sum(coming.values())
+        moment, free = self._clock.monotonic(), self._free(coming)
         busy = {key: lane.busy + coming.get(key, 0) for key, lane in self._lanes.items()}
         rooms = {key: self._lanes[key].room(free, moment, coming.get(key, 0)) for key in self._keys}
         wanted = demands(self._keys, self._hungry, busy, free)
-        return {key: least for key, most in wanted.items() if (least := min(most, rooms[key], CLAIM_BATCH)) > 0}
+        return {key: least for key, most in wanted.items() if (least := min(most, rooms[key], limit)) > 0}
+
+    def _free(self, coming: Mapping[JobKey, int]) -> int:
+        return self._settings.slots - len(self._running) - sum(coming.values())
 
     async def _take(self) -> int:
         """Claim and start what is due; answer how much that was.
 
-        Where there is probably more, the next claim is under way while the jobs of the last one are started.
+        Where there is probably more, the next claim is under way while the jobs of the last one are started; unless
+        there are requests that go first.
         """
+        before = len(self._running)
         claimed = await self._ask({})
         number = len(claimed.claims)
-        while claimed.is_full and not self._stopping.is_set() and self._clock.monotonic() < self._strays_at:
+        while claimed.is_full and self._may_go_on():
             ahead = asyncio.create_task(self._ask(claimed.got))
             await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
             try:
@@ -296,15 +301,25 @@ class Node:
                 claimed = await ahead
             number += len(claimed.claims)
         await self._begin(claimed.claims, claimed.sent)
+        if claimed.is_full:
+            await self.courtesy.give_way(lambda: len(self._running) <= before)
         return number
+
+    def _may_go_on(self) -> bool:
+        """Tell whether a claim may follow another without a break."""
+        return (
+            not self.courtesy.is_asked_for()
+            and not self._stopping.is_set()
+            and self._clock.monotonic() < self._strays_at
+        )
 
     async def _ask(self, coming: Mapping[JobKey, int]) -> _Claimed:
         """Claim what is due, besides what is `coming`."""
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        demand = self._demand(coming)
+        limit = min(self._free(coming), self.courtesy.batch())
+        demand = self._demand(coming, limit)
         if not demand or not self._trusted():
             return _Claimed([], 0, {})
-        limit = min(self._settings.slots - len(self._running) - sum(coming.values()), CLAIM_BATCH)
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
