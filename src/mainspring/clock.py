@@ -102,6 +102,11 @@ class SystemClock:
         return UUID(int=uuid_utils.uuid7().int & ~_LOW | _dealt(next(self._ids)))
 
 
+def new_request_id() -> str:
+    """Return a UUIDv7 as text that names a request. By way of `Clock.new_id` that takes 1.6 us more."""
+    return str(uuid_utils.uuid7())
+
+
 class ManualClock:
     """A clock that stands still until `advance` moves it.
 

@@ -65,19 +65,22 @@ def create(
     Raises `InvalidRequestError` when the calendar of a schedule, or the value of an ``H``, leaves it no time to fire.
     """
     trigger = trigger.for_job(job_id)
-    job = Job(job_id, key, request, trigger, now, now, now, now, options=options)
-    return _begun(job, now, calendars)
+    planned = _first(trigger, job_id, calendars)
+    assert planned.fire_time is not None and planned.due_at is not None, "refused"  # noqa: S101, PT018 - for types
+    # Made at once: to make it and put its first occurrence in took 3 us more, of the 18 for each job of a batch.
+    job = Job(job_id, key, request, trigger, planned.fire_time, planned.due_at, now, now, 1, options)
+    return Edit(job, _rows(job, planned, "", now) if planned.passed or planned.reason else ())
 
 
-def _begun(job: Job, now: datetime, calendars: Calendars) -> Edit:
-    """Return a job that waits for the first occurrence of its trigger."""
-    planned = opening(job.trigger, job_id=job.id, calendars=calendars)
+def _first(trigger: Trigger, job_id: UUID, calendars: Calendars) -> Planned:
+    """Return the first occurrence of a trigger. Raises `InvalidRequestError` if there is none."""
+    planned = opening(trigger, job_id=job_id, calendars=calendars)
     if planned.fire_time is None:
         problem = Problem("/schedule/calendar", "SCHEDULE_NEVER", "leaves the schedule no time at which it fires")
         if not planned.passed:  # not the calendar's doing: H may have got a value that comes too late or never
             problem = Problem("/schedule", "SCHEDULE_NEVER", "never fires, with the values of its H for this job")
         raise InvalidRequestError(f"{problem.pointer} {problem.detail}", problems=[problem])
-    return Edit(job._replace(**_occurrence(planned)), _rows(job, planned, "", now))
+    return planned
 
 
 def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> Run:
@@ -245,7 +248,10 @@ def reschedule(
         raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
     trigger = trigger.for_job(job.id)
     changed = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
-    return Edit(changed) if trigger == job.trigger or job.state is State.RUNNING else _begun(changed, now, calendars)
+    if trigger == job.trigger or job.state is State.RUNNING:
+        return Edit(changed)
+    planned = _first(trigger, job.id, calendars)
+    return Edit(changed._replace(**_occurrence(planned)), _rows(changed, planned, "", now))
 
 
 def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:

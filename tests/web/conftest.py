@@ -76,7 +76,7 @@ def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
 
     def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
         service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
-        return create_app(service=service, registry=registry, store=store, clock=clock, ready=ready)
+        return create_app(service=service, registry=registry, store=store, ready=ready)
 
     return make
 

@@ -17,7 +17,7 @@ import pydantic_core
 
 from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State, new_tuple
 from mainspring.request import options_from_json, options_to_json
-from mainspring.trigger import MICROSECOND, Once, trigger_from_json, trigger_to_json
+from mainspring.trigger import MICROSECOND, Once, Trigger, trigger_from_json, trigger_to_json
 
 JOB_COLUMNS = (
     "id", "due_at", "fire_time", "created_at", "updated_at", "version", "attempt", "failures", "losses", "run",
@@ -72,12 +72,18 @@ def job_row(job: Job, dialect: Dialect) -> tuple[Any, ...]:
         job.key.product,
         job.key.job_group,
         to_json(job.request),
-        None if job.trigger == Once(job.fire_time) else to_json(trigger_to_json(job.trigger)),
-        None if job.options == _DEFAULTS else to_json(options_to_json(job.options)),
+        _trigger_text(job.trigger, job.fire_time),
+        None if job.options is _DEFAULTS or job.options == _DEFAULTS else to_json(options_to_json(job.options)),
         job.last_run and last_run_to_json(job.last_run),
         job.parent and dialect.to_id(job.parent),
         job.backfill,
     )
+
+
+def _trigger_text(trigger: Trigger, fire_time: datetime) -> str | None:
+    """Write a trigger; one that fires once, at the job's fire time, is none."""
+    is_plain = isinstance(trigger, Once) and trigger.at == fire_time
+    return None if is_plain else to_json(trigger_to_json(trigger))
 
 
 def job_values(job: Job, dialect: Dialect) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 from mainspring.store.rows import (
     Dialect,
     from_microseconds,
+    job_row,
     job_values,
     last_run_to_json,
     load_statements,
@@ -131,7 +132,7 @@ class SqliteStore:
 
     async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        rows = [job_values(job, _DIALECT) for job in jobs]
+        rows = [job_row(job, _DIALECT) for job in jobs]
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(_SQL["add"], rows)
@@ -188,7 +189,7 @@ class SqliteStore:
         return await self._update("part", job, [child], passed)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
-        row, rows = job_values(job, _DIALECT), [job_values(each, _DIALECT) for each in added]
+        row, rows = job_values(job, _DIALECT), [job_row(each, _DIALECT) for each in added]
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(_SQL[statement], row).fetchall())
@@ -203,8 +204,8 @@ class SqliteStore:
 
     async def revive(self, job: Job) -> bool:
         """See `Store.revive`."""
-        row = job_values(job, _DIALECT)
-        guard = {"id": row["id"], "version": job.version - 1}
+        row = job_row(job, _DIALECT)
+        guard = {"id": str(job.id), "version": job.version - 1}
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(_SQL["end_being_done"], guard).fetchall())

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mainspring.agenda import Agenda
-from mainspring.clock import Clock
+from mainspring.clock import new_request_id
 from mainspring.errors import MainspringError
 from mainspring.registry import Registry
 from mainspring.service import SchedulerService
@@ -44,9 +44,7 @@ _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
 log = structlog.get_logger("mainspring.web")
 
 
-def create_app(
-    *, service: SchedulerService, registry: Registry, store: Store, clock: Clock, ready: Callable[[], bool]
-) -> FastAPI:
+def create_app(*, service: SchedulerService, registry: Registry, store: Store, ready: Callable[[], bool]) -> FastAPI:
     """Return the application; `ready` says whether jobs are accepted and run."""
     release = version("mainspring")
     app = FastAPIOffline(
@@ -63,7 +61,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
     api = partial(answer, [*jobs.ROUTES, *calendars.ROUTES])
-    app.middleware_stack = Gate(app.build_middleware_stack(), api, new_id=lambda: str(clock.new_id()))
+    app.middleware_stack = Gate(app.build_middleware_stack(), api)
     return app
 
 
@@ -89,10 +87,9 @@ class Gate:
     of a POST.
     """
 
-    def __init__(self, app: ASGIApp, api: Callable[[Request], Awaitable[Response]], new_id: Callable[[], str]) -> None:
+    def __init__(self, app: ASGIApp, api: Callable[[Request], Awaitable[Response]]) -> None:
         self._app = app
         self._api = api
-        self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -100,7 +97,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else self._new_id()
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         known = structlog.contextvars.bind_contextvars(request=request_id)  # `bound_contextvars` took 2 us more
         try:

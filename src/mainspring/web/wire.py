@@ -390,7 +390,7 @@ def group_path(key: JobKey) -> str:
 
 def job_json(job: Job) -> dict[str, Any]:
     """Write a job as it stands on the wire."""
-    next_run = job.next_run
+    next_run, created_at = job.next_run, format_time(job.created_at)
     return {
         "id": str(job.id),
         "product": job.key.product,
@@ -405,8 +405,8 @@ def job_json(job: Job) -> dict[str, Any]:
         "outcome": job.outcome and job.outcome.value,
         "lastRun": job.last_run and run_json(job.last_run),
         "version": job.version,
-        "createdAt": format_time(job.created_at),
-        "updatedAt": format_time(job.updated_at),
+        "createdAt": created_at,
+        "updatedAt": created_at if job.updated_at == job.created_at else format_time(job.updated_at),
     }
 
 
