@@ -2,7 +2,7 @@
 
 Both need the same interpreter. A burst of due jobs takes all that it can get, so a request would wait behind thousands
 of jobs: with 4,400 requests a second beside a burst, 1 of 100 waited for 1.9 s. By these rules it is 0.03 s, and a
-burst of 100,000 jobs lasts 10 s where it lasted 4. Without requests nothing of this happens.
+burst of 100,000 jobs lasts 11 s where it lasted 4. Without requests nothing of this happens.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import socket
@@ -114,8 +115,8 @@ class ProcessRunner:
             self._pools = {key: _Pool(key, settings.processes) for key in registry.bindings}
         self._workers: set[_Worker] = set()
         self._growth: set[asyncio.Task[None]] = set()
-        self.is_prepared = False
-        """Whether a worker was made ready, or it turned out that none can be had. For any thread."""
+        self._failed = False
+        """Whether the last worker that was wanted could not be had."""
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def run(self, assignment: Assignment) -> Ending:
@@ -160,6 +161,14 @@ class ProcessRunner:
             if pool.idle.empty():
                 self._grow(pool)
 
+    @property
+    def at_hand(self) -> float:
+        """How many workers there are, busy or not; no end if none can be had: whoever asks is to hear why.
+
+        For any thread.
+        """
+        return math.inf if self._failed else len(self._workers) - len(self._growth)
+
     async def _take(self, pool: _Pool) -> _Worker:
         """Return a worker that waits, else the first to come: one that a run gives back, or a new one.
 
@@ -193,11 +202,13 @@ class ProcessRunner:
         try:
             pool.idle.put_nowait(await self._new_worker(pool.key))
         except Exception as error:  # noqa: BLE001 - it goes to whoever waits for the worker
+            self._failed = True
             if pool.waiting:
                 pool.idle.put_nowait(error)
+        else:
+            self._failed = False
         finally:
             pool.grows = False
-        self.is_prepared = True
         self._feed(pool)
 
     async def _new_worker(self, key: JobKey | None) -> _Worker:

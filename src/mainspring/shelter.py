@@ -25,5 +25,8 @@ class Shelter(Lane):
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether a worker is at hand, or none can be had."""
-        return self._workers.is_prepared
+        """Tell whether there is a worker for each run that was given to it, or none can be had.
+
+        Behind a worker that is busy or has yet to start a run would wait for seconds: another node may be further.
+        """
+        return self.busy <= self._workers.at_hand

@@ -21,6 +21,7 @@ from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, Sta
 from mainspring.registry import load
 from mainspring.runner import Assignment
 from mainspring.settings import Settings
+from mainspring.shelter import Shelter
 from mainspring.trigger import Once, trigger_from_json
 from tests.rogues import FRAGILE
 
@@ -61,10 +62,12 @@ def to_do(deed: str, **facts: Any) -> Assignment:
 
 
 @asynccontextmanager
-async def a_runner(processes: int = 4, plugin: str = "tests.rogues:RogueModule") -> AsyncIterator[ProcessRunner]:
+async def a_runner(
+    processes: int = 4, plugin: str = "tests.rogues:RogueModule", *, shared: bool = False
+) -> AsyncIterator[ProcessRunner]:
     """Make a runner, and close it afterwards."""
     settings = Settings(plugins=(plugin,), processes=processes, log_format="json")
-    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings)
+    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, shared=shared)
     yield runner
     await runner.close()
 
@@ -218,6 +221,30 @@ async def test_a_worker_that_cannot_start() -> None:
 
 
 # --- workers
+
+
+def is_ready_for(shelter: Shelter, runs: int) -> bool:
+    """Tell whether a shelter is ready for the last of so many runs."""
+    shelter.busy = runs
+    return shelter.is_ready
+
+
+async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers() -> None:
+    """One that is starting does not count: a run that waits for it would be begun sooner elsewhere."""
+    async with a_runner(shared=True) as runner:
+        shelter = Shelter(asyncio.get_running_loop(), runner)
+        assert not is_ready_for(shelter, 1)
+        await runner.run(to_do("nothing"))
+        assert [True, False] == [is_ready_for(shelter, runs) for runs in (1, 2)]
+
+
+async def test_a_shelter_that_can_have_no_worker_takes_what_comes() -> None:
+    """So that it ends, and says why, instead of going round for ever."""
+    async with a_runner(plugin=FRAGILE, shared=True) as runner:
+        shelter = Shelter(asyncio.get_running_loop(), runner)
+        assert not is_ready_for(shelter, 9)
+        await runner.run(to_do("nothing"))
+        assert is_ready_for(shelter, 9)
 
 
 async def test_workers_are_used_again(runner: ProcessRunner, tmp_path: Path) -> None:
