@@ -68,8 +68,10 @@ async def a_runner(
     """Make a runner, and close it afterwards."""
     settings = Settings(plugins=(plugin,), processes=processes, log_format="json")
     runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, shared=shared)
-    yield runner
-    await runner.close()
+    try:
+        yield runner
+    finally:
+        await runner.close()
 
 
 @pytest.fixture(scope="module")
@@ -238,12 +240,18 @@ async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers() -> None:
         assert [True, False] == [is_ready_for(shelter, runs) for runs in (1, 2)]
 
 
-async def test_a_shelter_that_can_have_no_worker_takes_what_comes() -> None:
+async def test_a_shelter_that_can_have_no_worker_takes_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it ends, and says why, instead of going round for ever."""
-    async with a_runner(plugin=FRAGILE, shared=True) as runner:
+
+    async def refuse(_key: object) -> None:
+        raise OSError("no process left")
+
+    monkeypatch.setattr("mainspring.isolation._Worker.start", refuse)
+    async with a_runner(shared=True) as runner:
         shelter = Shelter(asyncio.get_running_loop(), runner)
         assert not is_ready_for(shelter, 9)
-        await runner.run(to_do("nothing"))
+        ending = await runner.run(to_do("nothing"))
+        assert "no process left" in (ending.reason or "")
         assert is_ready_for(shelter, 9)
 
 
