@@ -298,12 +298,17 @@ def ownerless_too_long(seen: Mapping[int, tuple[float, float]], *, lease: float)
 def recoveries(story: Story) -> list[Recovery]:
     """Return how long each lost run took to begin again.
 
-    Counted from the moment that its process had died or was paused and another was there to take over.
+    Counted from the moment that its process had died or was paused and another was there to take over, to the start of
+    the first attempt that came to one: those that were handed back before it are a part of the wait.
     """
     begun = {(mark.occurrence, mark.attempt): mark.boot for mark in story.starts}
+    handed_back = {(row.occurrence, row.attempt) for row in story.ledger.runs if row.outcome == "interrupted"}
     found = []
     for row in story.ledger.runs:
-        again = begun.get((row.occurrence, row.attempt + 1))
+        attempt = row.attempt + 1
+        while (row.occurrence, attempt) in handed_back and (row.occurrence, attempt) not in begun:
+            attempt += 1
+        again = begun.get((row.occurrence, attempt))
         pid = story.pid(row.node)
         if row.outcome != "lost" or again is None or pid is None:
             continue

@@ -222,6 +222,14 @@ def test_recovery_waits_for_a_survivor() -> None:
     assert [pytest.approx(1.0)] == [recovery.seconds for recovery in recoveries(story)]
 
 
+def test_recovery_goes_on_while_the_run_is_handed_back() -> None:
+    """An attempt that was given back before it began is a part of the wait, not the end of it."""
+    again: dict[str, Any] = {"attempt": 3, "run": 102, "pid": PID_B}
+    rows = (a_row(outcome="lost"), a_row(number=101, attempt=2, outcome="interrupted"), a_row(number=102, attempt=3))
+    story = a_story((a_mark(), a_mark(**again, boot=14.0)), rows, deaths={PID_A: 10.5})
+    assert [pytest.approx(3.5)] == [recovery.seconds for recovery in recoveries(story)]
+
+
 def test_recovery_of_a_paused_process_counts_from_its_pause() -> None:
     """And is told apart, because it takes a lease."""
     assert [Recovery(2.5, paused=True)] == recoveries(paused())
