@@ -144,22 +144,22 @@ def read_claims(rows: Sequence[Row], keys: Iterable[JobKey], node: str, at: date
     together are often due at the same moment, or were made at the same: it is read once.
     """
     from_id, from_json = dialect.from_id, dialect.from_json
-    at_once = _Moments(dialect.from_time)
+    moments = _Moments(dialect.from_time)
     claims = []
     for row, key in zip(rows, keys, strict=True):
         (
             id_, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, request, trigger,
             options, parent, backfill,
         ) = row[:15]  # fmt: skip
-        once = at_once[fire_time]
+        once = moments[fire_time]
         facts = (
             from_id(id_),
             key,
             from_json(request),
             once if trigger is None else trigger_from_json(from_json(trigger)),
             once.at,
-            once.at if due_at == fire_time else at_once[due_at].at,
-            at_once[created_at].at,
+            once.at if due_at == fire_time else moments[due_at].at,
+            moments[created_at].at,
             at,
             version,
             _DEFAULTS if options is None else options_from_json(from_json(options)),
