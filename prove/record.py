@@ -44,11 +44,17 @@ def wall_offset() -> float:
     return time.time() - boot()
 
 
+def _grandparent() -> int:
+    """Return the process that started the fork server of which this one is a fork."""
+    facts = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2]
+    return int(facts.split()[1])
+
+
 class Recorder:
     """Appends marks to the file that the variable names."""
 
     def __init__(self) -> None:
-        self._node = os.getppid() if "mainspring.worker" in sys.orig_argv else os.getpid()
+        self._node = _grandparent() if "mainspring.forkserver" in sys.orig_argv else os.getpid()
         self._file = os.open(os.environ[VARIABLE], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
     def mark(self, *whats: str, job: UUID, occurrence: UUID, attempt: int, run: int) -> None:

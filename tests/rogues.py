@@ -133,6 +133,10 @@ class Rogue(SchedulerJob):
     def kills_itself(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def kills_what_started_it(self) -> None:
+        os.kill(os.getppid(), signal.SIGKILL)
+        threading.Event().wait()
+
     def aborts(self) -> None:
         os.abort()
 

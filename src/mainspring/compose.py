@@ -29,6 +29,7 @@ from mainspring.isolation import ProcessRunner
 from mainspring.lane import Lane, job_loop
 from mainspring.model import JobKey
 from mainspring.node import Node, Place
+from mainspring.nursery import Nursery
 from mainspring.presence import Presence, default_directory
 from mainspring.registry import Binding, Family, Registry, load, raise_together
 from mainspring.runner import Runner
@@ -313,8 +314,9 @@ class _Lanes(AsyncExitStack):
         self._clock = clock
         self._settings = settings
         self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
-        self._workers = ProcessRunner(registry, clock, settings)
-        self._sheltered = ProcessRunner(registry, clock, settings, shared=True)
+        self._nursery = Nursery()
+        self._workers = ProcessRunner(registry, clock, settings, self._nursery)
+        self._sheltered = ProcessRunner(registry, clock, settings, self._nursery, shared=True)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
@@ -353,12 +355,16 @@ class _Lanes(AsyncExitStack):
     async def close(self) -> None:
         """Let workers go and clean up all services, but wait for no loop that a job blocks."""
         farewells = [_on(loop, family.close()) for loop, family in self._families]
-        farewells += [_on(self.shelter.loop, workers.close()) for workers in (self._workers, self._sheltered)]
+        farewells.append(_on(self.shelter.loop, self._let_workers_go()))
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell
             except Exception:
                 log.exception("a service of a plugin could not be cleaned up")
+
+    async def _let_workers_go(self) -> None:
+        await asyncio.gather(self._workers.close(), self._sheltered.close())
+        await self._nursery.close()
 
 
 def _spare_the_collector() -> None:

@@ -13,9 +13,7 @@ import math
 import os
 import signal
 import socket
-import subprocess
 import sys
-import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Self
@@ -25,6 +23,7 @@ import structlog
 
 from mainspring.clock import Clock, wait
 from mainspring.model import Ending, Job, JobKey, Outcome
+from mainspring.nursery import Child, Nursery
 from mainspring.registry import Registry
 from mainspring.runner import VETO_SECONDS, Assignment, describe, text
 from mainspring.settings import Settings
@@ -41,13 +40,14 @@ PATIENCE_SECONDS = 1.0
 """How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
 GOODBYE_SECONDS = 3.0
 """How long the services of a worker may take to clean up."""
+QUICK_SECONDS = 0.25
+"""A start that takes no longer is worth waiting for: a job that is handed back waits longer."""
 SHARED = 16
 """How many workers all groups together may have where they share them."""
 OUTPUT_KEPT = 64 * 1024
 """How many bytes of what a run writes to its stdout and stderr are kept for the log."""
 OUT_OF_MEMORY = 77
 """The exit code of a worker that has no memory left to say how its job ended."""
-_SECRET = ("MAINSPRING_", "PGPASSWORD", "PGPASSFILE")
 _LINE_LIMIT = 1 << 16
 _READS = 16
 
@@ -105,10 +105,13 @@ class ProcessRunner:
     out its workers leaves those of the others alone. If they are `shared`, all groups have the same workers.
     """
 
-    def __init__(self, registry: Registry, clock: Clock, settings: Settings, *, shared: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, clock: Clock, settings: Settings, nursery: Nursery, *, shared: bool = False
+    ) -> None:
         self._registry = registry
         self._clock = clock
         self._settings = settings
+        self._nursery = nursery
         if shared:
             self._pools = dict.fromkeys(registry.bindings, _Pool(None, SHARED))
         else:
@@ -117,6 +120,8 @@ class ProcessRunner:
         self._growth: set[asyncio.Task[None]] = set()
         self._failed = False
         """Whether the last worker that was wanted could not be had."""
+        self._start_seconds = math.inf
+        """How long the last one took from its birth until it was ready."""
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def run(self, assignment: Assignment) -> Ending:
@@ -153,21 +158,20 @@ class ProcessRunner:
             await asyncio.wait(self._farewells)
 
     def prepare(self) -> None:
-        """Have a worker at hand, on the loop of the workers, before it is needed.
-
-        To start one takes half a second of processor time, which is three seconds where others need it too.
-        """
+        """Have a worker at hand, on the loop of the workers, before it is needed, and a nursery for more."""
         for pool in set(self._pools.values()):
             if pool.idle.empty():
                 self._grow(pool)
 
     @property
     def at_hand(self) -> float:
-        """How many workers there are, busy or not; no end if none can be had: whoever asks is to hear why.
+        """How many workers there are, busy or not, or as good as there, as the last start was a quick one.
 
-        For any thread.
+        No end if none can be had: whoever asks is to hear why. For any thread.
         """
-        return math.inf if self._failed else len(self._workers) - len(self._growth)
+        if self._failed:
+            return math.inf
+        return SHARED if self._start_seconds <= QUICK_SECONDS else len(self._workers) - len(self._growth)
 
     async def _take(self, pool: _Pool) -> _Worker:
         """Return a worker that waits, else the first to come: one that a run gives back, or a new one.
@@ -212,10 +216,12 @@ class ProcessRunner:
         self._feed(pool)
 
     async def _new_worker(self, key: JobKey | None) -> _Worker:
-        worker = await _Worker.start(key)
+        worker = await _Worker.start(key, self._nursery)
         self._workers.add(worker)
+        born = self._clock.monotonic()
         try:
             await self._make_ready(worker, key)
+            self._start_seconds = self._clock.monotonic() - born
         except BaseException:
             self._dismiss(worker)
             raise
@@ -225,7 +231,7 @@ class ProcessRunner:
         """Tell a worker whose it is, and wait until it is ready. Raises `_WorkerDiedError`."""
         settings = self._settings.model_dump(mode="json", include={"plugins", "threads", "log_level", "log_format"})
         memory = None if key is None else self._registry.bindings[key].job_class.memory_limit
-        worker.send({"path": sys.path, "parent": os.getpid(), "settings": settings, "group": key, "memory": memory})
+        worker.send({"path": sys.path, "settings": settings, "group": key, "memory": memory})
         try:
             async with self._clock.limit(START_SECONDS):
                 answer = await worker.receive()
@@ -338,48 +344,50 @@ class _Worker:
     def __init__(
         self,
         key: JobKey | None,
-        process: subprocess.Popen[bytes],
+        child: Child,
+        output: int,
+        channel: socket.socket,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._key = key
-        self._process = process
+        self._child = child
+        self._output = _Output(output)
+        self._channel = channel
         self._reader = reader
         self._writer = writer
-        self._reaping = threading.Lock()
         self.silenced = False
-        self._loop = asyncio.get_running_loop()
-        self._output = _Output(process, self._loop)
-        self.gone = asyncio.Event()
-        threading.Thread(target=self._await_end, name=f"worker-{process.pid}", daemon=True).start()
+        self.gone = child.gone
+        self._ending = asyncio.create_task(self._note_end())
 
     @classmethod
-    async def start(cls, key: JobKey | None) -> Self:
-        """Start a process. It hears of nothing that is the node's but the names in its environment.
-
-        Raises `OSError` when the machine has none left.
-        """
+    async def start(cls, key: JobKey | None, nursery: Nursery) -> Self:
+        """Start a process. Raises `OSError` when the machine has none left."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220 - it returns after some ms; all arguments are ours
-                [sys.executable, "-P", "-m", "mainspring.worker"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
-                env={name: value for name, value in os.environ.items() if not name.startswith(_SECRET)},
-                start_new_session=True,
-            )
-        return cls(key, process, *await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT))
+        output, written = os.pipe()
+        try:
+            child = await nursery.bear(theirs, written)
+        except BaseException:
+            ours.close()
+            os.close(output)
+            raise
+        finally:
+            theirs.close()
+            os.close(written)
+        return cls(key, child, output, ours, *await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT))
 
     @property
     def code(self) -> int | None:
         """The exit code, or the negative number of the signal that killed it."""
-        return self._process.returncode
+        return self._child.code
 
     def lives(self) -> bool:
-        """Tell whether it has not ended yet."""
+        """Tell whether it has not ended yet: nobody but itself holds the other end of its channel."""
         try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:
+            return bool(self._channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
             return False
 
     def send(self, message: dict[str, Any]) -> None:
@@ -398,9 +406,7 @@ class _Worker:
 
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to it and all that it started."""
-        with self._reaping, suppress(ProcessLookupError):
-            if self._process.returncode is None:
-                os.killpg(self._process.pid, number)
+        self._child.kill(number)
 
     def silence(self) -> None:
         """Kill one that talks nonsense: it is not believed any more."""
@@ -433,7 +439,7 @@ class _Worker:
             await self.gone.wait()
 
     def _fate(self) -> str:
-        code = self._process.returncode
+        code = self._child.code
         if self.silenced:
             return "the worker process broke its channel to the node"
         if code >= 0:
@@ -444,36 +450,22 @@ class _Worker:
             name = "unknown"
         return f"the worker process was killed by signal {-code} ({name})"
 
-    def _await_end(self) -> None:
-        """Wait for the end in a thread of its own, kill what is left of the group, and reap.
-
-        In this order: while the leader is a zombie the number of its group cannot be another's.
-        """
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        with self._reaping:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._note_end)
-
-    def _note_end(self) -> None:
-        self.gone.set()
-        # A process that left the group may hold the channel open; what the worker itself said has come by then.
-        self._loop.call_later(PATIENCE_SECONDS / 2, self._reader.feed_eof)
+    async def _note_end(self) -> None:
+        """Stop listening some time after the end: a process that left the group may hold the channel open."""
+        await self.gone.wait()
+        asyncio.get_running_loop().call_later(PATIENCE_SECONDS / 2, self._reader.feed_eof)
 
 
 class _Output:
     """Takes what a process writes, so that it never has to wait, and keeps the first of it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        assert process.stdout is not None, "a pipe was asked for"  # noqa: S101 - for the type checker
-        self._pipe = process.stdout
-        self._loop = loop
+    def __init__(self, pipe: int) -> None:
+        self._pipe = os.fdopen(pipe, "rb", buffering=0)
+        self._loop = asyncio.get_running_loop()
         self._kept = bytearray()
         self._more = 0
         os.set_blocking(self._pipe.fileno(), False)
-        loop.add_reader(self._pipe.fileno(), self._read)
+        self._loop.add_reader(self._pipe.fileno(), self._read)
 
     def take(self) -> tuple[str, int]:
         """Return what was kept, and how many bytes more there were; forget both."""

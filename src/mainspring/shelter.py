@@ -9,11 +9,7 @@ from mainspring.lane import Lane
 
 
 class Shelter(Lane):
-    """Runs jobs of all groups in worker processes, once one of these is at hand.
-
-    A start takes half a second of processor time, which is three seconds on a machine whose nodes keep dying: jobs go
-    to a node that is further.
-    """
+    """Runs jobs of all groups in worker processes, once one of these is at hand: until then, they go to other nodes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, workers: ProcessRunner) -> None:
         super().__init__(loop, workers.run)
@@ -25,8 +21,8 @@ class Shelter(Lane):
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether there is a worker for each run that was given to it, or none can be had.
+        """Tell whether there is a worker for each run that was given to it, or soon will be, or none can be had.
 
-        Behind a worker that is busy or has yet to start a run would wait for seconds: another node may be further.
+        Behind a worker that is busy or is slow to start a run would wait for seconds: another node may be further.
         """
         return self.busy <= self._workers.at_hand

@@ -1,7 +1,7 @@
 """A worker process: runs jobs of one group, one at a time, as the node at the other end of its channel says.
 
 It is a composition root of its own: it loads the plugins by their names, opens the services that its group needs, and
-runs claims with the same `Runner` as a node. `mainspring.isolation` starts it with the channel as its stdin; it dies
+runs claims with the same `Runner` as a node. `mainspring.forkserver` starts it with the channel as its stdin; it dies
 with its node.
 """
 
@@ -37,15 +37,15 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _CUT_OFF = frozenset({Outcome.TIMED_OUT, Outcome.INTERRUPTED})
 
 
-def main() -> None:
-    """Work until the node hangs up."""
+def main(parent: int) -> None:
+    """Work until the node hangs up; `parent` is the process that this one may not outlive."""
     channel, stderr = _take_streams()
     lines = channel.makefile("rb")
     if not (hello := lines.readline()):
         return
     orders = json.loads(hello)
     sys.path[:] = orders["path"]
-    _die_with(orders["parent"])
+    _die_with(parent)
     os.nice(NICENESS)
     settings = Settings(**orders["settings"])
     with redirect_stderr(stderr):
@@ -246,7 +246,3 @@ def _address_space() -> int:
     except FileNotFoundError:
         return 0
     return pages * resource.getpagesize()
-
-
-if __name__ == "__main__":
-    main()

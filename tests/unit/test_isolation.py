@@ -16,8 +16,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock, SystemClock
-from mainspring.isolation import OUTPUT_KEPT, ProcessRunner, read_claim, read_ending, write_claim, write_ending
+from mainspring.isolation import OUTPUT_KEPT, SHARED, ProcessRunner, read_claim, read_ending, write_claim, write_ending
 from mainspring.model import Backoff, Ending, Job, JobKey, Options, Outcome, State
+from mainspring.nursery import Nursery
 from mainspring.registry import load
 from mainspring.runner import Assignment
 from mainspring.settings import Settings
@@ -67,11 +68,13 @@ async def a_runner(
 ) -> AsyncIterator[ProcessRunner]:
     """Make a runner, and close it afterwards."""
     settings = Settings(plugins=(plugin,), processes=processes, log_format="json")
-    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, shared=shared)
+    nursery = Nursery()
+    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, nursery, shared=shared)
     try:
         yield runner
     finally:
         await runner.close()
+        await nursery.close()
 
 
 @pytest.fixture(scope="module")
@@ -231,22 +234,26 @@ def is_ready_for(shelter: Shelter, runs: int) -> bool:
     return shelter.is_ready
 
 
-async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers() -> None:
-    """One that is starting does not count: a run that waits for it would be begun sooner elsewhere."""
+@pytest.mark.parametrize(("quick", "runs"), [(0, 1), (1000, SHARED)])
+async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers(
+    monkeypatch: pytest.MonkeyPatch, quick: float, runs: int
+) -> None:
+    """Where starts are slow, one that is starting does not count: a run would be begun sooner elsewhere."""
+    monkeypatch.setattr("mainspring.isolation.QUICK_SECONDS", quick)
     async with a_runner(shared=True) as runner:
         shelter = Shelter(asyncio.get_running_loop(), runner)
         assert not is_ready_for(shelter, 1)
         await runner.run(to_do("nothing"))
-        assert [True, False] == [is_ready_for(shelter, runs) for runs in (1, 2)]
+        assert [True, False] == [is_ready_for(shelter, busy) for busy in (runs, runs + 1)]
 
 
 async def test_a_shelter_that_can_have_no_worker_takes_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it ends, and says why, instead of going round for ever."""
 
-    async def refuse(_key: object) -> None:
+    async def refuse(*_: object) -> None:
         raise OSError("no process left")
 
-    monkeypatch.setattr("mainspring.isolation._Worker.start", refuse)
+    monkeypatch.setattr("mainspring.nursery.Nursery.bear", refuse)
     async with a_runner(shared=True) as runner:
         shelter = Shelter(asyncio.get_running_loop(), runner)
         assert not is_ready_for(shelter, 9)
@@ -322,6 +329,17 @@ async def test_an_idle_worker_that_died_is_replaced(runner: ProcessRunner, tmp_p
     os.kill(worker, signal.SIGKILL)
     assert await asyncio.to_thread(died, worker)
     assert [worker] != await noted(runner, "whoami", tmp_path / "after")
+
+
+@pytest.mark.parametrize("key", [ASYNC, SYNC])
+async def test_workers_come_again_after_what_starts_them_died(key: JobKey, tmp_path: Path) -> None:
+    """It takes its workers along, so that none is left of which nobody knows, and another one takes its place."""
+    async with a_runner() as runner:
+        [worker] = await noted(runner, "whoami", tmp_path / "before")
+        ending = await runner.run(to_do("kills_what_started_it", key=key))
+        assert (Outcome.FAILED, True) == (ending.outcome, ending.fatal)
+        assert await asyncio.to_thread(died, worker)
+        assert [worker] != await noted(runner, "whoami", tmp_path / "after")
 
 
 # --- being stopped
