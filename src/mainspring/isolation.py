@@ -171,7 +171,9 @@ class ProcessRunner:
         """
         if self._failed:
             return math.inf
-        return SHARED if self._start_seconds <= QUICK_SECONDS else len(self._workers) - len(self._growth)
+        if self._start_seconds <= QUICK_SECONDS:
+            return SHARED
+        return sum(worker.lives() for worker in list(self._workers)) - len(self._growth)
 
     async def _take(self, pool: _Pool) -> _Worker:
         """Return a worker that waits, else the first to come: one that a run gives back, or a new one.

@@ -12,6 +12,7 @@ from mainspring.errors import StoreUnavailableError
 from mainspring.model import Claim, NodeBeat
 from mainspring.store.postgres import PostgresStore
 from mainspring.store.protocol import Store
+from mainspring.store.schema import rebuild_schema
 from tests.contract.build import NODE, START, a_job, claim, due_in, opened
 
 
@@ -72,6 +73,17 @@ async def test_batch_holds_up_nobody(two: list[Store], edit: psycopg.Connection)
 
     assert [StoreUnavailableError, type(None)] == [type(answer) for answer in answers]
     assert lone == await two[0].get(lone.id)
+
+
+async def test_a_schema_that_was_put_back_costs_one_call(two: list[Store], empty_url: str) -> None:
+    """A connection remembers the types of a schema; after a restore from a backup they are others of the same names."""
+    await two[0].add([a_job()])
+    await asyncio.to_thread(rebuild_schema, empty_url)
+    job = a_job()
+    with pytest.raises(StoreUnavailableError):
+        await two[0].add([job])
+    await two[0].add([job])
+    assert job == await two[0].get(job.id)
 
 
 async def test_wait_for_a_lock_ends(two: list[Store], edit: psycopg.Connection) -> None:

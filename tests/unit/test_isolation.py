@@ -247,6 +247,18 @@ async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers(
         assert [True, False] == [is_ready_for(shelter, busy) for busy in (runs, runs + 1)]
 
 
+async def test_a_worker_that_died_is_none_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A run that would wait until it is replaced is begun sooner elsewhere."""
+    monkeypatch.setattr("mainspring.isolation.QUICK_SECONDS", 0)
+    async with a_runner(shared=True) as runner:
+        shelter = Shelter(asyncio.get_running_loop(), runner)
+        [worker] = await noted(runner, "whoami", tmp_path / "notes")
+        assert is_ready_for(shelter, 1)
+        os.kill(worker, signal.SIGKILL)
+        await asyncio.to_thread(died, worker)
+        assert not is_ready_for(shelter, 1)
+
+
 async def test_a_shelter_that_can_have_no_worker_takes_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it ends, and says why, instead of going round for ever."""
 

@@ -54,6 +54,7 @@ _ASTRAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InternalServerError,  # a session remembers types by number: where a backup was put back there are others
 )
 _FAILURES = (asyncpg.PostgresError, *_LOST)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
