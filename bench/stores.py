@@ -21,14 +21,13 @@ import psycopg
 from bench.load import post_all
 from bench.observer import observe
 from bench.service import CREATED, NOT_ALLOWED, NOT_FOUND, OK, Service
-from mainspring import lifecycle
 from mainspring.clock import SystemClock
-from mainspring.model import Job, JobKey, Options
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.rows import from_microseconds, to_microseconds
-from mainspring.store.schema import rebuild_schema
-from mainspring.store.sqlite import SqliteStore
-from mainspring.trigger import MICROSECOND, Once, format_time
+from mainspring.job import Job, JobKey, Options, lifecycle
+from mainspring.schedule import MICROSECOND, Once, format_time
+from mainspring.store import from_microseconds, to_microseconds
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.sqlite.store import SqliteStore
 
 BATCH = 10_000
 

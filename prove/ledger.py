@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 import psycopg
 
-from mainspring.store.schema import rebuild_schema
+from mainspring.store.postgres.schema import rebuild_schema
 
 __all__ = [
     "Ledger",
@@ -211,5 +211,5 @@ def _pending(row: tuple[Any, ...]) -> Pending:
 
 
 def _occurrence(job: UUID, fire_time: datetime) -> str:
-    """Name an occurrence as `mainspring.model.Job.occurrence_id` does."""
+    """Name an occurrence as `mainspring.job.model.Job.occurrence_id` does."""
     return str(uuid5(job, fire_time.isoformat()))

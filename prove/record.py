@@ -54,7 +54,7 @@ class Recorder:
     """Appends marks to the file that the variable names."""
 
     def __init__(self) -> None:
-        self._node = _grandparent() if "mainspring.forkserver" in sys.orig_argv else os.getpid()
+        self._node = _grandparent() if "mainspring.execution.workers.fork_server" in sys.orig_argv else os.getpid()
         self._file = os.open(os.environ[VARIABLE], os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
     def mark(self, *whats: str, job: UUID, occurrence: UUID, attempt: int, run: int) -> None:

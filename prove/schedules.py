@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from mainspring.times import format_time
+from mainspring.schedule import format_time
 from tests.schedules import cron_expressions, rules
 
 CALENDARS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from mainspring.trigger import format_time
+from mainspring.schedule import format_time
 from prove import checker, ledger, record
 from prove.client import Client
 from prove.figures import histogram, summary

@@ -10,17 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product, registry
+from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
-from mainspring.events import Events
-from mainspring.lane import Lane
-from mainspring.model import Job, JobKey, Run
-from mainspring.node import Node, Place
-from mainspring.presence import Presence
-from mainspring.runner import Runner
+from mainspring.execution import Lane, Runner
+from mainspring.job import Events, Job, JobKey, Run
+from mainspring.node import Node, Place, Presence
+from mainspring.plugins import registry
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
-from mainspring.store.protocol import Store
+from mainspring.store import Store
 
 KEY = JobKey("prove", "virtual")
 SLOTS = 1000

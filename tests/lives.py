@@ -5,11 +5,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
-from mainspring import lifecycle
-from mainspring.lifecycle import RetryPolicy
-from mainspring.model import Ending, Job, JobKey, Options, Outcome, State
-from mainspring.times import MICROSECOND
-from mainspring.trigger import Recurring
+from mainspring.job import Ending, Job, JobKey, Options, Outcome, RetryPolicy, State, lifecycle
+from mainspring.schedule import MICROSECOND, Recurring
 
 _ID = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")
 _KEY = JobKey("vps4", "backups")

@@ -11,8 +11,9 @@ from croniter import CroniterBadDateError, croniter
 from cronsim import CronSim
 from dateutil.rrule import rrulestr
 
-from mainspring.civil import DstGap, DstOverlap
-from mainspring.trigger import Cron, Recurring, RRule
+from mainspring.schedule import Recurring
+from mainspring.schedule.civil import DstGap, DstOverlap
+from mainspring.schedule.trigger import Cron, RRule
 
 reset_tzpath(())  # the rules of the zones are those of the tzdata package, here as there
 MICROSECOND = timedelta(microseconds=1)

@@ -14,13 +14,13 @@ from uuid import UUID
 
 from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
-from mainspring.model import CALENDARS, Job, Outcome, Run, State
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.protocol import Store
-from mainspring.store.schema import rebuild_schema
-from mainspring.store.sqlite import SqliteStore
-from mainspring.times import format_time
-from mainspring.trigger import MisfirePolicy, Recurring
+from mainspring.job import Job, Outcome, Run, State
+from mainspring.schedule import Recurring, format_time
+from mainspring.schedule.trigger import MisfirePolicy
+from mainspring.store import CALENDARS, Store
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.sqlite.store import SqliteStore
 from prove import record
 from prove.result import Result
 from prove.virtual import KEY, VirtualScheduler

@@ -10,15 +10,12 @@ from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
 
-from mainspring.calendar import calendars_from_json
 from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
-from mainspring.misfire import Fate, Passed
-from mainspring.model import CALENDARS, Job, Outcome, Run, State
-from mainspring.occurrence import Planned
-from mainspring.preview import Outage, Start, preview
-from mainspring.store.sqlite import SqliteStore
-from mainspring.trigger import Recurring
+from mainspring.job import Job, Outcome, Run, State
+from mainspring.schedule import Fate, Outage, Passed, Planned, Recurring, Start, calendars_from_json, preview
+from mainspring.store import CALENDARS
+from mainspring.store.sqlite.store import SqliteStore
 from prove import record
 from prove import schedules as drawing
 from prove.result import Result

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mainspring.clock import Clock
     from mainspring.errors import ConfigError
-    from mainspring.model import Backoff, Outcome
-    from mainspring.plugin import (
+    from mainspring.job import Backoff, Outcome
+    from mainspring.plugins.author import (
         Binder,
         Busy,
         Cancel,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         job_group,
         product,
     )
-    from mainspring.trigger import AnyOf, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
+    from mainspring.schedule import AnyOf, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
 
 __all__ = [
     "AnyOf",
@@ -54,26 +54,21 @@ __all__ = [
     "product",
 ]
 
-_ELSEWHERE = {
-    "AnyOf": "trigger",
-    "Backoff": "model",
+_ROOMS = {
+    "Backoff": "job",
+    "JobRequest": "job",
     "Clock": "clock",
     "ConfigError": "errors",
-    "Cron": "trigger",
-    "Duration": "trigger",
-    "Every": "trigger",
-    "Once": "trigger",
-    "Outcome": "model",
-    "RRule": "trigger",
-    "Recurring": "trigger",
-    "Trigger": "trigger",
-    "When": "trigger",
+    "Outcome": "job",
 }
+_SCHEDULE = frozenset({"AnyOf", "Cron", "Duration", "Every", "Once", "RRule", "Recurring", "Trigger", "When"})
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'mainspring' has no attribute {name!r}")
-    value = getattr(import_module(f"mainspring.{_ELSEWHERE.get(name, 'plugin')}"), name)
+    value = getattr(
+        import_module(f"mainspring.{_ROOMS.get(name, 'schedule' if name in _SCHEDULE else 'plugins')}"), name
+    )
     globals()[name] = value
     return value

@@ -10,10 +10,9 @@ from typing import Any
 
 import structlog
 
-from mainspring import events
-from mainspring.model import Job, Outcome, Run
+from mainspring.job import Job, Outcome, Run, events
+from mainspring.schedule import format_time
 from mainspring.settings import Settings
-from mainspring.trigger import format_time
 
 
 def configure(settings: Settings) -> None:

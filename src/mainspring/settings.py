@@ -24,10 +24,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
-from mainspring.calendar import Calendar
 from mainspring.errors import ConfigError
-from mainspring.fault import faults
-from mainspring.trigger import CALENDAR_NAME, Duration, Period, parse_duration
+from mainspring.problems import faults
+from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""

@@ -13,15 +13,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from mainspring import registry
 from mainspring.clock import ManualClock
-from mainspring.events import Events
-from mainspring.lane import Lane
-from mainspring.model import Job, JobKey, Run
-from mainspring.node import Node, Place
-from mainspring.plugin import Binder, SchedulerJob, SchedulerPluginModule
-from mainspring.presence import Presence
-from mainspring.runner import Runner
+from mainspring.execution import Lane, Runner
+from mainspring.job import Events, Job, JobKey, Run
+from mainspring.node import Node, Place, Presence
+from mainspring.plugins import Binder, SchedulerJob, SchedulerPluginModule, registry
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.sqlite import SqliteStore

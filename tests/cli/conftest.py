@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
-import mainspring
+import mainspring.launch
 from mainspring.cli import main
 from mainspring.settings import Settings
 
@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 
 class Compose(ModuleType):
-    """Stands in for `mainspring.compose`: a test gives it the functions that the command calls."""
+    """Stands in for `mainspring.launch.compose`: a test gives it the functions that the command calls."""
 
     serve: Callable[[Settings], object]
     node: Callable[[Settings], object]
@@ -58,10 +58,10 @@ class Compose(ModuleType):
 
 @pytest.fixture
 def compose(monkeypatch: pytest.MonkeyPatch) -> Compose:
-    """What the commands find in the place of `mainspring.compose`."""
-    module = Compose("mainspring.compose")
-    monkeypatch.setitem(sys.modules, "mainspring.compose", module)
-    monkeypatch.setattr(mainspring, "compose", module, raising=False)
+    """What the commands find in the place of `mainspring.launch.compose`."""
+    module = Compose("mainspring.launch.compose")
+    monkeypatch.setitem(sys.modules, "mainspring.launch.compose", module)
+    monkeypatch.setattr(mainspring.launch, "compose", module, raising=False)
     return module
 
 
@@ -89,5 +89,5 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     def open_client(url: str) -> httpx2.Client:
         return httpx2.Client(base_url=url, transport=httpx2.MockTransport(service.handle))
 
-    monkeypatch.setattr("mainspring.cli.open_client", open_client)
+    monkeypatch.setattr(sys.modules["mainspring.cli.main"], "open_client", open_client)
     return service

@@ -17,13 +17,12 @@ from uuid import UUID
 import pytest
 import typer
 
-from mainspring import lifecycle
-from mainspring.agenda import Moved
-from mainspring.cli import app
+from mainspring.cli.main import app
 from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
-from mainspring.model import JobKey, Options
+from mainspring.job import JobKey, Options, lifecycle
+from mainspring.schedule import Once
+from mainspring.service import Moved
 from mainspring.settings import TABLE, Settings
-from mainspring.trigger import Once
 from tests.cli.conftest import Compose, Run
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -143,7 +142,7 @@ def test_interrupt(run: Run, compose: Compose) -> None:
 
 def test_interrupt_before_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it leave a traceback while the command line is being read."""
-    monkeypatch.setattr("mainspring.cli.app", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(sys.modules["mainspring.cli.main"], "app", raising(KeyboardInterrupt()))
 
     assert run("serve") == (130, "", "")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mainspring.clock import SystemClock
-from mainspring.store.schema import rebuild_schema
-from mainspring.trigger import format_time
+from mainspring.schedule import format_time
+from mainspring.store.postgres.schema import rebuild_schema
 from tests.cluster.process import Process
 from tests.postgres import PostgresServer, temporary_database
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from mainspring.clock import SystemClock
-from mainspring.lifecycle import POISON
-from mainspring.trigger import format_time
+from mainspring.job.lifecycle import POISON
+from mainspring.schedule import format_time
 from tests.cluster.process import Process
 
 PLUGINS = ("--plugin", "tests.rogues:RogueModule", "--plugin", "tests.rogues:WildModule")

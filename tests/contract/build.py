@@ -7,23 +7,9 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
-from mainspring import lifecycle
-from mainspring.model import (
-    Answer,
-    Change,
-    Claim,
-    Ending,
-    Job,
-    JobFilter,
-    JobKey,
-    NodeBeat,
-    Options,
-    Outcome,
-    Run,
-    State,
-)
-from mainspring.store.protocol import Store
-from mainspring.trigger import Once, Trigger
+from mainspring.job import Change, Claim, Ending, Job, JobFilter, JobKey, Options, Outcome, Run, State, lifecycle
+from mainspring.schedule import Once, Trigger
+from mainspring.store import Answer, NodeBeat, Store
 
 Place = Callable[[], Store]
 """Where jobs can live: each call makes another store, not yet open, on the same data (in RAM on its own)."""

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.protocol import Store
-from mainspring.store.schema import rebuild_schema
-from mainspring.store.sqlite import SqliteStore
+from mainspring.store import Store
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.sqlite.store import SqliteStore
 from tests.contract.build import Place, opened
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.model import Backoff, Job, JobKey, Options, Outcome, State
-from mainspring.store.protocol import Store
+from mainspring.job import Backoff, Job, JobKey, Options, Outcome, State
+from mainspring.schedule import MICROSECOND, Every, Once, Period, Recurring
+from mainspring.store import Store
 from mainspring.store.rows import to_json
-from mainspring.trigger import MICROSECOND, Every, Once, Period, Recurring
 from tests.contract.build import SECOND, START, Place, a_job, a_run, a_running_job, jobs_of, opened
 
 ODD_REQUEST = {

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.model import Answer, Change, Job, Outcome, Run, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import CalendarUse, Days, Every, Once, Period, Recurring
+from mainspring.job import Change, Job, Outcome, Run, State
+from mainspring.schedule import Every, Once, Period, Recurring
+from mainspring.schedule.trigger import CalendarUse, Days
+from mainspring.store import Answer, Store
 from tests.contract.build import (
     ALL,
     ANY,

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import Claim, Job, JobKey, NodeBeat, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import MICROSECOND
+from mainspring.job import Claim, Job, JobKey, State
+from mainspring.schedule import MICROSECOND
+from mainspring.store import NodeBeat, Store
 from tests.contract.build import (
     ALL,
     BACKUPS,

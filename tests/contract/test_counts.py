@@ -1,5 +1,5 @@
-from mainspring.model import JobKey, State
-from mainspring.store.protocol import Store
+from mainspring.job import JobKey, State
+from mainspring.store import Store
 from tests.contract.build import BACKUPS, SNAPSHOTS, a_done_job, a_job, a_running_job, put
 
 

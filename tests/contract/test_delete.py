@@ -1,5 +1,5 @@
-from mainspring.model import Answer, Outcome
-from mainspring.store.protocol import Store
+from mainspring.job import Outcome
+from mainspring.store import Answer, Store
 from tests.contract.build import BACKUPS, a_job, a_run, edited, ended, history, running
 
 

@@ -3,11 +3,10 @@ from datetime import timedelta
 
 import pytest
 
-from mainspring import lifecycle
 from mainspring.clock import ManualClock
-from mainspring.model import Answer, Job, NodeBeat, Outcome
-from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Period, Recurring
+from mainspring.job import Job, Outcome, lifecycle
+from mainspring.schedule import Every, Period, Recurring
+from mainspring.store import Answer, NodeBeat, Store
 from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, ended, history, running
 
 HOURLY = Recurring(Every(Period(exact=timedelta(hours=1))), START)

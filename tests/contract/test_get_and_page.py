@@ -3,9 +3,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from mainspring.model import Job, JobFilter, JobKey, Outcome, Position, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import MICROSECOND
+from mainspring.job import Job, JobFilter, JobKey, Outcome, Position, State
+from mainspring.schedule import MICROSECOND
+from mainspring.store import Store
 from tests.contract.build import (
     ALL,
     ANY,

@@ -13,12 +13,11 @@ from uuid import UUID
 
 import pytest
 
-from mainspring import lifecycle
 from mainspring.clock import ManualClock
 from mainspring.errors import MainspringError
-from mainspring.model import DEADLY, Answer, Change, Job, JobKey, NodeBeat, Options, Outcome, Run, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Once, Period, Recurring, Trigger
+from mainspring.job import DEADLY, Change, Job, JobKey, Options, Outcome, Run, State, lifecycle
+from mainspring.schedule import Every, Once, Period, Recurring, Trigger
+from mainspring.store import Answer, NodeBeat, Store
 from tests.contract.build import (
     ALL,
     BACKUPS,

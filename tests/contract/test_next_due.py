@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import JobKey, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import MICROSECOND
+from mainspring.job import JobKey, State
+from mainspring.schedule import MICROSECOND
+from mainspring.store import Store
 from tests.contract.build import BACKUPS, SECOND, SNAPSHOTS, START, a_done_job, a_job, a_running_job, due_in, put
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.model import NodeBeat, Outcome, Pulse
-from mainspring.store.protocol import Store
+from mainspring.job import Outcome
+from mainspring.store import NodeBeat, Pulse, Store
 from tests.contract.build import NODE, a_job, ended, running
 
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.model import NodeBeat
-from mainspring.store.protocol import Store
+from mainspring.store import NodeBeat, Store
 from tests.contract.build import ALL, ANY, BACKUPS, NODE, START, Place, a_job, a_running_job, edited, ended, opened
 
 VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {

@@ -1,6 +1,6 @@
 from mainspring.clock import ManualClock
-from mainspring.model import Claim, Job, NodeBeat, Outcome
-from mainspring.store.protocol import Store
+from mainspring.job import Claim, Job, Outcome
+from mainspring.store import NodeBeat, Store
 from tests.contract.build import ALL, BACKUPS, NODE, SNAPSHOTS, START, a_job, ended, running
 
 KEYS = (BACKUPS, SNAPSHOTS)

@@ -9,10 +9,10 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.model import Claim, NodeBeat
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.protocol import Store
-from mainspring.store.schema import rebuild_schema
+from mainspring.job import Claim
+from mainspring.store import NodeBeat, Store
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
 from tests.contract.build import NODE, START, a_job, claim, due_in, opened
 
 

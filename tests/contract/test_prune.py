@@ -1,9 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 from mainspring.clock import ManualClock
-from mainspring.model import State
-from mainspring.store.protocol import Store
-from mainspring.trigger import MICROSECOND
+from mainspring.job import State
+from mainspring.schedule import MICROSECOND
+from mainspring.store import Store
 from tests.contract.build import START, a_done_job, a_job, a_run, a_running_job, history, jobs_of, put, with_history
 
 RETENTION = timedelta(days=30)

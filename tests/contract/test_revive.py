@@ -1,10 +1,9 @@
 import asyncio
 from dataclasses import replace
 
-from mainspring import lifecycle
 from mainspring.clock import ManualClock
-from mainspring.model import NodeBeat, Outcome
-from mainspring.store.protocol import Store
+from mainspring.job import Outcome, lifecycle
+from mainspring.store import NodeBeat, Store
 from tests.contract.build import ALL, BACKUPS, DONE, NODE, SECOND, START, a_done_job, a_job, claim, edited, history, put
 
 LATER = START + SECOND

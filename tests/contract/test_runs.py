@@ -3,9 +3,9 @@ from uuid import uuid4
 
 import pytest
 
-from mainspring.model import JobKey, Outcome, Run
-from mainspring.store.protocol import Store
-from mainspring.trigger import MICROSECOND
+from mainspring.job import JobKey, Outcome, Run
+from mainspring.schedule import MICROSECOND
+from mainspring.store import Store
 from tests.contract.build import BACKUPS, SECOND, SNAPSHOTS, START, a_job, a_run, history, with_history
 
 PLAIN = a_run(a_job())

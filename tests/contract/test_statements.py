@@ -52,6 +52,6 @@ def test_every_statement_says_what_it_does(path: Path) -> None:
 
 def test_dialects_spread_statements_over_the_same_files() -> None:
     """Whoever has read one dialect finds their way in the other."""
-    sqlite, postgres = ({path.name for path in (FOLDER / dialect).iterdir()} for dialect in ("sqlite", "postgres"))
+    sqlite, postgres = ({path.name for path in (FOLDER / dialect).glob("*.sql")} for dialect in ("sqlite", "postgres"))
 
     assert sqlite == postgres

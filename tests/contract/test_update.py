@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from mainspring import lifecycle
-from mainspring.model import Job, Options, State
-from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Once, Period, Recurring
+from mainspring.job import Job, Options, State, lifecycle
+from mainspring.schedule import Every, Once, Period, Recurring
+from mainspring.store import Store
 from tests.contract.build import SECOND, START, a_job, edited, ended, running
 
 LATER = START + SECOND

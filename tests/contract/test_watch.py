@@ -3,9 +3,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.model import Job, NodeBeat
-from mainspring.store.protocol import Store
-from mainspring.trigger import Every, Period, Recurring
+from mainspring.job import Job
+from mainspring.schedule import Every, Period, Recurring
+from mainspring.store import NodeBeat, Store
 from tests.contract.build import BACKUPS, NODE, SECOND, START, a_job, claim, edited, ended, running
 
 LATER = START + 60 * SECOND

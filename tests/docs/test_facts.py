@@ -13,17 +13,20 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from mainspring import cli, events, lifecycle, logs, runner
+from mainspring import logs
+from mainspring.cli.main import INTERRUPTED, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
-from mainspring.lifecycle import RetryPolicy, backoff_delay
-from mainspring.model import Backoff, Ending, JobKey, Options, Outcome, State
-from mainspring.plugin import SchedulerJob
+from mainspring.execution import runner
+from mainspring.job import Backoff, Ending, JobKey, Options, Outcome, RetryPolicy, State, events, lifecycle
+from mainspring.job.lifecycle import backoff_delay
+from mainspring.plugins import SchedulerJob
+from mainspring.schedule import Once
 from mainspring.settings import TABLE, Settings
-from mainspring.store.schema import upgrade_schema
-from mainspring.store.sqlite import SqliteStore, check_schema
-from mainspring.trigger import Once
-from mainspring.web import jobs, wire
+from mainspring.store.postgres.schema import upgrade_schema
+from mainspring.store.sqlite.store import SqliteStore, check_schema
+from mainspring.web import wire
+from mainspring.web.endpoints import jobs
 from tests.cluster.process import Process
 from tests.docs.reading import ROOT, blocks, table
 from tests.postgres import PostgresServer, temporary_database
@@ -114,7 +117,7 @@ def test_other_lines_of_the_log() -> None:
 def test_exit_codes() -> None:
     """Operations lists the codes that the command line leaves with."""
     wrong_usage = 2
-    codes = {0, wrong_usage, cli.REFUSED, cli.UNAVAILABLE, cli.INTERRUPTED, ConfigError.exit_code}
+    codes = {0, wrong_usage, REFUSED, UNAVAILABLE, INTERRUPTED, ConfigError.exit_code}
     assert PortTakenError.exit_code in codes
     assert sorted(codes) == [int(row[0]) for row in table(OPERATIONS, "exit code")]
 

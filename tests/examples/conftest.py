@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from mainspring import JobExecutionContext, JobRequest, Once
-from mainspring.model import Job, JobKey
+from mainspring.job import Job, JobKey
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from mainspring_vps4.jobs import (
 from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService, VmServiceError
 
 from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Outcome, SchedulerJob
-from mainspring.model import Ending
+from mainspring.job import Ending
 
 pytestmark = pytest.mark.anyio
 

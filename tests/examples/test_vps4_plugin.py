@@ -4,8 +4,8 @@ from mainspring_vps4.listeners import Vps4BackupTriggerListener
 from mainspring_vps4.plugin import Vps4SchedulerPluginModule
 
 from mainspring.errors import ConfigError
-from mainspring.model import JobKey
-from mainspring.registry import build
+from mainspring.job import JobKey
+from mainspring.plugins.registry import build
 
 pytestmark = pytest.mark.anyio
 

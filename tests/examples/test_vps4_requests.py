@@ -7,7 +7,7 @@ from mainspring_vps4.jobs import Vps4BackupJob, Vps4PatchJob, Vps4RemoveSupportU
 
 from mainspring import JobRequest
 from mainspring.errors import InvalidRequestError
-from mainspring.request import read
+from mainspring.job import read
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 VM = "79bfd10c-1529-42de-bd68-1a6e084ee13d"

@@ -1,4 +1,4 @@
-"""The long forms of what `tests/unit` samples: `make test ARGS=tests/long` runs them, half an hour of one core."""
+"""The long forms of what `tests/schedule` samples: `make test ARGS=tests/long` runs them, half an hour of one core."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from mainspring.civil import DstGap, DstOverlap
-from mainspring.trigger import Cron, Recurring
+from mainspring.schedule import Recurring
+from mainspring.schedule.civil import DstGap, DstOverlap
+from mainspring.schedule.trigger import Cron
 from tests.lives import live
+from tests.schedule.test_occurrence import check_downtime, check_previews
 from tests.schedules import check_cron, check_rrule, check_transition, cron_expressions, rules, transitions
-from tests.unit.test_occurrence import check_downtime, check_previews
 
 ZONES = sorted(available_timezones() - {"localtime"})
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,23 +12,21 @@ from typing import Any, ClassVar, get_args
 
 import pytest
 
-from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product, registry
+from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.events import Event, Events
-from mainspring.lane import Lane
-from mainspring.model import Backoff, Ending, Job, JobKey, Run
-from mainspring.node import Node, Place
-from mainspring.presence import Presence
-from mainspring.runner import Assignment, Runner
+from mainspring.execution import Assignment, Lane, Runner, Shelter
+from mainspring.job import Backoff, Ending, Events, Job, JobKey, Run
+from mainspring.job.events import Event
+from mainspring.node import Node, Place, Presence
+from mainspring.plugins import registry
+from mainspring.schedule import format_time
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
-from mainspring.shelter import Shelter
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.protocol import Store
-from mainspring.store.schema import rebuild_schema
-from mainspring.store.sqlite import SqliteStore
-from mainspring.trigger import format_time
+from mainspring.store import Store
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.sqlite.store import SqliteStore
 
 KEY = JobKey("vps4", "backups")
 STEPS = 5000

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from mainspring.agenda import Agenda, Moved
-from mainspring.calendar import calendar_from_json, holidays_of
 from mainspring.errors import ConfigError, StoreUnavailableError
-from mainspring.events import TurnFailed
-from mainspring.model import CALENDARS, Job
+from mainspring.job import Job, TurnFailed
+from mainspring.schedule import calendar_from_json
+from mainspring.schedule.calendars import holidays_of
+from mainspring.service import Agenda, Moved
+from mainspring.store import CALENDARS
 from tests.node.conftest import KEY, World
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -52,7 +53,7 @@ async def test_jobs_follow_new_rules_once(world: World, agenda: Agenda, monkeypa
     assert (1, None) == (await agenda.follow_zone_rules(), await agenda.follow_zone_rules())
     job = await world.job(moved)
     assert (planned.fire_time, planned.due_at, 3) == (job.fire_time, job.due_at, job.version)
-    monkeypatch.setattr("mainspring.agenda.zone_rules", lambda: "2099.1")
+    monkeypatch.setattr("mainspring.service.replanning.zone_rules", lambda: "2099.1")
     assert 0 == await agenda.follow_zone_rules()
     assert "2099.1" == await agenda.noted_zone_rules()
 

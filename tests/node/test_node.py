@@ -9,11 +9,26 @@ from uuid import UUID
 
 import pytest
 
-from mainspring import courtesy, lifecycle
 from mainspring.errors import JobFinishedError, StoreUnavailableError
-from mainspring.events import NodeBuried, NodeLost, RunFinished, RunRefused, RunStarted, TurnFailed
-from mainspring.model import Change, Ending, Job, JobKey, NodeBeat, Outcome, Run, State
-from mainspring.runner import Assignment
+from mainspring.execution import Assignment
+from mainspring.job import (
+    Change,
+    Ending,
+    Job,
+    JobKey,
+    NodeBuried,
+    NodeLost,
+    Outcome,
+    Run,
+    RunFinished,
+    RunRefused,
+    RunStarted,
+    State,
+    TurnFailed,
+    lifecycle,
+)
+from mainspring.node import yielding
+from mainspring.store import NodeBeat
 from tests.node.conftest import KEY, ScriptedJob, World
 
 
@@ -341,7 +356,7 @@ async def test_a_claim_is_under_way_while_the_jobs_of_the_last_are_started(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A claim that brought all it may is followed by one at once, which counts what is coming already."""
-    monkeypatch.setattr(courtesy, "BATCH", 2)
+    monkeypatch.setattr(yielding, "BATCH", 2)
     world.script.hold = asyncio.Event()
     jobs = [await world.create() for _ in range(6)]
     seen: list[str] = []

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from mainspring.events import RunFinished, RunStarted
-from mainspring.model import CALENDARS, Job, Outcome, Run, State
+from mainspring.job import Job, Outcome, Run, RunFinished, RunStarted, State
+from mainspring.store import CALENDARS
 from tests.node.conftest import KEY, World
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -4,14 +4,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mainspring import registry
 from mainspring.clock import SystemClock
-from mainspring.events import Events
-from mainspring.model import Job, JobFilter
-from mainspring.occurrence import following, opening
+from mainspring.job import Events, Job, JobFilter
+from mainspring.plugins import registry
+from mainspring.schedule import Recurring, following, opening
 from mainspring.service import SchedulerService
-from mainspring.store.sqlite import SqliteStore
-from mainspring.trigger import Recurring
+from mainspring.store.sqlite.store import SqliteStore
 from tests.node.conftest import KEY, Module, Script
 
 JOBS = 10_000

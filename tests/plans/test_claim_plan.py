@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from mainspring.store.database import SESSION
+from mainspring.store.postgres.connections import SESSION
+from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.rows import load_statements
-from mainspring.store.schema import rebuild_schema
 from tests.postgres import temporary_database
 
 # Of a million jobs, in 4 groups, one in a thousand is due, and a quarter is not scheduled.

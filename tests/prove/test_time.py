@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from mainspring.clock import ManualClock
-from mainspring.model import Outcome
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import Outcome
+from mainspring.store.sqlite.store import SqliteStore
 from prove.result import Result
 from prove.scenarios import downtime, preview
 from prove.virtual import KEY, VirtualScheduler

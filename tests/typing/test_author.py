@@ -2,8 +2,8 @@ import ast
 import inspect
 
 import mainspring
-from mainspring.model import JobKey
-from mainspring.registry import build
+from mainspring.job import JobKey
+from mainspring.plugins.registry import build
 from tests.typing import author
 
 

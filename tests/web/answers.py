@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx2
 
-from mainspring.model import JobKey
+from mainspring.job import JobKey
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "id", "errors", "retryable"}
 

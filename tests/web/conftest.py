@@ -9,18 +9,16 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from mainspring import lifecycle
-from mainspring import registry as registries
 from mainspring.clock import ManualClock
-from mainspring.events import Event, Events
-from mainspring.lifecycle import RetryPolicy
-from mainspring.model import Answer, Ending, Job, JobKey, NodeBeat, Options, Outcome
-from mainspring.registry import Registry
+from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, lifecycle
+from mainspring.job.events import Event
+from mainspring.plugins import Registry
+from mainspring.plugins import registry as registries
+from mainspring.schedule import Once
 from mainspring.service import SchedulerService
-from mainspring.store.protocol import Store
-from mainspring.store.sqlite import SqliteStore
-from mainspring.trigger import Once
-from mainspring.web.app import create_app
+from mainspring.store import Answer, NodeBeat, Store
+from mainspring.store.sqlite.store import SqliteStore
+from mainspring.web import create_app
 from tests.web.answers import at, new_id
 from tests.web.plugin import Module
 

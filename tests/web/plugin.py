@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from mainspring import Binder, JobExecutionContext, JobRequest, SchedulerJob, SchedulerPluginModule, job_group, product
-from mainspring.model import JobKey
+from mainspring.job import JobKey
 
 ORDERS = JobKey("shop", "orders")
 NOTES = JobKey("shop", "notes")

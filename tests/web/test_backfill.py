@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.events import Event, JobScheduled
-from mainspring.model import Outcome
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import JobScheduled, Outcome
+from mainspring.job.events import Event
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, missing, refusal, refused, uncreatable
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, NOTES

@@ -8,10 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from mainspring.calendar import holidays_of
 from mainspring.clock import ManualClock
-from mainspring.model import CALENDARS, JobKey
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import JobKey
+from mainspring.schedule.calendars import holidays_of
+from mainspring.store import CALENDARS
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import Refusal, at, missing, new_id, refusal, refused
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, NOTES

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from mainspring.clock import SystemClock
-from mainspring.web.connection import Connection
+from mainspring.web import Connection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: mainspring\r\n\r\n"
 LARGE = b"x" * 100_000

@@ -6,7 +6,8 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from mainspring.events import Event, JobScheduled
+from mainspring.job import JobScheduled
+from mainspring.job.events import Event
 from tests.web.answers import at, missing, new_id, refusal
 from tests.web.plugin import BACKUPS, ORDERS
 

@@ -6,7 +6,7 @@ import structlog
 from fastapi import FastAPI
 
 from mainspring.errors import ConflictError, StoreUnavailableError
-from mainspring.store.sqlite import SqliteStore
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs, client_of
 from tests.web.plugin import BACKUPS, BUGGY, NOTES, ORDERS

@@ -6,7 +6,8 @@ import httpx2
 import pytest
 import structlog
 
-from mainspring.events import Event, Events, PluginFailed
+from mainspring.job import Events, PluginFailed
+from mainspring.job.events import Event
 from tests.web.answers import Refusal, at, refusal, uncreatable
 from tests.web.plugin import BUGGY, NOTES, ORDERS
 

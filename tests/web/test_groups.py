@@ -4,8 +4,8 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import JobKey, Outcome
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import JobKey, Outcome
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at
 from tests.web.conftest import Jobs, some_jobs
 from tests.web.plugin import BACKUPS, LEFT

@@ -6,9 +6,9 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.events import Event, JobDeleted
-from mainspring.model import JobKey, Outcome
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import JobDeleted, JobKey, Outcome
+from mainspring.job.events import Event
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, missing, refusal, refused
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, LEFT, NOTES, RIGHT

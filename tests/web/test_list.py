@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import Job, JobFilter, JobKey, Outcome, Position
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import Job, JobFilter, JobKey, Outcome, Position
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, missing, refusal, refused
 from tests.web.conftest import Jobs, MakeApp, client_of, some_jobs
 from tests.web.plugin import BACKUPS, LEFT, NOTES, RIGHT

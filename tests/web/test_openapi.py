@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from mainspring.web import jobs
+from mainspring.web.endpoints import jobs
 from tests.web.answers import at
 from tests.web.plugin import BACKUPS, BUGGY, LEFT, NOTES, ORDERS, RIGHT
 

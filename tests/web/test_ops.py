@@ -2,7 +2,7 @@
 
 import pytest
 
-from mainspring.store.sqlite import SqliteStore
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import refusal, refused
 from tests.web.conftest import MakeApp, client_of
 

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import Outcome
-from mainspring.store.sqlite import SqliteStore
+from mainspring.job import Outcome
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import Refusal, at, missing, new_id, refusal, uncreatable
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BUGGY, NOTES, ORDERS

@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
-from mainspring.model import Outcome
-from mainspring.registry import Registry, build
-from mainspring.web import calendars, jobs
+from mainspring.job import Outcome
+from mainspring.plugins import Registry
+from mainspring.plugins.registry import build
+from mainspring.web.endpoints import calendars, jobs
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule
 
@@ -58,10 +59,9 @@ def codes() -> Iterator[str]:
         error.code for error in MainspringError.__subclasses__() if error not in {ConfigError, InvalidRequestError}
     )
     package = ROOT / "src" / "mainspring"
-    readers = ["backfill", "calendar", "cron", "fault", "request", "rrule", "schedule", "times"]
-    names = [*readers, "agenda", "registry", "service"]
-    for path in [*(package / "web").glob("*.py"), *(package / f"{name}.py" for name in names)]:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    rooms = ("web", "service", "plugins", "job", "schedule")
+    for path in [package / "problems.py", *(path for room in rooms for path in (package / room).rglob("*.py"))]:
+        for node in ast.walk(ast.parse("" if path.name == "__init__.py" else path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", str(node.value)):
                 yield str(node.value)
 

@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import Outcome
+from mainspring.job import Outcome
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS

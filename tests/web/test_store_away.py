@@ -7,8 +7,8 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.store.protocol import Store
-from mainspring.store.sqlite import SqliteStore
+from mainspring.store import Store
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs, MakeApp, client_of, some_jobs
 from tests.web.plugin import BACKUPS, NOTES

@@ -16,11 +16,10 @@ import psycopg
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.model import NodeBeat
-from mainspring.store.postgres import PostgresStore
-from mainspring.store.protocol import Store
-from mainspring.store.schema import rebuild_schema
-from mainspring.store.sqlite import SqliteStore
+from mainspring.store import NodeBeat, Store
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs, MakeApp, client_of
 from tests.web.plugin import BACKUPS

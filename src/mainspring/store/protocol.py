@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.model import Answer, Change, Claim, Due, Job, JobFilter, JobKey, NodeBeat, Position, Pulse, Run, State
+from mainspring.job import Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 
 
 class Store(Protocol):

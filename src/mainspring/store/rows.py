@@ -15,9 +15,19 @@ from uuid import UUID
 import aiosql
 import pydantic_core
 
-from mainspring.model import Claim, Job, JobKey, Options, Outcome, Run, State, new_tuple
-from mainspring.request import options_from_json, options_to_json
-from mainspring.trigger import MICROSECOND, Once, Trigger, trigger_from_json, trigger_to_json
+from mainspring.job import (
+    Claim,
+    Job,
+    JobKey,
+    Options,
+    Outcome,
+    Run,
+    State,
+    new_tuple,
+    options_from_json,
+    options_to_json,
+)
+from mainspring.schedule import MICROSECOND, Once, Trigger, trigger_from_json, trigger_to_json
 
 JOB_COLUMNS = (
     "id", "due_at", "fire_time", "created_at", "updated_at", "version", "attempt", "failures", "losses", "run",

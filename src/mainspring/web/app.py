@@ -17,15 +17,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mainspring.agenda import Agenda
 from mainspring.clock import new_request_id
 from mainspring.errors import MainspringError
-from mainspring.registry import Registry
-from mainspring.service import SchedulerService
-from mainspring.store.protocol import Store
-from mainspring.web import calendars, jobs, ops
+from mainspring.plugins import Registry
+from mainspring.service import Agenda, SchedulerService
+from mainspring.store import Store
+from mainspring.web.endpoint import answer
+from mainspring.web.endpoints import calendars, jobs, ops
 from mainspring.web.openapi import document
-from mainspring.web.resource import answer
 from mainspring.web.wire import BASE, HttpError, problem, problem_response
 
 URL_LIMIT = 8 * 1024

@@ -10,12 +10,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from mainspring.backfill import WANTED_SCHEMA
-from mainspring.calendar import CALENDAR_SCHEMA
-from mainspring.misfire import Fate
-from mainspring.model import Outcome, State
-from mainspring.registry import Binding
-from mainspring.request import Schedule
+from mainspring.job import Outcome, State
+from mainspring.plugins import Binding
+from mainspring.schedule import CALENDAR_SCHEMA, WANTED_SCHEMA, Fate, Schedule
 from mainspring.web.wire import BASE, BATCH_JOBS, group_path
 
 Schema = dict[str, Any]

@@ -24,7 +24,6 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mainspring.english import describe
 from mainspring.errors import (
     CalendarInUseError,
     ConflictError,
@@ -39,10 +38,8 @@ from mainspring.errors import (
     Problem,
     StoreUnavailableError,
 )
-from mainspring.model import Job, JobKey, Position, Run
-from mainspring.preview import Forecast, Start
-from mainspring.request import options_to_json
-from mainspring.trigger import Once, format_time, parse_when, trigger_to_json
+from mainspring.job import Job, JobKey, Position, Run, options_to_json
+from mainspring.schedule import Forecast, Once, Start, describe, format_time, parse_when, trigger_to_json
 
 BASE = "/api/schedulers"
 BODY_LIMIT = 256 * 1024

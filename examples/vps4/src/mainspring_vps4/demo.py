@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 
 from mainspring.clock import Clock, SystemClock
-from mainspring.trigger import format_time
+from mainspring.schedule import format_time
 from mainspring_vps4.processes import Children
 from mainspring_vps4.standin.cloud import ON_DEMAND, first_vms
 

@@ -9,7 +9,7 @@ from pydantic import AnyHttpUrl, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mainspring.errors import ConfigError
-from mainspring.trigger import Duration
+from mainspring.schedule import Duration
 
 PREFIX = "VPS4_"
 

@@ -1,0 +1,23 @@
+"""How one run happens: an executor turns an assignment into an ending, and never raises."""
+
+from mainspring.execution.lane import (
+    Lane,
+    job_loop,
+)
+from mainspring.execution.quarantine import (
+    Shelter,
+)
+from mainspring.execution.runner import (
+    OUT_OF_TOUCH,
+    Assignment,
+    Runner,
+    watch,
+)
+from mainspring.execution.workers.pool import (
+    ProcessRunner,
+)
+from mainspring.execution.workers.spawner import (
+    Nursery,
+)
+
+__all__ = ["OUT_OF_TOUCH", "Assignment", "Lane", "Nursery", "ProcessRunner", "Runner", "Shelter", "job_loop", "watch"]

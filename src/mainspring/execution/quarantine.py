@@ -1,0 +1,28 @@
+"""The shelter of a node: a lane where jobs that may be what kills their nodes can hurt nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mainspring.execution.lane import Lane
+from mainspring.execution.workers.pool import ProcessRunner
+
+
+class Shelter(Lane):
+    """Runs jobs of all groups in worker processes, once one of these is at hand: until then, they go to other nodes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, workers: ProcessRunner) -> None:
+        super().__init__(loop, workers.run)
+        self._workers = workers
+
+    def get_ready(self) -> None:
+        """Have a worker at hand soon. For any thread."""
+        self.loop.call_soon_threadsafe(self._workers.prepare)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether there is a worker for each run that was given to it, or soon will be, or none can be had.
+
+        Behind a worker that is busy or is slow to start a run would wait for seconds: another node may be further.
+        """
+        return self.busy <= self._workers.at_hand

@@ -1,0 +1,95 @@
+"""What a job is and what becomes of it. Pure facts and the state machine; no I/O."""
+
+from mainspring.job.events import (
+    Events,
+    JobChanged,
+    JobDeleted,
+    JobScheduled,
+    NodeBuried,
+    NodeLost,
+    NodeStarted,
+    NodeStopped,
+    PluginFailed,
+    RunFinished,
+    RunRefused,
+    RunStarted,
+    TurnFailed,
+)
+from mainspring.job.job import (
+    PENDING,
+    Change,
+    Claim,
+    Edit,
+    Job,
+    State,
+)
+from mainspring.job.key import (
+    JobKey,
+)
+from mainspring.job.lifecycle import (
+    RetryPolicy,
+)
+from mainspring.job.listing import (
+    JobFilter,
+    Position,
+)
+from mainspring.job.options import (
+    Backoff,
+    Options,
+    options_from_json,
+    options_to_json,
+)
+from mainspring.job.request import (
+    SCHEDULING_FIELDS,
+    JobRequest,
+    Reading,
+    parse,
+    read,
+)
+from mainspring.job.run import (
+    DEADLY,
+    Ending,
+    Outcome,
+    Run,
+    new_tuple,
+)
+
+__all__ = [
+    "DEADLY",
+    "PENDING",
+    "SCHEDULING_FIELDS",
+    "Backoff",
+    "Change",
+    "Claim",
+    "Edit",
+    "Ending",
+    "Events",
+    "Job",
+    "JobChanged",
+    "JobDeleted",
+    "JobFilter",
+    "JobKey",
+    "JobRequest",
+    "JobScheduled",
+    "NodeBuried",
+    "NodeLost",
+    "NodeStarted",
+    "NodeStopped",
+    "Options",
+    "Outcome",
+    "PluginFailed",
+    "Position",
+    "Reading",
+    "RetryPolicy",
+    "Run",
+    "RunFinished",
+    "RunRefused",
+    "RunStarted",
+    "State",
+    "TurnFailed",
+    "new_tuple",
+    "options_from_json",
+    "options_to_json",
+    "parse",
+    "read",
+]

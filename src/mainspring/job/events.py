@@ -1,0 +1,141 @@
+"""Named facts about what happened. The service and the nodes announce them; logs and metrics subscribe.
+
+A subscriber is called at once, in the announcer's loop, and must be quick. One that raises does not harm the announcer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+from mainspring.job.job import Job
+from mainspring.job.key import JobKey
+from mainspring.job.run import Run
+
+
+class JobScheduled(NamedTuple):
+    """A job was created and is durable."""
+
+    job: Job
+
+
+class JobChanged(NamedTuple):
+    """A job was edited: rescheduled, paused, resumed or retried (`what` says which)."""
+
+    job: Job
+    what: str
+
+
+class JobDeleted(NamedTuple):
+    """A job was deleted."""
+
+    job: Job
+
+
+class RunStarted(NamedTuple):
+    """A node begins a run."""
+
+    job: Job
+
+
+class RunFinished(NamedTuple):
+    """A run's outcome is durable; `job` is what the job became."""
+
+    run: Run
+    job: Job
+
+
+class RunRefused(NamedTuple):
+    """A run's outcome came too late: the job was deleted, or the run had been given up for lost.
+
+    Nothing was written.
+    """
+
+    run: Run
+
+
+class NodeStarted(NamedTuple):
+    """A node begins to claim jobs of these groups."""
+
+    node: str
+    groups: tuple[str, ...]
+
+
+class NodeStopped(NamedTuple):
+    """A node has ended its work in good order."""
+
+    node: str
+
+
+class NodeLost(NamedTuple):
+    """A node was found dead; its runs are given up for lost. `evidence` says how it is known."""
+
+    node: str
+    evidence: str
+
+
+class NodeBuried(NamedTuple):
+    """This node was taken for dead by another.
+
+    Its runs are no longer its own, and it begins a new life under a new name.
+    """
+
+    node: str
+
+
+class TurnFailed(NamedTuple):
+    """A turn of one of the node's loops failed and is tried again after a pause."""
+
+    loop: str
+    error: Exception
+
+
+class PluginFailed(NamedTuple):
+    """A group's request model raised what is no validation error.
+
+    A bug in the plugin, answered to the client as 422.
+    """
+
+    key: JobKey
+    error: BaseException
+
+
+Event = (
+    JobScheduled
+    | JobChanged
+    | JobDeleted
+    | RunStarted
+    | RunFinished
+    | RunRefused
+    | NodeStarted
+    | NodeStopped
+    | NodeLost
+    | NodeBuried
+    | TurnFailed
+    | PluginFailed
+)
+
+
+E = TypeVar("E")
+
+
+class Events:
+    """The list of those who listen."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[type[Any], list[Callable[[Any], None]]] = {}
+
+    def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> None:
+        """Call `subscriber` with each fact of that kind from here on."""
+        self._subscribers.setdefault(kind, []).append(subscriber)
+
+    def heard(self, kind: type[Any]) -> bool:
+        """Tell whether anybody listens for a kind of fact: what happens for every run is not even made for nobody."""
+        return kind in self._subscribers
+
+    def announce(self, event: Event) -> None:
+        """Tell all who listen for this kind of fact."""
+        for subscriber in self._subscribers.get(type(event), ()):
+            with suppress(Exception):
+                subscriber(event)

@@ -1,0 +1,113 @@
+"""A job: what it was created with, where it stands, and the writes that change it. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+from mainspring.job.key import JobKey
+from mainspring.job.options import Options
+from mainspring.job.run import DEADLY, Outcome, Run
+from mainspring.schedule import Trigger
+
+
+class State(StrEnum):
+    """Where a job stands; exactly one of these."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+
+
+PENDING = frozenset({State.SCHEDULED, State.RUNNING, State.PAUSED})
+
+
+class Job(NamedTuple):
+    """One scheduled thing.
+
+    `fire_time` is the intended moment of the occurrence that is next (or running, or was last); `due_at` is when it may
+    be claimed: the same, unless a retry or a postponement moved it. `attempt` counts the tries begun for this fire
+    time, `failures` those of them that failed, `losses` those whose node died. `paused` holds the job back, also after
+    a run that is under way. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that ended
+    last. Every write raises `version` by one.
+
+    A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
+    overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
+    """
+
+    id: UUID
+    key: JobKey
+    request: Mapping[str, Any]
+    trigger: Trigger
+    fire_time: datetime
+    due_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    options: Options = Options()
+    state: State = State.SCHEDULED
+    paused: bool = False
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    run: int | None = None
+    node: str | None = None
+    claimed_at: datetime | None = None
+    outcome: Outcome | None = None
+    last_run: Run | None = None
+    parent: UUID | None = None
+    backfill: bool = False
+
+    @property
+    def series(self) -> UUID:
+        """Whose history its runs are, and who it is for the job's own code."""
+        return self.parent or self.id
+
+    @property
+    def next_run(self) -> datetime | None:
+        """When the job will run next, as far as is known.
+
+        For a running job its next fire time, for a finished one never.
+        """
+        if self.state is State.DONE:
+            return None
+        return self.trigger.next_fire_time(self.fire_time) if self.state is State.RUNNING else self.due_at
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the job gave up."""
+        return self.state is State.DONE and self.outcome in DEADLY
+
+    @property
+    def occurrence_id(self) -> UUID:
+        """Name this fire time of this job; the same for each of its attempts."""
+        return uuid5(self.series, self.fire_time.isoformat())
+
+
+class Claim(NamedTuple):
+    """A job that a node has taken to run. `at` is the store's time at the claim."""
+
+    job: Job
+    at: datetime
+
+
+class Change(NamedTuple):
+    """A finished run, what its job becomes, and rows for the occurrences that were `passed` over on the way.
+
+    The store takes it only while the job still has this run and this version, and numbers the rows itself.
+    """
+
+    run: Run
+    job: Job
+    passed: tuple[Run, ...] = ()
+
+
+class Edit(NamedTuple):
+    """A job as it is to be written, and rows for the occurrences that were `passed` over on the way to its next one."""
+
+    job: Job
+    passed: tuple[Run, ...] = ()

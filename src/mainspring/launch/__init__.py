@@ -1,0 +1,1 @@
+"""The composition root: makes a service or a node out of settings and runs it."""

@@ -1,0 +1,126 @@
+"""The outbox of a node: runs that have ended, until the store has their results.
+
+What each job becomes is decided here, by the lifecycle, and written for many jobs at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from mainspring.clock import Clock
+from mainspring.execution import Assignment
+from mainspring.failpoint import fp
+from mainspring.job import Change, Ending, Events, Job, Outcome, Run, RunFinished, RunRefused, TurnFailed, lifecycle
+from mainspring.plugins import Registry
+from mainspring.schedule import Calendars
+from mainspring.store import Answer, Store
+
+BATCH = 1000
+"""How many results go into one call."""
+
+
+_Ended = tuple[Job, Run, Ending]
+"""A run that ended, with what the decision about its job needs besides."""
+
+
+class Outbox:
+    """Takes results from any thread, and writes them on the loop on which it was opened."""
+
+    def __init__(self, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._events = events
+        self._waiting: deque[tuple[Assignment, Ending, datetime]] = deque()
+        self._noted = False
+        self._some = asyncio.Event()
+        self.calendars: Calendars = {}
+        """By which decisions are made; the node keeps them as the store has them."""
+
+    def open(self) -> None:
+        """Be ready to write on the loop that runs."""
+        self._loop = asyncio.get_running_loop()
+
+    def put(self, assignment: Assignment, ending: Ending) -> None:
+        """Take the result of a run. What is put in together wakes the loop once."""
+        self._waiting.append((assignment, ending, assignment.store_time(self._clock)))
+        if not self._noted:
+            self._noted = True
+            with suppress(RuntimeError):  # the node's loop is closed: it left without this run
+                self._loop.call_soon_threadsafe(self._some.set)
+
+    async def write(self) -> list[Assignment]:
+        """Wait for results and write them, together; return whose. They stay here until the store has answered."""
+        await self._some.wait()
+        self._some.clear()
+        self._noted = False  # before looking: what is put in from here on wakes this loop again
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+        if not batch:
+            return []
+        fp("finish.before")
+        try:
+            await self._settle([_ended(*result) for result in batch], announce_refused=True)
+        except BaseException:
+            self._waiting.extendleft(reversed(batch))
+            raise
+        finally:
+            if self._waiting:
+                self._some.set()
+        fp("finish.after")
+        return [assignment for assignment, _, _ in batch]
+
+    async def give_up(self, orphans: Sequence[Job], now: datetime) -> None:
+        """Write that runs whose node died are lost. If somebody else does so too, nobody is told."""
+        ending = Ending(Outcome.LOST, "the node that ran it died")
+        await self._settle(
+            [(job, lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
+        )
+
+    async def _settle(self, ended: list[_Ended], *, announce_refused: bool = False) -> None:
+        """Decide what each job becomes and write it.
+
+        Where the job was edited meanwhile, decide again from what it is.
+        """
+        while ended:
+            changes = [self._decide(*facts) for facts in ended]
+            answers = await self._store.finish(changes)
+            if self._events.heard(RunFinished):
+                for change, answer in zip(changes, answers, strict=True):
+                    if answer is Answer.DONE:
+                        self._events.announce(RunFinished(change.run, change.job))
+            if answers.count(Answer.DONE) == len(answers):
+                return
+            ended = [
+                again
+                for facts, answer in zip(ended, answers, strict=True)
+                if answer is not Answer.DONE
+                and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
+            ]
+
+    def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
+        """Decide what a job becomes. Should that fail, the job is held back: its run must not be the end of others'."""
+        policy, chance, now = self._registry.policies[job.key], self._clock.chance(), run.finished_at
+        try:
+            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self.calendars)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
+            self._events.announce(TurnFailed("decide", error))
+            return lifecycle.held(job, run, now=now)
+
+    async def _refused(self, facts: _Ended, answer: Answer, *, announce: bool) -> _Ended | None:
+        """Return what to decide again, if the run is still this node's."""
+        job, run, ending = facts
+        current = await self._store.get(job.id) if answer is Answer.STALE else None
+        if current is not None and current.run == run.number:
+            return current, run, ending
+        if announce:
+            self._events.announce(RunRefused(run))
+        return None
+
+
+def _ended(assignment: Assignment, ending: Ending, at: datetime) -> _Ended:
+    job = assignment.job
+    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending

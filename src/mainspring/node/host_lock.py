@@ -1,0 +1,83 @@
+"""The mark that a node leaves on its host while it lives: a locked file.
+
+Only the end of the process frees the lock, be it a crash, a kill or a clean exit. So whoever finds the file of another
+node free, on the same host and in the same directory, has proof that its process is gone, without waiting for anything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from mainspring.store import NodeBeat
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def default_directory() -> Path:
+    """Return where the nodes of this user on this host leave their marks."""
+    return Path(tempfile.gettempdir()) / f"mainspring-{os.getuid()}"
+
+
+class Presence:
+    """Marks one node, and looks for the marks of others, in one directory.
+
+    `host` names the directory: on the same boot of the same machine, the same folder on the same disk. It is empty, and
+    nothing is ever proven, without a directory, or where one cannot be had or told from others.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._marks: dict[str, int] = {}
+        self.host = ""
+        if directory is not None:
+            with suppress(OSError):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                place = directory.stat()
+                if place.st_uid == os.getuid():  # in a directory of somebody else, anybody could free or hold a lock
+                    self.host = f"{_BOOT_ID.read_text().strip()}:{place.st_dev}:{place.st_ino}"
+
+    def leave_mark(self, node: str) -> str:
+        """Mark that a node of this process lives; answer the host where that can be seen, empty if it cannot."""
+        if not self.host:
+            return ""
+        try:
+            mark = os.open(self._path(node), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return ""
+        self._marks[node] = mark
+        return self.host
+
+    def wipe_mark(self, node: str) -> None:
+        """Take the mark of a node away that has ended its life, here or elsewhere on this host."""
+        if self.host:
+            with suppress(OSError):
+                self._path(node).unlink()
+        if (mark := self._marks.pop(node, None)) is not None:
+            os.close(mark)
+
+    def died(self, node: NodeBeat) -> bool:
+        """Tell whether a node is proven to be dead. A mark that is gone proves nothing: somebody may have tidied up."""
+        if not node.host or node.host != self.host:
+            return False
+        try:
+            mark = os.open(self._path(node.name), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(mark)
+
+    def _path(self, node: str) -> Path:
+        assert self._directory is not None, "there is a host"  # noqa: S101 - for the type checker
+        return self._directory / re.sub("[^A-Za-z0-9._-]", "_", node)

@@ -1,0 +1,357 @@
+"""What a plugin author subclasses, receives and raises.
+
+A plugin is a package with job classes, trigger listeners and the services they need, entered through one
+`SchedulerPluginModule`. Nothing in here runs anything: `mainspring.plugins.registry` checks what a plugin binds and
+`mainspring.execution.runner` calls it.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from mainspring.job import Backoff, Ending, Job, JobRequest, Outcome
+from mainspring.schedule import Trigger
+
+__all__ = [
+    "Binder",
+    "Busy",
+    "Cancel",
+    "JobExecutionContext",
+    "JobRequest",
+    "Retry",
+    "SchedulerJob",
+    "SchedulerPluginModule",
+    "SchedulerTriggerListener",
+    "Verdict",
+    "job_group",
+    "product",
+]
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def product(name: str) -> Callable[[_Class], _Class]:
+    """Say to which product a job class or trigger listener belongs: a segment of the path of its jobs."""
+    return _marker("product", name)
+
+
+def job_group(name: str) -> Callable[[_Class], _Class]:
+    """Say to which job group of the product a job class or trigger listener belongs.
+
+    A segment of the path of its jobs.
+    """
+    return _marker("job_group", name)
+
+
+def _marker(attribute: str, name: str) -> Callable[[_Class], _Class]:
+    def mark(cls: _Class) -> _Class:
+        setattr(cls, attribute, name)
+        return cls
+
+    return mark
+
+
+# --- what is received -------------------------------------------------------------------------------------------------
+
+
+class Settable(Protocol):
+    """Anything that can be told, once or more often, from any thread."""
+
+    def set(self) -> None:
+        """Tell it."""
+
+
+class Stopping:
+    """A flag that a run should end soon. Threads may `wait` for it; async jobs look with `is_set`.
+
+    A `threading.Event` takes 1.5 us to make; this one is made for every run and makes an event only for who waits, one
+    for each, so that two who begin at the same moment do not lose each other's.
+    """
+
+    __slots__ = ("_set", "_waiting")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiting: list[Settable] = []
+
+    def is_set(self) -> bool:
+        """Tell whether the run should end."""
+        return self._set
+
+    def set(self) -> None:
+        """Ask the run to end."""
+        self._set = True
+        for event in tuple(self._waiting):
+            event.set()
+
+    def pass_on(self, event: Settable) -> None:
+        """Have `event` set as well, at once if the run should end already."""
+        self._waiting.append(event)
+        if self._set:
+            event.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the run should end, at most `timeout` seconds; tell whether it should."""
+        event = threading.Event()
+        self._waiting.append(event)
+        try:
+            return self._set or event.wait(timeout)
+        finally:
+            self._waiting.remove(event)
+
+
+class JobExecutionContext:
+    """What a job or a trigger listener is told about its run. All times are in UTC, by the store's clock."""
+
+    __slots__ = ("_job", "fire_time", "request", "stopping")
+
+    def __init__(self, job: Job, request: Any, fire_time: datetime, stopping: Stopping | None = None) -> None:
+        self._job = job
+        self.request = request
+        """The group's parsed ``Request``."""
+        self.fire_time = fire_time
+        """When the run really started."""
+        self.stopping = stopping or Stopping()
+        """Set when the run should end soon: the node drains, the job was deleted, or its time is up."""
+
+    @property
+    def job_id(self) -> UUID:
+        """The job."""
+        return self._job.series
+
+    @property
+    def product(self) -> str:
+        """The job's product."""
+        return self._job.key.product
+
+    @property
+    def job_group(self) -> str:
+        """The job's group."""
+        return self._job.key.job_group
+
+    @property
+    def scheduled_fire_time(self) -> datetime:
+        """The intended moment of this occurrence."""
+        return self._job.fire_time
+
+    @property
+    def trigger(self) -> Trigger:
+        """What makes the job's fire times."""
+        return self._job.trigger
+
+    @property
+    def attempt(self) -> int:
+        """Which try for this fire time this is, from 1."""
+        return self._job.attempt
+
+    @property
+    def run(self) -> int:
+        """The fence: it rises for ever.
+
+        A target that remembers the highest it has seen can refuse a run that comes too late.
+        """
+        assert self._job.run is not None, "a job that is run has a run"  # noqa: S101 - for the type checker
+        return self._job.run
+
+    @property
+    def backfill(self) -> bool:
+        """Whether this is a run of a past range that was asked for afterwards."""
+        return self._job.backfill
+
+    @property
+    def occurrence_id(self) -> UUID:
+        """Name this fire time of the job, the same over all attempts: use it as an idempotency key."""
+        return self._job.occurrence_id
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A structured logger that names the job and the run in each line."""
+        import structlog  # noqa: PLC0415 - `import mainspring` stays light; a run that logs nothing pays nothing
+
+        logger: FilteringBoundLogger = structlog.get_logger("mainspring.job")
+        return logger.bind(
+            job=str(self.job_id), group=f"{self.product}/{self.job_group}", run=self.run, attempt=self.attempt
+        )
+
+
+# --- what is subclassed -----------------------------------------------------------------------------------------------
+
+
+class SchedulerJob(ABC):
+    """The work of one job group.
+
+    A fresh instance is built for each run, its services injected by the annotations of ``__init__``.
+
+    Mark the class with `product` and `job_group`, and nest a ``class Request(JobRequest)`` with the fields the group
+    takes. The class attributes are the group's rules; `timeout` and the retries give way to the options of a request.
+    """
+
+    product: ClassVar[str]
+    job_group: ClassVar[str]
+    Request: ClassVar[type[JobRequest]] = JobRequest
+    timeout: ClassVar[timedelta] = timedelta(hours=1)
+    """How long one run may take; then it is cancelled and `timed_out`."""
+    max_attempts: ClassVar[int] = 5
+    """How many tries one fire time gets."""
+    backoff: ClassVar[Backoff] = Backoff()
+    """How long to wait between them."""
+    at_most_once: ClassVar[bool] = False
+    """Whether a run that failed, was cut short or was lost is never repeated: the job gives up on that fire time."""
+    exclusive: ClassVar[bool] = False
+    """Whether runs of one job must not overlap even when its node is cut off from the store.
+
+    A node with such a group is not given up for dead before its lease is over, and by then it has cancelled them.
+    """
+    isolation: ClassVar[Literal["none", "process"]] = "none"
+    """``"process"`` runs the group in worker processes of its own, listeners too, which may be killed or die alone."""
+    memory_limit: ClassVar[int | None] = None
+    """How many bytes a worker process may take beyond what it holds before its first job. Linux only."""
+
+    request: Any
+    """The parsed request, set before `execute`; annotate it with the group's own ``Request``."""
+
+    @abstractmethod
+    def execute(self, context: JobExecutionContext) -> Awaitable[None] | None:
+        """Do the work. ``async def`` runs on a job loop, plain ``def`` in a thread.
+
+        Returning is success. Any exception fails the attempt; `Retry`, `Cancel` and `Busy` say more precisely what is
+        to happen.
+        """
+
+
+class SchedulerTriggerListener(ABC):
+    """The last check before a job of its group runs.
+
+    One instance serves all runs, its services injected like a job's.
+    """
+
+    product: ClassVar[str]
+    job_group: ClassVar[str]
+
+    @abstractmethod
+    def veto_job_execution(
+        self, trigger: Trigger, context: JobExecutionContext
+    ) -> Awaitable[bool | Verdict] | bool | Verdict:
+        """Return ``False`` to let the job run, ``True`` to veto this occurrence, or a `Verdict`. May be ``async def``.
+
+        A listener that raises, answers anything else or takes longer than 5 seconds never lets the job through: the
+        attempt fails.
+        """
+
+
+class SchedulerPluginModule(ABC):
+    """The entry to a plugin.
+
+    Named in the entry-point group ``mainspring.plugins`` or by ``--plugin package.module:ClassName``.
+    """
+
+    @abstractmethod
+    def configure(self, binder: Binder) -> None:
+        """Bind the plugin's job classes, trigger listeners and services."""
+
+
+@dataclass(slots=True)
+class ServiceBinding:
+    """A service as it was bound: what makes it, and the type it is asked for by."""
+
+    source: Callable[..., Any]
+    provides: Any
+
+
+@dataclass(slots=True)
+class Binder:
+    """Takes down what a plugin binds. Nothing is checked or built before all plugins have spoken."""
+
+    jobs: list[type[SchedulerJob]] = field(default_factory=list)
+    listeners: list[type[SchedulerTriggerListener]] = field(default_factory=list)
+    services: list[ServiceBinding] = field(default_factory=list)
+
+    def bind_job(self, job_class: type[SchedulerJob]) -> None:
+        """Bind the job class of a job group; one for each (product, job group)."""
+        self.jobs.append(job_class)
+
+    def bind_trigger_listener(self, listener_class: type[SchedulerTriggerListener]) -> None:
+        """Bind a trigger listener; a job group may have several, asked in the order of their binding."""
+        self.listeners.append(listener_class)
+
+    def bind_service(self, source: Callable[..., Any], *, provides: Any = None) -> None:
+        """Bind a service that constructors may ask for by annotation. One instance lives as long as the node.
+
+        `source` is a class, or a function whose parameters and return are annotated (a generator function may clean up
+        after its ``yield``). `provides` is the type asked for; by default the class itself or the function's return
+        type. An instance of a class is cleaned up at shutdown by its ``__aexit__``, ``aclose``, ``__exit__`` or
+        ``close``, the first that it has.
+        """
+        self.services.append(ServiceBinding(source, provides))
+
+
+# --- what is answered and raised --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A trigger listener's answer when ``True`` does not say enough."""
+
+    ending: Ending | None
+
+    @classmethod
+    def allow(cls) -> Verdict:
+        """Let the job run; the same as ``False``."""
+        return cls(None)
+
+    @classmethod
+    def skip(cls, reason: str) -> Verdict:
+        """Do not run this occurrence; a recurring job goes on with its next fire time."""
+        return cls(Ending(Outcome.SKIPPED, reason))
+
+    @classmethod
+    def postpone(cls, delay: timedelta, reason: str | None = None) -> Verdict:
+        """Ask again after `delay`; the job stays the same job, with the same fire time, and uses up no attempt."""
+        return cls(Ending(Outcome.POSTPONED, reason, delay))
+
+    @classmethod
+    def fail(cls, reason: str) -> Verdict:
+        """Fail this attempt; it is retried like any failure."""
+        return cls(Ending(Outcome.FAILED, reason))
+
+
+class Signal(Exception):
+    """Base of what a job raises to say precisely how its run ends."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+class Retry(Signal):
+    """The attempt failed; try again `after` that long (default: by the backoff), if the job has attempts left."""
+
+    def __init__(self, after: timedelta | None = None, reason: str | None = None) -> None:
+        super().__init__(Ending(Outcome.FAILED, reason or "the job asked for a retry", after))
+
+
+class Cancel(Signal):
+    """The job is pointless: it ends as cancelled, with all its fire times to come."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Ending(Outcome.CANCELLED, reason))
+
+
+class Busy(Signal):
+    """What the job needs is at its limit: the job is postponed by `retry_after` and uses up no attempt.
+
+    `scope` names what is busy.
+    """
+
+    def __init__(self, scope: str, retry_after: timedelta) -> None:
+        super().__init__(Ending(Outcome.POSTPONED, f"busy: {scope}", retry_after))
+        self.scope = scope

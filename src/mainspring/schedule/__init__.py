@@ -1,0 +1,133 @@
+"""When a job fires. Pure: this room knows no job, no store and no HTTP."""
+
+from mainspring.schedule.backfill import (
+    WANTED_SCHEMA,
+    Backfill,
+    Backfilled,
+)
+from mainspring.schedule.calendars import (
+    CALENDAR_SCHEMA,
+    Calendar,
+    Calendars,
+    HolidaysError,
+    calendar_from_json,
+    calendar_to_json,
+    calendars_from_json,
+    postpones,
+    without_unknown,
+)
+from mainspring.schedule.english import (
+    describe,
+)
+from mainspring.schedule.misfire import (
+    Fate,
+    Passed,
+)
+from mainspring.schedule.occurrence import (
+    Planned,
+    beginning,
+    following,
+    opening,
+    overdue,
+)
+from mainspring.schedule.preview import (
+    Forecast,
+    Outage,
+    Start,
+    forecast,
+    preview,
+)
+from mainspring.schedule.rules.cron import (
+    has_hash,
+)
+from mainspring.schedule.text import (
+    HORIZON,
+    MICROSECOND,
+    Duration,
+    Period,
+    TimeError,
+    When,
+    format_time,
+    parse_duration,
+    parse_when,
+    zone_rules,
+)
+from mainspring.schedule.trigger import (
+    CALENDAR_NAME,
+    AnyOf,
+    Cron,
+    Every,
+    Once,
+    Overlap,
+    Recurring,
+    RRule,
+    Trigger,
+    realigned,
+    trigger_from_json,
+    trigger_to_json,
+)
+from mainspring.schedule.wire import (
+    KINDS,
+    Schedule,
+    kind_problems,
+    schedule_problems,
+    to_trigger,
+    too_old,
+)
+
+__all__ = [
+    "CALENDAR_NAME",
+    "CALENDAR_SCHEMA",
+    "HORIZON",
+    "KINDS",
+    "MICROSECOND",
+    "WANTED_SCHEMA",
+    "AnyOf",
+    "Backfill",
+    "Backfilled",
+    "Calendar",
+    "Calendars",
+    "Cron",
+    "Duration",
+    "Every",
+    "Fate",
+    "Forecast",
+    "HolidaysError",
+    "Once",
+    "Outage",
+    "Overlap",
+    "Passed",
+    "Period",
+    "Planned",
+    "RRule",
+    "Recurring",
+    "Schedule",
+    "Start",
+    "TimeError",
+    "Trigger",
+    "When",
+    "beginning",
+    "calendar_from_json",
+    "calendar_to_json",
+    "calendars_from_json",
+    "describe",
+    "following",
+    "forecast",
+    "format_time",
+    "has_hash",
+    "kind_problems",
+    "opening",
+    "overdue",
+    "parse_duration",
+    "parse_when",
+    "postpones",
+    "preview",
+    "realigned",
+    "schedule_problems",
+    "to_trigger",
+    "too_old",
+    "trigger_from_json",
+    "trigger_to_json",
+    "without_unknown",
+    "zone_rules",
+]

@@ -1,0 +1,1 @@
+"""The ways to repeat: one file each."""

@@ -1,0 +1,390 @@
+"""The use cases: what REST and with it the command line ask for.
+
+Reads, lets the lifecycle decide, and writes guarded.
+
+Nothing in here runs a job; nodes do, and the two meet in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from mainspring.clock import Clock
+from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
+from mainspring.failpoint import fp
+from mainspring.job import (
+    Edit,
+    Ending,
+    Events,
+    Job,
+    JobChanged,
+    JobDeleted,
+    JobFilter,
+    JobKey,
+    JobScheduled,
+    Outcome,
+    PluginFailed,
+    Position,
+    Reading,
+    Run,
+    State,
+    lifecycle,
+    read,
+)
+from mainspring.plugins import Binding, Registry
+from mainspring.schedule import (
+    HORIZON,
+    KINDS,
+    Backfill,
+    Calendars,
+    Forecast,
+    Outage,
+    Recurring,
+    Trigger,
+    forecast,
+    preview,
+)
+from mainspring.store import Store, read_calendars
+
+REQUEST_LIMIT = 256 * 1024
+"""How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
+EDIT_TRIES = 10
+"""How often an edit is tried when others keep writing the same job.
+
+Each loss means that somebody else's write went through.
+"""
+MOST_PROBLEMS = 100
+"""How many problems of a batch are looked for."""
+PREVIEW_SECONDS = 0.5
+"""After so long a preview ends with what it has."""
+TURN = 64
+"""After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
+_SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A job group, what is bound for it here (nothing, if only its jobs are known), and its jobs by state."""
+
+    key: JobKey
+    binding: Binding | None
+    counts: Mapping[State, int]
+
+
+class LookAhead(NamedTuple):
+    """How far a preview goes: how many starts it shows, and what outage it supposes."""
+
+    number: int = 10
+    outage: Outage | None = None
+
+
+class SchedulerService:
+    """The use cases over one store, for the job groups of one registry."""
+
+    def __init__(self, *, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._events = events
+        self._calculating = asyncio.Lock()
+        """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
+
+    async def groups(self) -> list[Group]:
+        """Return all job groups that are bound here or have jobs, by name."""
+        counts = await self._store.counts()
+        keys = sorted({*self._registry.bindings, *counts})
+        return [Group(key, self._registry.bindings.get(key), counts.get(key, {})) for key in keys]
+
+    async def create_job(self, key: JobKey, body: Mapping[str, Any]) -> Job:
+        """Create a job from the body of a request; it is durable when this returns.
+
+        Raises `NotFoundError` for an unknown group and `InvalidRequestError` with every problem of the body.
+        """
+        binding = self._registry.find(key)
+        calendars = await self.calendars() if "schedule" in body else {}
+        job, passed = self._new_job(binding, body, self._clock.now(), calendars)
+        fp("create.before_add")
+        await self._store.add([job], passed)
+        fp("create.after_add")
+        self._events.announce(JobScheduled(job))
+        return job
+
+    async def create_jobs(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> list[UUID]:
+        """Create a job from each body, all or none; they are durable when this returns. Answer their ids, in order.
+
+        Raises like `create_job`; the pointers of problems begin with the number of the body, from 0. Reading stops when
+        `MOST_PROBLEMS` were found. Others have their turn every few bodies.
+        """
+        binding = self._registry.find(key)
+        now = self._clock.now()
+        calendars = await self.calendars() if any("schedule" in body for body in bodies) else {}
+        edits: list[Edit] = []
+        problems: list[Problem] = []
+        for number, body in enumerate(bodies):
+            if number % TURN == 0:
+                await self._clock.sleep(0)
+            try:
+                edits.append(self._new_job(binding, body, now, calendars))
+            except InvalidRequestError as error:
+                problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        if problems:
+            said = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems[:3])
+            raise InvalidRequestError(f"nothing was created: {said}", problems=problems)
+        jobs = [edit.job for edit in edits]
+        fp("create.before_add")
+        if jobs:
+            await self._store.add(jobs, [run for edit in edits for run in edit.passed])
+        fp("create.after_add")
+        if self._events.heard(JobScheduled):
+            for job in jobs:
+                self._events.announce(JobScheduled(job))
+        return [job.id for job in jobs]
+
+    def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
+        reading = self._read(binding, body, now, calendars)
+        return lifecycle.create(
+            job_id=self._clock.new_id(),
+            key=binding.key,
+            request=body,
+            trigger=reading.trigger,
+            options=reading.options,
+            now=now,
+            calendars=calendars,
+        )
+
+    async def get_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Return a job, done ones too until their retention is over.
+
+        Raises `NotFoundError`, also for a job of another group.
+        """
+        job = await self._store.get(job_id)
+        if job is None or job.key != key:
+            self._registry.find(key)
+            detail = f"there is no job {job_id} in {key}"
+            raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
+        return job
+
+    async def list_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
+        """Return a page of the group's jobs by next run.
+
+        Raises `NotFoundError` for a group that is neither bound here nor has jobs.
+        """
+        jobs = await self._store.page(key, which, after=after, limit=limit)
+        if not jobs and key not in self._registry.bindings and key not in await self._store.counts():
+            self._registry.find(key)
+        return jobs
+
+    async def list_runs(self, key: JobKey, job_id: UUID, *, before: int | None, limit: int) -> list[Run]:
+        """Return the history of a job, newest first, of runs numbered below `before`. Raises `NotFoundError`."""
+        await self.get_job(key, job_id)
+        return await self._store.runs(key, job_id, before=before, limit=limit)
+
+    async def change_job(
+        self, key: JobKey, job_id: UUID, patch: Mapping[str, Any], *, version: int | None = None
+    ) -> Job:
+        """Merge `patch` into the job's request (RFC 7396) and let the job follow it.
+
+        The patch may bring a new time, schedule, options or payload.
+
+        A patch with nothing but ``when`` moves the next fire time and keeps the rest of a schedule. Raises
+        `NotFoundError`, `InvalidRequestError`, `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when
+        `version` is not the job's.
+        """
+        if not patch:
+            problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
+            raise InvalidRequestError("the patch names nothing to change", problems=[problem])
+        binding = self._registry.find(key)
+        now, calendars = await self._store.now(), await self.calendars()
+
+        def decide(job: Job) -> Edit:
+            request = merge_patch(job.request, _one_kind(job.request, patch))
+            _check_size(request)
+            reading = self._read(binding, request, now, calendars)
+            return lifecycle.reschedule(
+                job,
+                request=request,
+                trigger=_patched_trigger(job, patch, reading),
+                options=reading.options,
+                now=now,
+                calendars=calendars,
+            )
+
+        return await self._edit(key, job_id, decide, what="rescheduled", version=version)
+
+    async def pause_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Hold a job back. Raises `NotFoundError`, `JobFinishedError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.pause(job, now=now)), what="paused")
+
+    async def resume_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Let a paused job go on. Raises `NotFoundError`, `JobFinishedError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.resume(job, now=now)), what="resumed")
+
+    async def retry_job(self, key: JobKey, job_id: UUID) -> Job:
+        """Bring a dead job back; it is due at once. Raises `NotFoundError`, `JobNotDeadError`."""
+        now = await self._store.now()
+        return await self._edit(key, job_id, lambda job: Edit(lifecycle.retry(job, now=now)), what="retried")
+
+    async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
+        """Delete a job in any state.
+
+        A run under way is asked to stop and its result is refused. Raises `NotFoundError`.
+        """
+        for _ in range(EDIT_TRIES):
+            job = await self.get_job(key, job_id)
+            _check_version(job, version)
+            if await self._delete(job, "the job was deleted while it ran"):
+                await self._delete_children(job)
+                self._events.announce(JobDeleted(job))
+                return
+        raise ConflictError("the job kept changing; try again")
+
+    async def _delete_children(self, job: Job) -> None:
+        """Delete what was taken out of a job that is gone: its occurrences that overlap, and its backfills."""
+        for _ in range(EDIT_TRIES):
+            children = await self._store.children(job.id) if isinstance(job.trigger, Recurring) else []
+            if not children:
+                return
+            for child in children:
+                await self._delete(child, "its job was deleted while it ran")
+
+    async def _delete(self, job: Job, why: str) -> bool:
+        run = None
+        if job.state is State.RUNNING:
+            now = await self._store.now()
+            run = lifecycle.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
+        return await self._store.delete(job, run)
+
+    # --- what a schedule will do, and what it should have done
+
+    async def preview_new(self, key: JobKey, body: Mapping[str, Any], ahead: LookAhead) -> tuple[Job, Forecast]:
+        """Return the job that the body of a request would create, and what becomes of it; nothing is written.
+
+        Raises like `create_job`.
+        """
+        binding, now = self._registry.find(key), self._clock.now()
+        calendars = await self.calendars() if "schedule" in body else {}
+        job = self._new_job(binding, body, now, calendars).job
+        return job, await self._preview(job, ahead, now, calendars)
+
+    async def preview_job(self, key: JobKey, job_id: UUID, ahead: LookAhead) -> tuple[Job, Forecast]:
+        """Return a job and what becomes of it. A run under way is taken to end now. Raises `NotFoundError`."""
+        job = await self.get_job(key, job_id)
+        now, calendars = await self._store.now(), await self.calendars()
+        return job, await self._preview(job, ahead, now, calendars)
+
+    async def _preview(self, job: Job, ahead: LookAhead, now: datetime, calendars: Calendars) -> Forecast:
+        pending = lifecycle.pending(job, now=now, calendars=calendars)
+        lines = preview(job.trigger, now=now, job_id=job.id, calendars=calendars, outage=ahead.outage, pending=pending)
+        async with self._calculating:
+            until = self._clock.monotonic() + PREVIEW_SECONDS
+            return await asyncio.to_thread(forecast, lines, ahead.number, lambda: self._clock.monotonic() > until)
+
+    async def backfill_job(self, key: JobKey, job_id: UUID, body: Mapping[str, Any]) -> tuple[int, int]:
+        """Run occurrences of a job's past beside it; they are durable when this returns.
+
+        Answer how many, and how many are beyond the cap. Raises `NotFoundError`, `JobFinishedError`,
+        `JobNotRecurringError`, and `InvalidRequestError` with every problem of the body.
+        """
+        job, now = await self.get_job(key, job_id), await self._store.now()
+        lifecycle.check_backfill(job)
+        backfill = Backfill.read(job.trigger, body, now)
+        async with self._calculating:
+            occurrences, left = await asyncio.to_thread(lambda: ([*backfill.occurrences(now)], backfill.left))
+        if occurrences and occurrences[-1].due_at > now + HORIZON:
+            problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
+            raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
+        children: list[Job] = []
+        for number, occurrence in enumerate(occurrences):
+            if number % TURN == 0:
+                await self._clock.sleep(0)
+            children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
+        if children:
+            await self._store.add(children)
+        if self._events.heard(JobScheduled):
+            for child in children:
+                self._events.announce(JobScheduled(child))
+        return len(children), left
+
+    async def calendars(self) -> Calendars:
+        """Return the calendars that can be used here by name."""
+        calendars, _ = await read_calendars(self._store)
+        return calendars
+
+    def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Reading:
+        try:
+            return read(binding.request_model, body, now=now, calendars=calendars)
+        except InvalidRequestError as error:
+            if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
+                self._events.announce(PluginFailed(binding.key, error.__cause__))
+            raise
+
+    async def _edit(
+        self, key: JobKey, job_id: UUID, decide: Callable[[Job], Edit], *, what: str, version: int | None = None
+    ) -> Job:
+        for _ in range(EDIT_TRIES):
+            job = await self.get_job(key, job_id)
+            _check_version(job, version)
+            edited, passed = decide(job)
+            if edited is job:
+                return job
+            revived = job.state is State.DONE
+            if await (self._store.revive(edited) if revived else self._store.update(edited, passed)):
+                self._events.announce(JobChanged(edited, what))
+                return edited
+        raise ConflictError("the job kept changing; try again")
+
+
+def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `target` with `patch` merged into it: ``null`` removes, objects merge, all else replaces (RFC 7396)."""
+    merged = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            before = merged.get(name)
+            merged[name] = merge_patch(before if isinstance(before, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let a patch that says anew how the job repeats take away how it did: `cron` takes the place of `every`."""
+    schedule, before = patch.get("schedule"), request.get("schedule")
+    if not isinstance(schedule, dict) or not isinstance(before, dict) or not schedule.keys() & set(KINDS):
+        return patch
+    return {**patch, "schedule": {**dict.fromkeys(before.keys() & set(KINDS)), **schedule}}
+
+
+def _patched_trigger(job: Job, patch: Mapping[str, Any], reading: Reading) -> Trigger:
+    scheduling = _SCHEDULE_FIELDS & patch.keys()
+    if not scheduling:
+        return job.trigger
+    when = reading.request.when
+    if scheduling == {"when"} and when is not None:
+        return lifecycle.moved(job, when)
+    return reading.trigger
+
+
+def _check_size(request: Mapping[str, Any]) -> None:
+    """Keep a request from growing without end by one patch after the other."""
+    if len(json.dumps(request, ensure_ascii=False).encode()) > REQUEST_LIMIT:
+        detail = f"makes the job's request larger than {REQUEST_LIMIT // 1024} KiB"
+        raise InvalidRequestError(f"the patch {detail}", problems=[Problem("", "REQUEST_TOO_LARGE", detail)])
+
+
+def _check_version(job: Job, version: int | None) -> None:
+    if version is not None and job.version != version:
+        raise PreconditionFailedError(f"the job is at version {job.version}, not {version}")

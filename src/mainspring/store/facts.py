@@ -1,0 +1,53 @@
+"""Facts that only a store and its callers share: beats of nodes, what is due, what became of a write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Due(NamedTuple):
+    """When the next job is due, by the store's clock, and how long that is off (negative: overdue)."""
+
+    at: datetime
+    wait: timedelta
+
+
+class Answer(StrEnum):
+    """What the store says of a `Change`."""
+
+    DONE = "done"
+    STALE = "stale"
+    """Somebody edited the job meanwhile: decide again from what it is now."""
+    LOST = "lost"
+    """The run is no longer this node's: its result is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBeat:
+    """A node as its row says: `name` is unique to one life of one process, `beat` rises while it lives.
+
+    `host` names the place whose lock files tell who died there. A `patient` node runs jobs that must not overlap: it is
+    not taken for dead before its whole lease is over. `connected` says whether its own session with the store is there.
+    """
+
+    name: str
+    beat: int = 0
+    host: str = ""
+    patient: bool = False
+    connected: bool = True
+
+
+class Pulse(NamedTuple):
+    """What a node learns when it beats.
+
+    Whether it still has a row, which of its runs it is to stop (each is told once), all nodes that have a row, and a
+    number that rises with every note written.
+    """
+
+    alive: bool
+    stops: frozenset[int]
+    nodes: tuple[NodeBeat, ...]
+    notes: int

@@ -1,0 +1,471 @@
+"""The PostgreSQL store: many nodes, one database.
+
+Single-statement compare-and-set under READ COMMITTED; claims skip what others hold. A call whose answer was lost is
+neither done nor undone: what it was about is read again, then decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from mainspring.clock import Clock
+from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.failpoint import fp
+from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
+from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
+from mainspring.store.postgres.schema import check_schema
+from mainspring.store.rows import (
+    JOB_COLUMNS,
+    Dialect,
+    from_microseconds,
+    job_row,
+    job_values,
+    last_run_to_json,
+    read_claims,
+    read_done_job,
+    read_job,
+    read_run,
+    run_row,
+    tell,
+    to_json,
+    to_microseconds,
+)
+
+_SHARED_ROWS = 10
+"""How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
+_HINT_WITHIN = timedelta(minutes=1)
+"""What is due later than that is found by the polling of other nodes in time."""
+_OLDEST = datetime(1, 1, 2, tzinfo=UTC)
+_NEWEST = datetime(9999, 12, 30, tzinfo=UTC)
+_NIL = UUID(int=0)
+_ALONE = nullcontext()
+"""In place of a transaction for one statement, which is one by itself."""
+_LAST_RUN = 2**63 - 1
+_DONE = State.DONE
+"""Looking it up at its class for each of many jobs takes 0.1 us."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_JSON = Dialect(
+    to_id=str, from_id=UUID, to_time=datetime.isoformat, from_time=datetime.fromisoformat, from_json=from_json
+)
+_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=from_json)
+_CLAIMED = _DIALECT._replace(from_time=from_microseconds)
+
+
+class _Waiting(NamedTuple):
+    """Rows that somebody wants written, and who waits for it."""
+
+    rows: list[tuple[Any, ...]]
+    written: asyncio.Future[None]
+
+
+class PostgresStore:
+    """See `mainspring.store.protocol.Store`.
+
+    `clock` is for tests that move time; without it the database's own clock judges.
+    """
+
+    durable = True
+    shared = True
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self._url = url
+        self._clock = clock
+        self._database = Database(url)
+        self._session = Session(url, self._heard)
+        self._watchers: list[Callable[[datetime], None]] = []
+        self._waiting: list[_Waiting] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._alone = True
+        self._hint: datetime | None = None
+        self._hinting: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See `Store.open`; a schema that is missing or old is refused with the command that helps."""
+        await asyncio.to_thread(check_schema, self._url)
+        self._loop = asyncio.get_running_loop()
+        await self._database.open()
+        self._session.open()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._session.close()
+        await self._database.close()
+
+    def watch(self, notice: Callable[[datetime], None]) -> None:
+        """See `Store.watch`."""
+        self._watchers.append(notice)
+
+    async def now(self) -> datetime:
+        """See `Store.now`."""
+        ((now,),) = await self._fetch("time", {})
+        return now  # type: ignore[no-any-return]
+
+    # --- jobs
+
+    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
+        """See `Store.add`."""
+        if len(jobs) > _SHARED_ROWS or passed:
+            await self._copy(jobs, passed)
+        else:
+            await self._share([job_row(job, _DIALECT) for job in jobs])
+        self._tell(jobs)
+
+    async def _copy(self, jobs: Sequence[Job], passed: Sequence[Run]) -> None:
+        """Have many rows written; the next ones are made while the database takes the last."""
+        rows = (job_row(job, _DIALECT) for job in jobs)
+        async with self._database.patient_connection() as connection, connection.transaction():
+            await connection.copy_records_to_table(
+                "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
+            )
+            if passed:
+                await query(connection, "pass", {"passed": _passed(passed)})
+
+    async def _share(self, rows: list[tuple[Any, ...]]) -> None:
+        """Have rows written in a commit with those of other calls."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(rows, loop.create_future())
+        self._waiting.append(waiting)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+        limit = loop.call_later(ANSWER_SECONDS, self._give_up, waiting)  # `asyncio.timeout` took 4 us more
+        try:
+            await waiting.written
+        finally:
+            limit.cancel()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        _fail(waiting, StoreUnavailableError("the job store did not answer in time"))
+
+    async def _write_waiting(self) -> None:
+        """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
+        while self._waiting:
+            calls, self._waiting = self._waiting, []
+            try:
+                await self._insert([row for call in calls for row in call.rows])
+            except (ConflictError, ValueError) as error:
+                if len(calls) == 1:
+                    _fail(calls[0], error)
+                else:
+                    await self._write_apart(calls)
+            except StoreUnavailableError as error:
+                await self._look_again(calls, error)
+            except Exception as error:  # noqa: BLE001 - goes to the callers
+                for call in calls:
+                    _fail(call, error)
+            else:
+                for call in calls:
+                    _succeed(call)
+
+    async def _write_apart(self, calls: list[_Waiting]) -> None:
+        """Write each call by itself, so that one that is refused does not take the others with it."""
+        for call in calls:
+            try:
+                await self._insert(call.rows)
+            except Exception as error:  # noqa: BLE001 - goes to the caller
+                _fail(call, error)
+            else:
+                _succeed(call)
+
+    async def _look_again(self, calls: list[_Waiting], error: StoreUnavailableError) -> None:
+        """Find out which rows of a write with an unknown end are there. If that fails too, nobody knows."""
+        try:
+            ids = [row[0] for call in calls for row in call.rows]
+            there = {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
+        except StoreUnavailableError:
+            there = set()
+        for call in calls:
+            if all(row[0] in there for row in call.rows):
+                _succeed(call)
+            else:
+                _fail(call, error)
+
+    async def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        fp("add.before_commit")
+        await self._fetch("add", {"jobs": rows})
+        fp("add.after_commit")
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """See `Store.get`."""
+        async with self._database.connection() as connection:
+            for row in await query(connection, "get", {"id": job_id}):
+                return read_job(row, _DIALECT)
+            for row in await query(connection, "get_done", {"id": job_id}):
+                return read_done_job(tuple(row), _DIALECT)
+        return None
+
+    async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
+        """See `Store.page`."""
+        parameters = {
+            **key._asdict(),
+            "states": [state.value for state in which.states],
+            "dead": which.dead,
+            "deadly": [outcome.value for outcome in DEADLY],
+            "after_due": after.due_at if after else _OLDEST,
+            "after_id": after.id if after else _NIL,
+            "after_run": after.run if after else _LAST_RUN,
+            "due_from": which.due_from or _OLDEST,
+            "due_to": which.due_to or _NEWEST,
+            "limit": limit,
+        }
+        if which.done:
+            return [read_done_job(tuple(row), _DIALECT) for row in await self._fetch("page_done", parameters)]
+        return [read_job(row, _DIALECT) for row in await self._fetch("page", parameters)]
+
+    async def counts(self) -> dict[JobKey, dict[State, int]]:
+        """See `Store.counts`."""
+        counts: dict[JobKey, dict[State, int]] = {}
+        async with self._database.patient_connection() as connection:
+            for product, job_group, state, count in await query(connection, "counts", {}):
+                counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
+        return counts
+
+    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
+        """See `Store.update`."""
+        return await self._update("update", job, [], passed)
+
+    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+        """See `Store.part`."""
+        return await self._update("part", job, [child], passed)
+
+    async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
+        async with self._database.connection() as connection, connection.transaction() if added or passed else _ALONE:
+            done = bool(await query(connection, statement, job_values(job, _DIALECT)))
+            if done and added:
+                await query(connection, "add", {"jobs": [job_row(each, _DIALECT) for each in added]})
+            if done and passed:
+                await query(connection, "pass", {"passed": _passed(passed)})
+        self._tell([job] if done else [])
+        return done
+
+    async def revive(self, job: Job) -> bool:
+        """See `Store.revive`."""
+        async with self._database.connection() as connection, connection.transaction():
+            done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
+            if done:
+                await query(connection, "add", {"jobs": [job_row(job, _DIALECT)]})
+        self._tell([job] if done else [])
+        return done
+
+    async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
+        """See `Store.recurring`."""
+        async with self._database.patient_connection() as connection:
+            parameters = {"after": after or _NIL, "limit": limit, "calendar": calendar}
+            return [read_job(row, _DIALECT) for row in await query(connection, "recurring", parameters)]
+
+    async def children(self, parent: UUID) -> list[Job]:
+        """See `Store.children`."""
+        return [read_job(row, _DIALECT) for row in await self._fetch("children", {"parent": parent})]
+
+    async def delete(self, job: Job, run: Run | None) -> bool:
+        """See `Store.delete`."""
+        guard = {"id": job.id, "version": job.version}
+        async with self._database.connection() as connection, connection.transaction():
+            if job.state is State.DONE:
+                return bool(await query(connection, "end_being_done", guard))
+            gone = bool(await query(connection, "delete", guard))
+            fp("delete.between")
+            if gone and run is not None:
+                await query(connection, "add_run", run_row(run, _DIALECT))
+                await query(connection, "ask_to_stop", {"run": run.number, "node": run.node})
+        return gone
+
+    # --- running them
+
+    async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
+        """See `Store.claim`."""
+        parameters = {**_columns(demand), "demands": list(demand.values()), "node": node, "limit": limit}
+        rows = await self._fetch("claim", parameters)
+        fp("claim.sent")
+        if not rows:
+            return []
+        keys, at = list(demand), from_microseconds(rows[0][-1])
+        return sorted(read_claims(rows, (keys[row[-2] - 1] for row in rows), node, at, _CLAIMED), key=_due_time)
+
+    async def holding(self, node: str) -> list[Claim]:
+        """See `Store.holding`."""
+        jobs = [read_job(row, _DIALECT) for row in await self._fetch("holding", {"node": node})]
+        return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
+
+    async def next_due(self, keys: Collection[JobKey]) -> Due | None:
+        """See `Store.next_due`."""
+        ((at, wait),) = await self._fetch("next_due", _columns(keys))
+        return None if at is None else Due(at, wait)
+
+    async def finish(self, changes: Sequence[Change]) -> list[Answer]:
+        """See `Store.finish`."""
+        kept = [change for change in changes if change.job.state is not _DONE]
+        ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
+        rows = {"ended": list(map(_end, ended)), "kept": list(map(_change, kept))}
+        ((written,),) = await self._fetch("finish", rows)
+        fp("finish.sent")
+        self._tell(change.job for change in kept)
+        if written == len(changes):
+            return [Answer.DONE] * written
+        ids = [change.job.id for change in changes]
+        parameters = {
+            "ids": [change.run.job_id for change in changes],
+            "numbers": [change.run.number for change in changes],
+            "finished": [change.run.finished_at for change in changes],
+            "outcomes": [change.run.outcome.value for change in changes],
+        }
+        settled = {number for (number,) in await self._fetch("settled", parameters)}
+        held = dict(await self._fetch("runs_of", {"ids": ids}))
+        return [_answer(change, settled, held) for change in changes]
+
+    async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
+        """See `Store.orphans`."""
+        rows = await self._fetch("orphans", {**_columns(keys), "limit": limit})
+        return [read_job(row, _DIALECT) for row in rows]
+
+    async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
+        """See `Store.runs`."""
+        parameters = {
+            **key._asdict(),
+            "job_id": job_id,
+            "before": _LAST_RUN if before is None else before,
+            "limit": limit,
+        }
+        rows = await self._fetch("runs_of_group" if job_id is None else "runs_of_job", parameters)
+        return [read_run(row, _DIALECT) for row in rows]
+
+    async def prune(self, older_than: timedelta) -> bool:
+        """See `Store.prune`; whole days are dropped."""
+        async with self._database.patient_connection() as connection:
+            await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
+        return False
+
+    # --- notes
+
+    async def notes(self, kind: str) -> dict[str, Any]:
+        """See `Store.notes`."""
+        return {name: from_json(value) for name, value in await self._fetch("notes", {"kind": kind})}
+
+    async def note(self, kind: str, name: str, value: Any) -> bool:
+        """See `Store.note`."""
+        text = None if value is None else to_json(value)
+        ((there,),) = await self._fetch("note", {"kind": kind, "name": name, "value": text})
+        return bool(there)
+
+    # --- nodes
+
+    async def join(self, node: NodeBeat) -> None:
+        """See `Store.join`."""
+        parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
+        await self._fetch("join", parameters)
+
+    async def beat(self, node: str) -> Pulse:
+        """See `Store.beat`."""
+        rows = await self._session.run(node, "beat", {"node": node})
+        alive, stops, notes = rows[0][:3]
+        nodes = tuple(NodeBeat(*row[3:]) for row in rows if row[3] is not None)
+        self._alone = len(nodes) <= 1
+        return Pulse(alive, frozenset(stops), nodes, notes)
+
+    async def nodes(self) -> list[NodeBeat]:
+        """See `Store.nodes`."""
+        return [NodeBeat(*row) for row in await self._fetch("nodes", {})]
+
+    async def leave(self, node: str) -> None:
+        """See `Store.leave`."""
+        await self._fetch("leave", {"node": node})
+
+    async def bury(self, node: NodeBeat) -> bool:
+        """See `Store.bury`."""
+        return bool(await self._fetch("bury", {"node": node.name, "beat": node.beat}))
+
+    # --- hints
+
+    def _tell(self, written: Iterable[Job]) -> None:
+        """Tell this process, and others if there are any, what is due first of what was written."""
+        due = tell(self._watchers, written)
+        if due is None or self._alone:
+            return
+        self._hint = due if self._hint is None else min(due, self._hint)
+        if self._hinting is None or self._hinting.done():
+            self._hinting = asyncio.create_task(self._send_hints())
+
+    async def _send_hints(self) -> None:
+        """Notify other processes, outside the writing transactions: NOTIFY makes commits wait for one another.
+
+        What comes in while one hint is on its way goes with the next.
+        """
+        try:
+            while (due := self._hint) is not None:
+                self._hint = None
+                if due - await self.now() < _HINT_WITHIN:
+                    await self._fetch("hint", {"due": to_microseconds(due)})
+        except StoreUnavailableError:
+            self._hint = None  # polling will find it
+
+    def _heard(self, payload: str) -> None:
+        """Pass a hint on to the loop of the watchers; this is called on the loop of the session."""
+        due = from_microseconds(int(payload))
+        for notice in self._watchers:
+            self._loop.call_soon_threadsafe(notice, due)
+
+    # --- talking to the database
+
+    def _test_time(self) -> datetime | None:
+        return None if self._clock is None else self._clock.now()
+
+    async def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        async with self._database.connection() as connection:
+            return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+
+def _passed(runs: Sequence[Run]) -> str:
+    return to_json([run_row(run, _JSON) for run in runs])
+
+
+def _end(change: Change) -> tuple[Any, ...]:
+    """Write how a run ended, as the database's type has it."""
+    run, job, passed = change
+    moments = to_microseconds(run.started_at), to_microseconds(run.finished_at)
+    rows = _passed(passed) if passed else None
+    return (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses, rows)
+
+
+def _change(change: Change) -> tuple[Any, ...]:
+    """Write how a run ended and what its job became, as the database's type has it."""
+    job = change.job
+    moments = to_microseconds(job.fire_time), to_microseconds(job.due_at)
+    return (*_end(change), job.state, job.paused, *moments, job.attempt, last_run_to_json(change.run))
+
+
+def _due_time(claim: Claim) -> datetime:
+    return claim.job.due_at
+
+
+def _succeed(call: _Waiting) -> None:
+    if not call.written.done():
+        call.written.set_result(None)
+
+
+def _fail(call: _Waiting, error: Exception) -> None:
+    if not call.written.done():
+        call.written.set_exception(error)
+
+
+def _answer(change: Change, settled: Collection[int], held: Mapping[UUID, int]) -> Answer:
+    if change.run.number in settled:
+        return Answer.DONE
+    return Answer.STALE if held.get(change.job.id) == change.run.number else Answer.LOST
+
+
+def _columns(keys: Collection[JobKey]) -> dict[str, list[str]]:
+    return {"products": [key.product for key in keys], "job_groups": [key.job_group for key in keys]}

@@ -1,0 +1,202 @@
+"""The schema of PostgreSQL: what is said when it does not fit, and how it is made."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from mainspring.errors import ConfigError, MainspringError, SchemaError, StoreUnavailableError
+from mainspring.store.migrations import HEAD, verdict
+from mainspring.store.postgres.schema import check_schema, rebuild_schema, upgrade_schema
+from mainspring.store.postgres.store import PostgresStore
+from tests.postgres import temporary_database
+
+UPGRADE = "import sys; from mainspring.store.postgres import upgrade_schema; upgrade_schema(sys.argv[1])"
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+TABLES = {"alembic_version", "jobs", "nodes", "notes", "runs", "stops"}
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    with temporary_database(postgres_url) as url:
+        yield url
+
+
+def tables(url: str) -> set[str]:
+    """Name the tables of the schema, but for the days of history."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "select tablename from pg_tables where schemaname = 'mainspring' and tablename not like 'runs\\_%'"
+        ).fetchall()
+    return {name for (name,) in found}
+
+
+def execute(url: str, statement: str) -> None:
+    """Change a database from outside."""
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+
+
+def refusal(verb: Callable[[str], None], url: str, kind: type[MainspringError]) -> str:
+    """Call a verb that must fail; say why it did."""
+    with pytest.raises(MainspringError) as caught:
+        verb(url)
+    assert kind is caught.type
+    return str(caught.value)
+
+
+# --- versions
+
+
+def test_version_that_is_needed_passes() -> None:
+    """The version of this Mainspring is fine."""
+    verdict(HEAD, "mainspring db upgrade")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "has no schema yet; make it with: mainspring db upgrade"),
+        ("0000", f"is version 0000, this Mainspring needs {HEAD}; upgrade it with: mainspring db upgrade"),
+        ("9999", f"is version 9999, newer than this Mainspring knows ({HEAD}); upgrade Mainspring"),
+    ],
+)
+def test_other_version_is_refused_with_what_helps(found: str | None, words: str) -> None:
+    """The sentence says what is there, what is needed and what to do."""
+    with pytest.raises(SchemaError) as caught:
+        verdict(found, "mainspring db upgrade")
+
+    assert words in str(caught.value)
+
+
+async def test_store_without_a_schema_does_not_open(database: str) -> None:
+    """A store never makes its schema by itself where others use it too."""
+    store = PostgresStore(database)
+    with pytest.raises(SchemaError, match="mainspring db upgrade"):
+        await store.open()
+    await store.close()
+
+    assert set() == tables(database)
+
+
+def test_upgrade_makes_the_schema(database: str) -> None:
+    """One call makes all that is needed."""
+    upgrade_schema(database)
+
+    check_schema(database)
+    assert tables(database) == TABLES
+
+
+def test_upgrade_twice_changes_nothing(database: str) -> None:
+    """An upgrade of what is up to date keeps everything."""
+    upgrade_schema(database)
+    execute(database, "insert into mainspring.nodes (name, beat) values ('here', 1)")
+
+    upgrade_schema(database)
+
+    with psycopg.connect(database) as connection:
+        assert ("here", 1) == connection.execute("select name, beat from mainspring.nodes").fetchone()
+
+
+def test_upgrade_of_a_newer_schema_is_refused(database: str) -> None:
+    """An older Mainspring leaves a newer schema alone, in words."""
+    upgrade_schema(database)
+    execute(database, "update mainspring.alembic_version set version_num = '9999'")
+
+    assert "newer than this Mainspring knows" in refusal(check_schema, database, SchemaError)
+    assert "newer than this Mainspring knows" in refusal(upgrade_schema, database, SchemaError)
+
+
+def test_rebuild_makes_anew(database: str) -> None:
+    """A rebuild drops what is there, whatever its version, and makes what is needed."""
+    upgrade_schema(database)
+    execute(database, "update mainspring.alembic_version set version_num = '9999'")
+    execute(database, "create table mainspring.older ()")
+
+    rebuild_schema(database)
+
+    check_schema(database)
+    assert tables(database) == TABLES
+
+
+def test_upgrade_that_failed_leaves_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema is made whole or not at all, so that the next try can make it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("mainspring.store.migrations.statements", lambda *_: ["create table mainspring.jobs ()", "oops"])
+        assert "oops" in refusal(upgrade_schema, database, SchemaError)
+    assert set() == tables(database)
+
+    upgrade_schema(database)
+
+
+def test_upgrades_at_once_wait_for_each_other(database: str) -> None:
+    """Two who start the upgrade in the same moment both find it done."""
+    with psycopg.connect(database) as gate:
+        gate.execute("create schema mainspring")  # whoever makes it too waits for us
+        upgrades = [subprocess.Popen([sys.executable, "-c", UPGRADE, database]) for _ in range(2)]
+        with psycopg.connect(database, autocommit=True) as watcher:
+            while watcher.execute(WAITING).fetchone() != (2,):
+                assert [None, None] == [upgrade.poll() for upgrade in upgrades]
+        gate.rollback()
+
+    assert [0, 0] == [upgrade.wait(60) for upgrade in upgrades]
+    assert tables(database) == TABLES
+
+
+# --- reaching the database
+
+
+def test_database_that_takes_no_schema_is_refused(database: str) -> None:
+    """What the database has against the upgrade is told in a sentence."""
+    standby = f"{database}{'&' if '?' in database else '?'}options=-cdefault_transaction_read_only%3Don"
+
+    assert "read-only transaction" in refusal(upgrade_schema, standby, SchemaError)
+
+
+def test_schema_of_somebody_else_is_refused(database: str) -> None:
+    """What the database has against the look at its version is told in a sentence."""
+    execute(database, "create schema mainspring")
+    execute(database, "create table mainspring.alembic_version ()")
+
+    assert 'cannot be used: column "version_num" does not exist' in refusal(check_schema, database, ConfigError)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A port on which nobody answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_server_that_does_not_answer(listener: socket.socket, listening: bool) -> None:  # noqa: FBT001 - or refuses
+    """A server that is away, or says nothing, costs seconds; the sentence says where it should be."""
+    if listening:
+        listener.listen()
+    host, port = listener.getsockname()
+
+    words = refusal(check_schema, f"postgresql://user:s3cret@{host}:{port}/jobs", StoreUnavailableError)
+
+    assert f"{host}:{port}/jobs cannot be reached" in words
+    assert "s3cret" not in words
+
+
+def test_servers_that_do_not_answer_are_all_named() -> None:
+    """An address may list several servers."""
+    words = refusal(check_schema, "postgresql://user:s3cret@127.0.0.1:1,127.0.0.1:2/jobs", StoreUnavailableError)
+
+    assert "127.0.0.1,127.0.0.1:1,2/jobs" in words
+
+
+@pytest.mark.parametrize("password", ["qq%zz", "qq/q", "12/qq", "qq@%"])
+def test_address_that_is_unclear_shows_nothing_of_its_password(password: str) -> None:
+    """Where the password ends in the wrong place, no piece of it gets into the sentence."""
+    words = refusal(check_schema, f"postgresql://user:{password}@127.0.0.1:1/jobs", ConfigError)
+
+    assert "cannot be understood" in words
+    assert "qq" not in words
