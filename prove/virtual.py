@@ -14,7 +14,7 @@ from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPlugi
 from mainspring.clock import ManualClock
 from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
-from mainspring.node import Node, Place, Presence
+from mainspring.node import HostLock, Node, Place
 from mainspring.plugins import registry
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
@@ -67,7 +67,7 @@ class VirtualScheduler:
             clock=self.clock,
             events=self._events,
             settings=settings,
-            place=Place(loop, Presence()),
+            place=Place(loop, HostLock()),
         )
         await node.join()
         try:

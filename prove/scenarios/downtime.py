@@ -116,8 +116,8 @@ async def _try(
             result.blame(rule, f"{policy} on {kind}", f"{detail}; {job.request['schedule']}")
     subject = f"{policy} on {kind}"
     wrong = sum(violation.subject == subject and violation.rule == "P8" for violation in result.violations)
-    passed = f"{seen['skipped']:,} skipped, {seen['coalesced']:,} coalesced"
-    figures = f"{seen['ran']:,} ran, {seen['late']:,} of them late; {passed}"
+    unrun = f"{seen['skipped']:,} skipped, {seen['coalesced']:,} coalesced"
+    figures = f"{seen['ran']:,} ran, {seen['late']:,} of them late; {unrun}"
     result.find(
         "P8",
         f"{subject}: occurrences, each once in history",

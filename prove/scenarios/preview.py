@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
 from mainspring.job import Job, Outcome, Run, State
-from mainspring.schedule import Fate, Outage, Passed, Planned, Recurring, Start, calendars_from_json, preview
+from mainspring.schedule import Fate, Outage, Planned, Recurring, Start, Unrun, calendars_from_json, preview
 from mainspring.store import CALENDARS
 from mainspring.store.sqlite.store import SqliteStore
 from prove import record
@@ -61,7 +61,7 @@ class Line(NamedTuple):
 class Told(NamedTuple):
     """What a preview shows: its lines, until when they go, and whether that is all there will ever be."""
 
-    lines: list[Start | Passed]
+    lines: list[Start | Unrun]
     until: datetime
     whole: bool
 
@@ -70,7 +70,7 @@ class Told(NamedTuple):
         return self.whole or bool(self.lines and row.fire_time <= _first(self.lines[-1]))
 
 
-def _first(line: Start | Passed) -> datetime:
+def _first(line: Start | Unrun) -> datetime:
     return line.fire_time if isinstance(line, Start) else line.first
 
 
@@ -116,12 +116,12 @@ async def _live(
         outage = _outage(told, outages) if outages else None
         if outage:
             told = tell(job, now, least, outage)
-        await _pass(world, told, outage)
+        await _add_unrun(world, told, outage)
         between = await world.service.get_job(KEY, job.id)
         pending = Planned(between.fire_time, between.due_at)
         further = tell(between, clock.now(), least // 4, pending=pending)
         if between.state is not State.DONE:
-            await _pass(world, further, None)
+            await _add_unrun(world, further, None)
         last, history = await world.service.get_job(KEY, job.id), await world.history(job)
     finally:
         await store.close()
@@ -137,19 +137,19 @@ async def _live(
 
 def tell(job: Job, now: datetime, least: int, outage: Outage | None = None, pending: Planned | None = None) -> Told:
     """Take the lines of a preview up to a start, at least so many; or all."""
-    lines: list[Start | Passed] = []
+    lines: list[Start | Unrun] = []
     shown = preview(job.trigger, now=now, job_id=job.id, calendars=_CALENDARS, outage=outage, pending=pending)
     for line in islice(shown, MOST_LINES):
         lines.append(line)
         if len(lines) >= least and isinstance(line, Start):
-            rest: list[Passed] = []
+            rest: list[Unrun] = []
             for more in shown:
                 if isinstance(more, Start):
                     return Told(lines, line.at, whole=False)
                 rest.append(more)
             return Told([*lines, *rest], line.at, whole=True)
     whole = len(lines) < MOST_LINES
-    while lines and not whole and isinstance(lines[-1], Passed):
+    while lines and not whole and isinstance(lines[-1], Unrun):
         lines.pop()
     starts = [line.at for line in lines if isinstance(line, Start)]
     return Told(lines, max([now, *starts, *([outage.end] if outage else [])]), whole)
@@ -166,7 +166,7 @@ def _outage(told: Told, chance: Random) -> Outage | None:
     return Outage(begin, max(begin + timedelta(seconds=1), end))
 
 
-async def _pass(world: VirtualScheduler, told: Told, outage: Outage | None) -> None:
+async def _add_unrun(world: VirtualScheduler, told: Told, outage: Outage | None) -> None:
     """Live until a preview ends."""
     if outage and outage.begin <= told.until:
         async with world.node() as node:
@@ -195,7 +195,7 @@ def _differences(job: Job, told: Told, history: list[Run]) -> Iterator[str]:
             yield f"there are {counted} fire times, and {sum(line.number for line in expected)} are shown"
 
 
-def _as_lines(lines: Iterable[Start | Passed]) -> list[Line]:
+def _as_lines(lines: Iterable[Start | Unrun]) -> list[Line]:
     """Write what was shown as lines; what was passed over in a row for one reason as one."""
     written: list[Line] = []
     for line in lines:
@@ -209,20 +209,20 @@ def _as_lines(lines: Iterable[Start | Passed]) -> list[Line]:
 
 
 def _lived(history: Iterable[Run]) -> list[Line]:
-    lines: list[Start | Passed] = []
+    lines: list[Start | Unrun] = []
     for row in sorted(history, key=lambda row: (row.fire_time, row.number)):
         if row.outcome is Outcome.SKIPPED:
             said = row.reason or ""
             fate = Fate.COALESCED if said.startswith("coalesced: ") else Fate.SKIPPED
             last = row.last_fire_time or row.fire_time
-            lines.append(Passed(row.fire_time, last, row.occurrences, fate, said.removeprefix("coalesced: ")))
+            lines.append(Unrun(row.fire_time, last, row.occurrences, fate, said.removeprefix("coalesced: ")))
         elif row.outcome is not Outcome.POSTPONED:
             assert row.outcome is Outcome.SUCCEEDED, row
             lines.append(Start(row.fire_time, row.started_at, row.started_at))
     return _as_lines(lines)
 
 
-def _count(seen: Counter[str], lines: Iterable[Start | Passed], job: Job) -> None:
+def _count(seen: Counter[str], lines: Iterable[Start | Unrun], job: Job) -> None:
     seen["schedules"] += 1
     seen["ended"] += job.state is State.DONE
     for line in lines:

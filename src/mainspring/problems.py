@@ -15,15 +15,15 @@ _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
 
 
-def faults(error: ValidationError, body: object, *, owner: str = "this job group") -> list[Problem]:
+def problems_of(error: ValidationError, body: object, *, owner: str = "this job group") -> list[Problem]:
     """Return each problem of a body; `owner` is what it was read as, for fields that it does not have."""
     return [
-        fault(each["loc"], each["type"], each["msg"], body, owner=owner)
+        problem_of(each["loc"], each["type"], each["msg"], body, owner=owner)
         for each in error.errors(include_url=False, include_input=False)
     ]
 
 
-def fault(
+def problem_of(
     location: tuple[int | str, ...], kind: str, message: str, body: object, *, owner: str = "this job group"
 ) -> Problem:
     """Return a problem at a place; `kind` is pydantic's name of the rule, or a code of ours."""

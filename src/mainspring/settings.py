@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
 from mainspring.errors import ConfigError
-from mainspring.problems import faults
+from mainspring.problems import problems_of
 from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
 DEFAULT_FILE = Path("mainspring.toml")
@@ -356,9 +356,9 @@ def _illegal_calendars(value: object, source: str) -> Iterator[str]:
     try:
         _CALENDARS.validate_python(value)
     except ValidationError as error:
-        for fault in faults(error, value, owner="a calendar"):
-            place = fault.pointer.replace("/[key]", "").replace("/", ".")
-            yield f"calendars{place} ({source}) {fault.detail}"
+        for problem_of in problems_of(error, value, owner="a calendar"):
+            place = problem_of.pointer.replace("/[key]", "").replace("/", ".")
+            yield f"calendars{place} ({source}) {problem_of.detail}"
 
 
 _CALENDARS = TypeAdapter(Settings.model_fields["calendars"].rebuild_annotation())

@@ -16,7 +16,7 @@ from typing import Any, Self
 from mainspring.clock import ManualClock
 from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
-from mainspring.node import Node, Place, Presence
+from mainspring.node import HostLock, Node, Place
 from mainspring.plugins import Binder, SchedulerJob, SchedulerPluginModule, registry
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
@@ -60,7 +60,7 @@ class TestScheduler:
             clock=self.clock,
             events=self.events,
             settings=settings,
-            place=Place(loop, Presence()),
+            place=Place(loop, HostLock()),
         )
         await self._node.join()
         return self

@@ -46,7 +46,7 @@ async def a_part(store: Store) -> tuple[Job, Job]:
     """Let a job run and take its occurrence out of it."""
     [job] = await running(store, a_job(trigger=HOURLY))
     waiting, child = taken_out(job)
-    assert await store.part(waiting, child, [])
+    assert await store.split_off(waiting, child, [])
     return waiting, child
 
 
@@ -67,7 +67,7 @@ async def test_part_of_what_was_not_the_latest_changes_nothing(store: Store) -> 
     await store.update(edited(job))
     waiting, child = taken_out(job)
 
-    assert not await store.part(waiting, child, [passed_over(job)])
+    assert not await store.split_off(waiting, child, [passed_over(job)])
 
     assert (await store.get(job.id), None, []) == (edited(job), await store.get(child.id), await history(store))
 
@@ -153,7 +153,7 @@ async def test_edit_brings_rows_with_it(store: Store) -> None:
 async def test_finish_brings_rows_with_it_once(store: Store, outcome: Outcome) -> None:
     """They come after the run whose end passed them over, also when the answer was lost and the call is made again."""
     [job, other] = await running(store, a_job(trigger=HOURLY), a_job())
-    change = ended(job, outcome)._replace(passed=(passed_over(job, 7), passed_over(job)))
+    change = ended(job, outcome)._replace(unrun=(passed_over(job, 7), passed_over(job)))
 
     for _ in range(2):
         assert [Answer.DONE, Answer.DONE] == await store.finish([change, ended(other)])

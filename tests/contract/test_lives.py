@@ -48,7 +48,7 @@ class Lives:
         self.dice = ManualClock(seed=seed)
         self.jobs: dict[UUID, Job] = {}
         self.runs: list[Run] = []
-        self.passed: list[Run] = []
+        self.unrun: list[Run] = []
         self.nodes: dict[str, int] = {}
         self.names = ["stranger"]
         self.claimed: list[Job] = []
@@ -177,8 +177,8 @@ class Lives:
         written = await self._each(history)
         ran = [[run for run in of_key if run.attempt] for of_key in written]
         assert [[run for run in runs if run.key == key] for key in KEYS] == ran
-        passed = [run for of_key in written for run in of_key if not run.attempt]
-        assert Counter(self.passed) == Counter(run._replace(number=0) for run in passed), (
+        unrun = [run for of_key in written for run in of_key if not run.attempt]
+        assert Counter(self.unrun) == Counter(run._replace(number=0) for run in unrun), (
             "P8: nothing is skipped silently"
         )
         numbers = [run.number for of_key in written for run in of_key]
@@ -240,7 +240,7 @@ class Lives:
             return Answer.STALE
         self.jobs[job.id] = change.job
         self.runs.append(change.run)
-        self.passed += change.passed
+        self.unrun += change.unrun
         return Answer.DONE
 
 

@@ -20,7 +20,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "delete": lambda store: store.delete(a_job(), None),
     "recurring": lambda store: store.recurring(None, ALL),
     "children": lambda store: store.children(a_job().id),
-    "part": lambda store: store.part(edited(a_job()), a_job(), []),
+    "split_off": lambda store: store.split_off(edited(a_job()), a_job(), []),
     "notes": lambda store: store.notes("calendar"),
     "note": lambda store: store.note("calendar", "holidays", {}),
     "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),

@@ -27,7 +27,7 @@ OF_POSTGRES_ONLY = {
     "next_due": "the same: it subtracts its own clock",
     "runs_of": "the refused changes of a batch are looked at together",
     "finish": "changes are written together",
-    "pass": "rows of history are numbered as they are written; there they are numbered before",
+    "add_unrun": "rows of history are numbered as they are written; there they are numbered before",
     "which": "an answer can be lost on the way from another process only",
     "show_session": "there are no sessions to be seen",
     "hint": "there is nobody else to tell",

@@ -17,7 +17,7 @@ async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
     assert expected == set(registry.bindings)
     assert (Vps4BackupTriggerListener,) == registry.find(JobKey("vps4", "backups")).listeners
     await registry.open()
-    made = {type(crew.make_job()) for crew in registry.crews.values()}
+    made = {type(group.make_job()) for group in registry.bound.values()}
     assert {Vps4BackupJob, Vps4RemoveSupportUserJob} <= made
     await registry.close()
 

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock, SystemClock
-from mainspring.execution import Assignment, Nursery, ProcessRunner, Shelter
+from mainspring.execution import Assignment, ProcessRunner, Quarantine, Spawner
 from mainspring.execution.workers.pool import OUTPUT_KEPT, SHARED, read_claim, read_ending, write_claim, write_ending
 from mainspring.job import Backoff, Ending, Job, JobKey, Options, Outcome, State
 from mainspring.plugins import load
@@ -66,13 +66,13 @@ async def a_runner(
 ) -> AsyncIterator[ProcessRunner]:
     """Make a runner, and close it afterwards."""
     settings = Settings(plugins=(plugin,), processes=processes, log_format="json")
-    nursery = Nursery()
-    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, nursery, shared=shared)
+    spawner = Spawner()
+    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, spawner, shared=shared)
     try:
         yield runner
     finally:
         await runner.close()
-        await nursery.close()
+        await spawner.close()
 
 
 @pytest.fixture(scope="module")
@@ -226,50 +226,50 @@ async def test_a_worker_that_cannot_start() -> None:
 # --- workers
 
 
-def is_ready_for(shelter: Shelter, runs: int) -> bool:
-    """Tell whether a shelter is ready for the last of so many runs."""
-    shelter.busy = runs
-    return shelter.is_ready
+def is_ready_for(quarantine: Quarantine, runs: int) -> bool:
+    """Tell whether a quarantine is ready for the last of so many runs."""
+    quarantine.busy = runs
+    return quarantine.is_ready
 
 
 @pytest.mark.parametrize(("quick", "runs"), [(0, 1), (1000, SHARED)])
-async def test_a_shelter_is_ready_for_as_many_runs_as_it_has_workers(
+async def test_a_quarantine_is_ready_for_as_many_runs_as_it_has_workers(
     monkeypatch: pytest.MonkeyPatch, quick: float, runs: int
 ) -> None:
     """Where starts are slow, one that is starting does not count: a run would be begun sooner elsewhere."""
     monkeypatch.setattr("mainspring.execution.workers.pool.QUICK_SECONDS", quick)
     async with a_runner(shared=True) as runner:
-        shelter = Shelter(asyncio.get_running_loop(), runner)
-        assert not is_ready_for(shelter, 1)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner)
+        assert not is_ready_for(quarantine, 1)
         await runner.run(to_do("nothing"))
-        assert [True, False] == [is_ready_for(shelter, busy) for busy in (runs, runs + 1)]
+        assert [True, False] == [is_ready_for(quarantine, busy) for busy in (runs, runs + 1)]
 
 
 async def test_a_worker_that_died_is_none_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A run that would wait until it is replaced is begun sooner elsewhere."""
     monkeypatch.setattr("mainspring.execution.workers.pool.QUICK_SECONDS", 0)
     async with a_runner(shared=True) as runner:
-        shelter = Shelter(asyncio.get_running_loop(), runner)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner)
         [worker] = await noted(runner, "whoami", tmp_path / "notes")
-        assert is_ready_for(shelter, 1)
+        assert is_ready_for(quarantine, 1)
         os.kill(worker, signal.SIGKILL)
         await asyncio.to_thread(died, worker)
-        assert not is_ready_for(shelter, 1)
+        assert not is_ready_for(quarantine, 1)
 
 
-async def test_a_shelter_that_can_have_no_worker_takes_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quarantine_that_can_have_no_worker_takes_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it ends, and says why, instead of going round for ever."""
 
     async def refuse(*_: object) -> None:
         raise OSError("no process left")
 
-    monkeypatch.setattr("mainspring.execution.workers.spawner.Nursery.bear", refuse)
+    monkeypatch.setattr("mainspring.execution.workers.spawner.Spawner.start", refuse)
     async with a_runner(shared=True) as runner:
-        shelter = Shelter(asyncio.get_running_loop(), runner)
-        assert not is_ready_for(shelter, 9)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner)
+        assert not is_ready_for(quarantine, 9)
         ending = await runner.run(to_do("nothing"))
         assert "no process left" in (ending.reason or "")
-        assert is_ready_for(shelter, 9)
+        assert is_ready_for(quarantine, 9)
 
 
 async def test_workers_are_used_again(runner: ProcessRunner, tmp_path: Path) -> None:

@@ -481,7 +481,7 @@ def test_a_lost_run_is_repeated_at_once_until_it_is_poison() -> None:
     assert [(n, 0) for n in range(1, HOPELESS + 1)] == [(job.losses, job.failures) for job in jobs]
     assert {NOON + MINUTE} == {job.due_at for job in jobs[:-1]}
     assert [False] * (HOPELESS - 1) + [True] == [job.is_dead for job in jobs]
-    assert [False] * (POISON - 2) + [True] * (HOPELESS - POISON + 2) == [lifecycle.is_suspect(job) for job in jobs]
+    assert [False] * (POISON - 2) + [True] * (HOPELESS - POISON + 2) == [lifecycle.is_quarantined(job) for job in jobs]
     series = after_outcomes(a_job(DAILY), *[Outcome.LOST] * HOPELESS)
     assert (State.SCHEDULED, NOON + DAY, 0) == (series.state, series.fire_time, series.losses)
 

@@ -15,10 +15,10 @@ import pytest
 from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import Assignment, Lane, Runner, Shelter
+from mainspring.execution import Assignment, Lane, Quarantine, Runner
 from mainspring.job import Backoff, Ending, Events, Job, JobKey, Run
 from mainspring.job.events import Event
-from mainspring.node import Node, Place, Presence
+from mainspring.node import HostLock, Node, Place
 from mainspring.plugins import registry
 from mainspring.schedule import format_time
 from mainspring.service import SchedulerService
@@ -78,7 +78,7 @@ class Module(SchedulerPluginModule):
         binder.bind_service(lambda: self.script, provides=Script)
 
 
-class ReadyShelter(Shelter):
+class ReadyQuarantine(Quarantine):
     """A shelter without processes, in which a test says how runs go; ready when it was asked to be so often."""
 
     def __init__(
@@ -155,7 +155,7 @@ class World:
         *,
         capacity: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
-        shelter: Callable[[Assignment], Awaitable[Ending]] | None = None,
+        quarantine: Callable[[Assignment], Awaitable[Ending]] | None = None,
         shelter_after: int = 0,
         **settings: Any,
     ) -> AsyncIterator[Node]:
@@ -171,7 +171,7 @@ class World:
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            place=Place(here, Presence(), shelter and ReadyShelter(here, shelter, shelter_after)),
+            place=Place(here, HostLock(), quarantine and ReadyQuarantine(here, quarantine, shelter_after)),
         )
         life = asyncio.create_task(node.run())
         try:

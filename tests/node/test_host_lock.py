@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mainspring.node import Presence
+from mainspring.node import HostLock
 from mainspring.store import NodeBeat
 
 MARK = """
-import sys; from pathlib import Path; from mainspring.node import Presence
-presence = Presence(Path(sys.argv[1])); print(presence.leave_mark("node:1"), flush=True); sys.stdin.read()
+import sys; from pathlib import Path; from mainspring.node import HostLock
+lock = HostLock(Path(sys.argv[1])); print(lock.acquire("node:1"), flush=True); sys.stdin.read()
 """
 
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_node_whose_process_was_killed_is_proven_dead(folder: Path) -> None:
     """While the process lives its lock is held, whatever it does; the kernel frees it with the process."""
-    here = Presence(folder)
+    here = HostLock(folder)
     command = [sys.executable, "-c", MARK, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -35,16 +35,16 @@ def test_node_whose_process_was_killed_is_proven_dead(folder: Path) -> None:
 
         assert here.died(node)
         assert here.died(node), "until somebody has buried it"
-    here.wipe_mark("node:1")
+    here.release("node:1")
     assert not here.died(node)
 
 
 def test_mark_that_was_wiped_proves_nothing(folder: Path) -> None:
     """A node that left, or whose mark was tidied away, has to be found out by its beats."""
-    here, there = Presence(folder), Presence(folder)
-    node = NodeBeat("node:1", host=there.leave_mark("node:1"))
+    here, there = HostLock(folder), HostLock(folder)
+    node = NodeBeat("node:1", host=there.acquire("node:1"))
 
-    there.wipe_mark("node:1")
+    there.release("node:1")
 
     assert not here.died(node)
     assert [] == list(folder.iterdir())
@@ -52,8 +52,8 @@ def test_mark_that_was_wiped_proves_nothing(folder: Path) -> None:
 
 def test_nothing_is_proven_of_another_host(folder: Path, tmp_path: Path) -> None:
     """A mark that is free says nothing of a node that left its mark elsewhere, or none."""
-    here, there = Presence(folder), Presence(tmp_path / "elsewhere")
-    there.leave_mark("node:1")
+    here, there = HostLock(folder), HostLock(tmp_path / "elsewhere")
+    there.acquire("node:1")
     (folder / "node_1").touch()
 
     assert there.host not in {"", here.host}
@@ -64,10 +64,10 @@ def test_nothing_is_proven_of_another_host(folder: Path, tmp_path: Path) -> None
 def test_without_a_directory_nothing_is_proven(folder: Path) -> None:
     """Where no mark can be left, a node lives without one."""
     folder.touch()
-    for presence in (Presence(), Presence(folder)):
-        assert presence.leave_mark("node:1") == presence.host == ""
-        presence.wipe_mark("node:1")
-        assert not presence.died(NodeBeat("node:1", host=""))
+    for host_lock in (HostLock(), HostLock(folder)):
+        assert host_lock.acquire("node:1") == host_lock.host == ""
+        host_lock.release("node:1")
+        assert not host_lock.died(NodeBeat("node:1", host=""))
 
 
 def test_directory_of_somebody_else_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,4 +75,4 @@ def test_directory_of_somebody_else_is_not_used(folder: Path, monkeypatch: pytes
     owner = os.getuid()
     monkeypatch.setattr("os.getuid", lambda: owner + 1)
 
-    assert Presence(folder).host == ""
+    assert HostLock(folder).host == ""

@@ -433,11 +433,11 @@ async def test_claim_that_comes_about_long_after_it_failed_is_taken_up(world: Wo
 
 async def test_job_that_may_kill_its_nodes_runs_in_the_shelter(world: World) -> None:
     """One that lost two nodes runs where it can hurt nobody; the others run where they always do."""
-    sheltered: list[UUID] = []
+    quarantined: list[UUID] = []
 
-    async def shelter(assignment: Assignment) -> Ending:
+    async def quarantine(assignment: Assignment) -> Ending:
         assignment.started_at = assignment.store_time(world.clock)
-        sheltered.append(assignment.job.id)
+        quarantined.append(assignment.job.id)
         return Ending(Outcome.SUCCEEDED)
 
     jobs = [await world.create(after=100) for _ in range(3)]
@@ -445,10 +445,10 @@ async def test_job_that_may_kill_its_nodes_runs_in_the_shelter(world: World) -> 
         due = world.clock.now()
         await world.store.update(job._replace(losses=losses, due_at=due, version=job.version + 1))
 
-    async with world.node(shelter=shelter):
+    async with world.node(quarantine=quarantine):
         await world.happened(RunFinished, 3)
 
-    assert [jobs[2].id] == sheltered
+    assert [jobs[2].id] == quarantined
     assert {jobs[0].id, jobs[1].id} == {context.job_id for context in world.script.contexts}
 
 
@@ -476,11 +476,11 @@ async def test_job_that_may_kill_its_nodes_waits_for_the_shelter(world: World) -
     job = await world.create(after=100)
     await world.store.update(job._replace(losses=2, due_at=world.clock.now(), version=job.version + 1))
 
-    async def shelter(assignment: Assignment) -> Ending:
+    async def quarantine(assignment: Assignment) -> Ending:
         assignment.started_at = assignment.store_time(world.clock)
         return Ending(Outcome.SUCCEEDED)
 
-    async with world.node(shelter=shelter, shelter_after=2):
+    async with world.node(quarantine=quarantine, shelter_after=2):
         await world.happened(RunFinished, 3)
 
     runs = await world.runs(job)

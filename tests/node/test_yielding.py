@@ -3,7 +3,7 @@
 import asyncio
 
 from mainspring.clock import ManualClock
-from mainspring.node.yielding import BATCH, CROWD, MEMORY, MODEST_BATCH, PATIENCE, Courtesy
+from mainspring.node.yielding import BATCH, CROWD, MEMORY, MODEST_BATCH, PATIENCE, Yielding
 
 
 async def turns() -> None:
@@ -14,36 +14,36 @@ async def turns() -> None:
 
 async def test_much_is_claimed_at_once_while_there_are_few_requests() -> None:
     """A few requests at a time do not make the engine slower."""
-    courtesy = Courtesy(ManualClock())
-    assert BATCH == courtesy.batch()
-    courtesy.requests = lambda: CROWD - 1
-    assert BATCH == courtesy.batch()
+    yielding = Yielding(ManualClock())
+    assert BATCH == yielding.batch()
+    yielding.requests = lambda: CROWD - 1
+    assert BATCH == yielding.batch()
 
 
 async def test_many_requests_are_remembered_for_a_moment() -> None:
     """A look between two of them does not mean that they are over."""
     clock = ManualClock()
-    courtesy = Courtesy(clock)
-    courtesy.requests = lambda: CROWD
-    assert MODEST_BATCH == courtesy.batch()
-    courtesy.requests = lambda: 0
+    yielding = Yielding(clock)
+    yielding.requests = lambda: CROWD
+    assert MODEST_BATCH == yielding.batch()
+    yielding.requests = lambda: 0
     clock.advance(seconds=MEMORY / 2)
-    assert MODEST_BATCH == courtesy.batch()
+    assert MODEST_BATCH == yielding.batch()
     clock.advance(seconds=MEMORY / 2)
-    assert BATCH == courtesy.batch()
+    assert BATCH == yielding.batch()
 
 
 async def test_without_requests_nobody_waits() -> None:
     """Nor does a batch that is not over hold up the next."""
-    await Courtesy(ManualClock()).give_way(lambda: False)
+    await Yielding(ManualClock()).yield_to_requests(lambda: False)
 
 
 async def test_jobs_wait_for_their_own_and_for_the_requests_that_piled_up() -> None:
     """When the batch is over and the requests have been answered, the next may come."""
     clock, over, waiting = ManualClock(), [False], [CROWD]
-    courtesy = Courtesy(clock)
-    courtesy.requests = lambda: waiting[0]
-    giving = asyncio.create_task(courtesy.give_way(lambda: over[0]))
+    yielding = Yielding(clock)
+    yielding.requests = lambda: waiting[0]
+    giving = asyncio.create_task(yielding.yield_to_requests(lambda: over[0]))
     for is_over, requests, is_done in [(True, CROWD, False), (False, 0, False), (True, CROWD - 1, True)]:
         over[0], waiting[0] = is_over, requests
         clock.advance(seconds=PATIENCE / 10)
@@ -54,9 +54,9 @@ async def test_jobs_wait_for_their_own_and_for_the_requests_that_piled_up() -> N
 async def test_jobs_do_not_wait_for_long() -> None:
     """They are due, however many requests there are."""
     clock = ManualClock()
-    courtesy = Courtesy(clock)
-    courtesy.requests = lambda: CROWD
-    giving = asyncio.create_task(courtesy.give_way(lambda: False))
+    yielding = Yielding(clock)
+    yielding.requests = lambda: CROWD
+    giving = asyncio.create_task(yielding.yield_to_requests(lambda: False))
     for _ in range(10):
         await turns()
         assert not giving.done()

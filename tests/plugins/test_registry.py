@@ -661,11 +661,11 @@ async def test_services_are_injected_by_annotation() -> None:
         binds(a_job_class(NeedsVms), listeners=[a_listener(ListensWithVms)]),
         binds(a_job_class(NeedsVms, NOBODY), services={HttpVms: Vms}),
     ) as registry:
-        crew = registry.crews[BACKUPS]
+        group = registry.bound[BACKUPS]
         askers: list[Any] = [
-            crew.make_job(),
-            *(asked for asked, _ in crew.listeners),
-            registry.crews[NOBODY].make_job(),
+            group.make_job(),
+            *(asked for asked, _ in group.listeners),
+            registry.bound[NOBODY].make_job(),
         ]
         assert [HttpVms] * 3 == [type(asker.vms) for asker in askers]
         assert 1 == len({id(asker.vms) for asker in askers})
@@ -681,9 +681,9 @@ async def test_each_job_is_new_and_each_listener_is_one() -> None:
 
     listener = a_listener(Noting)
     async with opened(binds(a_job_class(), listeners=[listener, listener])) as registry:
-        crew = registry.crews[BACKUPS]
-        assert crew.make_job() is not crew.make_job()
-        assert built * 2 == [asked for asked, _ in crew.listeners]
+        group = registry.bound[BACKUPS]
+        assert group.make_job() is not group.make_job()
+        assert built * 2 == [asked for asked, _ in group.listeners]
         assert 1 == len(built)
 
 
@@ -726,7 +726,7 @@ async def test_a_service_is_made_from_what_is_bound(source: Callable[..., Any], 
     provided: dict[type, Any] = {HttpVms: Vms, Quota: Quota}
     configure = binds(a_job_class(NeedsKeeper), services={source: None} | {cls: provided[cls] for cls in services})
     async with opened(configure) as registry:
-        job: Any = registry.crews[BACKUPS].make_job()
+        job: Any = registry.bound[BACKUPS].make_job()
         vms, quota, size = job.keeper.given
         assert isinstance(vms, HttpVms)
         assert isinstance(quota, Quota) if Quota in services else quota is anything
@@ -742,10 +742,10 @@ async def test_the_clock_is_there_for_all() -> None:
     """Whoever asks for a `Clock` gets the registry's, or the machine's."""
     clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
     async with opened(binds(a_job_class(NeedsClock)), clock=clock) as registry:
-        job: Any = registry.crews[BACKUPS].make_job()
+        job: Any = registry.bound[BACKUPS].make_job()
         assert clock is job.clock
     async with opened(binds(a_job_class(NeedsClock))) as registry:
-        job = registry.crews[BACKUPS].make_job()
+        job = registry.bound[BACKUPS].make_job()
         assert isinstance(job.clock, SystemClock)
 
 
@@ -883,12 +883,12 @@ async def test_open_reports_every_service_and_listener_that_cannot_be_built() ->
         "Listener cannot be built: PermissionError: no licence",
         "Quota cannot be built: SystemExit: 3",
     ] == [sentence.partition(f" ({__file__}:")[0] for sentence in sentences(caught.value)]
-    assert {} == registry.crews
+    assert {} == registry.bound
     await registry.close()
     assert ["close"] == log
 
 
-# --- families
+# --- scopes
 
 
 class NeedsQuota(Work):
@@ -913,11 +913,11 @@ def keeper_of_vms(vms: Vms) -> Keeper:
     return Keeper(vms)
 
 
-def families(registry: Registry) -> list[tuple[set[str], set[Any]]]:
+def scopes(registry: Registry) -> list[tuple[set[str], set[Any]]]:
     """Return which groups and services belong together, the clock left out."""
     return [
-        ({binding.key.job_group for binding in family.bindings}, {*family.services} - {Clock})
-        for family in registry.families
+        ({binding.key.job_group for binding in scope.bindings}, {*scope.services} - {Clock})
+        for scope in registry.scopes
     ]
 
 
@@ -927,14 +927,14 @@ def in_groups(**classes: Any) -> Configure:
 
 
 def test_groups_that_share_no_service_are_strangers() -> None:
-    """Each is a family of its own, with what it needs; the clock is everybody's."""
+    """Each is a scope of its own, with what it needs; the clock is everybody's."""
     registry = a_registry(
         in_groups(a=NeedsVms, b=NeedsQuota, c=NeedsClock, d=NeedsClock), binds(services=[Quota, http_vms])
     )
-    assert [({"b"}, {Quota}), ({"a"}, {Vms}), ({"c"}, set()), ({"d"}, set())] == families(registry)
+    assert [({"b"}, {Quota}), ({"a"}, {Vms}), ({"c"}, set()), ({"d"}, set())] == scopes(registry)
 
 
-def test_groups_that_share_a_service_are_a_family() -> None:
+def test_groups_that_share_a_service_are_a_scope() -> None:
     """However they come to it: directly, by another service, or by a listener."""
     registry = a_registry(
         in_groups(a=NeedsVms, b=NeedsKeeperAndClock, c=Work, d=NeedsQuota),
@@ -942,21 +942,21 @@ def test_groups_that_share_a_service_are_a_family() -> None:
             listeners=[a_listener(ListensWithVms, key=JobKey("vps4", "c"))], services=[http_vms, keeper_of_vms, Quota]
         ),
     )
-    assert [({"a", "b", "c"}, {Vms, Keeper}), ({"d"}, {Quota})] == families(registry)
+    assert [({"a", "b", "c"}, {Vms, Keeper}), ({"d"}, {Quota})] == scopes(registry)
 
 
-def test_a_group_may_join_families() -> None:
+def test_a_group_may_join_scopes() -> None:
     """Strangers become one family by a third group that needs something of both."""
     registry = a_registry(
         in_groups(a=NeedsVms, b=NeedsQuota, c=NeedsVms),
         binds(listeners=[a_listener(ListensWithQuota, key=JobKey("vps4", "c"))], services=[http_vms, Quota]),
     )
-    assert [({"a", "b", "c"}, {Vms, Quota})] == families(registry)
+    assert [({"a", "b", "c"}, {Vms, Quota})] == scopes(registry)
 
 
-def test_services_that_nobody_needs_are_a_family_too() -> None:
+def test_services_that_nobody_needs_are_a_scope_too() -> None:
     """They are built as well: what they do, they may do for themselves."""
-    assert [(set(), {Quota}), ({"a"}, set())] == families(a_registry(in_groups(a=Work), binds(services=[Quota])))
+    assert [(set(), {Quota}), ({"a"}, set())] == scopes(a_registry(in_groups(a=Work), binds(services=[Quota])))
 
 
 async def test_a_group_alone_has_its_own_services_and_no_others() -> None:
@@ -967,7 +967,7 @@ async def test_a_group_alone_has_its_own_services_and_no_others() -> None:
     await registry.open()
     alone = registry.alone(JobKey("vps4", "a"))
     assert {Vms, Keeper, Clock} == {*alone.services}
-    crews = await alone.open()
-    assert [JobKey("vps4", "a")] == list(crews)
+    bound = await alone.open()
+    assert [JobKey("vps4", "a")] == list(bound)
     await alone.close()
     await registry.close()

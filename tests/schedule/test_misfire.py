@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainspring.schedule import Every, Fate, Once, Overlap, Passed, Period, Recurring
+from mainspring.schedule import Every, Fate, Once, Overlap, Period, Recurring, Unrun
 from mainspring.schedule.misfire import Decision, following, late
 from mainspring.schedule.trigger import AnyOf, Cron, Misfire, MisfirePolicy, RRule
 
@@ -38,8 +38,8 @@ def hours(first: int, last: int) -> tuple[datetime, datetime, int]:
 
 def told(decision: Decision) -> list[tuple[datetime, datetime, int]]:
     """Tell which occurrences were passed over, and how many these are; each must have a reason."""
-    assert all(passed.reason for passed in decision.passed)
-    return [(passed.first, passed.last, passed.number) for passed in decision.passed]
+    assert all(unrun.reason for unrun in decision.unrun)
+    return [(unrun.first, unrun.last, unrun.number) for unrun in decision.unrun]
 
 
 # --- before a run
@@ -68,7 +68,7 @@ def test_fire_now_with_a_grace() -> None:
     decision = before(hourly(grace=90 * MINUTE), NOON + 5 * HOUR)
     assert NOON + 4 * HOUR == decision.fire_time
     assert [hours(0, 3)] == told(decision)
-    assert {Fate.SKIPPED} == {passed.fate for passed in decision.passed}
+    assert {Fate.SKIPPED} == {unrun.fate for unrun in decision.unrun}
 
 
 def test_skip_goes_to_the_next() -> None:
@@ -129,7 +129,7 @@ def test_fire_now_covers_what_was_missed() -> None:
     decision = after(hourly(), NOON + 3 * HOUR + MINUTE, NOON + 3 * HOUR + 2 * MINUTE)
     assert NOON + 4 * HOUR == decision.fire_time
     assert [hours(1, 3)] == told(decision)
-    assert {Fate.COALESCED} == {passed.fate for passed in decision.passed}
+    assert {Fate.COALESCED} == {unrun.fate for unrun in decision.unrun}
 
 
 def test_what_came_while_it_ran_is_queued() -> None:
@@ -148,7 +148,7 @@ def test_what_came_while_it_ran_is_skipped() -> None:
     decision = after(hourly(overlap=Overlap.SKIP), NOON, NOON + 3 * HOUR + MINUTE)
     assert NOON + 4 * HOUR == decision.fire_time
     assert [hours(1, 3)] == told(decision)
-    assert {Fate.SKIPPED} == {passed.fate for passed in decision.passed}
+    assert {Fate.SKIPPED} == {unrun.fate for unrun in decision.unrun}
 
 
 def test_missed_and_overlapped() -> None:
@@ -156,7 +156,7 @@ def test_missed_and_overlapped() -> None:
     decision = after(hourly(overlap=Overlap.SKIP), NOON + 2 * HOUR, NOON + 4 * HOUR)
     assert NOON + 5 * HOUR == decision.fire_time
     assert [hours(1, 2), hours(3, 4)] == told(decision)
-    assert [Fate.COALESCED, Fate.SKIPPED] == [passed.fate for passed in decision.passed]
+    assert [Fate.COALESCED, Fate.SKIPPED] == [unrun.fate for unrun in decision.unrun]
 
 
 def test_fire_all_keeps_its_spacing() -> None:
@@ -210,7 +210,7 @@ steps = st.lists(st.tuples(st.timedeltas(timedelta(), 20 * HOUR), st.timedeltas(
 @given(triggers, steps)
 def test_every_occurrence_is_accounted_for(trigger: Recurring, delays: list[tuple[timedelta, timedelta]]) -> None:
     """However late runs begin and however long they take: each occurrence ran or was passed over, once, in order."""
-    history: list[Passed | datetime] = []
+    history: list[Unrun | datetime] = []
     pending: datetime | None = trigger.first
     now, not_before = NOON, None
     for delay, length in delays:
@@ -219,14 +219,14 @@ def test_every_occurrence_is_accounted_for(trigger: Recurring, delays: list[tupl
         due_at = max(filter(None, (trigger.due_at(pending, JOB), not_before)))
         now = max(now, due_at) + delay
         decision = late(trigger, pending, due_at=due_at, now=now, job_id=JOB)
-        history += decision.passed
+        history += decision.unrun
         if decision.fire_time != pending:
             pending, not_before = decision.fire_time, None
             continue
         assert now >= trigger.due_at(pending, JOB), "never early"
         history.append(pending)
         decision = following(trigger, pending, started_at=now, now=now + length, job_id=JOB)
-        history += decision.passed
+        history += decision.unrun
         now += length
         pending, not_before = decision.fire_time, decision.not_before
     expected = trigger.fire_times(NOON, NOON + 10_000 * HOUR)

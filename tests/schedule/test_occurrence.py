@@ -20,12 +20,12 @@ from mainspring.schedule import (
     Once,
     Outage,
     Overlap,
-    Passed,
     Period,
     Planned,
     Recurring,
     Start,
     Trigger,
+    Unrun,
     calendar_from_json,
     following,
     forecast,
@@ -124,16 +124,16 @@ def test_calendar_skips() -> None:
     friday = MONDAY + 4 * DAY + 12 * HOUR
     planned = after(daily(calendar=CalendarUse("weekend")), friday)
     assert friday + 3 * DAY == planned.fire_time
-    [passed] = planned.passed
-    assert (friday + DAY, friday + 2 * DAY, 2, Fate.SKIPPED) == passed[:4]
-    assert "weekend" in passed.reason
+    [unrun] = planned.unrun
+    assert (friday + DAY, friday + 2 * DAY, 2, Fate.SKIPPED) == unrun[:4]
+    assert "weekend" in unrun.reason
 
 
 def test_calendar_is_kept_to() -> None:
     """What falls outside a calendar is left out."""
     planned = begin(daily(calendar=CalendarUse("weekend", Days.INCLUDE)))
     assert MONDAY + 5 * DAY + 12 * HOUR == planned.fire_time
-    assert [5] == [passed.number for passed in planned.passed]
+    assert [5] == [unrun.number for unrun in planned.unrun]
 
 
 def test_blackout_postpones() -> None:
@@ -147,7 +147,7 @@ def test_blackout_postpones() -> None:
     assert planned.due_at is not None
     then = after(trigger, noon + DAY, planned.due_at)
     assert noon + 3 * DAY == then.fire_time == then.due_at
-    assert [(noon + 2 * DAY, noon + 2 * DAY, 1, Fate.COALESCED)] == [passed[:4] for passed in then.passed]
+    assert [(noon + 2 * DAY, noon + 2 * DAY, 1, Fate.COALESCED)] == [unrun[:4] for unrun in then.unrun]
 
 
 def test_postponed_occurrence_is_not_late() -> None:
@@ -180,7 +180,7 @@ def test_calendar_that_leaves_nothing() -> None:
     """A schedule whose every time is ruled out ends, and says why."""
     planned = begin(daily(calendar=CalendarUse("always")))
     assert planned.fire_time is None
-    assert [Fate.SKIPPED] == [passed.fate for passed in planned.passed]
+    assert [Fate.SKIPPED] == [unrun.fate for unrun in planned.unrun]
 
 
 def test_calendar_and_schedule_that_never_meet() -> None:
@@ -188,8 +188,8 @@ def test_calendar_and_schedule_that_never_meet() -> None:
     saturdays = Recurring(Cron("0 12 * * SAT"), MONDAY, calendar=CalendarUse("weekend"))
     planned = begin(saturdays)
     assert planned.fire_time is None
-    [passed] = planned.passed
-    assert passed.number == saturdays.number(passed.first, passed.last) > 100
+    [unrun] = planned.unrun
+    assert unrun.number == saturdays.number(unrun.first, unrun.last) > 100
 
 
 # --- previews
@@ -321,7 +321,7 @@ def live(trigger: Recurring, outage: Outage) -> Any:
     now = trigger.start
     planned = begin(trigger)
     while True:
-        yield from planned.passed
+        yield from planned.unrun
         if planned.fire_time is None or planned.due_at is None:
             return
         now = max(now, planned.due_at)
@@ -345,15 +345,15 @@ def check_downtime(jobs: int) -> None:
         for _ in range(jobs):
             trigger = Recurring(Cron(f"*/{chance.choice([5, 10, 15, 20, 30])} * * * *"), MONDAY, misfire=misfire)
             ran: list[Start] = []
-            passed = 0
+            unrun = 0
             for line in preview(trigger, now=MONDAY, job_id=ids.new_id(), calendars={}, outage=outage):
-                if isinstance(line, Passed):
-                    passed += line.number
+                if isinstance(line, Unrun):
+                    unrun += line.number
                 elif line.fire_time <= outage.end + 3 * HOUR:
                     ran.append(line)
                 else:
                     break
-            assert len(ran) + passed == trigger.number(MONDAY, outage.end + 3 * HOUR)
+            assert len(ran) + unrun == trigger.number(MONDAY, outage.end + 3 * HOUR)
             late = [line.at for line in ran if line.at > line.fire_time]
             assert caught_up == len(late)
             assert all(later - earlier >= 30 * SECOND for earlier, later in pairwise(late))
@@ -388,23 +388,23 @@ def test_backfill_of_one_moment(at: datetime, expected: int) -> None:
 
 def test_passed_is_told_with_its_ends() -> None:
     """A row of one has the same first and last."""
-    [passed] = after(daily(calendar=CalendarUse("freeze")), MONDAY + 2 * DAY + 12 * HOUR - DAY).passed
-    assert isinstance(passed, Passed)
-    assert passed.first == passed.last
+    [unrun] = after(daily(calendar=CalendarUse("freeze")), MONDAY + 2 * DAY + 12 * HOUR - DAY).unrun
+    assert isinstance(unrun, Unrun)
+    assert unrun.first == unrun.last
 
 
 def test_forecast_has_room_for_so_much() -> None:
     """However much is passed over before the next start, it ends, and says that it was cut; so it does in time."""
-    passed = Passed(MONDAY, MONDAY, 1, Fate.SKIPPED, "as the test says")
+    unrun = Unrun(MONDAY, MONDAY, 1, Fate.SKIPPED, "as the test says")
     start = Start(MONDAY, MONDAY, MONDAY)
 
-    full = forecast(iter([passed] * (MOST_PASSED + 1)), 1, lambda: False)
+    full = forecast(iter([unrun] * (MOST_PASSED + 1)), 1, lambda: False)
     late = forecast(iter([start, start]), 2, lambda: True)
-    whole = forecast(iter([passed, start, start]), 1, lambda: False)
+    whole = forecast(iter([unrun, start, start]), 1, lambda: False)
 
-    assert ((), MOST_PASSED, True) == (full.starts, len(full.passed), full.cut)
+    assert ((), MOST_PASSED, True) == (full.starts, len(full.unrun), full.cut)
     assert ((start,), True) == (late.starts, late.cut)
-    assert ((start,), (passed,), False) == (whole.starts, whole.passed, whole.cut)
+    assert ((start,), (unrun,), False) == (whole.starts, whole.unrun, whole.cut)
 
 
 def test_calendar_that_leaves_no_time_is_found_out() -> None:

@@ -5,7 +5,7 @@ from mainspring.execution.lane import (
     job_loop,
 )
 from mainspring.execution.quarantine import (
-    Shelter,
+    Quarantine,
 )
 from mainspring.execution.runner import (
     OUT_OF_TOUCH,
@@ -17,7 +17,17 @@ from mainspring.execution.workers.pool import (
     ProcessRunner,
 )
 from mainspring.execution.workers.spawner import (
-    Nursery,
+    Spawner,
 )
 
-__all__ = ["OUT_OF_TOUCH", "Assignment", "Lane", "Nursery", "ProcessRunner", "Runner", "Shelter", "job_loop", "watch"]
+__all__ = [
+    "OUT_OF_TOUCH",
+    "Assignment",
+    "Lane",
+    "ProcessRunner",
+    "Quarantine",
+    "Runner",
+    "Spawner",
+    "job_loop",
+    "watch",
+]

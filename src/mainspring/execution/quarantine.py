@@ -8,7 +8,7 @@ from mainspring.execution.lane import Lane
 from mainspring.execution.workers.pool import ProcessRunner
 
 
-class Shelter(Lane):
+class Quarantine(Lane):
     """Runs jobs of all groups in worker processes, once one of these is at hand: until then, they go to other nodes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, workers: ProcessRunner) -> None:

@@ -147,26 +147,26 @@ class Runner:
 
     async def _run(self, assignment: Assignment) -> Ending:
         job = assignment.job
-        crew = self._registry.crews[job.key]
-        job_class = crew.binding.job_class
+        group = self._registry.bound[job.key]
+        job_class = group.binding.job_class
         try:
             request = parse(job_class.Request, job.request)
         except InvalidRequestError as error:
             return Ending(Outcome.FAILED, text(f"the stored request is refused by the job group: {error}"))
         assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
         context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
-        for listener, is_async in crew.listeners:
+        for listener, is_async in group.listeners:
             if (veto := await self._ask(listener, context, assignment, is_async=is_async)) is not None:
                 return veto
-        instance = crew.make_job()
+        instance = group.make_job()
         instance.request = request
         fp("run.execute")
         if (refusal := assignment.refusal()) is not None:
             return refusal  # a trigger listener may have been asked for long
-        if not crew.is_async:
+        if not group.is_async:
             await self._threads.acquire()  # waiting for a thread takes nothing from the job's time
         assignment.begin(_limit_of(assignment, job_class))
-        work: Any = instance.execute(context) if crew.is_async else self._in_thread(instance.execute, context)
+        work: Any = instance.execute(context) if group.is_async else self._in_thread(instance.execute, context)
         if (answer := await work) is not None:
             await _awaited(answer)
         fp("run.end")

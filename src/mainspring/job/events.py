@@ -130,7 +130,7 @@ class Events:
         """Call `subscriber` with each fact of that kind from here on."""
         self._subscribers.setdefault(kind, []).append(subscriber)
 
-    def heard(self, kind: type[Any]) -> bool:
+    def has_subscribers(self, kind: type[Any]) -> bool:
         """Tell whether anybody listens for a kind of fact: what happens for every run is not even made for nobody."""
         return kind in self._subscribers
 

@@ -96,18 +96,18 @@ class Claim(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A finished run, what its job becomes, and rows for the occurrences that were `passed` over on the way.
+    """A finished run, what its job becomes, and rows for the occurrences that were `unrun` over on the way.
 
     The store takes it only while the job still has this run and this version, and numbers the rows itself.
     """
 
     run: Run
     job: Job
-    passed: tuple[Run, ...] = ()
+    unrun: tuple[Run, ...] = ()
 
 
 class Edit(NamedTuple):
-    """A job as it is to be written, and rows for the occurrences that were `passed` over on the way to its next one."""
+    """A job as it is to be written, and rows for the occurrences that were `unrun` over on the way to its next one."""
 
     job: Job
-    passed: tuple[Run, ...] = ()
+    unrun: tuple[Run, ...] = ()

@@ -32,10 +32,10 @@ from mainspring.schedule import (
     Calendars,
     Fate,
     Once,
-    Passed,
     Planned,
     Recurring,
     Trigger,
+    Unrun,
     beginning,
     following,
     format_time,
@@ -84,7 +84,7 @@ def create(
     assert planned.fire_time is not None and planned.due_at is not None, "refused"  # noqa: S101, PT018 - for types
     # Made at once: to make it and put its first occurrence in took 3 us more, of the 18 for each job of a batch.
     job = Job(job_id, key, request, trigger, planned.fire_time, planned.due_at, now, now, 1, options)
-    return Edit(job, _rows(job, planned, "", now) if planned.passed or planned.reason else ())
+    return Edit(job, _rows(job, planned, "", now) if planned.unrun or planned.reason else ())
 
 
 def _first(trigger: Trigger, job_id: UUID, calendars: Calendars) -> Planned:
@@ -92,7 +92,7 @@ def _first(trigger: Trigger, job_id: UUID, calendars: Calendars) -> Planned:
     planned = opening(trigger, job_id=job_id, calendars=calendars)
     if planned.fire_time is None:
         problem = Problem("/schedule/calendar", "SCHEDULE_NEVER", "leaves the schedule no time at which it fires")
-        if not planned.passed:  # not the calendar's doing: H may have got a value that comes too late or never
+        if not planned.unrun:  # not the calendar's doing: H may have got a value that comes too late or never
             problem = Problem("/schedule", "SCHEDULE_NEVER", "never fires, with the values of its H for this job")
         raise InvalidRequestError(f"{problem.pointer} {problem.detail}", problems=[problem])
     return planned
@@ -115,7 +115,7 @@ def missed(job: Job, *, now: datetime, calendars: Calendars) -> Ending | None:
     planned = overdue(job.trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
     if planned.fire_time == job.fire_time:
         return None
-    return Ending(Outcome.SKIPPED, planned.passed[0].reason, missed=True)
+    return Ending(Outcome.SKIPPED, planned.unrun[0].reason, missed=True)
 
 
 def after(
@@ -228,7 +228,7 @@ def _again(job: Job, due_at: datetime) -> dict[str, Any]:
     return {"state": State.PAUSED if job.paused else State.SCHEDULED, "due_at": due_at}
 
 
-def is_suspect(job: Job) -> bool:
+def is_quarantined(job: Job) -> bool:
     """Tell whether a job had so many nodes die under it that it may be what kills them.
 
     Or it may have been beside what did: in a worker process of its own it will turn out.
@@ -283,11 +283,11 @@ def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
     if planned.fire_time is None or (planned.fire_time, planned.due_at) == (job.fire_time, job.due_at):
         return None
     edited = job._replace(version=job.version + 1, updated_at=now, **_occurrence(planned))
-    passed = tuple(_from(trigger, job.fire_time, planned.passed))
-    return Edit(edited, _rows(job, planned._replace(passed=passed), "", now))
+    unrun = tuple(_from(trigger, job.fire_time, planned.unrun))
+    return Edit(edited, _rows(job, planned._replace(unrun=unrun), "", now))
 
 
-def apart(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> tuple[Edit, Job] | None:
+def split_off(job: Job, child_id: UUID, *, now: datetime, calendars: Calendars) -> tuple[Edit, Job] | None:
     """Take the occurrence that a running job is about to begin out of it, so that the next need not wait for its end.
 
     Return the job, which waits for that, and the occurrence as a running job of its own; `None` if there is no next.
@@ -395,7 +395,7 @@ def _next_occurrence(
         return _DONE
     if missed:
         planned = overdue(trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
-        planned = planned._replace(passed=_without_first(trigger, planned.passed))
+        planned = planned._replace(unrun=_without_first(trigger, planned.unrun))
     else:
         planned = following(
             trigger, job.fire_time, started_at=run.started_at, now=now, job_id=job.id, calendars=calendars
@@ -417,16 +417,16 @@ def _occurrence(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _without_first(trigger: Recurring, passed: tuple[Passed, ...]) -> tuple[Passed, ...]:
+def _without_first(trigger: Recurring, unrun: tuple[Unrun, ...]) -> tuple[Unrun, ...]:
     """Leave out the first of the occurrences that were passed over: the run that was not begun stands for it."""
-    first, *others = passed
+    first, *others = unrun
     second = trigger.nth(first.first, 1) if first.number > 1 else None
     return (first._replace(first=second, number=first.number - 1), *others) if second else tuple(others)
 
 
-def _from(trigger: Recurring, begin: datetime, passed: Iterable[Passed]) -> Iterator[Passed]:
+def _from(trigger: Recurring, begin: datetime, unrun: Iterable[Unrun]) -> Iterator[Unrun]:
     """Leave out what was passed over before `begin`: it was accounted for when that was planned."""
-    for each in passed:
+    for each in unrun:
         if each.first >= begin:
             yield each
         elif each.last >= begin and (number := trigger.number(begin, each.last)):
@@ -437,31 +437,31 @@ def _rows(job: Job, planned: Planned, node: str, now: datetime) -> tuple[Run, ..
     """Return the rows of history of what was passed over on the way to an occurrence, and of its postponement."""
     rows = [
         _row(job, each, f"coalesced: {each.reason}" if each.fate is Fate.COALESCED else each.reason, node, now)
-        for each in planned.passed
+        for each in planned.unrun
     ]
     if planned.reason and planned.fire_time and planned.due_at:
-        waits = Passed(planned.fire_time, planned.fire_time, 1, Fate.SKIPPED, "")
+        waits = Unrun(planned.fire_time, planned.fire_time, 1, Fate.SKIPPED, "")
         reason = f"{planned.reason}, and so is to start at {format_time(planned.due_at)}"
         rows.append(_row(job, waits, reason, node, now)._replace(outcome=Outcome.POSTPONED))
     return tuple(rows)
 
 
-def _row(job: Job, passed: Passed, reason: str, node: str, now: datetime) -> Run:
+def _row(job: Job, unrun: Unrun, reason: str, node: str, now: datetime) -> Run:
     """Return a row of history that no run stands behind; the store numbers it."""
     return Run(
         number=0,
         job_id=job.series,
         key=job.key,
-        fire_time=passed.first,
-        due_at=passed.first,
+        fire_time=unrun.first,
+        due_at=unrun.first,
         attempt=0,
         node=node,
         started_at=now,
         finished_at=now,
         outcome=Outcome.SKIPPED,
         reason=reason,
-        last_fire_time=passed.last if passed.number > 1 else None,
-        occurrences=passed.number,
+        last_fire_time=unrun.last if unrun.number > 1 else None,
+        occurrences=unrun.number,
     )
 
 

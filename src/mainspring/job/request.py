@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job.options import Options
-from mainspring.problems import REFUSED, brief, fault, faults, pointer, sentence
+from mainspring.problems import REFUSED, brief, pointer, problem_of, problems_of, sentence
 from mainspring.schedule import (
     HORIZON,
     Every,
@@ -139,7 +139,7 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
         return cast("R", model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False))
     except ValidationError as error:
         cause = error
-        problems = faults(error, body)
+        problems = problems_of(error, body)
     except _BUGS as error:  # its author must hear of it, the service goes on
         cause = error
         problems = [
@@ -210,7 +210,7 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
         try:
             getattr(partial, check.cls_var_name)()
         except PydanticCustomError as error:
-            yield fault((), error.type, error.message(), body)
+            yield problem_of((), error.type, error.message(), body)
         except (ValueError, AssertionError) as error:
             with suppress(*_BUGS):  # it cannot say what it found
                 yield Problem("", "INVALID_VALUE", brief(str(error) or REFUSED, body))

@@ -23,10 +23,10 @@ import uvicorn
 from mainspring import logs
 from mainspring.clock import Clock, SystemClock
 from mainspring.errors import ConfigError, PortTakenError
-from mainspring.execution import Lane, Nursery, ProcessRunner, Runner, Shelter, job_loop
+from mainspring.execution import Lane, ProcessRunner, Quarantine, Runner, Spawner, job_loop
 from mainspring.job import Events, JobKey, TurnFailed
-from mainspring.node import Node, Place, Presence, default_directory
-from mainspring.plugins import Binding, Family, Registry, load, raise_together
+from mainspring.node import HostLock, Node, Place, default_directory
+from mainspring.plugins import Binding, Registry, ServiceScope, load, raise_together
 from mainspring.schedule import zone_rules
 from mainspring.service import Agenda, Moved, SchedulerService
 from mainspring.settings import Settings
@@ -244,7 +244,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
                 timeout_graceful_shutdown=5,
             )
         )
-        node.courtesy.requests = lambda: len(server.server_state.tasks)
+        node.yielding.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)
@@ -281,7 +281,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
             clock=clock,
             events=events,
             settings=settings,
-            place=Place(lanes.heart, Presence(default_directory() if store.shared else None), lanes.shelter),
+            place=Place(lanes.heart, HostLock(default_directory() if store.shared else None), lanes.quarantine),
         )
         with _stopped_by_signals(node):
             await store.open()
@@ -295,7 +295,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[tup
 
 
 class _Lanes(AsyncExitStack):
-    """The lane of each group: a loop for each family, and one without user code for what runs in worker processes.
+    """The lane of each group: a loop for each scope, and one without user code for what runs in worker processes.
 
     That is the groups that ask for it, and whatever may be what kills its nodes. And a loop for the node's heart.
     """
@@ -305,28 +305,28 @@ class _Lanes(AsyncExitStack):
         self._registry = registry
         self._clock = clock
         self._settings = settings
-        self._families: list[tuple[asyncio.AbstractEventLoop, Family]] = []
-        self._nursery = Nursery()
-        self._workers = ProcessRunner(registry, clock, settings, self._nursery)
-        self._sheltered = ProcessRunner(registry, clock, settings, self._nursery, shared=True)
+        self._scopes: list[tuple[asyncio.AbstractEventLoop, ServiceScope]] = []
+        self._spawner = Spawner()
+        self._workers = ProcessRunner(registry, clock, settings, self._spawner)
+        self._quarantined = ProcessRunner(registry, clock, settings, self._spawner, shared=True)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
         self.heart = self._loop("heart")
-        for family in self._registry.families:
-            ours = [binding for binding in family.bindings if binding.job_class.isolation == "none"]
-            if ours or not family.bindings:
-                self._add(family, ours)
+        for scope in self._registry.scopes:
+            ours = [binding for binding in scope.bindings if binding.job_class.isolation == "none"]
+            if ours or not scope.bindings:
+                self._add(scope, ours)
         loop = self._loop("workers")
-        self.shelter = Shelter(loop, self._sheltered)
+        self.quarantine = Quarantine(loop, self._quarantined)
         for key in self._registry.bindings.keys() - self.by_key.keys():
             self.by_key[key] = Lane(loop, self._workers.run, self._settings.processes)
         return self
 
-    def _add(self, family: Family, bindings: Sequence[Binding]) -> None:
-        loop = self._loop(f"jobs-{len(self._families)}")
+    def _add(self, scope: ServiceScope, bindings: Sequence[Binding]) -> None:
+        loop = self._loop(f"jobs-{len(self._scopes)}")
         runner = Runner(self._registry, self._clock, self._settings.threads)
-        self._families.append((loop, family))
+        self._scopes.append((loop, scope))
         for binding in bindings:
             is_async = inspect.iscoroutinefunction(binding.job_class.execute)
             self.by_key[binding.key] = Lane(loop, runner.run, None if is_async else self._settings.threads)
@@ -337,17 +337,17 @@ class _Lanes(AsyncExitStack):
     async def open(self) -> None:
         """Build all services, each on its loop. Raises `ConfigError` with every one that fails."""
         problems = []
-        for loop, family in self._families:
+        for loop, scope in self._scopes:
             try:
-                self._registry.crews |= await _on(loop, family.open())
+                self._registry.bound |= await _on(loop, scope.open())
             except ConfigError as error:
                 problems.append(str(error))
         raise_together(problems)
 
     async def close(self) -> None:
         """Let workers go and clean up all services, but wait for no loop that a job blocks."""
-        farewells = [_on(loop, family.close()) for loop, family in self._families]
-        farewells.append(_on(self.shelter.loop, self._let_workers_go()))
+        farewells = [_on(loop, scope.close()) for loop, scope in self._scopes]
+        farewells.append(_on(self.quarantine.loop, self._let_workers_go()))
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell
@@ -355,8 +355,8 @@ class _Lanes(AsyncExitStack):
                 log.exception("a service of a plugin could not be cleaned up")
 
     async def _let_workers_go(self) -> None:
-        await asyncio.gather(self._workers.close(), self._sheltered.close())
-        await self._nursery.close()
+        await asyncio.gather(self._workers.close(), self._quarantined.close())
+        await self._spawner.close()
 
 
 def _spare_the_collector() -> None:

@@ -1,7 +1,7 @@
 """One node's life: join, claim, run, write down, beat, recover, drain, leave."""
 
 from mainspring.node.host_lock import (
-    Presence,
+    HostLock,
     default_directory,
 )
 from mainspring.node.node import (
@@ -9,4 +9,4 @@ from mainspring.node.node import (
     Place,
 )
 
-__all__ = ["Node", "Place", "Presence", "default_directory"]
+__all__ = ["HostLock", "Node", "Place", "default_directory"]

@@ -31,7 +31,7 @@ class Evidence(StrEnum):
     SILENT = "silent"
 
 
-class Observer:
+class FailureDetector:
     """Watches the beats of other nodes. Times are seconds; `died` says whether death can be proven here."""
 
     def __init__(self, *, lease: float, beat: float, died: Callable[[NodeBeat], bool]) -> None:
@@ -40,7 +40,7 @@ class Observer:
         self._died = died
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def blink(self) -> None:
+    def forget(self) -> None:
         """Forget what was seen: this observer was away, or may have been."""
         self._seen.clear()
 

@@ -27,7 +27,7 @@ _Ended = tuple[Job, Run, Ending]
 """A run that ended, with what the decision about its job needs besides."""
 
 
-class Outbox:
+class Finisher:
     """Takes results from any thread, and writes them on the loop on which it was opened."""
 
     def __init__(self, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
@@ -88,7 +88,7 @@ class Outbox:
         while ended:
             changes = [self._decide(*facts) for facts in ended]
             answers = await self._store.finish(changes)
-            if self._events.heard(RunFinished):
+            if self._events.has_subscribers(RunFinished):
                 for change, answer in zip(changes, answers, strict=True):
                     if answer is Answer.DONE:
                         self._events.announce(RunFinished(change.run, change.job))

@@ -23,7 +23,7 @@ def default_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"mainspring-{os.getuid()}"
 
 
-class Presence:
+class HostLock:
     """Marks one node, and looks for the marks of others, in one directory.
 
     `host` names the directory: on the same boot of the same machine, the same folder on the same disk. It is empty, and
@@ -41,7 +41,7 @@ class Presence:
                 if place.st_uid == os.getuid():  # in a directory of somebody else, anybody could free or hold a lock
                     self.host = f"{_BOOT_ID.read_text().strip()}:{place.st_dev}:{place.st_ino}"
 
-    def leave_mark(self, node: str) -> str:
+    def acquire(self, node: str) -> str:
         """Mark that a node of this process lives; answer the host where that can be seen, empty if it cannot."""
         if not self.host:
             return ""
@@ -53,7 +53,7 @@ class Presence:
         self._marks[node] = mark
         return self.host
 
-    def wipe_mark(self, node: str) -> None:
+    def release(self, node: str) -> None:
         """Take the mark of a node away that has ended its life, here or elsewhere on this host."""
         if self.host:
             with suppress(OSError):

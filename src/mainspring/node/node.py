@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import OUT_OF_TOUCH, Assignment, Lane, Shelter, watch
+from mainspring.execution import OUT_OF_TOUCH, Assignment, Lane, Quarantine, watch
 from mainspring.failpoint import fp
 from mainspring.job import (
     Claim,
@@ -37,12 +37,12 @@ from mainspring.job import (
     TurnFailed,
     lifecycle,
 )
-from mainspring.node.failure_detector import MISSING_BEATS, Observer
+from mainspring.node.failure_detector import MISSING_BEATS, FailureDetector
 from mainspring.node.fairness import demands, still_hungry
-from mainspring.node.finisher import Outbox
-from mainspring.node.host_lock import Presence
-from mainspring.node.overlap import make_room, runs_beside
-from mainspring.node.yielding import Courtesy
+from mainspring.node.finisher import Finisher
+from mainspring.node.host_lock import HostLock
+from mainspring.node.overlap import begin_beside, runs_beside
+from mainspring.node.yielding import Yielding
 from mainspring.plugins import Registry
 from mainspring.schedule import Once
 from mainspring.settings import Settings
@@ -64,9 +64,9 @@ store answers again. A statement that outlives its client ends well before that:
 """
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
-SHELTER_PAUSE = timedelta(seconds=0.25)
+QUARANTINE_PAUSE = timedelta(seconds=0.25)
 """How long a job waits at least, at most twice, that may be what kills its nodes and found no worker at hand."""
-_NO_SHELTER = "two nodes died under it, and no worker process was at hand"
+_NO_WORKER = "two nodes died under it, and no worker process was at hand"
 _STOPPED = "the node stopped"
 _BLOCKED = "a job blocks the event loop of its group"
 
@@ -78,8 +78,8 @@ class Place(NamedTuple):
     """
 
     heart_loop: asyncio.AbstractEventLoop
-    presence: Presence
-    shelter: Shelter | None = None
+    host_lock: HostLock
+    quarantine: Quarantine | None = None
 
 
 class _Claimed(NamedTuple):
@@ -123,7 +123,7 @@ class Node:
         self._keys: deque[JobKey] = deque(registry.bindings)
         self._hungry: frozenset[JobKey] = frozenset()
         self._running: dict[int, Assignment] = {}
-        self._outbox = Outbox(store, registry, clock, events)
+        self._finisher = Finisher(store, registry, clock, events)
         self._notes = -1
 
         self._look = asyncio.Event()
@@ -137,12 +137,12 @@ class Node:
         self._trusted_until = math.inf  # until the first beat: who moves time by hand does not beat
         self._pulses: deque[tuple[str, float, Pulse | Exception]] = deque()
         self._pulsed = asyncio.Event()
-        self._observer = Observer(lease=self._lease, beat=self._beat_seconds, died=place.presence.died)
+        self._failure_detector = FailureDetector(lease=self._lease, beat=self._beat_seconds, died=place.host_lock.died)
         self._others: frozenset[str] | None = None
         self._last_pulse = -math.inf
         self._swept = -math.inf
 
-        self.courtesy = Courtesy(clock)
+        self.yielding = Yielding(clock)
         self._stopping = asyncio.Event()
         self._hurried = False
         self.name = ""
@@ -174,7 +174,7 @@ class Node:
             with suppress(StoreUnavailableError):
                 await self._store.leave(self.name)
             beating.cancel()
-        self._place.presence.wipe_mark(self.name)
+        self._place.host_lock.release(self.name)
         self._events.announce(NodeStopped(self.name))
 
     def stop(self) -> None:
@@ -186,15 +186,15 @@ class Node:
     async def join(self) -> None:
         """Begin a life under a name of its own, so that nothing of an earlier life can be mistaken for this one's."""
         self._loop = asyncio.get_running_loop()
-        self._outbox.open()
+        self._finisher.open()
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
-        host = self._place.presence.leave_mark(name)
+        host = self._place.host_lock.acquire(name)
         patient = any(binding.job_class.exclusive for binding in self._registry.bindings.values())
         await self._store.join(NodeBeat(name, host=host, patient=patient))
         former, self.name = self.name, name
-        self._place.presence.wipe_mark(former)
+        self._place.host_lock.release(former)
         self._others = None
-        self._observer.blink()
+        self._failure_detector.forget()
         await self._read_calendars()
         if not self._store.shared:
             for other in await self._store.nodes():
@@ -204,7 +204,7 @@ class Node:
 
     async def _read_calendars(self) -> None:
         """Read the calendars; one with holidays that are not known here is none, and that is announced."""
-        self._outbox.calendars, unknown = await read_calendars(self._store)
+        self._finisher.calendars, unknown = await read_calendars(self._store)
         for error in unknown.values():
             self._events.announce(TurnFailed("calendars", error))
 
@@ -303,21 +303,19 @@ class Node:
             number += len(claimed.claims)
         await self._begin(claimed.claims, claimed.sent)
         if claimed.is_full:
-            await self.courtesy.give_way(lambda: len(self._running) <= before)
+            await self.yielding.yield_to_requests(lambda: len(self._running) <= before)
         return number
 
     def _may_go_on(self) -> bool:
         """Tell whether a claim may follow another without a break."""
         return (
-            not self.courtesy.is_asked_for()
-            and not self._stopping.is_set()
-            and self._clock.monotonic() < self._strays_at
+            not self.yielding.is_crowded() and not self._stopping.is_set() and self._clock.monotonic() < self._strays_at
         )
 
     async def _ask(self, coming: Mapping[JobKey, int]) -> _Claimed:
         """Claim what is due, besides what is `coming`."""
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        limit = min(self._free(coming), self.courtesy.batch())
+        limit = min(self._free(coming), self.yielding.batch())
         demand = self._demand(coming, limit)
         if not demand or not self._trusted():
             return _Claimed([], 0, {})
@@ -358,7 +356,7 @@ class Node:
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
         if recurring:
-            missed = ((job, lifecycle.missed(job, now=at, calendars=self._outbox.calendars)) for job, at in recurring)
+            missed = ((job, lifecycle.missed(job, now=at, calendars=self._finisher.calendars)) for job, at in recurring)
             late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
             claims = await self._beside(claims, late)
         self._start([Assignment(job, ahead, trusted) for job, _ in claims], late)
@@ -374,7 +372,7 @@ class Node:
                 begun.append(claim)
                 continue
             try:
-                beside, cancelled = await make_room(self._store, claim, self._clock.new_id, self._outbox.calendars)
+                beside, cancelled = await begin_beside(self._store, claim, self._clock.new_id, self._finisher.calendars)
             except StoreUnavailableError:
                 self._in_doubt_until, self._strays_at = math.inf, -math.inf
             else:
@@ -390,29 +388,29 @@ class Node:
             if stopping:
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             job = assignment.job
-            shelter = self._shelter_for(job) if lifecycle.is_suspect(job) else None
-            lane = shelter or self._lanes[job.key]
+            quarantine = self._quarantine_for(job) if lifecycle.is_quarantined(job) else None
+            lane = quarantine or self._lanes[job.key]
             assignment.lane = lane
             lane.busy += 1
             self._running[assignment.run] = assignment
             if assignment.run in late:
-                self._outbox.put(assignment, late[assignment.run])
-            elif shelter is not None and not shelter.is_ready:
-                shelter.get_ready()
-                delay = SHELTER_PAUSE * (1 + self._clock.chance())
-                self._outbox.put(assignment, Ending(Outcome.INTERRUPTED, _NO_SHELTER, delay))
+                self._finisher.put(assignment, late[assignment.run])
+            elif quarantine is not None and not quarantine.is_ready:
+                quarantine.get_ready()
+                delay = QUARANTINE_PAUSE * (1 + self._clock.chance())
+                self._finisher.put(assignment, Ending(Outcome.INTERRUPTED, _NO_WORKER, delay))
             else:
                 batches.setdefault(lane, []).append(assignment)
-        if self._events.heard(RunStarted):
+        if self._events.has_subscribers(RunStarted):
             for assignment in itertools.chain.from_iterable(batches.values()):
                 self._events.announce(RunStarted(assignment.job))
         moment = self._clock.monotonic()
         for lane, batch in batches.items():
             lane.give(partial(self._spawn, lane, batch), moment)
 
-    def _shelter_for(self, job: Job) -> Shelter | None:
+    def _quarantine_for(self, job: Job) -> Quarantine | None:
         """Return where a job runs that may kill this node: in the shelter, if its group has no worker processes."""
-        return self._place.shelter if self._registry.bindings[job.key].job_class.isolation == "none" else None
+        return self._place.quarantine if self._registry.bindings[job.key].job_class.isolation == "none" else None
 
     def _spawn(self, lane: Lane, assignments: list[Assignment]) -> None:
         """Give each assignment its task; runs on the loop of the lane, once for a whole batch."""
@@ -425,13 +423,13 @@ class Node:
         """Run an assignment and hand in its end, on its loop; what ends together wakes the node's loop once."""
         ending = await assignment.lane.run(assignment)
         if assignment.run in self._running:  # else it was handed back while the lane was stuck
-            self._outbox.put(assignment, ending)
+            self._finisher.put(assignment, ending)
 
     # --- finish
 
     async def _finish(self) -> None:
         """Have runs that ended written down, and free what they took."""
-        for assignment in await self._outbox.write():
+        for assignment in await self._finisher.write():
             if self._running.pop(assignment.run, None) is not None:
                 assignment.lane.busy -= 1
         self._look.set()
@@ -472,12 +470,12 @@ class Node:
         self._pulsed.clear()
         self._hand_back()
         if not self._trusted():
-            self._observer.blink()
+            self._failure_detector.forget()
             self._interrupt(self._exclusive(), OUT_OF_TOUCH)
         while self._pulses:
             name, sent, pulse = self._pulses.popleft()
             if isinstance(pulse, Exception):
-                self._observer.blink()
+                self._failure_detector.forget()
                 self._events.announce(TurnFailed("beat", pulse))
             elif name == self.name and not pulse.alive:
                 self._events.announce(NodeBuried(name))
@@ -526,7 +524,7 @@ class Node:
             if assignment.started_at is None and assignment.interrupt != _BLOCKED:
                 assignment.interrupt = _BLOCKED
                 if assignment.started_at is None:
-                    self._outbox.put(assignment, Ending(Outcome.INTERRUPTED, _BLOCKED))
+                    self._finisher.put(assignment, Ending(Outcome.INTERRUPTED, _BLOCKED))
 
     # --- sweep
 
@@ -537,18 +535,18 @@ class Node:
         was buried.
         """
         if sent - self._last_pulse > MISSING_BEATS * self._beat_seconds:
-            self._observer.blink()
+            self._failure_detector.forget()
         self._last_pulse = sent
         names = frozenset(node.name for node in pulse.nodes)
         gone = self._others is None or bool(self._others - names)
-        if self._others and gone and self._place.shelter is not None:
-            self._place.shelter.get_ready()  # should one more die, there will be jobs that may be what kills them
-        for node, evidence in list(self._observer.see((n for n in pulse.nodes if n.name != self.name), sent)):
+        if self._others and gone and self._place.quarantine is not None:
+            self._place.quarantine.get_ready()  # should one more die, there will be jobs that may be what kills them
+        for node, evidence in list(self._failure_detector.see((n for n in pulse.nodes if n.name != self.name), sent)):
             fp("sweep.seen")
             if await self._store.bury(node):
                 fp("bury.after")
                 self._events.announce(NodeLost(node.name, evidence))
-                self._place.presence.wipe_mark(node.name)
+                self._place.host_lock.release(node.name)
                 gone = True
         if gone or sent - self._swept >= self._lease:
             await self._recover()
@@ -559,7 +557,7 @@ class Node:
         """Send what the dead ran down the path of all runs that ended, with the outcome `lost`."""
         while orphans := await self._store.orphans(self._keys, ORPHAN_BATCH):
             fp("orphans.before")
-            await self._outbox.give_up(orphans, await self._store.now())
+            await self._finisher.give_up(orphans, await self._store.now())
             fp("orphans.after")
             self._look.set()
 

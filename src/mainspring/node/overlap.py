@@ -18,7 +18,7 @@ def runs_beside(job: Job) -> bool:
     return not isinstance(job.trigger, Once) and job.trigger.overlap in _BESIDE
 
 
-async def make_room(
+async def begin_beside(
     store: Store, claim: Claim, new_id: Callable[[], UUID], calendars: Calendars
 ) -> tuple[Claim, set[int]]:
     """Take the occurrence that was claimed out of its job, which then waits for its next, and return it.
@@ -32,11 +32,11 @@ async def make_room(
         for child in await store.children(job.id):
             if not child.backfill and (run := await _cancel(store, child, claim)) is not None:
                 cancelled.add(run)
-    parted = lifecycle.apart(job, new_id(), now=now, calendars=calendars)
+    parted = lifecycle.split_off(job, new_id(), now=now, calendars=calendars)
     if parted is None:
         return claim, cancelled
-    (waiting, passed), child = parted
-    return claim._replace(job=child) if await store.part(waiting, child, passed) else claim, cancelled
+    (waiting, unrun), child = parted
+    return claim._replace(job=child) if await store.split_off(waiting, child, unrun) else claim, cancelled
 
 
 async def _cancel(store: Store, child: Job, claim: Claim) -> int | None:

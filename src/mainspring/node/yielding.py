@@ -24,7 +24,7 @@ PATIENCE = 0.1
 _LOOK = 0.002
 
 
-class Courtesy:
+class Yielding:
     """Says how much to claim at once, and lets requests go first between one batch and the next."""
 
     def __init__(self, clock: Clock) -> None:
@@ -35,17 +35,17 @@ class Courtesy:
 
     def batch(self) -> int:
         """Return how much to claim at once."""
-        return MODEST_BATCH if self.is_asked_for() else BATCH
+        return MODEST_BATCH if self.is_crowded() else BATCH
 
-    def is_asked_for(self) -> bool:
+    def is_crowded(self) -> bool:
         """Tell whether there are many requests, or were a moment ago."""
         moment = self._clock.monotonic()
         if self.requests() >= CROWD:
             self._crowded_until = moment + MEMORY
         return moment < self._crowded_until
 
-    async def give_way(self, is_over: Callable[[], bool]) -> None:
+    async def yield_to_requests(self, is_over: Callable[[], bool]) -> None:
         """Wait until the last batch `is_over` and what requests piled up meanwhile are answered, but not for long."""
         until = self._clock.monotonic() + PATIENCE
-        while self.is_asked_for() and self._clock.monotonic() < until and not (is_over() and self.requests() < CROWD):
+        while self.is_crowded() and self._clock.monotonic() < until and not (is_over() and self.requests() < CROWD):
             await self._clock.sleep(_LOOK)

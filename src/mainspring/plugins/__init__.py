@@ -17,9 +17,9 @@ from mainspring.plugins.author import (
 )
 from mainspring.plugins.registry import (
     Binding,
-    Crew,
-    Family,
+    BoundGroup,
     Registry,
+    ServiceScope,
     load,
     raise_together,
 )
@@ -27,16 +27,16 @@ from mainspring.plugins.registry import (
 __all__ = [
     "Binder",
     "Binding",
+    "BoundGroup",
     "Busy",
     "Cancel",
-    "Crew",
-    "Family",
     "JobExecutionContext",
     "Registry",
     "Retry",
     "SchedulerJob",
     "SchedulerPluginModule",
     "SchedulerTriggerListener",
+    "ServiceScope",
     "Signal",
     "Stopping",
     "Verdict",

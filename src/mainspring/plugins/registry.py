@@ -58,7 +58,7 @@ class Binding:
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
 
 
-class Crew(NamedTuple):
+class BoundGroup(NamedTuple):
     """Who does the work of a job group: a maker of fresh jobs, and the listeners, all with their services.
 
     `is_async`, and the same beside each listener, says whether its method is ``async def``. All is looked up once: for
@@ -71,7 +71,7 @@ class Crew(NamedTuple):
     listeners: tuple[tuple[SchedulerTriggerListener, bool], ...]
 
 
-class Family:
+class ServiceScope:
     """Job groups that share services, directly or through other services, and all these services.
 
     What one of them does to the event loop they share hurts the others, and nobody else.
@@ -82,7 +82,7 @@ class Family:
         self.services = services
         self._container = make_async_container(provider)
 
-    async def open(self) -> dict[JobKey, Crew]:
+    async def open(self) -> dict[JobKey, BoundGroup]:
         """Build the services and listeners, on the loop where they will be used.
 
         Raises `ConfigError` with every one that fails.
@@ -100,7 +100,7 @@ class Family:
                 listeners[cls] = cls(**_needed(cls, built))
         _raise_all(problems)
         return {
-            binding.key: Crew(
+            binding.key: BoundGroup(
                 binding,
                 partial(binding.job_class, **_needed(binding.job_class, built)),
                 inspect.iscoroutinefunction(binding.job_class.execute),
@@ -117,15 +117,15 @@ class Family:
 
 
 class Registry:
-    """The bindings of this process and their policies, and once it is open, the crew of each that runs in it."""
+    """The bindings of this process and their policies, and once it is open, what was built for each."""
 
     def __init__(self, bindings: Iterable[Binding], services: Sequence[ServiceBinding], provider: Provider) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
         self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
-        self.crews: dict[JobKey, Crew] = {}
+        self.bound: dict[JobKey, BoundGroup] = {}
         self._services = {service.provides: service.source for service in services}
         self._provider = provider
-        self.families = self._families()
+        self.scopes = self._scopes()
 
     def find(self, key: JobKey) -> Binding:
         """Return the binding of a job group. Raises `NotFoundError`."""
@@ -137,33 +137,33 @@ class Registry:
 
     async def open(self) -> None:
         """Build all services and listeners, on one loop. Raises `ConfigError` with every one that fails."""
-        crews: dict[JobKey, Crew] = {}
+        bound: dict[JobKey, BoundGroup] = {}
         problems: list[str] = []
-        for family in self.families:
+        for scope in self.scopes:
             try:
-                crews |= await family.open()
+                bound |= await scope.open()
             except ConfigError as error:
                 problems.append(str(error))
         raise_together(problems)
-        self.crews |= crews
+        self.bound |= bound
 
     async def close(self) -> None:
         """Clean up all services; an `ExceptionGroup` says what failed."""
         errors: list[Exception] = []
-        for family in reversed(self.families):
+        for scope in reversed(self.scopes):
             try:
-                await family.close()
+                await scope.close()
             except Exception as error:  # noqa: BLE001 - a clean-up of the plugin
                 errors.append(error)
         if errors:
             raise ExceptionGroup("services could not be cleaned up", errors)
 
-    def alone(self, key: JobKey) -> Family:
+    def alone(self, key: JobKey) -> ServiceScope:
         """Return one group with the services that it needs and no others, for a process of its own."""
         binding = self.bindings[key]
-        return self._family([binding], self._required(binding.job_class, *binding.listeners))
+        return self._scope([binding], self._required(binding.job_class, *binding.listeners))
 
-    def _families(self) -> tuple[Family, ...]:
+    def _scopes(self) -> tuple[ServiceScope, ...]:
         """Part groups and services so that no two parts need the same service. A service nobody asks for counts too."""
         parts: list[tuple[list[Binding], set[Any]]] = []
         alone: list[tuple[list[Binding], set[Any]]] = [
@@ -175,7 +175,7 @@ class Registry:
             merged = ([b for part in kin for b in part[0]] + bindings, services.union(*(part[1] for part in kin)))
             parts = [merged if kin and part is kin[0] else part for part in parts if part not in kin[1:]]
             parts += [] if kin else [merged]
-        return tuple(self._family(*part) for part in parts)
+        return tuple(self._scope(*part) for part in parts)
 
     def _required(self, *wanting: Any) -> set[Any]:
         """Return the services that classes need, with what these need, but for the clock, which is everybody's."""
@@ -190,9 +190,9 @@ class Registry:
             queue += _needs(self._services.get(wanted, wanted), self._services).values()
         return required
 
-    def _family(self, bindings: Sequence[Binding], services: Collection[Any]) -> Family:
+    def _scope(self, bindings: Sequence[Binding], services: Collection[Any]) -> ServiceScope:
         in_order = [provides for provides in self._services if provides in services or provides is Clock]
-        return Family(bindings, in_order, self._provider)
+        return ServiceScope(bindings, in_order, self._provider)
 
 
 @contextmanager

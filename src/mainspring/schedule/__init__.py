@@ -21,7 +21,7 @@ from mainspring.schedule.english import (
 )
 from mainspring.schedule.misfire import (
     Fate,
-    Passed,
+    Unrun,
 )
 from mainspring.schedule.occurrence import (
     Planned,
@@ -96,7 +96,6 @@ __all__ = [
     "Once",
     "Outage",
     "Overlap",
-    "Passed",
     "Period",
     "Planned",
     "RRule",
@@ -105,6 +104,7 @@ __all__ = [
     "Start",
     "TimeError",
     "Trigger",
+    "Unrun",
     "When",
     "beginning",
     "calendar_from_json",

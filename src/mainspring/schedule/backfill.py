@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.problems import faults, sentence
+from mainspring.problems import problems_of, sentence
 from mainspring.schedule.text import Duration, When, format_time
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
@@ -59,7 +59,7 @@ class Backfill:
         try:
             wanted = _WANTED.validate_python(body)
         except ValidationError as error:
-            problems = faults(error, body, owner="a backfill")
+            problems = problems_of(error, body, owner="a backfill")
         else:
             problems = [*_problems(wanted, now)]
             if not problems:

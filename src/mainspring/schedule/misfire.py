@@ -23,7 +23,7 @@ class Fate(StrEnum):
     """Another run covers them."""
 
 
-class Passed(NamedTuple):
+class Unrun(NamedTuple):
     """Occurrences in a row that will have no run, from the fire time `first` to `last`, and why."""
 
     first: datetime
@@ -40,7 +40,7 @@ class Decision(NamedTuple):
     """
 
     fire_time: datetime | None
-    passed: tuple[Passed, ...] = ()
+    unrun: tuple[Unrun, ...] = ()
     not_before: datetime | None = None
 
 
@@ -51,20 +51,20 @@ def late(trigger: Trigger, pending: datetime, *, due_at: datetime, now: datetime
     """
     if isinstance(trigger, Once):
         return Decision(pending)
-    passed: list[Passed] = []
+    unrun: list[Unrun] = []
     chosen: datetime | None = pending
     latest, due = trigger.latest, _due_by(trigger, now, job_id)
     if latest is not None and now - due_at > latest:
         chosen = trigger.next_fire_time(max(due - latest - MICROSECOND, pending))
         reason = f"it could not start within its grace of {format_duration(latest)}"
-        passed += _between(trigger, pending, chosen, due, Fate.SKIPPED, reason)
+        unrun += _between(trigger, pending, chosen, due, Fate.SKIPPED, reason)
     if chosen is not None and trigger.misfire.policy is MisfirePolicy.FIRE_ALL:
         over = trigger.number(chosen, due) - trigger.misfire.cap
         if over > 0:
             dropped, chosen = chosen, trigger.nth(chosen, over)
             reason = f"no more than {trigger.misfire.cap} missed occurrences are caught up with"
-            passed += _between(trigger, dropped, chosen, due, Fate.SKIPPED, reason)
-    return Decision(chosen, tuple(passed))
+            unrun += _between(trigger, dropped, chosen, due, Fate.SKIPPED, reason)
+    return Decision(chosen, tuple(unrun))
 
 
 def following(trigger: Trigger, ran: datetime, *, started_at: datetime, now: datetime, job_id: UUID) -> Decision:
@@ -80,24 +80,24 @@ def following(trigger: Trigger, ran: datetime, *, started_at: datetime, now: dat
         decision = late(trigger, pending, due_at=trigger.due_at(pending, job_id), now=now, job_id=job_id)
         return decision._replace(not_before=started_at + trigger.misfire.spacing)
     before, meanwhile = _due_by(trigger, started_at, job_id), _due_by(trigger, now, job_id)
-    passed: list[Passed] = []
+    unrun: list[Unrun] = []
     if pending <= before and trigger.misfire.policy is MisfirePolicy.FIRE_NOW:
         missed, pending = pending, trigger.next_fire_time(before)
         reason = f"the late run for {format_time(ran)} covers it"
-        passed += _between(trigger, missed, pending, before, Fate.COALESCED, reason)
+        unrun += _between(trigger, missed, pending, before, Fate.COALESCED, reason)
     elif pending <= before:
         decision = late(trigger, pending, due_at=trigger.due_at(pending, job_id), now=now, job_id=job_id)
-        passed, pending = [*decision.passed], decision.fire_time
+        unrun, pending = [*decision.unrun], decision.fire_time
         if pending is not None and pending <= before:
             return decision
     if pending is not None and pending <= meanwhile and trigger.overlap is Overlap.SKIP:
         overlapped, pending = pending, trigger.next_fire_time(meanwhile)
         reason = f"the run for {format_time(ran)} was under way"
-        passed += _between(trigger, overlapped, pending, meanwhile, Fate.SKIPPED, reason)
+        unrun += _between(trigger, overlapped, pending, meanwhile, Fate.SKIPPED, reason)
     if pending is None:
-        return Decision(None, tuple(passed))
+        return Decision(None, tuple(unrun))
     decision = late(trigger, pending, due_at=trigger.due_at(pending, job_id), now=now, job_id=job_id)
-    return Decision(decision.fire_time, (*passed, *decision.passed))
+    return Decision(decision.fire_time, (*unrun, *decision.unrun))
 
 
 def _due_by(trigger: Recurring, moment: datetime, job_id: UUID) -> datetime:
@@ -107,9 +107,9 @@ def _due_by(trigger: Recurring, moment: datetime, job_id: UUID) -> datetime:
 
 def _between(
     trigger: Recurring, first: datetime, chosen: datetime | None, due: datetime, fate: Fate, reason: str
-) -> list[Passed]:
+) -> list[Unrun]:
     """Account for the occurrences from `first` to before `chosen`; if none was chosen, for those up to `due`."""
     until = max(due, first) if chosen is None else chosen - MICROSECOND
     number = trigger.number(first, until)
     last = trigger.last(first, until) if number > 1 else first
-    return [Passed(first, last or first, number, fate, reason)] if number else []
+    return [Unrun(first, last or first, number, fate, reason)] if number else []

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from mainspring.schedule import misfire
 from mainspring.schedule.calendars import Calendars, RuledOut, postponed, postpones, ruled_out
-from mainspring.schedule.misfire import Decision, Fate, Passed
+from mainspring.schedule.misfire import Decision, Fate, Unrun
 from mainspring.schedule.text import MICROSECOND
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
@@ -26,12 +26,12 @@ A daily one is then followed for more than a year, in about 20 ms.
 class Planned(NamedTuple):
     """The occurrence that a job has next: its fire time (`None`: there is none), and when it may start.
 
-    `passed` accounts for the occurrences that were passed over on the way to it; `reason` says why it was postponed.
+    `unrun` accounts for the occurrences that were passed over on the way to it; `reason` says why it was postponed.
     """
 
     fire_time: datetime | None
     due_at: datetime | None
-    passed: tuple[Passed, ...] = ()
+    unrun: tuple[Unrun, ...] = ()
     reason: str | None = None
 
 
@@ -58,7 +58,7 @@ def overdue(
     """Return the occurrence to start at `now` (if its `due_at` has come) in place of one that was due at `due_at`."""
     decision = misfire.late(trigger, pending, due_at=due_at, now=now, job_id=job_id)
     if decision.fire_time == pending and not _is_ruled_out(trigger, pending, calendars):
-        return Planned(pending, due_at, decision.passed)
+        return Planned(pending, due_at, decision.unrun)
     return _planned(trigger, decision, job_id, calendars)
 
 
@@ -78,23 +78,23 @@ def following(
 
 def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Calendars) -> Planned:
     """Lead a decision past what the calendar rules out, and say when the occurrence may start."""
-    fire_time, passed = decision.fire_time, decision.passed
+    fire_time, unrun = decision.fire_time, decision.unrun
     if isinstance(trigger, Once):
         return Planned(fire_time, fire_time)
     if fire_time is not None and (out := ruled_out(trigger.calendar, fire_time, calendars)) is not None:
         if trigger.calendar is not None and postpones(trigger.calendar) and out.until is not None:
             due_at = _not_before(postponed(trigger.calendar, out.until, job_id), decision)
-            return Planned(fire_time, due_at, passed, out.reason)
+            return Planned(fire_time, due_at, unrun, out.reason)
         fire_time, skipped = _beyond(trigger, fire_time, out, calendars)
-        passed = (*passed, skipped)
+        unrun = (*unrun, skipped)
     if fire_time is None:
-        return Planned(None, None, passed)
-    return Planned(fire_time, _not_before(trigger.due_at(fire_time, job_id), decision), passed)
+        return Planned(None, None, unrun)
+    return Planned(fire_time, _not_before(trigger.due_at(fire_time, job_id), decision), unrun)
 
 
 def _beyond(
     trigger: Recurring, first: datetime, out: RuledOut | None, calendars: Calendars
-) -> tuple[datetime | None, Passed]:
+) -> tuple[datetime | None, Unrun]:
     """Return the first fire time that the calendar does not rule out, and account for those from `first` to it.
 
     If there is none, for those that were seen to be ruled out.
@@ -110,7 +110,7 @@ def _beyond(
     else:
         fire_time = None
     last = trigger.last(first, until) or first
-    return fire_time, Passed(first, last, trigger.number(first, until), Fate.SKIPPED, reason)
+    return fire_time, Unrun(first, last, trigger.number(first, until), Fate.SKIPPED, reason)
 
 
 def _not_before(due_at: datetime, decision: Decision) -> datetime:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from mainspring.schedule.calendars import Calendars
 from mainspring.schedule.civil import local_time
-from mainspring.schedule.misfire import Passed
+from mainspring.schedule.misfire import Unrun
 from mainspring.schedule.occurrence import Planned, following, opening, overdue
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
@@ -47,14 +47,14 @@ def preview(
     calendars: Calendars,
     outage: Outage | None = None,
     pending: Planned | None = None,
-) -> Iterator[Start | Passed]:
+) -> Iterator[Start | Unrun]:
     """Yield what becomes of a trigger's occurrences in turn from `now` on: what starts, and what is passed over.
 
     It begins with `pending`, by default the first.
     """
     planned = opening(trigger, job_id=job_id, calendars=calendars) if pending is None else pending
     while True:
-        yield from planned.passed
+        yield from planned.unrun
         fire_time, due_at = planned.fire_time, planned.due_at
         if fire_time is None or due_at is None:
             return
@@ -79,24 +79,24 @@ class Forecast:
     """
 
     starts: tuple[Start, ...]
-    passed: tuple[Passed, ...]
+    unrun: tuple[Unrun, ...]
     cut: bool = False
 
 
-def forecast(lines: Iterator[Start | Passed], number: int, time_is_up: Callable[[], bool]) -> Forecast:
+def forecast(lines: Iterator[Start | Unrun], number: int, time_is_up: Callable[[], bool]) -> Forecast:
     """Follow a preview to the start with that number, but not beyond `MOST_PASSED` rows of what is passed over."""
     starts: list[Start] = []
-    passed: list[Passed] = []
+    unrun: list[Unrun] = []
     for line in lines:
         if isinstance(line, Start):
             starts.append(line)
         else:
-            passed.append(line)
+            unrun.append(line)
         if len(starts) == number:
             break
-        if len(passed) == MOST_PASSED or time_is_up():
-            return Forecast(tuple(starts), tuple(passed), cut=True)
-    return Forecast(tuple(starts), tuple(passed))
+        if len(unrun) == MOST_PASSED or time_is_up():
+            return Forecast(tuple(starts), tuple(unrun), cut=True)
+    return Forecast(tuple(starts), tuple(unrun))
 
 
 def _dst_note(trigger: Trigger, fire_time: datetime) -> str | None:

@@ -110,9 +110,9 @@ class SchedulerService:
         """
         binding = self._registry.find(key)
         calendars = await self.calendars() if "schedule" in body else {}
-        job, passed = self._new_job(binding, body, self._clock.now(), calendars)
+        job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
         fp("create.before_add")
-        await self._store.add([job], passed)
+        await self._store.add([job], unrun)
         fp("create.after_add")
         self._events.announce(JobScheduled(job))
         return job
@@ -143,9 +143,9 @@ class SchedulerService:
         jobs = [edit.job for edit in edits]
         fp("create.before_add")
         if jobs:
-            await self._store.add(jobs, [run for edit in edits for run in edit.passed])
+            await self._store.add(jobs, [run for edit in edits for run in edit.unrun])
         fp("create.after_add")
-        if self._events.heard(JobScheduled):
+        if self._events.has_subscribers(JobScheduled):
             for job in jobs:
                 self._events.announce(JobScheduled(job))
         return [job.id for job in jobs]
@@ -312,7 +312,7 @@ class SchedulerService:
             children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
         if children:
             await self._store.add(children)
-        if self._events.heard(JobScheduled):
+        if self._events.has_subscribers(JobScheduled):
             for child in children:
                 self._events.announce(JobScheduled(child))
         return len(children), left
@@ -336,11 +336,11 @@ class SchedulerService:
         for _ in range(EDIT_TRIES):
             job = await self.get_job(key, job_id)
             _check_version(job, version)
-            edited, passed = decide(job)
+            edited, unrun = decide(job)
             if edited is job:
                 return job
             revived = job.state is State.DONE
-            if await (self._store.revive(edited) if revived else self._store.update(edited, passed)):
+            if await (self._store.revive(edited) if revived else self._store.update(edited, unrun)):
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")

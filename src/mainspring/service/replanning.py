@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mainspring.errors import CalendarInUseError, ConfigError, InvalidRequestError, NotFoundError, Problem
 from mainspring.job import Job, lifecycle
-from mainspring.problems import faults, sentence
+from mainspring.problems import problems_of, sentence
 from mainspring.schedule import (
     CALENDAR_NAME,
     Calendar,
@@ -174,7 +174,7 @@ async def _read(body: Mapping[str, object]) -> Calendar:
         calendar = calendar_from_json(body)
         await asyncio.to_thread(calendar.check_holidays)
     except ValidationError as error:
-        problems = faults(error, body, owner="a calendar")
+        problems = problems_of(error, body, owner="a calendar")
     except HolidaysError as error:
         problems = [Problem("/holidays", error.code, str(error))]
     else:

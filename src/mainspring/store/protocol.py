@@ -50,7 +50,7 @@ class Store(Protocol):
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """Write new jobs that are not done, and rows of history with them, all or none; durable when this returns.
 
         Raises `ConflictError` when an id exists among jobs that are not done. Calls at the same time may share a
@@ -69,7 +69,7 @@ class Store(Protocol):
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """Return how many jobs of each group are in each state (states with none are absent)."""
 
-    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
 
         With it rows of history are written, which get new numbers. Answer whether it was.
@@ -119,7 +119,7 @@ class Store(Protocol):
         A job with a parent is not kept as a done one: its rows of history are its parent's.
         """
 
-    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+    async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """Write a running job that gives its run to a `child` and waits for its next occurrence, and that child.
 
         As with `update`, if its version is still the one before; answer whether it was.

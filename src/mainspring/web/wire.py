@@ -443,13 +443,13 @@ def forecast_json(job: Job, forecast: Forecast, warnings: list[dict[str, str]]) 
         ],
         "passed": [
             {
-                "first": format_time(passed.first),
-                "last": format_time(passed.last),
-                "occurrences": passed.number,
-                "fate": passed.fate.value,
-                "reason": passed.reason,
+                "first": format_time(unrun.first),
+                "last": format_time(unrun.last),
+                "occurrences": unrun.number,
+                "fate": unrun.fate.value,
+                "reason": unrun.reason,
             }
-            for passed in forecast.passed
+            for unrun in forecast.unrun
         ],
         "warnings": warnings,
     }

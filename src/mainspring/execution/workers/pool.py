@@ -23,7 +23,7 @@ import structlog
 
 from mainspring.clock import Clock, wait
 from mainspring.execution.runner import VETO_SECONDS, Assignment, describe, text
-from mainspring.execution.workers.spawner import Child, Nursery
+from mainspring.execution.workers.spawner import Child, Spawner
 from mainspring.job import Ending, Job, JobKey, Outcome
 from mainspring.plugins import Registry
 from mainspring.schedule import MICROSECOND
@@ -106,12 +106,12 @@ class ProcessRunner:
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock, settings: Settings, nursery: Nursery, *, shared: bool = False
+        self, registry: Registry, clock: Clock, settings: Settings, spawner: Spawner, *, shared: bool = False
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._settings = settings
-        self._nursery = nursery
+        self._spawner = spawner
         if shared:
             self._pools = dict.fromkeys(registry.bindings, _Pool(None, SHARED))
         else:
@@ -218,7 +218,7 @@ class ProcessRunner:
         self._feed(pool)
 
     async def _new_worker(self, key: JobKey | None) -> _Worker:
-        worker = await _Worker.start(key, self._nursery)
+        worker = await _Worker.start(key, self._spawner)
         self._workers.add(worker)
         born = self._clock.monotonic()
         try:
@@ -363,12 +363,12 @@ class _Worker:
         self._ending = asyncio.create_task(self._note_end())
 
     @classmethod
-    async def start(cls, key: JobKey | None, nursery: Nursery) -> Self:
+    async def start(cls, key: JobKey | None, spawner: Spawner) -> Self:
         """Start a process. Raises `OSError` when the machine has none left."""
         ours, theirs = socket.socketpair()
         output, written = os.pipe()
         try:
-            child = await nursery.bear(theirs, written)
+            child = await spawner.start(theirs, written)
         except BaseException:
             ours.close()
             os.close(output)

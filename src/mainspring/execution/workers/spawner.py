@@ -42,7 +42,7 @@ class Child:
         self.gone.set()
 
 
-class Nursery:
+class Spawner:
     """Starts processes, kills them, and hears of their ends; all on one event loop.
 
     It comes to life when the first process is wanted, and again should it die, which is the end of all its processes.
@@ -53,7 +53,7 @@ class Nursery:
         self._births: deque[asyncio.Future[Child]] = deque()
         self._children: dict[int, Child] = {}
 
-    async def bear(self, channel: socket.socket, output: int) -> Child:
+    async def start(self, channel: socket.socket, output: int) -> Child:
         """Start a process with these for its stdin and stdout; nothing else that is the node's comes with them.
 
         Raises `OSError` when the machine has no process left.

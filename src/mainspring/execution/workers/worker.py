@@ -27,7 +27,7 @@ from mainspring.errors import ConfigError
 from mainspring.execution.runner import Assignment, Runner, text
 from mainspring.execution.workers.pool import GOODBYE_SECONDS, OUT_OF_MEMORY, read_claim, write_ending
 from mainspring.job import Ending, JobKey, Outcome
-from mainspring.plugins import Crew, Family, Registry, SchedulerJob, load
+from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope, load
 from mainspring.settings import Settings
 
 NICENESS = 5
@@ -72,7 +72,7 @@ class Worker:
         self._assignment: Assignment | None = None
         self._over = asyncio.Event()
         self._spent: int | None = None
-        self._families: list[Family] = []
+        self._scopes: list[ServiceScope] = []
 
     async def work(self, lines: BinaryIO, memory: int | None) -> None:
         """Say that all is ready, and serve until the node hangs up. Raises `ConfigError`."""
@@ -86,14 +86,14 @@ class Worker:
         threading.Thread(target=self._listen, args=(lines,), name="channel", daemon=True).start()
         _send(self._channel, {"ready": True})
         await self._over.wait()
-        for family in self._families:
-            await family.close()
+        for scope in self._scopes:
+            await scope.close()
 
     async def _open(self, key: JobKey) -> None:
         """Build what a job group needs. Raises `ConfigError`."""
-        family = self._registry.alone(key)
-        self._families.append(family)
-        self._registry.crews |= {key: self._announcing(crew) for key, crew in (await family.open()).items()}
+        scope = self._registry.alone(key)
+        self._scopes.append(scope)
+        self._registry.bound |= {key: self._announcing(group) for key, group in (await scope.open()).items()}
 
     # --- what it hears, in a thread, so that it hears while a job blocks the loop
 
@@ -131,14 +131,14 @@ class Worker:
 
     # --- what it does
 
-    def _announcing(self, crew: Crew) -> Crew:
+    def _announcing(self, group: BoundGroup) -> BoundGroup:
         """Tell the node when the time limit of the job itself begins: the vetoes are asked, the job is made next."""
 
         def make_job() -> SchedulerJob:
             _send(self._channel, {"begun": True})
-            return crew.make_job()
+            return group.make_job()
 
-        return crew._replace(make_job=make_job)
+        return group._replace(make_job=make_job)
 
     async def _run(self, assignment: Assignment) -> None:
         try:
@@ -155,7 +155,7 @@ class Worker:
 
     async def _try(self, assignment: Assignment) -> Ending:
         """Run a job; a worker of all groups builds what its group needs when its first job comes."""
-        if assignment.job.key not in self._registry.crews:
+        if assignment.job.key not in self._registry.bound:
             try:
                 await self._open(assignment.job.key)
             except ConfigError as error:

@@ -90,7 +90,7 @@ limit :limit;
 -- The jobs that were taken out of another.
 select * from mainspring.jobs where parent = :parent order by id;
 
--- name: part
+-- name: split_off
 -- A running job waits for its next occurrence, if nobody else wrote it meanwhile: another has its run.
 update mainspring.jobs
 set state = :state, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses,

@@ -8,7 +8,7 @@ insert into mainspring.runs (
     :last_fire_time, :occurrences, :backfill
 );
 
--- name: pass!
+-- name: add_unrun!
 -- Rows of history of occurrences that were passed over.
 insert into mainspring.runs (
     number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,

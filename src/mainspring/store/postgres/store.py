@@ -115,23 +115,23 @@ class PostgresStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        if len(jobs) > _SHARED_ROWS or passed:
-            await self._copy(jobs, passed)
+        if len(jobs) > _SHARED_ROWS or unrun:
+            await self._copy(jobs, unrun)
         else:
             await self._share([job_row(job, _DIALECT) for job in jobs])
         self._tell(jobs)
 
-    async def _copy(self, jobs: Sequence[Job], passed: Sequence[Run]) -> None:
+    async def _copy(self, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
         """Have many rows written; the next ones are made while the database takes the last."""
         rows = (job_row(job, _DIALECT) for job in jobs)
         async with self._database.patient_connection() as connection, connection.transaction():
             await connection.copy_records_to_table(
                 "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
             )
-            if passed:
-                await query(connection, "pass", {"passed": _passed(passed)})
+            if unrun:
+                await query(connection, "add_unrun", {"passed": _unrun(unrun)})
 
     async def _share(self, rows: list[tuple[Any, ...]]) -> None:
         """Have rows written in a commit with those of other calls."""
@@ -234,21 +234,21 @@ class PostgresStore:
                 counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
         return counts
 
-    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, [], passed)
+        return await self._update("update", job, [], unrun)
 
-    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+    async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """See `Store.part`."""
-        return await self._update("part", job, [child], passed)
+        return await self._update("split_off", job, [child], unrun)
 
-    async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
-        async with self._database.connection() as connection, connection.transaction() if added or passed else _ALONE:
+    async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
+        async with self._database.connection() as connection, connection.transaction() if added or unrun else _ALONE:
             done = bool(await query(connection, statement, job_values(job, _DIALECT)))
             if done and added:
                 await query(connection, "add", {"jobs": [job_row(each, _DIALECT) for each in added]})
-            if done and passed:
-                await query(connection, "pass", {"passed": _passed(passed)})
+            if done and unrun:
+                await query(connection, "add_unrun", {"passed": _unrun(unrun)})
         self._tell([job] if done else [])
         return done
 
@@ -428,15 +428,15 @@ class PostgresStore:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
 
 
-def _passed(runs: Sequence[Run]) -> str:
+def _unrun(runs: Sequence[Run]) -> str:
     return to_json([run_row(run, _JSON) for run in runs])
 
 
 def _end(change: Change) -> tuple[Any, ...]:
     """Write how a run ended, as the database's type has it."""
-    run, job, passed = change
+    run, job, unrun = change
     moments = to_microseconds(run.started_at), to_microseconds(run.finished_at)
-    rows = _passed(passed) if passed else None
+    rows = _unrun(unrun) if unrun else None
     return (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses, rows)
 
 

@@ -117,13 +117,13 @@ class SqliteStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job], passed: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
         rows = [job_row(job, _DIALECT) for job in jobs]
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(_SQL["add"], rows)
-            _pass(db, passed)
+            _add_unrun(db, unrun)
 
         fp("add.before_commit")
         await self._call(work)
@@ -167,22 +167,22 @@ class SqliteStore:
             counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
         return counts
 
-    async def update(self, job: Job, passed: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, [], passed)
+        return await self._update("update", job, [], unrun)
 
-    async def part(self, job: Job, child: Job, passed: Sequence[Run]) -> bool:
+    async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """See `Store.part`."""
-        return await self._update("part", job, [child], passed)
+        return await self._update("split_off", job, [child], unrun)
 
-    async def _update(self, statement: str, job: Job, added: Sequence[Job], passed: Sequence[Run]) -> bool:
+    async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
         row, rows = job_values(job, _DIALECT), [job_row(each, _DIALECT) for each in added]
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(_SQL[statement], row).fetchall())
             if done:
                 db.executemany(_SQL["add"], rows)
-                _pass(db, passed)
+                _add_unrun(db, unrun)
             return done
 
         done = await self._call(work)
@@ -279,7 +279,7 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [(_change_values(job, run), passed) for run, job, passed in changes]
+        rows = [(_change_values(job, run), unrun) for run, job, unrun in changes]
         answers = await self._call(lambda db: _finish_all(db, rows))
         fp("finish.sent")
         tell(self._watchers, (change.job for change in changes))
@@ -429,28 +429,28 @@ def _change_values(job: Job, run: Run) -> dict[str, Any]:
     }
 
 
-def _pass(db: sqlite3.Connection, passed: Sequence[Run]) -> None:
+def _add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
     """Write rows of history under new numbers."""
-    if passed:
-        (last,) = db.execute(_SQL["draw"], {"count": len(passed)}).fetchone()
-        numbered = (run._replace(number=number) for number, run in enumerate(passed, last - len(passed) + 1))
+    if unrun:
+        (last,) = db.execute(_SQL["draw"], {"count": len(unrun)}).fetchone()
+        numbered = (run._replace(number=number) for number, run in enumerate(unrun, last - len(unrun) + 1))
         db.executemany(_SQL["add_run"], [run_row(run, _DIALECT) for run in numbered])
 
 
 def _finish_all(db: sqlite3.Connection, changes: Sequence[tuple[dict[str, Any], Sequence[Run]]]) -> list[Answer]:
     """Write changes: ends of jobs together, if all of them are as was believed, and the others one by one."""
-    ended = [change for change, passed in changes if "state" not in change and not passed]
+    ended = [change for change, unrun in changes if "state" not in change and not unrun]
     together = len(ended) > 1 and _end(db, ended)
     return [
-        Answer.DONE if together and "state" not in change and not passed else _finish(db, change, passed)
-        for change, passed in changes
+        Answer.DONE if together and "state" not in change and not unrun else _finish(db, change, unrun)
+        for change, unrun in changes
     ]
 
 
-def _finish(db: sqlite3.Connection, change: dict[str, Any], passed: Sequence[Run]) -> Answer:
+def _finish(db: sqlite3.Connection, change: dict[str, Any], unrun: Sequence[Run]) -> Answer:
     """Write one change, if the job is as was believed."""
     if _go_on(db, change) if "state" in change else _end(db, [change]):
-        _pass(db, passed)
+        _add_unrun(db, unrun)
         return Answer.DONE
     if db.execute(_SQL["settled"], change).fetchone():
         return Answer.DONE
