@@ -13,25 +13,15 @@ from mainspring.store.notes import (
 from mainspring.store.protocol import (
     Store,
 )
-from mainspring.store.rows import (
-    Dialect,
-    from_microseconds,
-    job_row,
-    read_job,
-    to_microseconds,
-)
+from mainspring.store.rows import PLAIN
 
 __all__ = [
     "CALENDARS",
+    "PLAIN",
     "ZONE_RULES",
     "Answer",
-    "Dialect",
     "NodeBeat",
     "Pulse",
     "Store",
-    "from_microseconds",
-    "job_row",
     "read_calendars",
-    "read_job",
-    "to_microseconds",
 ]

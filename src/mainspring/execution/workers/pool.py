@@ -17,7 +17,6 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Self
-from uuid import UUID
 
 import structlog
 
@@ -28,7 +27,7 @@ from mainspring.job import Ending, Job, JobKey, Outcome
 from mainspring.plugins import Registry
 from mainspring.schedule import MICROSECOND
 from mainspring.settings import Settings
-from mainspring.store import Dialect, from_microseconds, job_row, read_job, to_microseconds
+from mainspring.store import PLAIN
 
 START_SECONDS = 60.0
 """How long a worker may take to load its plugins and build its services."""
@@ -56,17 +55,15 @@ log = structlog.get_logger("mainspring.execution")
 
 # --- what crosses -----------------------------------------------------------------------------------------------------
 
-_PLAIN = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
-
 
 def write_claim(job: Job, ahead: float) -> dict[str, Any]:
     """Put a claimed job, and how far the store's time is ahead of the machine's monotonic clock, into plain data."""
-    return {"job": job_row(job, _PLAIN), "ahead": ahead}
+    return {"job": PLAIN.job_row(job), "ahead": ahead}
 
 
 def read_claim(data: dict[str, Any]) -> Assignment:
     """Read what `write_claim` wrote."""
-    return Assignment(read_job(data["job"], _PLAIN), data["ahead"])
+    return Assignment(PLAIN.read_job(data["job"]), data["ahead"])
 
 
 def write_ending(ending: Ending) -> list[Any]:

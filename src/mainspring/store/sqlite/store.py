@@ -26,24 +26,11 @@ from mainspring.clock import Clock
 from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.store.columns import ENDED, JOB_COLUMNS, Form, check_columns, lists
 from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
-from mainspring.store.rows import (
-    Dialect,
-    from_microseconds,
-    job_row,
-    job_values,
-    last_run_to_json,
-    load_statements,
-    read_claims,
-    read_done_job,
-    read_job,
-    read_run,
-    run_row,
-    tell,
-    to_json,
-    to_microseconds,
-)
+from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds
+from mainspring.store.statements import load_statements
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -53,9 +40,10 @@ PRUNE_BATCH = 1000
 _REQUIRED = (3, 37)
 
 
-_DIALECT = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
-_CLAIMED = _DIALECT._replace(from_json=lambda value: value)
-_SQL = load_statements("sqlite")
+_VALUES = Values(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
+_ROWS = Dialect(_VALUES)
+_CLAIMED = Dialect(_VALUES._replace(from_json=None))
+SQL = load_statements("sqlite", lists({Form.JSON: "json({0})"}, no="0"))
 
 
 @dataclass(slots=True)
@@ -119,10 +107,10 @@ class SqliteStore:
 
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        rows = [job_row(job, _DIALECT) for job in jobs]
+        rows = [_ROWS.job_row(job) for job in jobs]
 
         def work(db: sqlite3.Connection) -> None:
-            db.executemany(_SQL["add"], rows)
+            db.executemany(SQL["add"], rows)
             _add_unrun(db, unrun)
 
         fp("add.before_commit")
@@ -134,10 +122,10 @@ class SqliteStore:
         """See `Store.get`."""
 
         def work(db: sqlite3.Connection) -> Job | None:
-            if row := db.execute(_SQL["get"], {"id": str(job_id)}).fetchone():
-                return read_job(row, _DIALECT)
-            if row := db.execute(_SQL["get_done"], {"id": str(job_id)}).fetchone():
-                return read_done_job(row, _DIALECT)
+            if row := db.execute(SQL["get"], {"id": str(job_id)}).fetchone():
+                return _ROWS.read_job(row)
+            if row := db.execute(SQL["get_done"], {"id": str(job_id)}).fetchone():
+                return _ROWS.read_done_job(row)
             return None
 
         return await self._call(work)
@@ -156,14 +144,14 @@ class SqliteStore:
             "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,
             "limit": limit,
         }
-        statement, read = ("page_done", read_done_job) if which.done else ("page", read_job)
-        rows = await self._call(lambda db: db.execute(_SQL[statement], parameters).fetchall())
-        return [read(row, _DIALECT) for row in rows]
+        statement, read = ("page_done", _ROWS.read_done_job) if which.done else ("page", _ROWS.read_job)
+        rows = await self._call(lambda db: db.execute(SQL[statement], parameters).fetchall())
+        return [read(row) for row in rows]
 
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """See `Store.counts`."""
         counts: dict[JobKey, dict[State, int]] = {}
-        for product, job_group, state, count in await self._call(lambda db: db.execute(_SQL["counts"]).fetchall()):
+        for product, job_group, state, count in await self._call(lambda db: db.execute(SQL["counts"]).fetchall()):
             counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
         return counts
 
@@ -176,12 +164,12 @@ class SqliteStore:
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        row, rows = job_values(job, _DIALECT), [job_row(each, _DIALECT) for each in added]
+        row, rows = _ROWS.job_values(job), [_ROWS.job_row(each) for each in added]
 
         def work(db: sqlite3.Connection) -> bool:
-            done = bool(db.execute(_SQL[statement], row).fetchall())
+            done = bool(db.execute(SQL[statement], row).fetchall())
             if done:
-                db.executemany(_SQL["add"], rows)
+                db.executemany(SQL["add"], rows)
                 _add_unrun(db, unrun)
             return done
 
@@ -191,13 +179,13 @@ class SqliteStore:
 
     async def revive(self, job: Job) -> bool:
         """See `Store.revive`."""
-        row = job_row(job, _DIALECT)
+        row = _ROWS.job_row(job)
         guard = {"id": str(job.id), "version": job.version - 1}
 
         def work(db: sqlite3.Connection) -> bool:
-            done = bool(db.execute(_SQL["end_being_done"], guard).fetchall())
+            done = bool(db.execute(SQL["end_being_done"], guard).fetchall())
             if done:
-                db.execute(_SQL["add"], row)
+                db.execute(SQL["add"], row)
             return done
 
         done = await self._call(work)
@@ -207,25 +195,25 @@ class SqliteStore:
     async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
         """See `Store.recurring`."""
         parameters = {"after": str(after or ""), "limit": limit, "calendar": calendar}
-        rows = await self._call(lambda db: db.execute(_SQL["recurring"], parameters).fetchall())
-        return [read_job(row, _DIALECT) for row in rows]
+        rows = await self._call(lambda db: db.execute(SQL["recurring"], parameters).fetchall())
+        return [_ROWS.read_job(row) for row in rows]
 
     async def children(self, parent: UUID) -> list[Job]:
         """See `Store.children`."""
-        rows = await self._call(lambda db: db.execute(_SQL["children"], {"parent": str(parent)}).fetchall())
-        return [read_job(row, _DIALECT) for row in rows]
+        rows = await self._call(lambda db: db.execute(SQL["children"], {"parent": str(parent)}).fetchall())
+        return [_ROWS.read_job(row) for row in rows]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
-        statement = _SQL["end_being_done" if job.state is State.DONE else "delete"]
+        statement = SQL["end_being_done" if job.state is State.DONE else "delete"]
         guard = {"id": str(job.id), "version": job.version}
 
         def work(db: sqlite3.Connection) -> bool:
             gone = bool(db.execute(statement, guard).fetchall())
             fp("delete.between")
             if gone and run is not None:
-                db.execute(_SQL["add_run"], run_row(run, _DIALECT))
-                db.execute(_SQL["ask_to_stop"], {"run": run.number, "node": run.node})
+                db.execute(SQL["add_run"], _ROWS.run_values(run))
+                db.execute(SQL["ask_to_stop"], {"run": run.number, "node": run.node})
             return gone
 
         return await self._call(work)
@@ -237,18 +225,18 @@ class SqliteStore:
         now = to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> str:
-            if node not in {row[0] for row in db.execute(_SQL["nodes"])}:
+            if node not in {row[0] for row in db.execute(SQL["nodes"])}:
                 return "[]"
             ids: list[str] = []
             for key, slots in demand.items():
                 parameters = {**key._asdict(), "now": now, "limit": min(slots, limit - len(ids))}
-                ids += [id_ for (id_,) in db.execute(_SQL["due"], parameters)]
+                ids += [id_ for (id_,) in db.execute(SQL["due"], parameters)]
             if not ids:
                 return "[]"
-            (last,) = db.execute(_SQL["draw"], {"count": len(ids)}).fetchone()
+            (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
             parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
-            db.execute(_SQL["claim"], parameters)
-            (claimed,) = db.execute(_SQL["claimed"], parameters).fetchone()
+            db.execute(SQL["claim"], parameters)
+            (claimed,) = db.execute(SQL["claimed"], parameters).fetchone()
             return str(claimed)
 
         rows = json.loads(await self._call(work))
@@ -257,20 +245,20 @@ class SqliteStore:
             return []
         keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
         of_rows = (keys[row[-3], row[-2]] for row in rows)
-        claims = read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]), _CLAIMED)
+        claims = _CLAIMED.read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]))
         return sorted(claims, key=lambda claim: claim.job.due_at)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
-        rows = await self._call(lambda db: db.execute(_SQL["holding"], {"node": node}).fetchall())
-        jobs = [read_job(row, _DIALECT) for row in rows]
+        rows = await self._call(lambda db: db.execute(SQL["holding"], {"node": node}).fetchall())
+        jobs = [_ROWS.read_job(row) for row in rows]
         return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """See `Store.next_due`."""
 
         def work(db: sqlite3.Connection) -> list[int]:
-            found = (db.execute(_SQL["due_next"], key._asdict()).fetchone()[0] for key in keys)
+            found = (db.execute(SQL["due_next"], key._asdict()).fetchone()[0] for key in keys)
             return [due for due in found if due is not None]
 
         due = await self._call(work)
@@ -279,7 +267,7 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [(_change_values(job, run), unrun) for run, job, unrun in changes]
+        rows = [(_change_values(change), change.unrun) for change in changes]
         answers = await self._call(lambda db: _finish_all(db, rows))
         fp("finish.sent")
         tell(self._watchers, (change.job for change in changes))
@@ -288,12 +276,12 @@ class SqliteStore:
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         parameters = {"keys": json.dumps(list(keys)), "limit": limit}
-        rows = await self._call(lambda db: db.execute(_SQL["orphans"], parameters).fetchall())
-        return [read_job(row, _DIALECT) for row in rows]
+        rows = await self._call(lambda db: db.execute(SQL["orphans"], parameters).fetchall())
+        return [_ROWS.read_job(row) for row in rows]
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """See `Store.runs`."""
-        statement = _SQL["runs_of_group" if job_id is None else "runs_of_job"]
+        statement = SQL["runs_of_group" if job_id is None else "runs_of_job"]
         parameters = {
             **key._asdict(),
             "job_id": str(job_id),
@@ -301,19 +289,19 @@ class SqliteStore:
             "limit": limit,
         }
         rows = await self._call(lambda db: db.execute(statement, parameters).fetchall())
-        return [read_run(row, _DIALECT) for row in rows]
+        return [_ROWS.read_run(row) for row in rows]
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`."""
         midnight = (self._clock.now() - older_than).replace(hour=0, minute=0, second=0, microsecond=0)
         parameters = {"before": to_microseconds(midnight), "limit": PRUNE_BATCH}
-        return await self._call(lambda db: db.execute(_SQL["prune"], parameters).rowcount == PRUNE_BATCH)
+        return await self._call(lambda db: db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH)
 
     # --- notes
 
     async def notes(self, kind: str) -> dict[str, Any]:
         """See `Store.notes`."""
-        rows = await self._call(lambda db: db.execute(_SQL["notes"], {"kind": kind}).fetchall())
+        rows = await self._call(lambda db: db.execute(SQL["notes"], {"kind": kind}).fetchall())
         return {name: json.loads(value) for name, value in rows}
 
     async def note(self, kind: str, name: str, value: Any) -> bool:
@@ -321,9 +309,9 @@ class SqliteStore:
         text = None if value is None else to_json(value)
 
         def work(db: sqlite3.Connection) -> bool:
-            there = name in {row[0] for row in db.execute(_SQL["notes"], {"kind": kind})}
-            (version,) = db.execute(_SQL["draw"], {"count": 1}).fetchone()
-            db.execute(_SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
+            there = name in {row[0] for row in db.execute(SQL["notes"], {"kind": kind})}
+            (version,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
+            db.execute(SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
             return there
 
         return await self._call(work)
@@ -333,15 +321,15 @@ class SqliteStore:
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
-        await self._call(lambda db: db.execute(_SQL["join"], parameters).close())
+        await self._call(lambda db: db.execute(SQL["join"], parameters).close())
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
 
         def work(db: sqlite3.Connection) -> Pulse:
-            alive = db.execute(_SQL["beat"], {"node": node}).fetchone() is not None
-            stops = frozenset(run for (run,) in db.execute(_SQL["stops"], {"node": node}).fetchall())
-            (notes,) = db.execute(_SQL["noted"]).fetchone()
+            alive = db.execute(SQL["beat"], {"node": node}).fetchone() is not None
+            stops = frozenset(run for (run,) in db.execute(SQL["stops"], {"node": node}).fetchall())
+            (notes,) = db.execute(SQL["noted"]).fetchone()
             return Pulse(alive, stops, tuple(_nodes(db)), notes)
 
         return await self._call(work)
@@ -352,16 +340,16 @@ class SqliteStore:
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
-        await self._call(lambda db: [db.execute(_SQL[name], {"node": node}).fetchall() for name in ("leave", "stops")])
+        await self._call(lambda db: [db.execute(SQL[name], {"node": node}).fetchall() for name in ("leave", "stops")])
 
     async def bury(self, node: NodeBeat) -> bool:
         """See `Store.bury`."""
         parameters = {"node": node.name, "beat": node.beat}
 
         def work(db: sqlite3.Connection) -> bool:
-            gone = db.execute(_SQL["bury"], parameters).fetchone() is not None
+            gone = db.execute(SQL["bury"], parameters).fetchone() is not None
             if gone:
-                db.execute(_SQL["stops"], {"node": node.name}).fetchall()
+                db.execute(SQL["stops"], {"node": node.name}).fetchall()
             return gone
 
         return await self._call(work)
@@ -399,42 +387,18 @@ class SqliteStore:
         db.close()
 
 
-_ENDED = ("id", "run", "version", "started_at", "finished_at", "outcome", "reason", "failures", "losses")
-"""What the statement that ends jobs takes of each, in its order."""
-
-
-def _change_values(job: Job, run: Run) -> dict[str, Any]:
+def _change_values(change: Change) -> dict[str, Any]:
     """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
-    values = {
-        "id": str(job.id),
-        "job_id": str(run.job_id),
-        "run": run.number,
-        "version": job.version,
-        "started_at": to_microseconds(run.started_at),
-        "finished_at": to_microseconds(run.finished_at),
-        "outcome": run.outcome.value,
-        "reason": run.reason,
-        "failures": job.failures,
-        "losses": job.losses,
-    }
-    if job.state is State.DONE:
-        return values
-    return values | {
-        "state": job.state.value,
-        "paused": job.paused,
-        "fire_time": to_microseconds(job.fire_time),
-        "due_at": to_microseconds(job.due_at),
-        "attempt": job.attempt,
-        "last_run": last_run_to_json(run),
-    }
+    values = _ROWS.ended_values(change) if change.job.state is State.DONE else _ROWS.kept_values(change)
+    return values | {"job_id": str(change.run.job_id)}
 
 
 def _add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
     """Write rows of history under new numbers."""
     if unrun:
-        (last,) = db.execute(_SQL["draw"], {"count": len(unrun)}).fetchone()
+        (last,) = db.execute(SQL["draw"], {"count": len(unrun)}).fetchone()
         numbered = (run._replace(number=number) for number, run in enumerate(unrun, last - len(unrun) + 1))
-        db.executemany(_SQL["add_run"], [run_row(run, _DIALECT) for run in numbered])
+        db.executemany(SQL["add_run"], [_ROWS.run_values(run) for run in numbered])
 
 
 def _finish_all(db: sqlite3.Connection, changes: Sequence[tuple[dict[str, Any], Sequence[Run]]]) -> list[Answer]:
@@ -452,31 +416,31 @@ def _finish(db: sqlite3.Connection, change: dict[str, Any], unrun: Sequence[Run]
     if _go_on(db, change) if "state" in change else _end(db, [change]):
         _add_unrun(db, unrun)
         return Answer.DONE
-    if db.execute(_SQL["settled"], change).fetchone():
+    if db.execute(SQL["settled"], change).fetchone():
         return Answer.DONE
-    return Answer.STALE if db.execute(_SQL["run_of"], change).fetchone() == (change["run"],) else Answer.LOST
+    return Answer.STALE if db.execute(SQL["run_of"], change).fetchone() == (change["run"],) else Answer.LOST
 
 
 def _go_on(db: sqlite3.Connection, change: dict[str, Any]) -> bool:
     """Write what a job became that goes on, if it is as was believed."""
-    if not db.execute(_SQL["end_run"], change).rowcount:
+    if not db.execute(SQL["end_run"], change).rowcount:
         return False
-    db.execute(_SQL["go_on"], change)
+    db.execute(SQL["go_on"], change)
     return True
 
 
 def _end(db: sqlite3.Connection, changes: Sequence[dict[str, Any]]) -> bool:
     """Write that jobs are over, all or none: if all of them are as was believed."""
-    values = {"ended": json.dumps([[change[name] for name in _ENDED] for change in changes])}
+    values = {"ended": json.dumps([[change[name] for name in ENDED] for change in changes])}
     db.execute("savepoint ends")
-    there = db.execute(_SQL["end_jobs"], values).rowcount == len(changes)
-    db.execute(*(_SQL["forget_jobs"], values) if there else ("rollback to ends",))
+    there = db.execute(SQL["end_jobs"], values).rowcount == len(changes)
+    db.execute(*(SQL["forget_jobs"], values) if there else ("rollback to ends",))
     db.execute("release ends")
     return there
 
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:
-    return [NodeBeat(name, beat, host, bool(patient)) for name, beat, host, patient in db.execute(_SQL["nodes"])]
+    return [NodeBeat(name, beat, host, bool(patient)) for name, beat, host, patient in db.execute(SQL["nodes"])]
 
 
 def _commit_together(db: sqlite3.Connection, calls: Sequence[_Call]) -> None:
@@ -565,6 +529,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = full")
         sqlite_upgrade(db)
+        check_columns("jobs", [row[1] for row in db.execute("pragma table_info(jobs)")], JOB_COLUMNS)
     except sqlite3.DatabaseError as error:
         db.close()
         raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
