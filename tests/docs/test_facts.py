@@ -18,8 +18,20 @@ from mainspring.cli.main import INTERRUPTED, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner
-from mainspring.job import Backoff, Ending, JobKey, Options, Outcome, RetryPolicy, State, events, lifecycle
-from mainspring.job.lifecycle import backoff_delay
+from mainspring.job import (
+    Backoff,
+    Ending,
+    JobKey,
+    Options,
+    Outcome,
+    RetryPolicy,
+    State,
+    events,
+    history,
+    lifecycle,
+    retry,
+)
+from mainspring.job.retry import backoff_delay
 from mainspring.plugins import SchedulerJob
 from mainspring.schedule import Once
 from mainspring.settings import TABLE, Settings
@@ -69,8 +81,7 @@ def one_of_each() -> list[events.Event]:
     ).job
     job = waiting._replace(state=State.RUNNING, run=1, node="node", claimed_at=now)
     good, bad = (
-        lifecycle.ended(job, Ending(outcome), started_at=now, now=now)
-        for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
+        history.ended(job, Ending(outcome), started_at=now, now=now) for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
     )
     every: list[events.Event] = [
         events.NodeStarted("node", ("vps4/backups",)),
@@ -145,8 +156,8 @@ def test_numbers_of_concepts() -> None:
     assert Backoff() == Backoff(timedelta(seconds=1), 3, timedelta(hours=1))
     assert "`initial` one second, `factor` 3, `longest` one hour" in text
     assert timedelta(hours=1) == SchedulerJob.timeout
-    assert lifecycle.POISON == len(["first", "second", "third"])
-    assert f"after {lifecycle.HOPELESS} times for one fire time it gives up on it" in text
+    assert retry.POISON == len(["first", "second", "third"])
+    assert f"after {retry.HOPELESS} times for one fire time it gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
 
 

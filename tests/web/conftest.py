@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from mainspring.clock import ManualClock
-from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, lifecycle
+from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, history, lifecycle
 from mainspring.job.events import Event
 from mainspring.plugins import Registry
 from mainspring.plugins import registry as registries
@@ -139,7 +139,7 @@ class Jobs:
     async def finish(self, job: Job, outcome: Outcome, reason: str | None = None) -> None:
         """End the run of a job, for which no retry is left."""
         now, ending = self._clock.now(), Ending(outcome, reason)
-        run = lifecycle.ended(job, ending, started_at=now, now=now)
+        run = history.ended(job, ending, started_at=now, now=now)
         policy = RetryPolicy(max_attempts=1)
         change = lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
         assert await self._store.finish([change]) == [Answer.DONE]

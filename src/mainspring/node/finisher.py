@@ -14,7 +14,19 @@ from datetime import datetime
 from mainspring.clock import Clock
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Change, Ending, Events, Job, Outcome, Run, RunFinished, RunRefused, TurnFailed, lifecycle
+from mainspring.job import (
+    Change,
+    Ending,
+    Events,
+    Job,
+    Outcome,
+    Run,
+    RunFinished,
+    RunRefused,
+    TurnFailed,
+    history,
+    lifecycle,
+)
 from mainspring.plugins import Registry
 from mainspring.schedule import Calendars
 from mainspring.store import Answer, Store
@@ -77,7 +89,7 @@ class Finisher:
         """Write that runs whose node died are lost. If somebody else does so too, nobody is told."""
         ending = Ending(Outcome.LOST, "the node that ran it died")
         await self._settle(
-            [(job, lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
+            [(job, history.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
         )
 
     async def _settle(self, ended: list[_Ended], *, announce_refused: bool = False) -> None:
@@ -123,4 +135,4 @@ class Finisher:
 
 def _ended(assignment: Assignment, ending: Ending, at: datetime) -> _Ended:
     job = assignment.job
-    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending
+    return job, history.ended(job, ending, started_at=assignment.started_at or at, now=at), ending

@@ -36,6 +36,7 @@ from mainspring.job import (
     RunStarted,
     TurnFailed,
     lifecycle,
+    retry,
 )
 from mainspring.node.failure_detector import MISSING_BEATS, FailureDetector
 from mainspring.node.fairness import demands, still_hungry
@@ -388,7 +389,7 @@ class Node:
             if stopping:
                 assignment.interrupt = _STOPPED  # claimed at the last moment: handed back before it begins
             job = assignment.job
-            quarantine = self._quarantine_for(job) if lifecycle.is_quarantined(job) else None
+            quarantine = self._quarantine_for(job) if retry.is_quarantined(job) else None
             lane = quarantine or self._lanes[job.key]
             assignment.lane = lane
             lane.busy += 1

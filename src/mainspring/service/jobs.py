@@ -36,6 +36,7 @@ from mainspring.job import (
     Reading,
     Run,
     State,
+    history,
     lifecycle,
     read,
 )
@@ -263,7 +264,7 @@ class SchedulerService:
         run = None
         if job.state is State.RUNNING:
             now = await self._store.now()
-            run = lifecycle.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
+            run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
         return await self._store.delete(job, run)
 
     # --- what a schedule will do, and what it should have done
