@@ -18,6 +18,7 @@ from mainspring.cli.main import INTERRUPTED, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner
+from mainspring.execution.endings import REASON_LENGTH
 from mainspring.job import (
     Backoff,
     Ending,
@@ -36,7 +37,8 @@ from mainspring.plugins import SchedulerJob
 from mainspring.schedule import Once
 from mainspring.settings import TABLE, Settings
 from mainspring.store.postgres.schema import upgrade_schema
-from mainspring.store.sqlite.store import SqliteStore, check_schema
+from mainspring.store.sqlite.file import check_schema
+from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import wire
 from mainspring.web.endpoints import jobs
 from tests.cluster.process import Process
@@ -165,8 +167,8 @@ def test_numbers_of_guides() -> None:
     """Limits that the guides name are those of the code."""
     operations, plugins = flowing(OPERATIONS), flowing("docs/plugins.md")
     assert f"at most {wire.BODY_LIMIT // 1024} KiB, a page at most {jobs.LIMIT} jobs" in operations
-    assert f"has at most {runner.REASON_LENGTH} characters" in operations
-    assert f"cut at {runner.REASON_LENGTH} characters" in plugins
+    assert f"has at most {REASON_LENGTH} characters" in operations
+    assert f"cut at {REASON_LENGTH} characters" in plugins
     assert f"takes longer than {runner.VETO_SECONDS:g} seconds" in plugins
     assert f"at most {TABLE['threads'].default} do at once" in plugins
 

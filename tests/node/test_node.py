@@ -480,7 +480,7 @@ async def test_job_that_may_kill_its_nodes_waits_for_the_shelter(world: World) -
         assignment.started_at = assignment.store_time(world.clock)
         return Ending(Outcome.SUCCEEDED)
 
-    async with world.node(quarantine=quarantine, shelter_after=2):
+    async with world.node(quarantine=quarantine, ready_after=2):
         await world.happened(RunFinished, 3)
 
     runs = await world.runs(job)

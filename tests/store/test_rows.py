@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainspring.job import Change, Job, Run, State
@@ -37,6 +37,7 @@ def plain_facts(values: dict[str, Any], table: tuple[columns.Fact, ...]) -> dict
     return {fact.name: known[fact.name] for fact in table}
 
 
+@settings(deadline=None)  # expressions of the plain twin are compiled each time
 @given(jobs)
 def test_jobs_are_written_and_read_as_the_table_says(job: Job) -> None:
     """Row, names and reading agree with the loop, and nothing is lost on the way."""
@@ -48,6 +49,7 @@ def test_jobs_are_written_and_read_as_the_table_says(job: Job) -> None:
     assert job == PLAIN.read_job(PLAIN.job_row(job)) == Job(**plain_facts(plain, columns.JOB))
 
 
+@settings(deadline=None)  # expressions of the plain twin are compiled each time
 @given(runs)
 def test_runs_are_written_and_read_as_the_table_says(run: Run) -> None:
     """The same for rows of history."""
@@ -57,6 +59,7 @@ def test_runs_are_written_and_read_as_the_table_says(run: Run) -> None:
     assert run == PLAIN.read_run(tuple(plain.values())) == Run(**plain_facts(plain, columns.RUN))
 
 
+@settings(deadline=None)  # expressions of the plain twin are compiled each time
 @given(st.lists(jobs, max_size=3), moments)
 def test_claims_are_read_like_jobs(claimed: list[Job], at: datetime) -> None:
     """What a claim does not read is what every job has that was just claimed."""
@@ -72,6 +75,7 @@ def test_claims_are_read_like_jobs(claimed: list[Job], at: datetime) -> None:
     assert [(job, at) for job in here] == [tuple(claim) for claim in claims]
 
 
+@settings(deadline=None)  # expressions of the plain twin are compiled each time
 @given(jobs, runs, st.lists(runs, max_size=2))
 def test_changes_are_written_as_the_table_says(job: Job, run: Run, unrun: list[Run]) -> None:
     """As rows and by name."""

@@ -15,8 +15,8 @@ from mainspring.job.events import Event
 from mainspring.plugins import Registry
 from mainspring.plugins import registry as registries
 from mainspring.schedule import Once
-from mainspring.service import SchedulerService
-from mainspring.store import Answer, NodeBeat, Store
+from mainspring.service import CalendarService, SchedulerService
+from mainspring.store import Answer, NodeBeat, Notes, Store
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import create_app
 from tests.web.answers import at, new_id
@@ -73,8 +73,9 @@ def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
     """Make the application over a store of the test's own."""
 
     def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
-        service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
-        return create_app(service=service, registry=registry, store=store, ready=ready)
+        notes = Notes(store, clock)
+        service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
+        return create_app(service=service, calendars=CalendarService(store, notes), registry=registry, ready=ready)
 
     return make
 

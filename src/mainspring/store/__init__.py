@@ -1,27 +1,27 @@
 """Where jobs live: what a store promises, and two that keep it (SQLite, also in RAM, and PostgreSQL)."""
 
+from mainspring.store.backends import Backend, backend
 from mainspring.store.facts import (
     Answer,
     NodeBeat,
     Pulse,
 )
-from mainspring.store.notes import (
-    CALENDARS,
-    ZONE_RULES,
-    read_calendars,
-)
+from mainspring.store.notes import Notes
 from mainspring.store.protocol import (
     Store,
 )
 from mainspring.store.rows import PLAIN
+from mainspring.store.spans import Span, spanned
 
 __all__ = [
-    "CALENDARS",
     "PLAIN",
-    "ZONE_RULES",
     "Answer",
+    "Backend",
     "NodeBeat",
+    "Notes",
     "Pulse",
+    "Span",
     "Store",
-    "read_calendars",
+    "backend",
+    "spanned",
 ]

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json
 
 from mainspring.clock import Clock
-from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import JOB_COLUMNS
@@ -24,6 +24,7 @@ from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
 from mainspring.store.postgres.schema import check_schema
 from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds, write_unrun
+from mainspring.store.sharing import Sharing
 
 _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
@@ -44,13 +45,6 @@ _ROWS = Dialect(_VALUES)
 _CLAIMED = Dialect(_VALUES._replace(from_time=from_microseconds))
 
 
-class _Waiting(NamedTuple):
-    """Rows that somebody wants written, and who waits for it."""
-
-    rows: list[tuple[Any, ...]]
-    written: asyncio.Future[None]
-
-
 class PostgresStore:
     """See `mainspring.store.protocol.Store`.
 
@@ -66,8 +60,7 @@ class PostgresStore:
         self._database = Database(url)
         self._session = Session(url, self._heard)
         self._watchers: list[Callable[[datetime], None]] = []
-        self._waiting: list[_Waiting] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._sharing = Sharing(self._insert, self._which, ANSWER_SECONDS)
         self._alone = True
         self._hint: datetime | None = None
         self._hinting: asyncio.Task[None] | None = None
@@ -100,7 +93,7 @@ class PostgresStore:
         if len(jobs) > _SHARED_ROWS or unrun:
             await self._copy(jobs, unrun)
         else:
-            await self._share([_ROWS.job_row(job) for job in jobs])
+            await self._sharing.write([job.id for job in jobs], [_ROWS.job_row(job) for job in jobs])
         self._tell(jobs)
 
     async def _copy(self, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
@@ -113,71 +106,13 @@ class PostgresStore:
             if unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
 
-    async def _share(self, rows: list[tuple[Any, ...]]) -> None:
-        """Have rows written in a commit with those of other calls."""
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(rows, loop.create_future())
-        self._waiting.append(waiting)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
-        limit = loop.call_later(ANSWER_SECONDS, self._give_up, waiting)  # `asyncio.timeout` took 4 us more
-        try:
-            await waiting.written
-        finally:
-            limit.cancel()
-
-    def _give_up(self, waiting: _Waiting) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-        _fail(waiting, StoreUnavailableError("the job store did not answer in time"))
-
-    async def _write_waiting(self) -> None:
-        """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
-        while self._waiting:
-            calls, self._waiting = self._waiting, []
-            try:
-                await self._insert([row for call in calls for row in call.rows])
-            except (ConflictError, ValueError) as error:
-                if len(calls) == 1:
-                    _fail(calls[0], error)
-                else:
-                    await self._write_apart(calls)
-            except StoreUnavailableError as error:
-                await self._look_again(calls, error)
-            except Exception as error:  # noqa: BLE001 - goes to the callers
-                for call in calls:
-                    _fail(call, error)
-            else:
-                for call in calls:
-                    _succeed(call)
-
-    async def _write_apart(self, calls: list[_Waiting]) -> None:
-        """Write each call by itself, so that one that is refused does not take the others with it."""
-        for call in calls:
-            try:
-                await self._insert(call.rows)
-            except Exception as error:  # noqa: BLE001 - goes to the caller
-                _fail(call, error)
-            else:
-                _succeed(call)
-
-    async def _look_again(self, calls: list[_Waiting], error: StoreUnavailableError) -> None:
-        """Find out which rows of a write with an unknown end are there. If that fails too, nobody knows."""
-        try:
-            ids = [row[0] for call in calls for row in call.rows]
-            there = {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
-        except StoreUnavailableError:
-            there = set()
-        for call in calls:
-            if all(row[0] in there for row in call.rows):
-                _succeed(call)
-            else:
-                _fail(call, error)
-
     async def _insert(self, rows: list[tuple[Any, ...]]) -> None:
         fp("add.before_commit")
         await self._fetch("add", {"jobs": rows})
         fp("add.after_commit")
+
+    async def _which(self, ids: list[UUID]) -> set[UUID]:
+        return {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
@@ -410,16 +345,6 @@ class PostgresStore:
 
 def _due_time(claim: Claim) -> datetime:
     return claim.job.due_at
-
-
-def _succeed(call: _Waiting) -> None:
-    if not call.written.done():
-        call.written.set_result(None)
-
-
-def _fail(call: _Waiting, error: Exception) -> None:
-    if not call.written.done():
-        call.written.set_exception(error)
 
 
 def _answer(change: Change, settled: Collection[int], held: Mapping[UUID, int]) -> Answer:

@@ -1,59 +1,38 @@
-"""The SQLite store: one file (or RAM), one process, one thread that owns the connection.
+"""The verbs of the SQLite store: one file (or RAM), one process, one thread that owns the connection.
 
-Calls are queued to the thread, which takes all that wait and commits them together: concurrent writers share one fsync
-and a lone one does not wait for company. `synchronous=FULL`, because NORMAL loses acknowledged rows when the power
-fails.
+They are one class, because `Store` is one protocol: each verb is a few lines around its statements. `synchronous=FULL`,
+because NORMAL loses acknowledged rows when the power fails.
 """
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import json
-import os
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from mainspring.clock import Clock
-from mainspring.errors import ConfigError, ConflictError, StoreUnavailableError
+from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
-from mainspring.store.columns import ENDED, JOB_COLUMNS, Form, check_columns, lists
+from mainspring.store.columns import ENDED, Form, lists
 from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
-from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds
+from mainspring.store.sqlite.file import OLDEST
+from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import load_statements
-
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
 
 _OLDEST, _NEWEST = -(2**62), 2**62
 PRUNE_BATCH = 1000
-_REQUIRED = (3, 37)
 
 
 _VALUES = Values(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
 _ROWS = Dialect(_VALUES)
 _CLAIMED = Dialect(_VALUES._replace(from_json=None))
 SQL = load_statements("sqlite", lists({Form.JSON: "json({0})"}, no="0"))
-
-
-@dataclass(slots=True)
-class _Call:
-    """Work for the thread, and who waits for it."""
-
-    work: Work[Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
 
 
 class SqliteStore:
@@ -63,37 +42,24 @@ class SqliteStore:
 
     def __init__(self, path: Path | None, clock: Clock) -> None:
         self.durable = path is not None
-        self._path = path
         self._clock = clock
-        self._thread: threading.Thread | None = None
-        self._lock_file: IO[str] | None = None
+        self._thread = SqliteThread(path)
+        self._call = self._thread.call
         self._watchers: list[Callable[[datetime], None]] = []
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
-        if sqlite3.sqlite_version_info < _REQUIRED:
+        if sqlite3.sqlite_version_info < OLDEST:
             raise ConfigError(f"SQLite 3.37 or newer is needed, this Python has {sqlite3.sqlite_version}")
-        if self._path is not None:
-            self._lock_file = _lock(self._path)
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._thread = threading.Thread(target=self._serve, args=(opened,), name="sqlite", daemon=True)
-        self._thread.start()
         try:
-            await opened
+            await self._thread.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """See `Store.close`."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._calls.put(None)
-            await asyncio.to_thread(thread.join)
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+        await self._thread.close()
 
     def watch(self, notice: Callable[[datetime], None]) -> None:
         """See `Store.watch`."""
@@ -354,38 +320,6 @@ class SqliteStore:
 
         return await self._call(work)
 
-    # --- the thread
-
-    async def _call(self, work: Work[T]) -> T:
-        if self._thread is None:
-            raise StoreUnavailableError("the job store is closed")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put(_Call(work, future))
-        return await future
-
-    def _serve(self, opened: asyncio.Future[None]) -> None:
-        loop = opened.get_loop()
-        try:
-            db = _connect(self._path)
-        except Exception as error:  # noqa: BLE001 - whoever opens the store must hear of it
-            loop.call_soon_threadsafe(opened.set_exception, error)
-            return
-        loop.call_soon_threadsafe(opened.set_result, None)
-        closing = False
-        while not closing:
-            calls = [self._calls.get()]
-            while not self._calls.empty():
-                calls.append(self._calls.get())
-            closing = None in calls
-            work = [call for call in calls if call is not None]
-            if work:
-                _commit_together(db, work)
-                for waiting in {call.future.get_loop() for call in work}:  # nodes beat on a loop of their own
-                    theirs = [call for call in work if call.future.get_loop() is waiting]
-                    with suppress(RuntimeError):  # it is closed: nobody waits any more
-                        waiting.call_soon_threadsafe(_deliver, theirs)
-        db.close()
-
 
 def _change_values(change: Change) -> dict[str, Any]:
     """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
@@ -441,99 +375,3 @@ def _end(db: sqlite3.Connection, changes: Sequence[dict[str, Any]]) -> bool:
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:
     return [NodeBeat(name, beat, host, bool(patient)) for name, beat, host, patient in db.execute(SQL["nodes"])]
-
-
-def _commit_together(db: sqlite3.Connection, calls: Sequence[_Call]) -> None:
-    """Do all the work in one transaction; work that fails is undone alone, a commit that fails undoes it all."""
-    try:
-        db.execute("begin immediate")
-        for call in calls:
-            db.execute("savepoint call")
-            try:
-                call.result = call.work(db)
-            except Exception as error:  # noqa: BLE001 - goes to the caller
-                db.execute("rollback to call")
-                call.error = _translated(error)
-            db.execute("release call")
-        db.execute("commit")
-    except sqlite3.Error as error:
-        if db.in_transaction:
-            db.execute("rollback")
-        for call in calls:
-            call.error = call.error or _translated(error)
-
-
-def _translated(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError):
-        return ConflictError(f"the job store refused the rows: {error}")
-    if isinstance(error, sqlite3.Error):
-        return StoreUnavailableError(f"the job store failed: {error}")
-    return error
-
-
-def _deliver(calls: Iterable[_Call]) -> None:
-    for call in calls:
-        if call.future.done():
-            continue
-        if call.error is not None:
-            call.future.set_exception(call.error)
-        else:
-            call.future.set_result(call.result)
-
-
-# --- opening the file
-
-
-def _lock(path: Path) -> IO[str]:
-    """Take the lock beside the file that says which process has it.
-
-    SQLite's own locks would let a second one in between commits.
-    """
-    beside = path.with_name(path.name + ".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        lock = os.fdopen(os.open(beside, os.O_CREAT | os.O_RDWR, 0o600), "r+")
-    except OSError as error:
-        raise ConfigError(f"the job store {path} cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise ConfigError(
-            f"the job store {path} is in use by another process (pid {holder}). "
-            "A SQLite file serves one process; nodes on several share a PostgreSQL store."
-        ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def check_schema(path: Path) -> None:
-    """Raise `SchemaError` unless the schema of a file is the one this version needs; nothing is changed.
-
-    Works beside a service that uses the file. Raises `ConfigError` when it is no database.
-    """
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            verdict(sqlite_version(db), "mainspring db upgrade")
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256)
-    try:
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = full")
-        sqlite_upgrade(db)
-        check_columns("jobs", [row[1] for row in db.execute("pragma table_info(jobs)")], JOB_COLUMNS)
-    except sqlite3.DatabaseError as error:
-        db.close()
-        raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
-    except ConfigError:
-        db.close()
-        raise
-    return db
