@@ -26,25 +26,27 @@ class Noted:
 
     async def note(self, kind: str, name: str, value: Any) -> bool:
         assert CALENDARS == kind
-        return (
-            self.calendars.pop(name, None) is not None
-            if value is None
-            else self.calendars.update({name: value}) or True
-        )
+        was_there = self.calendars.pop(name, None) is not None
+        if value is not None:
+            self.calendars[name] = value
+        return was_there
 
 
 @pytest.fixture
 def store() -> Noted:
+    """A store with one calendar."""
     return Noted()
 
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Time stands."""
     return ManualClock()
 
 
 @pytest.fixture
 def notes(store: Any, clock: ManualClock) -> Notes:
+    """The notes of that store."""
     return Notes(store, clock)
 
 
@@ -83,7 +85,7 @@ async def test_what_no_beat_vouches_for_any_more_is_read_again(notes: Notes, sto
     assert 2 == store.reads
 
 
-async def test_own_writes_are_seen_at_once(notes: Notes, store: Noted) -> None:
+async def test_own_writes_are_seen_at_once(notes: Notes) -> None:
     """Though the number that a beat brings is still the old one."""
     notes.heard(7, seconds=10)
     await notes.calendars()
