@@ -26,9 +26,9 @@ HEAD = """# Proof
 
 What Mainspring promises about jobs, and how often each promise was tested. `make prove` starts whole clusters and
 injects faults by a random plan with a fixed seed. Jobs record their runs outside the store. `make prove` compares these
-records with the answers that clients got and with history, and then writes this page. `make prove ARGS="storm --seed
-7"` runs one scenario with another seed. The files of a failed trial are kept in `prove/failures/`. `make test` runs small
-versions of the same scenarios.
+records with the answers that clients got and with history, and then writes this page.
+`make prove ARGS="storm --seed 7"` runs one scenario with another seed. The files of a failed trial are kept in
+`prove/failures/`. `make test` runs small versions of the same scenarios.
 
 **N** is the number of trials. Where nothing failed, the true rate of failures is below **3/N** with 95 % confidence.
 Times are taken from the boot clock of the machine, which does not move when the wall clock is changed.

@@ -146,7 +146,10 @@ def test_numbers_of_concepts() -> None:
     assert "`initial` one second, `factor` 3, `longest` one hour" in text
     assert timedelta(hours=1) == SchedulerJob.timeout
     assert lifecycle.POISON == len(["first", "second", "third"])
+    assert "after two losses in [quarantine]" in text
+    assert "after this third death it gives up" in text
     assert f"after {lifecycle.HOPELESS} times for one fire time it gives up on it" in text
+    assert f"After {lifecycle.HOPELESS} losses for one fire time the job gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
 
 
