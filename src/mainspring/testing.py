@@ -1,9 +1,13 @@
 """For plugin authors: run jobs under a time that the test moves, with everything real but the clock and the disk.
 
-async with TestScheduler(Vps4SchedulerPluginModule()) as scheduler:
-job = await scheduler.create("vps4", "backups", {"vmId": vm_id, "when": "2026-01-01T03:00:00Z"})
-await scheduler.advance(hours=3)
-assert [run.outcome for run in await scheduler.runs(job)] == [Outcome.SUCCEEDED]
+A test moves the time and looks at what ran::
+
+    async with TestScheduler(Vps4SchedulerPluginModule()) as scheduler:
+        job = await scheduler.create("vps4", "backups", {"vmId": vm_id, "when": "2026-01-01T03:00:00Z"})
+        await scheduler.advance(hours=3)
+        assert [run.outcome for run in await scheduler.runs(job)] == [Outcome.SUCCEEDED]
+
+`run_job` runs one job of one class at once.
 """
 
 from __future__ import annotations

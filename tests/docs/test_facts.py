@@ -159,7 +159,10 @@ def test_numbers_of_concepts() -> None:
     assert "`initial` one second, `factor` 3, `longest` one hour" in text
     assert timedelta(hours=1) == SchedulerJob.timeout
     assert retry.POISON == len(["first", "second", "third"])
+    assert "after two losses in [quarantine]" in text
+    assert "after this third death it gives up" in text
     assert f"after {retry.HOPELESS} times for one fire time it gives up on it" in text
+    assert f"After {retry.HOPELESS} losses for one fire time the job gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
 
 
