@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from mainspring.clock import ManualClock
 from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, lifecycle
@@ -15,7 +15,7 @@ from mainspring.job.events import Event
 from mainspring.plugins import Registry
 from mainspring.plugins import registry as registries
 from mainspring.schedule import Once
-from mainspring.service import SchedulerService
+from mainspring.service import Agenda, SchedulerService
 from mainspring.store import Answer, NodeBeat, Store
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import create_app
@@ -65,34 +65,34 @@ def announced(events: Events) -> list[Event]:
 
 
 class MakeApp(Protocol):
-    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> FastAPI: ...
+    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> ASGIApp: ...
 
 
 @pytest.fixture
 def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
     """Make the application over a store of the test's own."""
 
-    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
+    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> ASGIApp:
         service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
-        return create_app(service=service, registry=registry, store=store, ready=ready)
+        return create_app(service=service, calendars=Agenda(store), registry=registry, ready=ready)
 
     return make
 
 
 @pytest.fixture
-def app(make_app: MakeApp, store: SqliteStore) -> FastAPI:
+def app(make_app: MakeApp, store: SqliteStore) -> ASGIApp:
     """The application."""
     return make_app(store)
 
 
-def client_of(app: FastAPI, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
+def client_of(app: ASGIApp, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
     """Return a client of an application, without a network between them."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
     return httpx2.AsyncClient(transport=transport, base_url="http://mainspring")
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application."""
     async with client_of(app) as client:
         yield client

@@ -231,7 +231,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
     clock = SystemClock()
     async with _prepared(settings, registry) as (node, store, events), _schedules_up_to_date(settings, store, events):
         service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
-        app = create_app(service=service, registry=registry, store=store, ready=lambda: node.ready)
+        app = create_app(service=service, calendars=Agenda(store), registry=registry, ready=lambda: node.ready)
         server = _Server(
             uvicorn.Config(
                 app,

@@ -97,6 +97,15 @@ class SchedulerService:
         self._calculating = asyncio.Lock()
         """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether jobs outlive this process."""
+        return self._store.durable
+
+    async def check_store(self) -> None:
+        """See that the store answers. Raises `StoreUnavailableError`."""
+        await self._store.nodes()  # unlike `now`, which need not look into it
+
     async def groups(self) -> list[Group]:
         """Return all job groups that are bound here or have jobs, by name."""
         counts = await self._store.counts()
