@@ -1,7 +1,7 @@
 """The one family of exceptions of Mainspring.
 
 Every class carries a stable ``code`` (UPPER_SNAKE) that clients may rely on and a sentence for a human. Nothing in here
-knows HTTP: `mainspring.web.wire` turns these into `application/problem+json` at one place.
+knows HTTP: `mainspring.web.problem` turns these into `application/problem+json` at one place.
 """
 
 from __future__ import annotations

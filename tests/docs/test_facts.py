@@ -39,7 +39,7 @@ from mainspring.settings import TABLE, Settings
 from mainspring.store.postgres.schema import upgrade_schema
 from mainspring.store.sqlite.file import check_schema
 from mainspring.store.sqlite.store import SqliteStore
-from mainspring.web import wire
+from mainspring.web import body
 from mainspring.web.endpoints import jobs
 from tests.cluster.process import Process
 from tests.docs.reading import ROOT, blocks, table
@@ -169,7 +169,7 @@ def test_numbers_of_concepts() -> None:
 def test_numbers_of_guides() -> None:
     """Limits that the guides name are those of the code."""
     operations, plugins = flowing(OPERATIONS), flowing("docs/plugins.md")
-    assert f"at most {wire.BODY_LIMIT // 1024} KiB, a page at most {jobs.LIMIT} jobs" in operations
+    assert f"at most {body.BODY_LIMIT // 1024} KiB, a page at most {jobs.LIMIT} jobs" in operations
     assert f"has at most {REASON_LENGTH} characters" in operations
     assert f"cut at {REASON_LENGTH} characters" in plugins
     assert f"takes longer than {runner.VETO_SECONDS:g} seconds" in plugins

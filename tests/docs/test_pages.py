@@ -46,11 +46,19 @@ def test_decisions_are_numbered() -> None:
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
 def test_decisions_have_one_form(path: Path) -> None:
-    """A decision is short: its number and name, then context, decision and consequence."""
+    """A decision is short: its number and name, then context, decision and consequence.
+
+    One that is overtaken says so before all that, and by which later one.
+    """
     lines = path.read_text().splitlines()
     assert lines[0].startswith(f"# {path.name[:4]} ")
     assert len(lines) <= LONGEST_DECISION
     starts = [line.partition(" ")[0] for line in lines if line.startswith("**")]
+    if starts[0] == "**Overtaken**":
+        assert starts.pop(0) == lines[2].partition(" ")[0]
+        (later,) = re.findall(r"^\*\*Overtaken\*\* by \[\d{4}\]\((\d{4}-[a-z0-9-]+\.md)\)", lines[2])
+        assert path.name < later
+        assert (path.parent / later).exists()
     assert ["**Context.**", "**Decision.**", "**Consequence.**"] == starts
 
 

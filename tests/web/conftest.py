@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from mainspring.clock import ManualClock
 from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, history, lifecycle
@@ -65,14 +65,14 @@ def announced(events: Events) -> list[Event]:
 
 
 class MakeApp(Protocol):
-    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> FastAPI: ...
+    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> ASGIApp: ...
 
 
 @pytest.fixture
 def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
     """Make the application over a store of the test's own."""
 
-    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
+    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> ASGIApp:
         notes = Notes(store, clock)
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         return create_app(service=service, calendars=CalendarService(store, notes), registry=registry, ready=ready)
@@ -81,19 +81,19 @@ def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
 
 
 @pytest.fixture
-def app(make_app: MakeApp, store: SqliteStore) -> FastAPI:
+def app(make_app: MakeApp, store: SqliteStore) -> ASGIApp:
     """The application."""
     return make_app(store)
 
 
-def client_of(app: FastAPI, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
+def client_of(app: ASGIApp, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
     """Return a client of an application, without a network between them."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=raise_app_exceptions)
     return httpx2.AsyncClient(transport=transport, base_url="http://mainspring")
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application."""
     async with client_of(app) as client:
         yield client

@@ -5,13 +5,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx2
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 JSON = ("content-type", "application/json")
 
 
 async def ask(
-    app: FastAPI,
+    app: ASGIApp,
     method: str,
     target: str,
     *headers: tuple[str, str],

@@ -5,7 +5,7 @@ from itertools import repeat
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from tests.web.answers import Refusal, at, refusal, refused, uncreatable
 from tests.web.plugin import NOTES
@@ -152,7 +152,7 @@ async def test_endless_body_is_not_read_to_its_end(client: httpx2.AsyncClient) -
     assert sum(taken) == LIMIT + 65536
 
 
-async def test_body_may_come_in_pieces(app: FastAPI) -> None:
+async def test_body_may_come_in_pieces(app: ASGIApp) -> None:
     """Where a network cuts a body says nothing, not even within a character."""
     body = note('"😀"').encode()
 
@@ -161,7 +161,7 @@ async def test_body_may_come_in_pieces(app: FastAPI) -> None:
     assert answer.json()["jobRequest"]["note"] == "😀"
 
 
-async def test_body_that_is_cut_off_makes_no_job(app: FastAPI, client: httpx2.AsyncClient) -> None:
+async def test_body_that_is_cut_off_makes_no_job(app: ASGIApp, client: httpx2.AsyncClient) -> None:
     """A client that hangs up in mid-sentence is no fault of the service, and nothing is guessed from what it said."""
     answer = await ask(app, "POST", at(NOTES), JSON, body=[note("1").encode()], cut_off=True)
 

@@ -1,12 +1,19 @@
 """What all errors have in common: one shape, little of what was sent, nothing of how the service is made."""
 
+from typing import cast
+
 import httpx2
 import pytest
 import structlog
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from mainspring.clock import ManualClock
 from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.plugins import Registry
+from mainspring.service import CalendarService, SchedulerService
+from mainspring.store import Notes
 from mainspring.store.sqlite.store import SqliteStore
+from mainspring.web import create_app
 from tests.web.answers import at, refusal, refused
 from tests.web.conftest import Jobs, client_of
 from tests.web.plugin import BACKUPS, BUGGY, NOTES, ORDERS
@@ -79,18 +86,23 @@ async def test_error_stays_small(client: httpx2.AsyncClient) -> None:
 
 
 @pytest.fixture
-def broken_app(app: FastAPI) -> FastAPI:
+def broken_app(registry: Registry, store: SqliteStore) -> ASGIApp:
     """The application with a bug."""
 
     class Broken:
         async def groups(self) -> None:
             raise RuntimeError("select password from /etc/mainspring")
 
-    app.state.service = Broken()
-    return app
+    service = cast("SchedulerService", Broken())
+    return create_app(
+        service=service,
+        calendars=CalendarService(store, Notes(store, ManualClock())),
+        registry=registry,
+        ready=lambda: True,
+    )
 
 
-async def test_bug_of_the_service_is_told_to_the_log_only(broken_app: FastAPI) -> None:
+async def test_bug_of_the_service_is_told_to_the_log_only(broken_app: ASGIApp) -> None:
     """The client gets the id under which the log has it."""
     async with client_of(broken_app, raise_app_exceptions=False) as client:
         with structlog.testing.capture_logs() as logged:

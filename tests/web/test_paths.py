@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from tests.web.answers import Refusal, at, missing, refusal, refused
 from tests.web.conftest import Jobs
@@ -65,12 +65,12 @@ BAD_PATH = refused(400, "INVALID_PATH")
         ("/%zz", BAD_PATH),
     ],
 )
-async def test_path_that_leads_nowhere(app: FastAPI, path: str, expected: Refusal) -> None:
+async def test_path_that_leads_nowhere(app: ASGIApp, path: str, expected: Refusal) -> None:
     """No slash is merged, added or taken away, no letter case changed, no escape read twice."""
     assert expected == refusal(await ask(app, "GET", path))
 
 
-async def test_escaped_letters_are_the_letters(app: FastAPI, jobs: Jobs) -> None:
+async def test_escaped_letters_are_the_letters(app: ASGIApp, jobs: Jobs) -> None:
     """Under both spellings of the base path."""
     job_id = await jobs.create(BACKUPS)
 
@@ -115,7 +115,7 @@ async def test_both_base_paths_answer_the_same(client: httpx2.AsyncClient, path:
         SOME,
     ],
 )
-async def test_what_is_no_id_names_no_job(app: FastAPI, text: str) -> None:
+async def test_what_is_no_id_names_no_job(app: ASGIApp, text: str) -> None:
     """Only the canonical form is an id, and only one that was given out is a job."""
     assert missing() == refusal(await ask(app, "GET", f"{JOBS}/{text}"))
 
@@ -222,7 +222,7 @@ async def test_body_where_none_belongs_is_refused(client: httpx2.AsyncClient, me
 
 @pytest.mark.parametrize("given", ["a", "A.b_c-9", "x" * 64, "5348dfe6-c87d-4f86-8b61-1d22f47c607e"])
 @pytest.mark.parametrize("path", ["/api/schedulers", "/nowhere", "/%zz", "/livez"])
-async def test_request_id_is_kept(app: FastAPI, path: str, given: str) -> None:
+async def test_request_id_is_kept(app: ASGIApp, path: str, given: str) -> None:
     """So that the client can find its request in the log; good answers name it too."""
     answer = await ask(app, "GET", path, ("x-request-id", given))
 
@@ -235,7 +235,7 @@ async def test_request_id_is_kept(app: FastAPI, path: str, given: str) -> None:
     "given",
     ["", "x" * 65, "x" * 10_240, "a b", "a\x1b[31mb", "a%0d%0aX-Evil:1", "é", "a/b", "${jndi:ldap://x}", "a\n", "\0"],
 )
-async def test_request_id_that_would_harm_the_log_is_replaced(app: FastAPI, given: str) -> None:
+async def test_request_id_that_would_harm_the_log_is_replaced(app: ASGIApp, given: str) -> None:
     """By one of ours, as for a request without one."""
     answer = await ask(app, "GET", "/nowhere", ("x-request-id", given))
 
@@ -250,7 +250,7 @@ async def test_each_request_has_an_id_of_its_own(client: httpx2.AsyncClient) -> 
     assert len(ids) == 9
 
 
-async def test_host_is_not_repeated(app: FastAPI) -> None:
+async def test_host_is_not_repeated(app: ASGIApp) -> None:
     """What a client says in Host comes back nowhere."""
     body = json.dumps({"when": "2026-12-01T10:00:00Z"}).encode()
     host = ("host", "evil.example")

@@ -1,104 +1,196 @@
-"""What all calls have in common: a path with a function for each method, and the reading of query parameters."""
+"""A route is one row, an `Endpoint`; whatever is known of a route comes from its row.
+
+That is: the table in which the `Router` finds it, the methods that a 405 allows, the parameters that a query may have,
+its part of the OpenAPI document (see `openapi`), and the right that a caller needs. Nothing in here knows what the
+functions of the rows do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from datetime import datetime
-from typing import cast
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from mainspring.errors import InvalidRequestError, Problem
-from mainspring.schedule import TimeError, parse_when
+from mainspring.errors import NotFoundError, Problem
+from mainspring.job import JobKey
+from mainspring.service import CalendarService, SchedulerService
+from mainspring.web.problem import HttpError
+from mainspring.web.query import Parameter, Query
+from mainspring.web.schema import Schema
 
-Call = Callable[[Request], Awaitable[Response]]
+Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "calendars:write"]
+"""What a caller may be allowed to do."""
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
-class Query:
-    """The query parameters of a call, read with every problem at once."""
+class Services(NamedTuple):
+    """What the functions of the rows use: the use cases, and what was made when the application was."""
 
-    def __init__(self, request: Request, known: Collection[str]) -> None:
-        self.values = request.query_params
-        self.problems = [
-            Problem(
-                f"?{name[:64]}",
-                "UNKNOWN_PARAMETER",
-                f"is not known here; known are {', '.join(sorted(known)) or 'none'}",
-            )
-            for name in self.values
-            if name not in known
-        ]
+    jobs: SchedulerService
+    calendars: CalendarService
+    is_ready: Callable[[], bool]
+    """Whether jobs are accepted and run."""
+    document: bytes
+    """The OpenAPI document."""
 
-    def check(self) -> None:
-        """Raise `InvalidRequestError` if anything was wrong."""
-        if self.problems:
-            detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in self.problems)
-            raise InvalidRequestError(detail, problems=self.problems)
 
-    def number(self, name: str, most: int) -> int | None:
-        """Return a whole number from 1 to `most`, `None` when it is not given."""
-        text = self.values.get(name)
-        if text is None:
+class Call(NamedTuple):
+    """A request that has found its row; this is what the function of the row is called with."""
+
+    request: Request
+    endpoint: Endpoint
+    path: Mapping[str, str]
+    """What stands in the path for the names of the row's path."""
+    services: Services
+
+    @property
+    def key(self) -> JobKey:
+        """The job group that the path names."""
+        return JobKey(self.path["product"], self.path["jobGroup"])
+
+    @property
+    def job_id(self) -> UUID:
+        """The job id of the path.
+
+        Only the canonical form names a job: `uuid.UUID` would take braces, ``urn:`` and more. Raises `NotFoundError`.
+        """
+        text = self.path["jobId"]
+        if not _UUID.fullmatch(text):
+            detail = f"there is no job {text[:64]!r}"
+            raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
+        return UUID(text)
+
+    @property
+    def version(self) -> int | None:
+        """The version that ``If-Match`` names, `None` without the header or for ``*``. Raises `HttpError`."""
+        tags = self.request.headers.getlist("if-match")
+        if tags in ([], ["*"]):
             return None
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most):
-            self.fault(name, "NUMBER_RANGE", f"must be a whole number from 1 to {most}")
-            return None
-        return int(text)
+        tag = ",".join(tags)
+        if re.fullmatch(r'"\d{1,18}"', tag, re.ASCII):
+            return int(tag[1:-1])
+        raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be one ETag of this job, such as "3"')
 
-    def time(self, name: str) -> datetime | None:
-        """Return a moment, `None` when it is not given."""
-        text = self.values.get(name)
-        if text is None:
-            return None
-        try:
-            return parse_when(text)
-        except TimeError as error:
-            self.fault(name, error.code, str(error))
-            return None
+    @property
+    def has_query(self) -> bool:
+        """Whether there is anything behind the path; to ask first spares a call without parameters 0.4 us."""
+        return bool(self.request.scope["query_string"])
 
-    def fault(self, name: str, code: str, detail: str) -> None:
-        """Note what is wrong with a parameter."""
-        self.problems.append(Problem(f"?{name}", code, detail))
+    def query(self) -> Query:
+        """Read the query by the parameters of the row; its problems are raised by `Query.check`."""
+        return Query(self.endpoint.query or (), self.request)
+
+    def next_page(self, **place: str | int) -> dict[str, str]:
+        """Return the header that leads to the same list from that place on."""
+        url = self.request.url.include_query_params(**place)
+        return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
-def resource(path: str, *, parameters: Collection[Call] = (), **methods: Call) -> Route:
-    """Give a path one function for each method: as one route, so that a 405 names all of them in ``Allow``.
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A route: the row that says all about it.
 
-    Those of `parameters` read query parameters, and refuse unknown ones themselves, together with what else is wrong.
-    The route only describes it: `answer` finds and calls it.
+    The first line of the function's docstring is its summary in the OpenAPI document.
     """
-    return Route(path, _Resource(methods, parameters), methods=list(methods))
+
+    method: str
+    path: str
+    """With names in braces, each for one segment that is not empty."""
+    call: Callable[[Call], Awaitable[Response]]
+    query: Sequence[Parameter[Any]] | None = ()
+    """What the query may have; `None` lets anything pass unread, as probes and browsers send it."""
+    headers: Sequence[Parameter[Any]] = ()
+    """Headers that the document shows; they are read by the function."""
+    body: Mapping[str, Schema] | None = None
+    """A schema for each media type."""
+    answers: Mapping[int, Schema | None] = field(default_factory=dict)
+    """A schema for each status of success, `None` where there is no body. A row without any is not in the document."""
+    may: Right | None = None
+    """The right that a caller needs; `None` for what everybody may see."""
+    tag: str = "Mainspring"
+    """The heading in the document, where the path names no job group."""
 
 
-class _Resource:
-    """The calls on one path, by method."""
+class Router:
+    """Finds the row of a request and calls its function.
 
-    def __init__(self, methods: Mapping[str, Call], parameters: Collection[Call]) -> None:
-        self._methods = methods
-        self._parameters = parameters
-
-    async def __call__(self, request: Request) -> Response:
-        method = self._methods["GET" if request.method == "HEAD" else request.method]
-        if request.scope["query_string"] and method not in self._parameters:
-            Query(request, ()).check()
-        return await method(request)
-
-
-async def answer(routes: Iterable[Route], request: Request) -> Response:
-    """Answer a call by the first route that has its path and its method.
-
-    Raises what the call raises, and `HTTPException` 404 and 405. Starlette's router would take 5 us more.
+    Paths are looked up by the texts that stand at the same places in them. That takes 1.2 to 1.6 us, however many rows
+    there are. Regular expressions one after the other took 0.9 us for the first row and 2.3 for the sixth, and the
+    router of Starlette 5 us more.
     """
-    scope = request.scope
-    allowed: Collection[str] | None = None
-    for route in routes:
-        if match := route.path_regex.match(scope["path"]):
-            methods = route.methods or ()
-            if scope["method"] in methods:
-                scope["path_params"] = match.groupdict()
-                return await cast("_Resource", route.endpoint)(request)
-            allowed = allowed or methods
-    raise HTTPException(405, headers={"Allow": ", ".join(allowed)}) if allowed else HTTPException(404)
+
+    def __init__(self, rows: Iterable[Endpoint], services: Services) -> None:
+        self._services = services
+        self._shapes: dict[int, list[_Shape]] = {}
+        for row in rows:
+            self._add(row)
+        for shapes in self._shapes.values():
+            shapes.sort(key=lambda shape: (-len(shape.fixed), shape.fixed))
+
+    def _add(self, row: Endpoint) -> None:
+        segments = row.path.split("/")
+        names = tuple((text[1:-1], place) for place, text in enumerate(segments) if text.startswith("{"))
+        fixed = tuple(place for place, text in enumerate(segments) if not text.startswith("{"))
+        shapes = self._shapes.setdefault(len(segments), [])
+        shape = next((shape for shape in shapes if shape.fixed == fixed), None)
+        if shape is None:
+            shapes.append(shape := _Shape(fixed, itemgetter(*fixed), {}))
+        resource = shape.resources.setdefault(shape.read_fixed(segments), _Resource(names, {}))
+        if row.method in resource.rows or names != resource.names:
+            raise ValueError(f"two rows for {row.method} {row.path}, or other names than those of another method")
+        resource.rows[row.method] = row
+        if row.method == "GET":
+            resource.rows["HEAD"] = row
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+        """Return the row for a request, and what its path has for the names of the row's path.
+
+        A path whose texts are fixed comes before one with a name in their place. Raises `HTTPException` 404 and 405.
+        """
+        segments = path.split("/")
+        allowed: Iterable[str] = ()
+        for _, read_fixed, resources in self._shapes.get(len(segments), ()):
+            if (resource := resources.get(read_fixed(segments))) is not None:
+                names, rows = resource
+                values = {name: segments[place] for name, place in names}
+                if "" not in values.values():
+                    if (row := rows.get(method)) is not None:
+                        return row, values
+                    allowed = allowed or rows
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}) if allowed else HTTPException(404)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request by the function of its row.
+
+        The row and the names in its path are known before the function is called. Raises what the function raises,
+        and like `find`.
+        """
+        scope = request.scope
+        row, path = self.find(scope["method"], scope["path"])
+        call = Call(request, row, path, self._services)
+        if row.query == () and call.has_query:
+            call.query().check()
+        return await row.call(call)
+
+
+class _Resource(NamedTuple):
+    """The names in one path with their places, and its rows by method."""
+
+    names: tuple[tuple[str, int], ...]
+    rows: dict[str, Endpoint]
+
+
+class _Shape(NamedTuple):
+    """Paths of the same length that have their fixed texts at the same places."""
+
+    fixed: tuple[int, ...]
+    read_fixed: itemgetter[Any]
+    resources: dict[Any, _Resource]

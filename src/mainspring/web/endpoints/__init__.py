@@ -1,1 +1,6 @@
-"""The calls, by what they are about: one function from request to response each."""
+"""The calls, by what they are about: one function from call to response each, and a row for each of them."""
+
+from mainspring.web.endpoints import calendars, docs, jobs, ops, runs
+
+ROWS = [*jobs.ROWS, *runs.ROWS, *calendars.ROWS, *ops.ROWS, *docs.ROWS]
+"""Every route that there is."""

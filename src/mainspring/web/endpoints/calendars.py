@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 from urllib.parse import quote
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from mainspring.schedule import calendar_to_json
-from mainspring.web import wire
-from mainspring.web.endpoint import resource
+from mainspring.web.answers import json_response
+from mainspring.web.body import read_body
+from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.paths import BASE
+from mainspring.web.schema import Schema, named
 
-if TYPE_CHECKING:
-    from mainspring.service import CalendarService
-
-PATH = f"{wire.BASE}/calendars"
+PATH = f"{BASE}/calendars"
 """Jobs of a product that is called so are not in the way: their paths are longer."""
 
 
-async def list_calendars(request: Request) -> Response:
-    """List all calendars by name."""
-    calendars = await _agenda(request).list_calendars()
-    return wire.json_response({name: calendar_to_json(calendar) for name, calendar in calendars.items()})
+async def list_calendars(call: Call) -> Response:
+    """Calendars by name."""
+    calendars = await call.services.calendars.list_calendars()
+    return json_response({name: calendar_to_json(calendar) for name, calendar in calendars.items()})
 
 
-async def show(request: Request) -> Response:
-    """Return one calendar."""
-    return wire.json_response(calendar_to_json(await _agenda(request).get_calendar(_name(request))))
+async def show(call: Call) -> Response:
+    """Show a calendar."""
+    return json_response(calendar_to_json(await call.services.calendars.get_calendar(call.path["name"])))
 
 
-async def put(request: Request) -> Response:
+async def put(call: Call) -> Response:
     """Write a calendar; jobs that keep to it follow."""
-    name = _name(request)
-    calendar, is_new = await _agenda(request).put_calendar(name, await wire.read_body(request))
+    name = call.path["name"]
+    calendar, is_new = await call.services.calendars.put_calendar(name, await read_body(call.request))
     headers = {"Location": f"{PATH}/{quote(name, safe='')}"} if is_new else {}
-    return wire.json_response(calendar_to_json(calendar), 201 if is_new else 200, headers)
+    return json_response(calendar_to_json(calendar), 201 if is_new else 200, headers)
 
 
-async def delete(request: Request) -> Response:
+async def delete(call: Call) -> Response:
     """Delete a calendar that no job keeps to."""
-    await _agenda(request).delete_calendar(_name(request))
+    await call.services.calendars.delete_calendar(call.path["name"])
     return Response(status_code=204)
 
 
-def _name(request: Request) -> str:
-    name: str = request.path_params["name"]
-    return name
+_Row = partial(Endpoint, tag="Calendars")
+_CALENDAR = named("Calendar")
+_ALL: Schema = {"type": "object", "additionalProperties": _CALENDAR}
 
-
-def _agenda(request: Request) -> CalendarService:
-    agenda: CalendarService = request.app.state.agenda
-    return agenda
-
-
-ROUTES = [
-    resource(PATH, GET=list_calendars),
-    resource(f"{PATH}/{{name}}", GET=show, PUT=put, DELETE=delete),
+ROWS = [
+    _Row("GET", PATH, list_calendars, answers={200: _ALL}, may="jobs:read"),
+    _Row("GET", f"{PATH}/{{name}}", show, answers={200: _CALENDAR}, may="jobs:read"),
+    _Row(
+        "PUT",
+        f"{PATH}/{{name}}",
+        put,
+        body={"application/json": _CALENDAR},
+        answers={200: _CALENDAR, 201: _CALENDAR},
+        may="calendars:write",
+    ),
+    _Row("DELETE", f"{PATH}/{{name}}", delete, answers={204: None}, may="calendars:write"),
 ]

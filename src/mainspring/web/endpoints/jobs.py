@@ -1,28 +1,24 @@
-"""The calls on jobs: one function from request to response each, and the list of their routes.
-
-These are plain Starlette routes inside the FastAPI application: on one core of the reference machine FastAPI's own
-machinery answered 7,500 small POSTs a second, Starlette 23,000.
-"""
+"""The calls on jobs: one function from call to response each, and a row for each of them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, State
 from mainspring.schedule import Forecast, Outage, depends_on_id
-from mainspring.service import LookAhead
-from mainspring.web import wire
-from mainspring.web.endpoint import Query, resource
-
-if TYPE_CHECKING:
-    from mainspring.service import SchedulerService
+from mainspring.service import LookAhead, SchedulerService
+from mainspring.web.answers import forecast_json, job_json, job_response, json_response
+from mainspring.web.body import BATCH_JOBS, read_batch, read_body
+from mainspring.web.cursor import read_cursor, write_cursor
+from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
+from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
+from mainspring.web.schema import ID, REQUEST, named
 
 PAGE = 500
 """How many jobs of a streamed list are fetched at a time."""
@@ -32,37 +28,43 @@ _PAST = timedelta(seconds=5)
 """How far back `when` may lie without a warning: clocks differ."""
 
 
-async def groups(request: Request) -> Response:
-    """List all products and job groups, with the number of their jobs by state."""
-    return wire.json_response(
+async def groups(call: Call) -> Response:
+    """Products and job groups."""
+    return json_response(
         [
             {
                 "product": group.key.product,
                 "jobGroup": group.key.job_group,
                 "registered": group.binding is not None,
                 "counts": {state.value: group.counts.get(state, 0) for state in State},
-                "jobs": f"{wire.group_path(group.key)}/jobs",
+                "jobs": f"{group_path(group.key)}/jobs",
             }
-            for group in await _service(request).groups()
+            for group in await call.services.jobs.groups()
         ]
     )
 
 
-async def create(request: Request) -> Response:
-    """Create a job, or with `dryRun` only say what it would do."""
-    if request.scope["query_string"] and (ahead := _Query(request, {"dryRun", *_AHEAD}).dry_run()):
-        key, body = wire.read_key(request), await wire.read_body(request)
-        job, forecast = await _service(request).preview_new(key, body, ahead)
+# --- new jobs
+
+
+async def create(call: Call) -> Response:
+    """Schedule a job.
+
+    With `dryRun` only say what it would do.
+    """
+    if call.has_query and (ahead := _dry_run(call.query())):
+        key, body = call.key, await read_body(call.request)
+        job, forecast = await call.services.jobs.preview_new(key, body, ahead)
         warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
-        return wire.json_response(wire.forecast_json(job, forecast, warnings))
-    job = await _service(request).create_job(wire.read_key(request), await wire.read_body(request))
-    return wire.job_response(job, 201, warnings=_warnings(job), Location=wire.job_path(job))
+        return json_response(forecast_json(job, forecast, warnings))
+    job = await call.services.jobs.create_job(call.key, await read_body(call.request))
+    return job_response(job, 201, warnings=_warnings(job), Location=job_path(job))
 
 
-async def create_batch(request: Request) -> Response:
-    """Create many jobs, all or none."""
-    ids = await _service(request).create_jobs(wire.read_key(request), await wire.read_batch(request))
-    return wire.json_response({"created": len(ids), "ids": ids}, 201)
+async def create_batch(call: Call) -> Response:
+    """Schedule many jobs, all or none."""
+    ids = await call.services.jobs.create_jobs(call.key, await read_batch(call.request))
+    return json_response({"created": len(ids), "ids": ids}, 201)
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
@@ -82,189 +84,238 @@ def _dealt_out(job: Job) -> list[dict[str, str]]:
 
 
 def _cut(forecast: Forecast) -> list[dict[str, str]]:
-    return [{"code": "PREVIEW_CUT", "detail": "there may be more: the preview was too long"}] if forecast.cut else []
+    return [{"code": "PREVIEW_CUT", "detail": "the preview took too long and was cut short"}] if forecast.cut else []
 
 
-async def list_jobs(request: Request) -> Response:
-    """List the jobs of a group by next run: all of them as a stream, or a page with `limit`."""
-    key = wire.read_key(request)
-    query = _Query(request, {"limit", "cursor", "state", "from", "to"})
-    which = query.job_filter()
-    limit, after = query.limit(), query.cursor(key)
+# --- lists
+
+
+async def list_jobs(call: Call) -> Response:
+    """List the jobs that are not done, by next run.
+
+    All of them as a stream, or a page with `limit`.
+    """
+    key, query = call.key, call.query()
+    which, limit, after = _job_filter(query), query.get(_LIMIT), _position(key, query)
     query.check()
-    service = _service(request)
+    service = call.services.jobs
     page = await service.list_jobs(key, which, after=after, limit=limit or PAGE)
     if limit is None:
-        if request.method == "HEAD":
+        if call.request.method == "HEAD":
             page = []  # nobody will read them, nor the pages to follow
         return StreamingResponse(_stream(service, key, which, page), media_type="application/json")
     headers = {}
     if len(page) == limit:
-        cursor = wire.write_cursor(key, Position.of(page[-1]))
-        headers = _next_page(request, cursor=cursor)
-    return wire.json_response([wire.job_json(job) for job in page], headers=headers)
+        headers = call.next_page(cursor=write_cursor(key, Position.of(page[-1])))
+    return json_response([job_json(job) for job in page], headers=headers)
 
 
 async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[bytes]:
     yield b"["
     separator = b""
     while page:
-        yield separator + to_json([wire.job_json(job) for job in page])[1:-1]
+        yield separator + to_json([job_json(job) for job in page])[1:-1]
         separator = b","
         last = Position.of(page[-1])
         page = await service.list_jobs(key, which, after=last, limit=PAGE) if len(page) == PAGE else []
     yield b"]"
 
 
-async def show(request: Request) -> Response:
-    """Return one job."""
-    return wire.job_response(await _service(request).get_job(wire.read_key(request), wire.read_job_id(request)))
+def _read_states(texts: list[str]) -> frozenset[str]:
+    names = [name for text in texts for name in text.split(",")]
+    done = len(names) == 1 and names[0] in {"done", "dead"}
+    if not done and not {state.value for state in PENDING}.issuperset(names):
+        raise ParameterError("STATE_INVALID", "must be of scheduled, running and paused, or just one of done and dead")
+    return frozenset(names)
 
 
-async def preview(request: Request) -> Response:
-    """Say what a job will do."""
-    key, job_id = wire.read_key(request), wire.read_job_id(request)
-    query = _Query(request, _AHEAD)
-    ahead = query.ahead()
+def _job_filter(query: Query) -> JobFilter:
+    names = query.get(_STATE) or frozenset()
+    done = not names.isdisjoint({"done", "dead"})
+    states = frozenset(map(State, names)) if names and not done else PENDING
+    return JobFilter(states, done=done, dead="dead" in names, due_from=query.get(_FROM), due_to=query.get(_TO))
+
+
+def _position(key: JobKey, query: Query) -> Position | None:
+    """Return the place to go on from."""
+    cursor = query.get(_CURSOR)
+    try:
+        return None if cursor is None else read_cursor(key, cursor)
+    except InvalidRequestError as error:
+        query.problems += error.problems
+        return None
+
+
+# --- one job
+
+
+async def show(call: Call) -> Response:
+    """Show a job."""
+    return job_response(await call.services.jobs.get_job(call.key, call.job_id))
+
+
+async def change(call: Call) -> Response:
+    """Move or change a job.
+
+    Its time, schedule, options or payload, by a merge patch (RFC 7396).
+    """
+    key, job_id, version = call.key, call.job_id, call.version
+    patch = await read_body(call.request)
+    job = await call.services.jobs.change_job(key, job_id, patch, version=version)
+    return job_response(job, warnings=_warnings(job))
+
+
+async def delete(call: Call) -> Response:
+    """Delete a job.
+
+    A run under way is asked to stop.
+    """
+    version = call.version
+    await call.services.jobs.delete_job(call.key, call.job_id, version=version)
+    return Response(status_code=204)
+
+
+async def pause(call: Call) -> Response:
+    """Hold a job back."""
+    await call.services.jobs.pause_job(call.key, call.job_id)
+    return Response(status_code=204)
+
+
+async def resume(call: Call) -> Response:
+    """Let a paused job go on."""
+    await call.services.jobs.resume_job(call.key, call.job_id)
+    return Response(status_code=204)
+
+
+async def retry(call: Call) -> Response:
+    """Bring a dead job back."""
+    return job_response(await call.services.jobs.retry_job(call.key, call.job_id))
+
+
+# --- looking ahead and back
+
+
+async def preview(call: Call) -> Response:
+    """Show what a job will do."""
+    key, job_id, query = call.key, call.job_id, call.query()
+    ahead = _look_ahead(query)
     query.check()
-    job, forecast = await _service(request).preview_job(key, job_id, ahead)
+    job, forecast = await call.services.jobs.preview_job(key, job_id, ahead)
     paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
     warnings = [*([paused] if job.paused else []), *_cut(forecast)]
-    return wire.json_response(wire.forecast_json(job, forecast, warnings))
+    return json_response(forecast_json(job, forecast, warnings))
 
 
-async def backfill(request: Request) -> Response:
-    """Run occurrences of a job's past afterwards."""
-    key, job_id = wire.read_key(request), wire.read_job_id(request)
-    created, left = await _service(request).backfill_job(key, job_id, await wire.read_body(request))
-    return wire.json_response({"created": created, "left": left}, 202)
+async def backfill(call: Call) -> Response:
+    """Run a past range of a schedule afterwards."""
+    key, job_id = call.key, call.job_id
+    created, left = await call.services.jobs.backfill_job(key, job_id, await read_body(call.request))
+    return json_response({"created": created, "left": left}, 202)
 
 
-async def change(request: Request) -> Response:
-    """Move a job, or change its schedule, options or payload (merge patch, RFC 7396)."""
-    key, job_id, version = wire.read_key(request), wire.read_job_id(request), wire.read_version(request)
-    patch = await wire.read_body(request)
-    job = await _service(request).change_job(key, job_id, patch, version=version)
-    return wire.job_response(job, warnings=_warnings(job))
+def _look_ahead(query: Query) -> LookAhead:
+    ahead = LookAhead(query.get(_NEXT) or LookAhead().number)
+    begin, end = query.get(_OUTAGE_FROM), query.get(_OUTAGE_TO)
+    missing = [bound.name for bound in (_OUTAGE_FROM, _OUTAGE_TO) if bound.name not in query.given]
+    if len(missing) == 1:
+        query.add(missing[0], "OUTAGE_INVALID", "is missing: an outage has a beginning and an end")
+    if begin is None or end is None:
+        return ahead
+    if end <= begin:
+        query.add(_OUTAGE_TO.name, "OUTAGE_INVALID", "must be later than outageFrom")
+    return ahead._replace(outage=Outage(begin, end))
 
 
-async def delete(request: Request) -> Response:
-    """Delete a job; a run under way is asked to stop."""
-    version = wire.read_version(request)
-    await _service(request).delete_job(wire.read_key(request), wire.read_job_id(request), version=version)
-    return Response(status_code=204)
-
-
-async def pause(request: Request) -> Response:
-    """Hold a job back."""
-    await _service(request).pause_job(wire.read_key(request), wire.read_job_id(request))
-    return Response(status_code=204)
-
-
-async def resume(request: Request) -> Response:
-    """Let a paused job go on."""
-    await _service(request).resume_job(wire.read_key(request), wire.read_job_id(request))
-    return Response(status_code=204)
-
-
-async def retry(request: Request) -> Response:
-    """Bring a dead job back."""
-    return wire.job_response(await _service(request).retry_job(wire.read_key(request), wire.read_job_id(request)))
-
-
-async def runs(request: Request) -> Response:
-    """List the history of a job, newest first; `before` takes a run number and pages on."""
-    query = _Query(request, {"limit", "before"})
-    limit, before = query.limit(), query.number("before", 2**63 - 1)
+def _dry_run(query: Query) -> LookAhead | None:
+    """Return how far to look ahead if the job is not to be created. Raises `InvalidRequestError`."""
+    wanted, ahead = query.get(_DRY_RUN), _look_ahead(query)
+    if wanted is False or _DRY_RUN.name not in query.given:
+        for parameter in _AHEAD:
+            if parameter.name in query.given:
+                query.add(parameter.name, "UNKNOWN_PARAMETER", "is only taken with dryRun=true")
     query.check()
-    key, job_id = wire.read_key(request), wire.read_job_id(request)
-    history = await _service(request).list_runs(key, job_id, before=before, limit=limit or LIMIT)
-    headers = {}
-    if len(history) == (limit or LIMIT):
-        headers = _next_page(request, before=history[-1].number)
-    return wire.json_response([wire.run_json(run) for run in history], headers=headers)
+    return ahead if wanted else None
 
 
-def _next_page(request: Request, **place: str | int) -> dict[str, str]:
-    url = request.url.include_query_params(**place)
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+# --- rows
 
+_STATES = ["scheduled", "running", "paused", "done", "dead"]
+_STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, _read_states)
+_FROM = moment("from")
+_TO = moment("to")
+_LIMIT = number("limit", most=LIMIT)
+_CURSOR = text("cursor", "From the Link header of the page before.")
 
-def _service(request: Request) -> SchedulerService:
-    service: SchedulerService = request.app.state.service
-    return service
+_NEXT = number("next", "How many starts are shown.", most=LIMIT, default=LookAhead().number)
+_OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
+_OUTAGE_TO = moment("outageTo")
+_AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
+_DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.")
 
+_IF_MATCH = text("If-Match", "The ETag the job must still have.")
 
-# --- query parameters
+_MANY = {"type": "array", "items": REQUEST, "maxItems": BATCH_JOBS}
+_CREATED = {
+    "type": "object",
+    "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": ID}},
+}
+_PATCH = {"type": "object", "examples": [{"when": "2026-12-01T10:00:00Z"}]}
+_BACKFILLED = {
+    "type": "object",
+    "properties": {
+        "created": {"type": "integer"},
+        "left": {"type": "integer", "description": "Fire times of the range beyond the cap."},
+    },
+}
 
-
-class _Query(Query):
-    """The query parameters of calls on jobs."""
-
-    def limit(self) -> int | None:
-        """Return the size of the page asked for."""
-        return self.number("limit", LIMIT)
-
-    def cursor(self, key: JobKey) -> Position | None:
-        """Return the place to go on from."""
-        text = self.values.get("cursor")
-        if text is None:
-            return None
-        try:
-            return wire.read_cursor(key, text)
-        except InvalidRequestError as error:
-            self.problems += error.problems
-            return None
-
-    def job_filter(self) -> JobFilter:
-        """Return which jobs are asked for."""
-        names = [name for text in self.values.getlist("state") for name in text.split(",")]
-        pending = {state.value for state in PENDING}
-        done = len(names) == 1 and names[0] in {"done", "dead"}
-        if names and not done and not pending.issuperset(names):
-            self.fault("state", "STATE_INVALID", "must be of scheduled, running and paused, or one of done and dead")
-            names = []
-        states = PENDING if done or not names else frozenset(map(State, names))
-        return JobFilter(states, done=done, dead=names == ["dead"], due_from=self.time("from"), due_to=self.time("to"))
-
-    def dry_run(self) -> LookAhead | None:
-        """Return how far to look ahead if the job is not to be created. Raises `InvalidRequestError`."""
-        wanted, ahead = self.values.get("dryRun", "false"), self.ahead()
-        if wanted not in {"true", "false"}:
-            self.fault("dryRun", "BOOLEAN_INVALID", "must be true or false")
-        elif wanted == "false":
-            for name in _AHEAD & self.values.keys():
-                self.fault(name, "UNKNOWN_PARAMETER", "goes with dryRun=true only")
-        self.check()
-        return ahead if wanted == "true" else None
-
-    def ahead(self) -> LookAhead:
-        """Return how far to look ahead."""
-        number = self.number("next", LIMIT) or LookAhead().number
-        begin, end = self.time("outageFrom"), self.time("outageTo")
-        given = {"outageFrom", "outageTo"} & self.values.keys()
-        if len(given) == 1:
-            (missing,) = {"outageFrom", "outageTo"} - given
-            self.fault(missing, "OUTAGE_INVALID", "is missing: an outage has a beginning and an end")
-        if begin is None or end is None:
-            return LookAhead(number)
-        if end <= begin:
-            self.fault("outageTo", "OUTAGE_INVALID", "must be later than outageFrom")
-        return LookAhead(number, Outage(begin, end))
-
-
-_AHEAD = frozenset({"next", "outageFrom", "outageTo"})
-_GROUP = f"{wire.BASE}/{{product}}/{{job_group}}"
-_JOB = f"{_GROUP}/jobs/{{job_id}}"
-ROUTES = [
-    resource(wire.BASE, GET=groups),
-    resource(f"{_GROUP}/jobs", parameters={list_jobs, create}, GET=list_jobs, POST=create),
-    resource(f"{_GROUP}/jobs/batch", POST=create_batch),
-    resource(_JOB, GET=show, PATCH=change, DELETE=delete),
-    resource(f"{_JOB}/pause", POST=pause),
-    resource(f"{_JOB}/resume", POST=resume),
-    resource(f"{_JOB}/retry", POST=retry),
-    resource(f"{_JOB}/preview", parameters={preview}, GET=preview),
-    resource(f"{_JOB}/backfill", POST=backfill),
-    resource(f"{_JOB}/runs", parameters={runs}, GET=runs),
+ROWS = [
+    Endpoint("GET", BASE, groups, answers={200: {"type": "array"}}, may="jobs:read"),
+    Endpoint(
+        "GET",
+        f"{GROUP}/jobs",
+        list_jobs,
+        query=(_STATE, _FROM, _TO, _LIMIT, _CURSOR),
+        answers={200: {"type": "array", "items": named("Job")}},
+        may="jobs:read",
+    ),
+    Endpoint(
+        "POST",
+        f"{GROUP}/jobs",
+        create,
+        query=(_DRY_RUN, *_AHEAD),
+        body={"application/json": REQUEST},
+        answers={201: named("Job"), 200: named("Forecast")},
+        may="jobs:write",
+    ),
+    Endpoint(
+        "POST",
+        f"{GROUP}/jobs/batch",
+        create_batch,
+        body={"application/json": _MANY, "application/x-ndjson": REQUEST},
+        answers={201: _CREATED},
+        may="jobs:write",
+    ),
+    Endpoint("GET", JOB, show, answers={200: named("Job")}, may="jobs:read"),
+    Endpoint(
+        "PATCH",
+        JOB,
+        change,
+        headers=(_IF_MATCH,),
+        body={"application/json": _PATCH},
+        answers={200: named("Job")},
+        may="jobs:write",
+    ),
+    Endpoint("DELETE", JOB, delete, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
+    Endpoint("POST", f"{JOB}/pause", pause, answers={204: None}, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/resume", resume, answers={204: None}, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/retry", retry, answers={200: named("Job")}, may="jobs:control"),
+    Endpoint("GET", f"{JOB}/preview", preview, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
+    Endpoint(
+        "POST",
+        f"{JOB}/backfill",
+        backfill,
+        body={"application/json": named("Backfill")},
+        answers={202: _BACKFILLED},
+        may="jobs:control",
+    ),
 ]

@@ -1,46 +1,35 @@
-"""The calls for whoever operates the service: is the process alive, is it ready for traffic."""
+"""The calls for whoever operates the service: is the process alive, is it ready for traffic.
+
+Whatever a probe adds as a query is let pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from mainspring.errors import StoreUnavailableError
-from mainspring.web.wire import problem
+from mainspring.web.answers import json_response
+from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.problem import problem
 
-if TYPE_CHECKING:
-    from mainspring.service import SchedulerService
 
-
-async def livez(_request: Request) -> Response:
+async def livez(_call: Call) -> Response:
     """Answer while the process runs, whatever else is wrong: restarting it would not help a store that is away."""
-    return JSONResponse({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
-async def readyz(request: Request) -> Response:
+async def readyz(call: Call) -> Response:
     """Answer 200 while jobs are accepted and run, 503 while the service starts, drains, or cannot reach its store."""
-    service: SchedulerService = request.app.state.service
-    ready: Callable[[], bool] = request.app.state.ready
-    if not ready():
-        return problem(request, 503, "NOT_READY", "the service is starting or stopping")
+    if not call.services.is_ready():
+        return problem(call.request, 503, "NOT_READY", "the service is starting or stopping")
     try:
-        await service.check_store()
+        await call.services.jobs.check_store()
     except StoreUnavailableError:
-        return problem(request, 503, "NOT_READY", "the job store does not answer")
-    return JSONResponse({"status": "ok", "durable": service.is_durable})
+        return problem(call.request, 503, "NOT_READY", "the job store does not answer")
+    return json_response({"status": "ok", "durable": call.services.jobs.is_durable})
 
 
-async def front(_request: Request) -> Response:
-    """Send a person who opens the bare address to the documentation of the calls."""
-    return RedirectResponse("/docs")
-
-
-ROUTES = [
-    Route("/", front, methods=["GET"], include_in_schema=False),
-    Route("/livez", livez, methods=["GET"]),
-    Route("/readyz", readyz, methods=["GET"]),
+ROWS = [
+    Endpoint("GET", "/livez", livez, query=None),
+    Endpoint("GET", "/readyz", readyz, query=None),
 ]

@@ -1,0 +1,198 @@
+"""What good answers say: jobs, runs and forecasts written as JSON, each beside the schema that the document shows.
+
+Errors are written by `problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, timezone
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from mainspring.job import Job, Outcome, Run, State, options_to_json
+from mainspring.schedule import Fate, Forecast, Once, Start, describe, format_time, trigger_to_json
+from mainspring.web.schema import ID, TIME, Schema, named
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON. Starlette's `JSONResponse` took 4 us more for a job."""
+    return Response(to_json(content), status, headers, "application/json")
+
+
+# --- jobs and runs
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """Write a job as it stands on the wire."""
+    next_run, created_at = job.next_run, format_time(job.created_at)
+    return {
+        "id": str(job.id),
+        "product": job.key.product,
+        "jobGroup": job.key.job_group,
+        "state": job.state.value,
+        "isPaused": job.paused,
+        "nextRun": next_run and format_time(next_run),
+        "jobRequest": job.request,
+        "schedule": None if isinstance(job.trigger, Once) else trigger_to_json(job.trigger),
+        "options": options_to_json(job.options),
+        "attempt": job.attempt,
+        "outcome": job.outcome and job.outcome.value,
+        "lastRun": job.last_run and run_json(job.last_run),
+        "version": job.version,
+        "createdAt": created_at,
+        "updatedAt": created_at if job.updated_at == job.created_at else format_time(job.updated_at),
+    }
+
+
+def job_response(
+    job: Job, status: int = 200, *, warnings: list[dict[str, str]] | None = None, **headers: str
+) -> Response:
+    """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
+    content = job_json(job) if warnings is None else job_json(job) | {"warnings": warnings}
+    return json_response(content, status, {"ETag": f'"{job.version}"', **headers})
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """Write a row of history as it stands on the wire."""
+    return {
+        "run": run.number,
+        "jobId": str(run.job_id),
+        "scheduledFireTime": format_time(run.fire_time),
+        "dueAt": format_time(run.due_at),
+        "startedAt": format_time(run.started_at),
+        "finishedAt": format_time(run.finished_at),
+        "latenessSeconds": run.lateness.total_seconds(),
+        "attempt": run.attempt,
+        "outcome": run.outcome.value,
+        "reason": run.reason,
+        "node": run.node,
+        "occurrences": run.occurrences,
+        "lastScheduledFireTime": format_time(run.last_fire_time or run.fire_time),
+        "backfill": run.backfill,
+    }
+
+
+RUN: Schema = {
+    "type": "object",
+    "properties": {
+        "run": {"type": "integer", "description": "The fence: rises with every run, never reused."},
+        "jobId": ID,
+        "scheduledFireTime": TIME,
+        "dueAt": TIME,
+        "startedAt": TIME,
+        "finishedAt": TIME,
+        "latenessSeconds": {"type": "number"},
+        "attempt": {"type": "integer"},
+        "outcome": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
+        "reason": {"type": ["string", "null"]},
+        "node": {"type": "string"},
+        "occurrences": {"type": "integer", "description": "How many fire times the row stands for."},
+        "lastScheduledFireTime": {**TIME, "description": "The last of the fire times that the row stands for."},
+        "backfill": {"type": "boolean", "description": "A run of a past range that was asked for afterwards."},
+    },
+}
+WARNINGS: Schema = {
+    "type": "array",
+    "description": "What is legal but perhaps not meant.",
+    "items": {"type": "object", "properties": {"code": {"type": "string"}, "detail": {"type": "string"}}},
+}
+JOB: Schema = {
+    "type": "object",
+    "properties": {
+        "id": ID,
+        "product": {"type": "string"},
+        "jobGroup": {"type": "string"},
+        "state": {"type": "string", "enum": [state.value for state in State]},
+        "isPaused": {"type": "boolean"},
+        "nextRun": {"type": ["string", "null"], "format": "date-time"},
+        "jobRequest": {"type": "object", "description": "The request as it was sent."},
+        "schedule": {"oneOf": [named("Schedule"), {"type": "null"}]},
+        "options": {"type": "object"},
+        "attempt": {"type": "integer", "description": "Tries begun for this fire time."},
+        "outcome": {"type": ["string", "null"], "enum": [*(outcome.value for outcome in Outcome), None]},
+        "lastRun": {"oneOf": [named("Run"), {"type": "null"}]},
+        "version": {"type": "integer", "description": "Rises with every write; the ETag."},
+        "createdAt": TIME,
+        "updatedAt": TIME,
+        "warnings": {**WARNINGS, "description": "Where the job was written: what is legal but perhaps not meant."},
+    },
+}
+
+
+# --- forecasts
+
+
+def forecast_json(job: Job, forecast: Forecast, warnings: list[dict[str, str]]) -> dict[str, Any]:
+    """Write what a job will do as it stands on the wire."""
+    return {
+        "valid": True,
+        "schedule": describe(job.trigger),
+        "fireTimes": [
+            {
+                "utc": format_time(start.fire_time),
+                "local": _local(start),
+                "at": format_time(start.at),
+                "note": start.note,
+            }
+            for start in forecast.starts
+        ],
+        "passed": [
+            {
+                "first": format_time(unrun.first),
+                "last": format_time(unrun.last),
+                "occurrences": unrun.number,
+                "fate": unrun.fate.value,
+                "reason": unrun.reason,
+            }
+            for unrun in forecast.unrun
+        ],
+        "warnings": warnings,
+    }
+
+
+def _local(start: Start) -> str:
+    """Write a fire time as the clocks of its zone show it, with their offset from UTC."""
+    offset = start.local.replace(tzinfo=UTC) - start.fire_time
+    return start.local.replace(tzinfo=timezone(offset)).isoformat()
+
+
+FORECAST: Schema = {
+    "type": "object",
+    "properties": {
+        "valid": {"type": "boolean", "description": "True; a request that is not valid is answered with an error."},
+        "schedule": {"type": "string", "description": "The schedule in English."},
+        "fireTimes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "utc": TIME,
+                    "local": {**TIME, "description": "The same by the clocks of the schedule's time zone."},
+                    "at": {**TIME, "description": "When it starts: window, jitter, calendar and outage considered."},
+                    "note": {"type": ["string", "null"]},
+                },
+            },
+        },
+        "passed": {
+            "type": "array",
+            "description": "Occurrences that do not start.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "first": TIME,
+                    "last": TIME,
+                    "occurrences": {"type": "integer"},
+                    "fate": {"type": "string", "enum": [fate.value for fate in Fate]},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+        "warnings": WARNINGS,
+    },
+}
+
+SCHEMAS: dict[str, Schema] = {"Job": JOB, "Run": RUN, "Forecast": FORECAST}
+"""By the names that `named` refers to."""

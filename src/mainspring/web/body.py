@@ -1,0 +1,241 @@
+"""Bodies, read strictly: what is JSON and no more, in bounds, and such that every store can keep it.
+
+Whatever a body says is decided elsewhere; here is only whether it is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+
+from mainspring.errors import InvalidRequestError, Problem
+from mainspring.web.problem import HttpError
+
+BODY_LIMIT = 256 * 1024
+BATCH_LIMIT = 64 * 1024 * 1024
+BATCH_JOBS = 100_000
+DEPTH_LIMIT = 32
+MEMBER_LIMIT = 1000
+
+_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_JSON_LIKE = re.compile(r"application/[\w.-]+\+json", re.ASCII)
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Read the body as one JSON object, strictly: see `parse_json`.
+
+    Raises for a wrong media type or a body that is too large.
+    """
+    if not _is_json(_media_type(request)):
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json")
+    return _object(parse_json(await _read_bytes(request, BODY_LIMIT)))
+
+
+async def read_batch(request: Request) -> list[dict[str, Any]]:
+    """Read the body as many JSON objects: one array, or a line each (NDJSON), by its media type.
+
+    Each object is held to what `read_body` asks of one. Raises like that.
+    """
+    media_type = _media_type(request)
+    if not _is_json(media_type) and media_type not in _NDJSON:
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as application/json or application/x-ndjson")
+    data = await _read_bytes(request, BATCH_LIMIT)
+    # In a thread: 100,000 objects take a second to parse, in which others want their turns.
+    return await asyncio.to_thread(parse_lines if media_type in _NDJSON else parse_array, data)
+
+
+def _media_type(request: Request) -> str:
+    """Return what the body is said to be. Through the headers of Starlette it took 1.2 us more."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            text: str = value.decode("latin-1")
+            return text.partition(";")[0].strip().lower()
+    return ""
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or bool(_JSON_LIKE.fullmatch(media_type))
+
+
+async def _read_bytes(request: Request, limit: int) -> bytes:
+    """Read the body. As a stream of Starlette's it took 2.5 us more."""
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise _malformed("BODY_INCOMPLETE", "the body was cut off")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise HttpError(413, "BODY_TOO_LARGE", f"the body is larger than {limit // 1024} KiB")
+    return bytes(body)
+
+
+# --- one object, or many
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON as RFC 8259 has it and no more: no NaN, no duplicate keys, nothing that a store could not keep.
+
+    Raises `HttpError` for what is no JSON and `InvalidRequestError` for values out of bounds.
+    """
+    value = parse(data)
+    if not is_plain(data):
+        check(value)
+    return value
+
+
+def parse_array(data: bytes) -> list[dict[str, Any]]:
+    """Parse an array of objects. Raises like `parse_json`; what is wrong with an object says which it is, from 0."""
+    values = parse(data)
+    if not isinstance(values, list):
+        raise _invalid("BODY_NOT_ARRAY", "must be a JSON array of objects")
+    _not_too_many(values)
+    if not is_flat(data, values):
+        for number, value in enumerate(values):
+            _one_of_many(number, partial(_checked, value))
+    return values
+
+
+def parse_lines(data: bytes) -> list[dict[str, Any]]:
+    """Parse an object from each line that is not blank. Raises like `parse_array`."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    return [_one_of_many(number, partial(parse_json, line)) for number, line in enumerate(_not_too_many(lines))]
+
+
+def _not_too_many(items: list[Any]) -> list[Any]:
+    if len(items) > BATCH_JOBS:
+        raise HttpError(413, "BATCH_TOO_LARGE", f"a batch has at most {BATCH_JOBS} jobs, this one has {len(items)}")
+    return items
+
+
+def _one_of_many(number: int, read: Callable[[], Any]) -> dict[str, Any]:
+    """Parse and check one object of a batch."""
+    try:
+        return _object(read())
+    except HttpError as error:
+        raise HttpError(error.status, error.id, f"number {number} of the batch: {error}") from error
+    except InvalidRequestError as error:
+        problems = [Problem(f"/{number}{fault.pointer}", fault.code, fault.detail) for fault in error.problems]
+        raise InvalidRequestError(f"/{number}: {error}", problems=problems) from error
+
+
+def _checked(value: Any) -> Any:
+    check(value)
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _invalid("BODY_NOT_OBJECT", "must be a JSON object")
+    return value
+
+
+# --- JSON
+
+
+def parse(data: bytes) -> Any:
+    """Parse JSON; what its values may be is for `check`. Raises `HttpError`, and `InvalidRequestError` for numbers."""
+    try:
+        return _DECODER.decode(data.decode())
+    except UnicodeDecodeError as error:
+        raise _malformed("INVALID_ENCODING", "the body is not UTF-8") from error
+    except RecursionError as error:
+        raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels") from error
+    except ValueError as error:
+        raise _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 1000:
+        raise _invalid("NUMBER_RANGE", "has a number of more than 1000 digits")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise _invalid("NUMBER_RANGE", "has a number beyond the range of a double")
+    return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_number
+)
+
+
+def check(value: Any) -> None:
+    """Walk a parsed value without recursion and refuse what is too deep, too wide, or text that no store keeps.
+
+    `is_plain` and `is_flat` tell from less when there is nothing to be found.
+    """
+    waiting = [(value, 1)]
+    members = 0
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, str):
+            _check_text(item)
+        elif isinstance(item, dict | list):
+            if depth > DEPTH_LIMIT:
+                raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels")
+            members += len(item)
+            if members > MEMBER_LIMIT:
+                raise _invalid("TOO_MANY_MEMBERS", f"has more than {MEMBER_LIMIT} members and elements")
+            if isinstance(item, dict):
+                for name in item:
+                    _check_text(name)
+                item = item.values()
+            waiting += [(inner, depth + 1) for inner in item]
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise _invalid("NUL_IN_STRING", "has text with a NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _invalid("INVALID_UNICODE", "has text with half a surrogate pair")
+
+
+def is_plain(data: bytes) -> bool:
+    """Tell from the bytes of a body whether `check` can find nothing; 0.8 us in place of 2.5 for a small one.
+
+    There are at most as many members as commas and brackets, and what it refuses in text can only be an escape.
+    """
+    opened = data.count(b"{") + data.count(b"[")
+    return opened <= DEPTH_LIMIT and opened + data.count(b",") <= MEMBER_LIMIT and b"\\u" not in data
+
+
+def is_flat(data: bytes, values: list[Any]) -> bool:
+    """Tell whether these are small objects without containers in them, of which `check` can find nothing in any.
+
+    That spares the walk, a tenth of the time of a batch.
+    """
+    return (
+        b"\\u" not in data
+        and data.count(b"{") + data.count(b"[") == len(values) + 1
+        and all(isinstance(value, dict) and len(value) <= MEMBER_LIMIT for value in values)
+    )
+
+
+def _malformed(code: str, detail: str) -> HttpError:
+    return HttpError(400, code, detail)
+
+
+def _invalid(code: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the body {detail}", problems=[Problem("", code, detail)])

@@ -1,0 +1,45 @@
+"""The page that shows all calls and lets a person try them, and the document that it is made of.
+
+The page and what it loads are files of ours, so that it works where there is no way out. `static/swagger-ui/files.json`
+says where they come from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from mainspring.web.endpoint import Call, Endpoint
+
+FOLDER = Path(__file__).parents[1] / "static" / "swagger-ui"
+_FILES = StaticFiles(directory=FOLDER)
+
+
+async def front(_call: Call) -> Response:
+    """Send a person who opens the bare address to the page."""
+    return RedirectResponse("/docs")
+
+
+async def page(call: Call) -> Response:
+    """Show the page."""
+    return await _FILES.get_response("index.html", call.request.scope)
+
+
+async def file(call: Call) -> Response:
+    """Hand out what the page loads."""
+    return await _FILES.get_response(call.path["file"], call.request.scope)
+
+
+async def document(call: Call) -> Response:
+    """Hand out the OpenAPI document."""
+    return Response(call.services.document, media_type="application/json")
+
+
+ROWS = [
+    Endpoint("GET", "/", front, query=None),
+    Endpoint("GET", "/docs", page, query=None),
+    Endpoint("GET", "/docs/{file}", file, query=None),
+    Endpoint("GET", "/openapi.json", document, query=None),
+]

@@ -1,0 +1,42 @@
+"""The calls on runs: what has become of a job so far."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from mainspring.web.answers import json_response, run_json
+from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.paths import JOB
+from mainspring.web.query import number
+from mainspring.web.schema import named
+
+LIMIT = 1000
+"""The largest page that may be asked for, and how long one is that nobody has limited."""
+
+
+async def list_runs(call: Call) -> Response:
+    """Show the history of a job.
+
+    Newest first; `before` takes a run number and pages on.
+    """
+    query = call.query()
+    limit, before = query.get(_LIMIT) or LIMIT, query.get(_BEFORE)
+    query.check()
+    history = await call.services.jobs.list_runs(call.key, call.job_id, before=before, limit=limit)
+    headers = call.next_page(before=history[-1].number) if len(history) == limit else {}
+    return json_response([run_json(run) for run in history], headers=headers)
+
+
+_LIMIT = number("limit", most=LIMIT)
+_BEFORE = number("before", "Runs numbered below.")
+
+ROWS = [
+    Endpoint(
+        "GET",
+        f"{JOB}/runs",
+        list_runs,
+        query=(_LIMIT, _BEFORE),
+        answers={200: {"type": "array", "items": named("Run")}},
+        may="history:read",
+    ),
+]

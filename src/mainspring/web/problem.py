@@ -1,0 +1,147 @@
+"""Errors as ``application/problem+json`` (RFC 9457): the one place where an error becomes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mainspring.errors import (
+    CalendarInUseError,
+    ConflictError,
+    InvalidRequestError,
+    JobFinishedError,
+    JobNotDeadError,
+    JobNotRecurringError,
+    JobRunningError,
+    MainspringError,
+    NotFoundError,
+    PreconditionFailedError,
+    Problem,
+    StoreUnavailableError,
+)
+
+PROBLEM_LIMIT = 4 * 1024
+log = structlog.get_logger("mainspring.web")
+
+
+class HttpError(MainspringError):
+    """A fault of the request as HTTP, which only this layer knows: the status and the stable code go with it."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail, problems=[Problem("", code, detail)])
+        self.status = status
+        self.id = code
+
+
+STATUS: dict[type[MainspringError], int] = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    JobRunningError: 409,
+    JobFinishedError: 409,
+    JobNotDeadError: 409,
+    JobNotRecurringError: 409,
+    CalendarInUseError: 409,
+    PreconditionFailedError: 412,
+    InvalidRequestError: 422,
+    StoreUnavailableError: 503,
+}
+_TITLES = {
+    400: "Malformed request",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    409: "Conflict",
+    412: "Precondition failed",
+    413: "Body too large",
+    414: "URL too long",
+    415: "Unsupported media type",
+    422: "Invalid request",
+    500: "Internal error",
+    503: "Service unavailable",
+}
+_SENTENCES: dict[type[MainspringError], str] = {
+    ConflictError: "other requests kept changing the same thing; nothing was written, try again",
+    StoreUnavailableError: "the job store does not answer; a write in progress may or may not have taken effect",
+}
+"""What is said in place of a store's own words, which may name hosts, tables or SQL; those go to the log."""
+_VALIDATION_IDS = {"POST": "JOB_CREATION_ERROR", "PATCH": "JOB_UPDATE_ERROR"}
+"""The broad codes that clients of the first hour know; elsewhere the first problem names the whole."""
+_HTTP_IDS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457, with the stable code as id.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "description": "The id of this request."},
+        "id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"pointer": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+        "retryable": {"type": "boolean"},
+    },
+}
+
+
+def error_response(request: Request, error: Exception) -> Response:
+    """Turn whatever was raised into an answer; what nobody expected goes to the log with its traceback."""
+    if isinstance(error, MainspringError):
+        return _ours(request, error)
+    if isinstance(error, HTTPException):
+        response = problem(request, error.status_code, _HTTP_IDS.get(error.status_code, "HTTP_ERROR"), error.detail)
+        response.headers.update(error.headers or {})
+        return response
+    log.error("request failed", request=request.state.request_id, path=request.url.path, exc_info=error)
+    return problem(
+        request, 500, "INTERNAL_ERROR", "something went wrong here; the log has the details under this request id"
+    )
+
+
+def _ours(request: Request, error: MainspringError) -> Response:
+    if isinstance(error, HttpError):
+        return problem(request, error.status, error.id, str(error), error.problems)
+    id_, detail = error.code, str(error)
+    if isinstance(error, InvalidRequestError):
+        id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
+    if sentence := _SENTENCES.get(type(error)):
+        log.warning("request refused", path=request.url.path, code=id_, error=detail)
+        detail = sentence
+    return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
+
+
+def problem(request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = ()) -> Response:
+    """Answer with a problem of at most `PROBLEM_LIMIT` bytes. Without `problems` the whole is the one problem."""
+    errors = [
+        {"pointer": fault.pointer[:200], "code": fault.code[:64], "detail": fault.detail[:200]}
+        for fault in islice(problems or [Problem("", id_, detail)], 20)
+    ]
+    content = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail[:500],
+        "instance": request.state.request_id,
+        "id": id_,
+        "errors": errors,
+        "retryable": status == 503 or id_ == ConflictError.code,
+    }
+    headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None
+    while len((response := JSONResponse(content, status, headers, "application/problem+json")).body) > PROBLEM_LIMIT:
+        if len(errors) > 1:
+            errors.pop()
+        else:
+            content["detail"] = content["detail"][:-100]
+    return response

@@ -1,0 +1,127 @@
+"""Query parameters: each with its JSON Schema and the function that reads it, and all problems of a query at once.
+
+A row names its parameters; what it does not name is refused. What no single parameter can tell, such as two that
+contradict each other, the function of the row adds to the same problems before it calls `Query.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from starlette.requests import Request
+
+from mainspring.errors import InvalidRequestError, Problem
+from mainspring.schedule import TimeError, parse_when
+from mainspring.web.schema import TIME, Schema
+
+T = TypeVar("T")
+
+
+class ParameterError(ValueError):
+    """A parameter whose text means nothing legal, with the stable code of the problem."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T]):
+    """A query or header parameter as the document shows it, and how the texts given for it are read.
+
+    `read` raises `ParameterError`.
+    """
+
+    name: str
+    schema: Schema
+    read: Callable[[list[str]], T]
+    description: str = ""
+
+
+class Query:
+    """The query of one request, read by the parameters of its row."""
+
+    def __init__(self, parameters: Sequence[Parameter[Any]], request: Request) -> None:
+        self.problems: list[Problem] = []
+        self.given: Mapping[str, str] = {}
+        """The texts by name; of several with one name the last."""
+        self._values: dict[str, Any] = {}
+        if request.scope["query_string"]:
+            self._read(parameters, request)
+
+    def _read(self, parameters: Sequence[Parameter[Any]], request: Request) -> None:
+        self.given = given = request.query_params
+        known = {parameter.name for parameter in parameters}
+        takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        for name in given:
+            if name not in known:
+                self.add(name[:64], "UNKNOWN_PARAMETER", f"is not a parameter of this call; {takes}")
+        for parameter in parameters:
+            if parameter.name in given:
+                try:
+                    self._values[parameter.name] = parameter.read(given.getlist(parameter.name))
+                except ParameterError as error:
+                    self.add(parameter.name, error.code, str(error))
+
+    def get(self, parameter: Parameter[T]) -> T | None:
+        """Return the value of a parameter, `None` when it is not given or cannot be read."""
+        return self._values.get(parameter.name)
+
+    def add(self, name: str, code: str, detail: str) -> None:
+        """Note what is wrong with a parameter."""
+        self.problems.append(Problem(f"?{name}", code, detail))
+
+    def check(self) -> None:
+        """Raise `InvalidRequestError` with everything that is wrong, if anything is."""
+        if self.problems:
+            detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in self.problems)
+            raise InvalidRequestError(detail, problems=self.problems)
+
+
+# --- kinds of parameters
+
+
+def number(name: str, description: str = "", *, most: int | None = None, default: int | None = None) -> Parameter[int]:
+    """Describe a whole number from 1 to `most`."""
+    limit = most or 2**63 - 1
+
+    def read(texts: list[str]) -> int:
+        text = texts[-1]
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= limit):
+            raise ParameterError("NUMBER_RANGE", f"must be a whole number from 1 to {limit}")
+        return int(text)
+
+    bounds = {"maximum": most, "default": default}
+    schema = {"type": "integer", "minimum": 1} | {key: value for key, value in bounds.items() if value is not None}
+    return Parameter(name, schema, read, description)
+
+
+def moment(name: str, description: str = "") -> Parameter[datetime]:
+    """Describe a moment with its zone."""
+
+    def read(texts: list[str]) -> datetime:
+        try:
+            return parse_when(texts[-1])
+        except TimeError as error:
+            raise ParameterError(error.code, str(error)) from error
+
+    return Parameter(name, TIME, read, description)
+
+
+def flag(name: str, description: str = "") -> Parameter[bool]:
+    """Describe a parameter that is true or false, which is what it is without being given."""
+
+    def read(texts: list[str]) -> bool:
+        if texts[-1] not in {"true", "false"}:
+            raise ParameterError("BOOLEAN_INVALID", "must be true or false")
+        return texts[-1] == "true"
+
+    return Parameter(name, {"type": "boolean", "default": False}, read, description)
+
+
+def text(name: str, description: str = "") -> Parameter[str]:
+    """Describe a text that is read elsewhere."""
+    return Parameter(name, {"type": "string"}, lambda texts: texts[-1], description)
