@@ -36,11 +36,12 @@ def test_licence_is_shipped_with_the_files() -> None:
 
 
 async def test_page_may_be_kept_by_a_browser(client: httpx2.AsyncClient) -> None:
-    """What has not changed is not sent again."""
+    """What has not changed is not sent again, but a browser asks: another release may have other files."""
     first = await client.get("/docs/swagger-ui-bundle.js")
     again = await client.get("/docs/swagger-ui-bundle.js", headers={"If-None-Match": first.headers["etag"]})
 
     assert (200, 304) == (first.status_code, again.status_code)
+    assert "no-cache" == first.headers["cache-control"] == again.headers["cache-control"]
     assert first.headers["content-type"].startswith("text/javascript")
 
 

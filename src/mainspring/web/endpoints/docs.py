@@ -24,12 +24,19 @@ async def front(_call: Call) -> Response:
 
 async def page(call: Call) -> Response:
     """Show the page."""
-    return await _FILES.get_response("index.html", call.request.scope)
+    return await _file("index.html", call)
 
 
 async def file(call: Call) -> Response:
     """Hand out what the page loads."""
-    return await _FILES.get_response(call.path["file"], call.request.scope)
+    return await _file(call.path["file"], call)
+
+
+async def _file(name: str, call: Call) -> Response:
+    """Hand out a file; a browser asks each time whether it has changed, or it would mix the files of two releases."""
+    response = await _FILES.get_response(name, call.request.scope)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 async def document(call: Call) -> Response:
