@@ -53,7 +53,7 @@ def serve(settings: Settings) -> int:
     """
     logs.configure(settings)
     registry = load_registry(settings)
-    with _listener(settings) as listener:
+    with listening(settings) as listener:
         return _run(_serve, settings, registry, listener)
 
 
@@ -385,7 +385,7 @@ def _stopped_by_signals(node: Node) -> Iterator[None]:
 
 
 @contextmanager
-def _listener(settings: Settings) -> Iterator[socket.socket]:
+def listening(settings: Settings) -> Iterator[socket.socket]:
     """Bind the address before anything else starts, so that a port that is taken costs nothing."""
     where = f"{settings.host}:{settings.port}"
     try:

@@ -50,7 +50,8 @@ Work = Callable[[sqlite3.Connection], T]
 
 _OLDEST, _NEWEST = -(2**62), 2**62
 PRUNE_BATCH = 1000
-_REQUIRED = (3, 37)
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with strict tables."""
 
 
 _DIALECT = Dialect(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
@@ -83,7 +84,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
-        if sqlite3.sqlite_version_info < _REQUIRED:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ConfigError(f"SQLite 3.37 or newer is needed, this Python has {sqlite3.sqlite_version}")
         if self._path is not None:
             self._lock_file = _lock(self._path)
