@@ -15,7 +15,7 @@ from mainspring.clock import ManualClock
 from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import HostLock, Node, Place
-from mainspring.plugins import registry
+from mainspring.plugins import build
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store import Store
@@ -50,14 +50,14 @@ class VirtualScheduler:
         self.store = store
         self.clock = clock
         self._events = Events()
-        known = registry.build([("virtual", NothingModule())], clock=clock)
+        known = build([("virtual", NothingModule())], clock=clock)
         self.service = SchedulerService(store=store, registry=known, clock=clock, events=self._events)
 
     @asynccontextmanager
     async def node(self) -> AsyncIterator[Node]:
         """Lend a node that joins now and has left when the block ends."""
         settings, loop = Settings(node="virtual", slots=SLOTS), asyncio.get_running_loop()
-        bindings = registry.build([("virtual", NothingModule())], clock=self.clock)
+        bindings = build([("virtual", NothingModule())], clock=self.clock)
         await bindings.open()
         runner = Runner(bindings, self.clock, settings.threads)
         node = Node(

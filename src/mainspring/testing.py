@@ -17,7 +17,7 @@ from mainspring.clock import ManualClock
 from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import HostLock, Node, Place
-from mainspring.plugins import Binder, SchedulerJob, SchedulerPluginModule, registry
+from mainspring.plugins import Binder, SchedulerJob, SchedulerPluginModule, build
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store.sqlite import SqliteStore
@@ -42,7 +42,7 @@ class TestScheduler:
         self.clock = ManualClock(start)
         self.events = Events()
         named = [(type(module).__name__, module) for module in modules]
-        self._registry = registry.build(named, clock=self.clock)
+        self._registry = build(named, clock=self.clock)
         self._store = SqliteStore(None, self.clock)
         self.service = SchedulerService(
             store=self._store, registry=self._registry, clock=self.clock, events=self.events

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
 from mainspring.job import Outcome
-from mainspring.plugins import Registry
-from mainspring.plugins.registry import build
+from mainspring.plugins import Registry, build
 from mainspring.web.endpoints import calendars, jobs
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule
