@@ -12,7 +12,7 @@ from datetime import datetime
 from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
 from mainspring.job import Events, Job, JobKey, Run
-from mainspring.plugins import registry
+from mainspring.plugins import build
 from mainspring.service import SchedulerService
 from mainspring.store import Notes, Store
 from mainspring.testing import HandDrivenNode
@@ -47,7 +47,7 @@ class VirtualScheduler:
         self.store = store
         self.clock = clock
         self._events = Events()
-        known = registry.build([("virtual", NothingModule())], clock=clock)
+        known = build([("virtual", NothingModule())], clock=clock)
         self._notes = Notes(store, clock)
         self.service = SchedulerService(
             store=store, notes=self._notes, registry=known, clock=clock, events=self._events
@@ -56,7 +56,7 @@ class VirtualScheduler:
     @asynccontextmanager
     async def node(self) -> AsyncIterator[HandDrivenNode]:
         """Lend a node that joins now and has left when the block ends."""
-        bindings = registry.build([("virtual", NothingModule())], clock=self.clock)
+        bindings = build([("virtual", NothingModule())], clock=self.clock)
         await bindings.open()
         node = HandDrivenNode(self.store, self._notes, bindings, self.clock, self._events, slots=SLOTS)
         await node.join()

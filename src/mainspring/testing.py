@@ -21,7 +21,7 @@ from mainspring.clock import Clock, ManualClock
 from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
-from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, registry
+from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
 from mainspring.store import NodeBeat, Notes, Store
@@ -47,7 +47,7 @@ class TestScheduler:
         self.clock = ManualClock(start)
         self.events = Events()
         named = [(type(module).__name__, module) for module in modules]
-        self._registry = registry.build(named, clock=self.clock)
+        self._registry = build(named, clock=self.clock)
         self._store = SqliteStore(None, self.clock)
         self._notes = Notes(self._store, self.clock)
         self.service = SchedulerService(

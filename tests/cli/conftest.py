@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class Compose(ModuleType):
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
     moved_by_zone_rules: Callable[[Settings], object]
+    listening: Callable[[Settings], AbstractContextManager[object]]
 
 
 @pytest.fixture
@@ -89,5 +91,5 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     def open_client(url: str) -> httpx2.Client:
         return httpx2.Client(base_url=url, transport=httpx2.MockTransport(service.handle))
 
-    monkeypatch.setattr(sys.modules["mainspring.cli.main"], "open_client", open_client)
+    monkeypatch.setattr("mainspring.cli.client.open_client", open_client)
     return service

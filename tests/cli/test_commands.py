@@ -20,6 +20,7 @@ import typer
 from mainspring.cli.main import app
 from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
 from mainspring.job import JobKey, Options, lifecycle
+from mainspring.launch.serve import listening
 from mainspring.schedule import Once
 from mainspring.service import Moved
 from mainspring.settings import TABLE, Settings
@@ -142,7 +143,7 @@ def test_interrupt(run: Run, compose: Compose) -> None:
 
 def test_interrupt_before_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it leave a traceback while the command line is being read."""
-    monkeypatch.setattr(sys.modules["mainspring.cli.main"], "app", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("typer.Typer.__call__", raising(KeyboardInterrupt()))
 
     assert run("serve") == (130, "", "")
 
@@ -281,6 +282,7 @@ def healthy(compose: Compose) -> Compose:
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
     compose.moved_by_zone_rules = Keeper((None, []))
+    compose.listening = listening
     return compose
 
 
@@ -329,7 +331,7 @@ def test_doctor_finds_everything_else(run: Run, healthy: Compose, taken_port: in
     assert code == 1
     expected = {"Python": "ok", "SQLite": "ok", "settings": "ok", "plugins": "wrong", "store": "wrong", "port": "wrong"}
     assert verdicts(out) == expected
-    assert f"127.0.0.1 port {taken_port} cannot be listened on: Address already in use" in out
+    assert f"127.0.0.1:{taken_port} is taken by another process; stop it or choose another port with --port" in out
 
 
 @pytest.mark.parametrize(("number", "more"), [(1, ""), (21, "and 1 more")])

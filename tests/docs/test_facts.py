@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from mainspring import logs
-from mainspring.cli.main import INTERRUPTED, REFUSED, UNAVAILABLE
+from mainspring.cli.exits import INTERRUPTED, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner

@@ -5,7 +5,7 @@ from mainspring_vps4.plugin import Vps4SchedulerPluginModule
 
 from mainspring.errors import ConfigError
 from mainspring.job import JobKey
-from mainspring.plugins.registry import build
+from mainspring.plugins import build
 
 pytestmark = pytest.mark.anyio
 

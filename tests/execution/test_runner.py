@@ -27,9 +27,9 @@ from mainspring.plugins import (
     Signal,
     Stopping,
     Verdict,
+    build,
 )
 from mainspring.plugins.author import Busy, Cancel, Retry, job_group, product
-from mainspring.plugins.registry import build
 from mainspring.schedule import Once, Trigger
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

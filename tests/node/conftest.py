@@ -19,7 +19,7 @@ from mainspring.execution import Assignment, Lane, Quarantine, Runner
 from mainspring.job import Backoff, Ending, Events, Job, JobKey, Run
 from mainspring.job.events import Event
 from mainspring.node import HostLock, Node, Place
-from mainspring.plugins import registry
+from mainspring.plugins import build
 from mainspring.schedule import format_time
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
@@ -159,7 +159,7 @@ class World:
     def __post_init__(self) -> None:
         for kind in get_args(Event):
             self.events.subscribe(kind, self.seen.append)
-        self._registry = registry.build([("test", Module(self.script))])
+        self._registry = build([("test", Module(self.script))])
         self.notes = Notes(self.store, self.clock)
 
     @asynccontextmanager
@@ -174,7 +174,7 @@ class World:
     ) -> AsyncIterator[Node]:
         """A node that lives while the block runs, and has left when it ends; jobs run on `loop`, or the test's."""
         here = asyncio.get_running_loop()
-        bindings = registry.build([("test", Module(self.script))])
+        bindings = build([("test", Module(self.script))])
         await bindings.open()
         runner = Runner(bindings, self.clock, threads=2)
         node = Node(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mainspring.clock import SystemClock
 from mainspring.job import Events, Job, JobFilter
-from mainspring.plugins import registry
+from mainspring.plugins import build
 from mainspring.schedule import Recurring, following, opening
 from mainspring.service import SchedulerService
 from mainspring.store import Notes
@@ -26,7 +26,7 @@ async def stored(path: Path, clock: SystemClock, create: int = 0) -> list[Job]:
     """Open a store as a service does when it starts, create jobs, and return all that it holds."""
     store = SqliteStore(path, clock)
     await store.open()
-    known = registry.build([("test", Module(Script()))], clock=clock)
+    known = build([("test", Module(Script()))], clock=clock)
     service = SchedulerService(store=store, notes=Notes(store, clock), registry=known, clock=clock, events=Events())
     if create:
         await service.create_jobs(KEY, [BODY] * create)

@@ -3,7 +3,7 @@ import inspect
 
 import mainspring
 from mainspring.job import JobKey
-from mainspring.plugins.registry import build
+from mainspring.plugins import build
 from tests.typing import author
 
 

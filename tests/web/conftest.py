@@ -12,8 +12,7 @@ from starlette.types import ASGIApp
 from mainspring.clock import ManualClock
 from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, history, lifecycle
 from mainspring.job.events import Event
-from mainspring.plugins import Registry
-from mainspring.plugins import registry as registries
+from mainspring.plugins import Registry, build
 from mainspring.schedule import Once
 from mainspring.service import CalendarService, SchedulerService
 from mainspring.store import Answer, NodeBeat, Notes, Store
@@ -34,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """The job groups of these tests."""
-    return registries.build([("test", Module())])
+    return build([("test", Module())])
 
 
 @pytest.fixture

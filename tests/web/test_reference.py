@@ -13,8 +13,7 @@ import pytest
 
 from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
 from mainspring.job import Outcome
-from mainspring.plugins import Registry
-from mainspring.plugins.registry import build
+from mainspring.plugins import Registry, build
 from mainspring.web.endpoints import ROWS, docs
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule

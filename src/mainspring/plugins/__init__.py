@@ -15,13 +15,20 @@ from mainspring.plugins.author import (
     job_group,
     product,
 )
+from mainspring.plugins.discovery import (
+    build,
+    load,
+)
 from mainspring.plugins.registry import (
     Binding,
     BoundGroup,
     Registry,
-    ServiceScope,
-    load,
+)
+from mainspring.plugins.report import (
     raise_together,
+)
+from mainspring.plugins.services import (
+    ServiceScope,
 )
 
 __all__ = [
@@ -40,6 +47,7 @@ __all__ = [
     "Signal",
     "Stopping",
     "Verdict",
+    "build",
     "job_group",
     "load",
     "product",

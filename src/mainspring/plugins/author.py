@@ -1,7 +1,7 @@
 """What a plugin author subclasses, receives and raises.
 
 A plugin is a package with job classes, trigger listeners and the services they need, entered through one
-`SchedulerPluginModule`. Nothing in here runs anything: `mainspring.plugins.registry` checks what a plugin binds and
+`SchedulerPluginModule`. Nothing in here runs anything: `mainspring.plugins.checks` judges what a plugin binds and
 `mainspring.execution.runner` calls it.
 """
 

@@ -16,6 +16,8 @@ import socket
 from contextlib import suppress
 from typing import Self
 
+import dishka  # noqa: F401 - every worker wires services, and would start 0.29 s later if it imported this itself
+
 from mainspring.execution.workers import worker
 from mainspring.execution.workers.spawner import ORDER
 

@@ -1,5 +1,6 @@
 """The SQLite store: one file (or RAM), one process."""
 
+from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["OLDEST_SQLITE", "SqliteStore"]

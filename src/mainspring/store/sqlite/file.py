@@ -13,7 +13,7 @@ from mainspring.errors import ConfigError
 from mainspring.store.columns import JOB_COLUMNS, check_columns
 from mainspring.store.migrations import sqlite_upgrade, sqlite_version, verdict
 
-OLDEST = (3, 37)
+OLDEST_SQLITE = (3, 37, 0)
 """The first SQLite with strict tables."""
 
 

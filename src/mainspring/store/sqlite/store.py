@@ -21,7 +21,7 @@ from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Positi
 from mainspring.store.columns import ENDED, Form, lists
 from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds
-from mainspring.store.sqlite.file import OLDEST
+from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import load_statements
 
@@ -49,7 +49,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
-        if sqlite3.sqlite_version_info < OLDEST:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ConfigError(f"SQLite 3.37 or newer is needed, this Python has {sqlite3.sqlite_version}")
         try:
             await self._thread.open()

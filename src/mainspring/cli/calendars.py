@@ -1,0 +1,67 @@
+"""``mainspring calendars``: work with the calendars of a running service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from mainspring.cli.client import ask
+from mainspring.cli.flags import DEFAULT_URL, AsJson, Url, commands, read_object
+from mainspring.cli.output import plain, print_answer, print_table
+
+app = commands("Work with the calendars of a running service.")
+
+_PATH = "/api/schedulers/calendars"
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar.")]
+
+
+@app.command("list")
+def list_calendars(*, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """List the calendars."""
+    print_answer(ask(url, "GET", _PATH), _print_by_name, as_json=as_json)
+
+
+@app.command("show")
+def show_calendar(name: _Name, *, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Show a calendar."""
+    print_answer(ask(url, "GET", _calendar_path(name)), _print_members, as_json=as_json)
+
+
+@app.command("put")
+def put_calendar(
+    name: _Name,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FIELD", help="Members of the calendar: KEY=TEXT or KEY:=JSON."),
+    ] = None,
+    *,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="The calendar as a JSON object; fields win.")] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Write a calendar, in the place of the one before; jobs that keep to it follow."""
+    answer = ask(url, "PUT", _calendar_path(name), body=read_object(data, fields or []))
+    print_answer(answer, _print_members, as_json=as_json)
+
+
+@app.command("delete")
+def delete_calendar(name: _Name, *, url: Url = DEFAULT_URL) -> None:
+    """Delete a calendar that no job keeps to."""
+    ask(url, "DELETE", _calendar_path(name))
+    typer.echo(f"Calendar {plain(name)} is deleted.")
+
+
+def _calendar_path(name: str) -> str:
+    if name in {"", ".", ".."} or "/" in name:
+        raise typer.BadParameter(f"{name!r} is not the name of a calendar")
+    return f"{_PATH}/{quote(name, safe='', errors='surrogateescape')}"
+
+
+def _print_by_name(answered: list[dict[str, Any]]) -> None:
+    print_table(("name", "calendar"), [named for calendars in answered for named in calendars.items()])
+
+
+def _print_members(answered: list[dict[str, Any]]) -> None:
+    print_table(("member", "value"), [member for calendar in answered for member in calendar.items()])

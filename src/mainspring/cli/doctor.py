@@ -1,0 +1,117 @@
+"""``mainspring doctor``: check that Mainspring can start here, and tell everything that stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import typer
+
+from mainspring.cli.exits import REFUSED
+from mainspring.cli.flags import settings_of, with_settings
+from mainspring.cli.output import print_table
+from mainspring.errors import ConfigError, MainspringError
+
+if TYPE_CHECKING:
+    from mainspring.settings import Settings
+
+OLDEST_PYTHON = (3, 11)
+MOST_MOVED = 20
+"""How many jobs are listed that the rules of time zones would move."""
+
+
+class _Finding(NamedTuple):
+    check: str
+    verdict: Literal["ok", "wrong"]
+    detail: str
+
+
+@with_settings("store", "plugins", "host", "port")
+def doctor(**flags: Any) -> None:
+    """Check that Mainspring can start here.
+
+    Looks at Python, SQLite, the settings, the plugins, the store with its schema, the time zones, and the port.
+    """
+    findings = list(_findings(flags))
+    print_table(_Finding._fields, findings)
+    if any(finding.verdict == "wrong" for finding in findings):
+        raise typer.Exit(REFUSED)
+
+
+def _findings(flags: Mapping[str, Any]) -> Iterator[_Finding]:
+    yield _examine("Python", _python)
+    yield _examine("SQLite", _sqlite)
+    try:
+        settings = settings_of(flags)
+    except ConfigError as error:
+        yield _Finding("settings", "wrong", str(error))
+        return  # what follows depends on them
+    from mainspring.launch import compose
+
+    yield _Finding("settings", "ok", f"store {settings.store_shown}, node {settings.node}")
+    yield _examine("plugins", lambda: ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups")
+    store = _examine("store", lambda: compose.db_check(settings))
+    yield store
+    if store.verdict == "ok":
+        yield _examine("zones", lambda: _zones(settings))
+    yield _examine("port", lambda: _port(settings))
+
+
+def _examine(name: str, check: Callable[[], str]) -> _Finding:
+    try:
+        return _Finding(name, "ok", check())
+    except MainspringError as error:
+        return _Finding(name, "wrong", str(error))
+
+
+def _python() -> str:
+    import platform
+
+    version = platform.python_version()
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_PYTHON:
+        raise ConfigError(f"{version} is too old: Mainspring needs {_dotted(OLDEST_PYTHON)}")
+    return version
+
+
+def _sqlite() -> str:
+    import sqlite3
+
+    from mainspring.store.sqlite import OLDEST_SQLITE
+
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise ConfigError(f"{sqlite3.sqlite_version} is too old: Mainspring needs {_dotted(OLDEST_SQLITE)}")
+    return sqlite3.sqlite_version
+
+
+def _zones(settings: Settings) -> str:
+    """Say which rules of time zones are in use. Raises `MainspringError` naming the jobs that they would move."""
+    from mainspring.launch import compose
+    from mainspring.schedule import format_time, zone_rules
+
+    rules = f"tzdata {zone_rules()}"
+    try:
+        noted, moved = compose.moved_by_zone_rules(settings)
+    except ConfigError as error:
+        return f"{rules}; jobs were not looked at: {error}"
+    if not moved:
+        return rules
+    since = f" in place of {noted}" if noted else ""
+    lines = [f"{rules}{since} moves the next fire time of {len(moved)} jobs when a node starts:"]
+    lines += [
+        f"{job.key} {job.id}: {format_time(job.fire_time)} to {format_time(to) if to else 'never'}"
+        for job, to in moved[:MOST_MOVED]
+    ]
+    lines += [f"and {len(moved) - MOST_MOVED} more"] if len(moved) > MOST_MOVED else []
+    raise MainspringError("\n".join(lines))
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _port(settings: Settings) -> str:
+    """Take the address for a moment, as the service would. Raises `PortTakenError`."""
+    from mainspring.launch.serve import listening
+
+    with listening(settings):
+        return f"{settings.host} port {settings.port} is free"

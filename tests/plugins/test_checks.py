@@ -1,0 +1,360 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from mainspring.clock import Clock, ManualClock
+from mainspring.errors import ConfigError
+from mainspring.job import Backoff, JobKey, JobRequest
+from mainspring.plugins import Binder, JobExecutionContext, SchedulerJob, SchedulerTriggerListener
+from mainspring.schedule import Trigger
+from tests.plugins.conftest import (
+    BACKUPS,
+    NOBODY,
+    SECOND,
+    SEGMENT,
+    Configure,
+    HttpVms,
+    ListensWithVms,
+    NeedsVms,
+    Quota,
+    Vms,
+    Work,
+    a_job_class,
+    a_listener,
+    a_registry,
+    anything,
+    binds,
+    problems_of,
+)
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+# --- what is right
+
+
+@pytest.mark.parametrize("segment", ["a", "0", "A.b_c~d-e", "x" * 64])
+def test_segments(segment: str) -> None:
+    """What stands in a path as it is can name a product or a group."""
+    key = JobKey(segment, segment)
+    assert [key] == list(a_registry(binds(a_job_class(key=key))).bindings)
+
+
+@pytest.mark.parametrize(
+    "execute",
+    [
+        lambda _self, _context: None,
+        lambda _self, *_anything: None,
+        lambda _self, _context, _more=None: None,
+    ],
+    ids=["another name", "*args", "a default"],
+)
+def test_signatures(execute: Callable[..., Any]) -> None:
+    """Whatever can be called with a context is a job's code."""
+    assert [BACKUPS] == list(a_registry(binds(a_job_class(execute=execute))).bindings)
+
+
+# --- every mistake has its sentence
+
+
+class Unmarked(Work):
+    """Has no marks."""
+
+
+class Undefined(SchedulerJob):
+    """Has no `execute`."""
+
+
+class UndefinedListener(SchedulerTriggerListener):
+    """Has no `veto_job_execution`."""
+
+
+class Yielding(SchedulerJob):
+    def execute(self, context: JobExecutionContext) -> Iterator[None]:  # type: ignore[override]  # noqa: ARG002
+        yield
+
+
+class AsyncYielding(SchedulerJob):
+    async def execute(self, context: JobExecutionContext) -> AsyncIterator[None]:  # type: ignore[override]  # noqa: ARG002
+        yield
+
+
+class YieldingListener(SchedulerTriggerListener):
+    def veto_job_execution(  # type: ignore[override]
+        self,
+        trigger: Trigger,  # noqa: ARG002
+        context: JobExecutionContext,  # noqa: ARG002
+    ) -> Iterator[bool]:
+        yield False
+
+
+class OtherModel(BaseModel):
+    """Is no `JobRequest`."""
+
+
+class Redefining(JobRequest):
+    when: str  # type: ignore[assignment]
+    options: int  # type: ignore[assignment]
+
+
+class Inheriting(Redefining):
+    vm_id: int
+
+
+class Unannotated(Work):
+    def __init__(self, vms, *, size=3):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204
+        self.vms, self.size = vms, size
+
+
+class ForTheCheckerAlone(Work):
+    def __init__(self, price: "Decimal") -> None:
+        self.price = price
+
+
+class Nonsense(Work):
+    def __init__(self, vms: "Vms |") -> None:  # type: ignore[valid-type] # noqa: F722
+        self.vms = vms
+
+
+class OutOfNowhere(Work):
+    def __init__(self, price: "timedelta.Decimal") -> None:  # type: ignore[name-defined]
+        self.price = price
+
+
+class NeedsQuotaToo:
+    def __init__(self, vms: Vms, quota: Quota) -> None: ...
+
+
+def unknown_service() -> "Decimal":
+    """Promise what only a type checker knows."""
+    raise NotImplementedError
+
+
+def untold_service():  # type: ignore[no-untyped-def] # noqa: ANN201
+    """Promise nothing."""
+
+
+def no_service() -> None:
+    """Promise to return nothing."""
+
+
+def yields_untold() -> Iterator:  # type: ignore[type-arg]
+    """Promise to yield, but not what."""
+    yield
+
+
+SIGNATURE = "one: Job must define execute(self, context)"
+REQUEST = "one: Job has a Request that is not a subclass of JobRequest"
+TIMEOUT = "one: Job has a timeout that is not a positive timedelta"
+ATTEMPTS = "one: Job has max_attempts that is not a number from 1"
+BACKOFF = "one: Job has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
+UNTOLD = "needs a return annotation, or provides=…"
+REDEFINES = "one: Job has a Request that redefines options, when, which JobRequest itself reads"
+
+MISTAKES: dict[str, tuple[Configure, list[str]]] = {
+    # marks
+    "no marks": (binds(Unmarked), ["one: Unmarked lacks @product(…)", "one: Unmarked lacks @job_group(…)"]),
+    "marks that are no text": (
+        binds(a_job_class(key=JobKey(anything, anything))),
+        ["one: Job lacks @product(…)", "one: Job lacks @job_group(…)"],
+    ),
+    "marks that are no segments": (
+        binds(a_job_class(key=JobKey("a/b", ""))),
+        [f"one: Job has @product('a/b'), {SEGMENT}", f"one: Job has @job_group(''), {SEGMENT}"],
+    ),
+    # classes
+    "another class": (binds(object), ["one: object is not a subclass of SchedulerJob"]),
+    "no class": (binds("Job"), ["one: Job is not a subclass of SchedulerJob"]),
+    "a listener as job": (binds(a_listener()), ["one: Listener is not a subclass of SchedulerJob"]),
+    "a job as listener": (binds(listeners=[Work]), ["one: Work is not a subclass of SchedulerTriggerListener"]),
+    "no execute": (binds(a_job_class(Undefined)), ["one: Job does not define execute"]),
+    "no veto_job_execution": (
+        binds(a_job_class(), listeners=[a_listener(UndefinedListener)]),
+        ["one: Listener does not define veto_job_execution"],
+    ),
+    # signatures
+    "execute takes nothing": (binds(a_job_class(execute=lambda _self: None)), [SIGNATURE]),
+    "execute takes more": (binds(a_job_class(execute=lambda _self, _context, _more: None)), [SIGNATURE]),
+    "execute takes keywords": (binds(a_job_class(execute=lambda _self, *, _context: None)), [SIGNATURE]),
+    "execute is a number": (binds(a_job_class(execute=5)), [SIGNATURE]),
+    "veto_job_execution takes less": (
+        binds(a_job_class(), listeners=[a_listener(veto_job_execution=lambda _self, _context: False)]),
+        ["one: Listener must define veto_job_execution(self, trigger, context)"],
+    ),
+    "execute yields": (
+        binds(a_job_class(Yielding)),
+        ["one: Job has a yield in execute, so calling it would run nothing"],
+    ),
+    "async execute yields": (
+        binds(a_job_class(AsyncYielding)),
+        ["one: Job has a yield in execute, so calling it would run nothing"],
+    ),
+    "veto_job_execution yields": (
+        binds(a_job_class(), listeners=[a_listener(YieldingListener)]),
+        ["one: Listener has a yield in veto_job_execution, so calling it would run nothing"],
+    ),
+    # requests
+    "another model": (binds(a_job_class(Request=OtherModel)), [REQUEST]),
+    "no model": (binds(a_job_class(Request=None)), [REQUEST]),
+    "a request for a model": (binds(a_job_class(Request=JobRequest())), [REQUEST]),
+    "Request redefines": (binds(a_job_class(Request=Redefining)), [REDEFINES]),
+    "a base of Request redefines": (binds(a_job_class(Request=Inheriting)), [REDEFINES]),
+    # rules
+    "no timeout": (binds(a_job_class(timeout=timedelta())), [TIMEOUT]),
+    "negative timeout": (binds(a_job_class(timeout=-SECOND)), [TIMEOUT]),
+    "timeout in numbers": (binds(a_job_class(timeout=30)), [TIMEOUT]),
+    "no attempts": (binds(a_job_class(max_attempts=0)), [ATTEMPTS]),
+    "attempts in words": (binds(a_job_class(max_attempts="3")), [ATTEMPTS]),
+    "backoff is a timedelta": (binds(a_job_class(backoff=SECOND)), [BACKOFF]),
+    "backoff in numbers": (binds(a_job_class(backoff=Backoff(anything))), [BACKOFF]),
+    "backoff of nothing": (binds(a_job_class(backoff=Backoff(timedelta()))), [BACKOFF]),
+    "backoff that shrinks": (binds(a_job_class(backoff=Backoff(factor=0.5))), [BACKOFF]),
+    "backoff by nobody knows what": (binds(a_job_class(backoff=Backoff(factor=float("nan")))), [BACKOFF]),
+    "backoff by words": (binds(a_job_class(backoff=Backoff(factor=anything))), [BACKOFF]),
+    "backoff of at most nothing": (binds(a_job_class(backoff=Backoff(longest=timedelta()))), [BACKOFF]),
+    "all rules": (binds(a_job_class(timeout=0, max_attempts=0, backoff=0)), [TIMEOUT, ATTEMPTS, BACKOFF]),
+    # groups
+    "two job classes": (
+        binds(a_job_class(), a_job_class(name="Other")),
+        ["one: Other claims vps4/backups, which belongs to Job of one; a job group has one job class"],
+    ),
+    "a listener for nobody": (
+        binds(a_job_class(), listeners=[a_listener(key=NOBODY)]),
+        ["Listener listens to vps4/nobody, for which no job class is bound"],
+    ),
+    # services
+    "a service twice": (binds(services={HttpVms: Vms, Quota: Vms}), ["one: Vms is provided twice"]),
+    "another clock": (binds(services={ManualClock: Clock}), ["one: Clock is provided twice"]),
+    "a service that cannot be called": (
+        binds(services=["vms"]),
+        ["one: service vms: is neither a class nor a function"],
+    ),
+    "an untold service": (binds(services=[untold_service]), [f"one: service untold_service: {UNTOLD}"]),
+    "no service": (binds(services=[no_service]), [f"one: service no_service: {UNTOLD}"]),
+    "a service that is yielded untold": (
+        binds(services=[yields_untold]),
+        [f"one: service yields_untold: {UNTOLD}"],
+    ),
+    "an unknown service": (
+        binds(services=[unknown_service]),
+        ["one: service unknown_service: name 'Decimal' is not defined"],
+    ),
+    # isolation
+    **{
+        f"isolation {value!r}": (
+            binds(a_job_class(isolation=value)),
+            ["one: Job has an isolation that is neither 'none' nor 'process'"],
+        )
+        for value in ("thread", None, ["process"])
+    },
+    **{
+        f"memory_limit {value!r}": (
+            binds(a_job_class(isolation="process", memory_limit=value)),
+            ["one: Job has a memory_limit that is not a number of bytes"],
+        )
+        for value in ("1 GiB", 0, -1, 1.5, True)
+    },
+    "a memory_limit that would not hold": (
+        binds(a_job_class(memory_limit=1 << 30)),
+        ["one: Job has a memory_limit, which only holds with isolation = 'process'"],
+    ),
+    # injection
+    "no annotation": (
+        binds(a_job_class(Unannotated)),
+        ["Job takes 'vms' without an annotation, so nothing can be injected"],
+    ),
+    "an unbound service": (
+        binds(a_job_class(NeedsVms), listeners=[a_listener(ListensWithVms)], services=[NeedsQuotaToo, HttpVms]),
+        [
+            "NeedsQuotaToo needs Vms, which no plugin binds with bind_service",
+            "NeedsQuotaToo needs Quota, which no plugin binds with bind_service",
+            "Job needs Vms, which no plugin binds with bind_service",
+            "Listener needs Vms, which no plugin binds with bind_service",
+        ],
+    ),
+    "an annotation for the type checker alone": (
+        binds(a_job_class(ForTheCheckerAlone)),
+        ["Job has annotations that cannot be read: name 'Decimal' is not defined"],
+    ),
+    "an annotation that is none": (
+        binds(a_job_class(Nonsense)),
+        ["Job has annotations that cannot be read: Forward reference must be an expression -- got 'Vms |'"],
+    ),
+    "an annotation out of nowhere": (
+        binds(a_job_class(OutOfNowhere)),
+        ["Job has annotations that cannot be read: type object 'datetime.timedelta' has no attribute 'Decimal'"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("configure", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_each_mistake_has_its_sentence(configure: Configure, expected: list[str]) -> None:
+    """What an author got wrong is said before anything starts: which plugin, which class, what to do."""
+    assert expected == problems_of(configure)
+
+
+@pytest.mark.parametrize(
+    "segment", ["", "a/b", "a b", "\N{LATIN SMALL LETTER E WITH ACUTE}", ".a", "-a", "a\n", "a%20", "..", "x" * 65]
+)
+def test_segments_refused(segment: str) -> None:
+    """What would not stand in a path as it is names nothing."""
+    assert [f"one: Job has @job_group({segment!r}), {SEGMENT}"] == problems_of(
+        binds(a_job_class(key=JobKey("vps4", segment)))
+    )
+
+
+def test_two_plugins_that_claim_one_group() -> None:
+    """Both are named, whichever comes first."""
+    assert ["two: Mine claims vps4/backups, which belongs to Job of one; a job group has one job class"] == problems_of(
+        binds(a_job_class()), binds(a_job_class(name="Mine"))
+    )
+
+
+def test_two_plugins_that_provide_one_service() -> None:
+    """A service is one for all plugins, so only one can provide it."""
+    assert ["two: Vms is provided twice"] == problems_of(binds(services={HttpVms: Vms}), binds(services={HttpVms: Vms}))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no settings"), SystemExit("no settings")])
+def test_configure_that_raises(error: BaseException) -> None:
+    """A plugin that cannot even bind is one of the problems, with the place in its code; the others are checked too."""
+
+    def configure(binder: Binder) -> None:
+        binder.bind_job(Unmarked)
+        raise error
+
+    (first, *others) = problems_of(configure, binds(object))
+    assert first.startswith(f"one: configure failed: {type(error).__name__}: no settings ({__file__}:")
+    assert [
+        "one: Unmarked lacks @product(…)",
+        "one: Unmarked lacks @job_group(…)",
+        "two: object is not a subclass of SchedulerJob",
+    ] == others
+
+
+def test_configure_that_finds_a_setting_wrong() -> None:
+    """A `ConfigError` of a plugin is said as it is."""
+
+    def configure(_binder: Binder) -> None:
+        raise ConfigError("VPS4_API_URL is no URL")
+
+    assert ["one: VPS4_API_URL is no URL"] == problems_of(configure)
+
+
+def test_all_problems_of_all_plugins_at_once() -> None:
+    """Nobody has to start the service three times to hear of three mistakes."""
+    assert [
+        "one: Job does not define execute",
+        TIMEOUT,
+        "two: object is not a subclass of SchedulerJob",
+        "two: service vms: is neither a class nor a function",
+        "Job needs Vms, which no plugin binds with bind_service",
+        "Listener listens to vps4/nobody, for which no job class is bound",
+    ] == problems_of(
+        binds(a_job_class(Undefined, timeout=0)),
+        binds(object, services=["vms"]),
+        binds(a_job_class(NeedsVms), listeners=[a_listener(key=NOBODY)]),
+    )
