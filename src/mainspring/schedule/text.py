@@ -189,6 +189,8 @@ _PERIOD = re.compile(
 )
 
 
+# A period is read with each claim of a job that has one, most often in the same words: 4 us.
+@lru_cache(maxsize=1024)
 def parse_period(text: str) -> Period:
     """Read an ISO 8601 duration: ``PT15M``, ``P1D``, ``P1M`` (one month, not thirty days).
 

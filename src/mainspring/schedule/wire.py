@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from mainspring.errors import Problem
 from mainspring.schedule.civil import from_civil, to_datetime
-from mainspring.schedule.rules import RULES
+from mainspring.schedule.rules import RULES, AnyRule
 from mainspring.schedule.rules.rule import OnTheWire, Rules, one_kind, sent_rules, wire_model
 from mainspring.schedule.text import (
     HORIZON,
@@ -71,7 +71,12 @@ else:
 
 def to_trigger(schedule: ScheduleTerms, when: datetime | None, now: datetime) -> Recurring:
     """Return the trigger of a schedule that has one kind of rule; with `when` that is the first fire time."""
-    kind, sent = sent_rules(schedule, RULES)[0]
+    return _trigger(schedule, *sent_rules(schedule, RULES)[0], when, now)
+
+
+def _trigger(
+    schedule: ScheduleTerms, kind: type[AnyRule], sent: Any, when: datetime | None, now: datetime
+) -> Recurring:
     rule, bounds = kind.from_wire(sent, RULES), kind.bounds(sent)
     return Recurring(
         rule=rule,
@@ -123,7 +128,8 @@ def kind_problems(sent: object) -> Iterator[Problem]:
         return
     yield from one_kind(sent, RULES, "/schedule")
     for kind, rule in RULES.items():
-        yield from rule.kind_problems(sent.get(kind), f"/schedule/{kind}", RULES)
+        if kind in sent:
+            yield from rule.kind_problems(sent[kind], f"/schedule/{kind}", RULES)
 
 
 def schedule_problems(
@@ -137,13 +143,13 @@ def schedule_problems(
         yield from too_old("/schedule/start", schedule.start, now)
     if schedule.calendar is not None and schedule.calendar.name not in calendars:
         yield Problem("/schedule/calendar", "CALENDAR_UNKNOWN", f"there is no calendar {schedule.calendar.name}")
-    kinds = sent_rules(schedule, RULES)
-    if len(kinds) != 1 or any(too_old("", when or schedule.start, now)):
+    rules = sent_rules(schedule, RULES)
+    if len(rules) != 1 or any(too_old("", when or schedule.start, now)):
         return
-    trigger = to_trigger(schedule, when, now)
-    pointer = f"/schedule/{trigger.rule.kind}"
-    sent = kinds[0][1]
-    found = [*trigger.rule.problems(sent, trigger, pointer, RULES), *_conflicts(schedule, trigger, sent)]
+    kind, sent = rules[0]
+    trigger = _trigger(schedule, kind, sent, when, now)
+    by_itself = trigger.rule.problems(sent, trigger, f"/schedule/{kind.kind}", RULES)
+    found = [*by_itself, *_conflicts(schedule, trigger, sent)]
     yield from found or _never(schedule, trigger)
 
 

@@ -127,6 +127,6 @@ class AnyOf(Rule):
         return any(right - left <= SECOND for left, right in pairwise(times))
 
 
-def _sent_rule(member: BaseModel, rules: Rules) -> list[tuple[type[Rule], Any]]:
+def _sent_rule(sent: BaseModel, rules: Rules) -> list[tuple[type[Rule], Any]]:
     """Return the one rule that a member of `anyOf` has. Where it has several, which is refused, the last."""
-    return sent_rules(member, single(rules))[-1:]
+    return sent_rules(sent, rules)[-1:]

@@ -75,6 +75,9 @@ class Bounds:
     until: datetime | None = None
 
 
+_UNBOUNDED = Bounds()
+
+
 class Rule(ABC):
     """One kind of rule; its instances are frozen values.
 
@@ -116,7 +119,7 @@ class Rule(ABC):
     @classmethod
     def bounds(cls, sent: Any) -> Bounds:  # noqa: ARG003 - most rules have none
         """Return what the rule's text itself says of how often and how long it fires."""
-        return Bounds()
+        return _UNBOUNDED
 
     # --- when it fires
 
@@ -202,9 +205,10 @@ def single(rules: Mapping[str, type[R]]) -> dict[str, type[R]]:
 
 def rule_from_json(data: Mapping[str, Any], rules: Mapping[str, type[R]]) -> R:
     """Read the rule that is one member of a JSON object. Raises `ValueError` if it has none that is known."""
-    for kind, rule in rules.items():
-        if kind in data:
-            return rule.from_json(data[kind], rules)
+    for name, value in data.items():
+        rule = rules.get(name)
+        if rule is not None:
+            return rule.from_json(value, rules)
     raise ValueError(f"no known kind of rule ({', '.join(rules)}) is among the members {', '.join(sorted(data))}")
 
 
@@ -237,8 +241,8 @@ def wire_model(name: str, doc: str, rules: Rules, *bases: type[BaseModel]) -> ty
 
 def sent_rules(model: BaseModel, rules: Mapping[str, type[R]]) -> list[tuple[type[R], Any]]:
     """List the kinds of rules that an object made by `wire_model` has, each with what was sent."""
-    members = ((rule, getattr(model, field_of(kind))) for kind, rule in rules.items())
-    return [(rule, sent) for rule, sent in members if sent is not None]
+    members = model.__dict__
+    return [(rule, sent) for kind, rule in rules.items() if (sent := members.get(field_of(kind))) is not None]
 
 
 field_of = cache(to_snake)
