@@ -23,6 +23,7 @@ from mainspring.schedule.trigger import (
 from mainspring.schedule.zones import DstGap, DstOverlap
 
 _PLAIN = frozenset({*RULES, "start", "count", "end", "timeZone", "startFires"})
+"""The members of a trigger whose terms are as by default: most are."""
 
 
 def trigger_to_json(trigger: Trigger) -> dict[str, Any]:

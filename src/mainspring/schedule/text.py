@@ -78,7 +78,7 @@ def parse_when(text: str) -> datetime:
 
 
 def read_usual(text: str) -> datetime | None:
-    """Read a moment in a form that `format_time` writes, as `read_any` does but in 0.4 us instead of 5.
+    """Read a moment in a form that `format_time` writes, as `read_any` does but in 0.9 us instead of 4.
 
     Answers `None` for other forms, and for 24:00, leap seconds and days that do not exist.
     """

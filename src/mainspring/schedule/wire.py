@@ -128,7 +128,7 @@ def kind_problems(sent: object) -> Iterator[Problem]:
         return
     yield from one_kind(sent, RULES, "/schedule")
     for kind, rule in RULES.items():
-        if kind in sent:
+        if rule.is_combination and kind in sent:
             yield from rule.kind_problems(sent[kind], f"/schedule/{kind}", RULES)
 
 
