@@ -24,9 +24,9 @@ from bench.service import CREATED, NOT_ALLOWED, NOT_FOUND, OK, Service
 from mainspring.clock import SystemClock
 from mainspring.job import Job, JobKey, Options, lifecycle
 from mainspring.schedule import MICROSECOND, Once, format_time
-from mainspring.store import from_microseconds, to_microseconds
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.rows import from_microseconds, to_microseconds
 from mainspring.store.sqlite.store import SqliteStore
 
 BATCH = 10_000

@@ -5,7 +5,7 @@ import re
 from bench.figures import Figure, Goal
 from bench.observer import OBSERVER, observe
 from bench.trial import Trial
-from mainspring.store.rows import load_statements
+from mainspring.store.postgres.connections import TEXT
 
 FIGURES = (Figure("t8.statements", "statements per job in a burst", "1/job", goal=Goal("≤", 0.01)),)
 
@@ -27,7 +27,7 @@ def counted(url: str) -> dict[str, int]:
     """Return how often each statement was executed since, by name where the store has one, most often first."""
     with observe(url) as db:
         rows = db.execute(_CALLS).fetchall()
-    names = {_plain(sql): name for name, sql in load_statements("postgres").items()}
+    names = {_plain(sql): name for name, sql in TEXT.items()}
     counts: dict[str, int] = {}
     for text, calls in rows:
         plain = _plain(text)

@@ -24,13 +24,14 @@ PROMISES = {
 """The promises, in the order of the page."""
 HEAD = """# Proof
 
-What Mainspring promises about jobs, and how often that was tried. `make prove` starts whole clusters, hurts them by a
-plan that is drawn from a seed, and compares what jobs recorded outside the store with what clients were told and what
-history says; then it writes this page. `make prove ARGS="storm --seed 7"` runs one scenario with another seed; what
-belongs to a trial that failed is kept in `prove/failures/`. `make test` runs the same scenarios in small.
+What Mainspring promises about jobs, and how often each promise was tested. `make prove` starts whole clusters and
+injects faults by a random plan with a fixed seed. Jobs record their runs outside the store. `make prove` compares these
+records with the answers that clients got and with history, and then writes this page.
+`make prove ARGS="storm --seed 7"` runs one scenario with another seed. The files of a failed trial are kept in
+`prove/failures/`. `make test` runs small versions of the same scenarios.
 
-**N** is how often something was tried. Where nothing failed, the true rate of failures lies below **3/N** with 95 %
-confidence. Moments are taken from the boot clock of the machine, which no change of the wall clock touches.
+**N** is the number of trials. Where nothing failed, the true rate of failures is below **3/N** with 95 % confidence.
+Times are taken from the boot clock of the machine, which does not move when the wall clock is changed.
 
 ## Scenarios
 

@@ -5,20 +5,17 @@ What takes six hours or ten years takes seconds, and comes out the same each tim
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
-from mainspring.execution import Lane, Runner
 from mainspring.job import Events, Job, JobKey, Run
-from mainspring.node import HostLock, Node, Place
 from mainspring.plugins import build
 from mainspring.service import SchedulerService
-from mainspring.settings import Settings
-from mainspring.store import Store
+from mainspring.store import Notes, Store
+from mainspring.testing import HandDrivenNode
 
 KEY = JobKey("prove", "virtual")
 SLOTS = 1000
@@ -51,24 +48,17 @@ class VirtualScheduler:
         self.clock = clock
         self._events = Events()
         known = build([("virtual", NothingModule())], clock=clock)
-        self.service = SchedulerService(store=store, registry=known, clock=clock, events=self._events)
+        self._notes = Notes(store, clock)
+        self.service = SchedulerService(
+            store=store, notes=self._notes, registry=known, clock=clock, events=self._events
+        )
 
     @asynccontextmanager
-    async def node(self) -> AsyncIterator[Node]:
+    async def node(self) -> AsyncIterator[HandDrivenNode]:
         """Lend a node that joins now and has left when the block ends."""
-        settings, loop = Settings(node="virtual", slots=SLOTS), asyncio.get_running_loop()
         bindings = build([("virtual", NothingModule())], clock=self.clock)
         await bindings.open()
-        runner = Runner(bindings, self.clock, settings.threads)
-        node = Node(
-            store=self.store,
-            registry=bindings,
-            lanes={KEY: Lane(loop, runner.run)},
-            clock=self.clock,
-            events=self._events,
-            settings=settings,
-            place=Place(loop, HostLock()),
-        )
+        node = HandDrivenNode(self.store, self._notes, bindings, self.clock, self._events, slots=SLOTS)
         await node.join()
         try:
             yield node
@@ -76,10 +66,10 @@ class VirtualScheduler:
             await self.store.leave(node.name)
             await bindings.close()
 
-    async def run_until(self, node: Node, moment: datetime, *, including: bool = True) -> None:
+    async def run_until(self, node: HandDrivenNode, moment: datetime, *, including: bool = True) -> None:
         """Run each job at its time, until it is `moment`; what is due then too, if `including`."""
         while self.clock.now() < moment or including:
-            while await node.turn():
+            while await node.run_what_is_due():
                 pass
             due = await self.store.next_due([KEY])
             if due is None or due.at > moment or (due.at == moment and not including):

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
-from mainspring.job import Ending, Job, JobKey, Options, Outcome, RetryPolicy, State, lifecycle
+from mainspring.job import Ending, Job, JobKey, Options, Outcome, RetryPolicy, State, history, lifecycle
 from mainspring.schedule import MICROSECOND, Recurring
 
 _ID = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")
@@ -32,7 +32,7 @@ def live(trigger: Recurring, until: datetime) -> Life:
         runs += 1
         job = _claimed(job, runs, now)
         assert lifecycle.missed(job, now=now, calendars={}) is None
-        run = lifecycle.ended(job, _SUCCEEDED, started_at=now, now=now)
+        run = history.ended(job, _SUCCEEDED, started_at=now, now=now)
         disorderly += run.fire_time <= before
         before = run.fire_time
         told.update(repr(before).encode())

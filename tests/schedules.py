@@ -12,8 +12,8 @@ from cronsim import CronSim
 from dateutil.rrule import rrulestr
 
 from mainspring.schedule import Recurring
-from mainspring.schedule.civil import DstGap, DstOverlap
-from mainspring.schedule.trigger import Cron, RRule
+from mainspring.schedule.rules import Cron, RRule
+from mainspring.schedule.zones import DstGap, DstOverlap
 
 reset_tzpath(())  # the rules of the zones are those of the tzdata package, here as there
 MICROSECOND = timedelta(microseconds=1)

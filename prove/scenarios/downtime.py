@@ -17,7 +17,8 @@ from mainspring.errors import InvalidRequestError
 from mainspring.job import Job, Outcome, Run, State
 from mainspring.schedule import Recurring, format_time
 from mainspring.schedule.trigger import MisfirePolicy
-from mainspring.store import CALENDARS, Store
+from mainspring.store import Store
+from mainspring.store.notes import CALENDARS
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
 from mainspring.store.sqlite.store import SqliteStore

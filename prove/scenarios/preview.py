@@ -14,7 +14,7 @@ from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
 from mainspring.job import Job, Outcome, Run, State
 from mainspring.schedule import Fate, Outage, Planned, Recurring, Start, Unrun, calendars_from_json, preview
-from mainspring.store import CALENDARS
+from mainspring.store.notes import CALENDARS
 from mainspring.store.sqlite.store import SqliteStore
 from prove import record
 from prove import schedules as drawing

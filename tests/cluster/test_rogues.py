@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mainspring.clock import SystemClock
-from mainspring.job.lifecycle import POISON
+from mainspring.job.retry import POISON
 from mainspring.schedule import format_time
 from tests.cluster.process import Process
 

@@ -7,7 +7,21 @@ from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
-from mainspring.job import Change, Claim, Ending, Job, JobFilter, JobKey, Options, Outcome, Run, State, lifecycle
+from mainspring.job import (
+    Change,
+    Claim,
+    Ending,
+    Job,
+    JobFilter,
+    JobKey,
+    Options,
+    Outcome,
+    Run,
+    State,
+    lifecycle,
+    retry,
+)
+from mainspring.job.history import ended as ended_run
 from mainspring.schedule import Once, Trigger
 from mainspring.store import Answer, NodeBeat, Store
 
@@ -91,8 +105,8 @@ def ended(
     assert job.claimed_at is not None
     now = at or job.claimed_at
     ending = Ending(outcome, reason=f"it was {outcome}", delay=delay)
-    run = lifecycle.ended(job, ending, started_at=job.claimed_at, now=now)
-    policy = lifecycle.RetryPolicy()
+    run = ended_run(job, ending, started_at=job.claimed_at, now=now)
+    policy = retry.RetryPolicy()
     return lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
 
 

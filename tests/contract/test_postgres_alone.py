@@ -8,12 +8,13 @@ import psycopg
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.errors import StoreUnavailableError
+from mainspring.errors import SchemaError, StoreUnavailableError
 from mainspring.job import Claim
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
 from tests.contract.build import NODE, START, a_job, claim, due_in, opened
+from tests.postgres import temporary_database
 
 
 @pytest.fixture
@@ -133,3 +134,13 @@ def test_moments_survive_as_numbers(edit: psycopg.Connection) -> None:
 
     assert [(0,)] == edit.execute(exact).fetchall()
     assert [(None, None)] == edit.execute("select mainspring.moment(null), mainspring.microseconds(null)").fetchall()
+
+
+async def test_columns_that_are_not_ours_are_refused_at_start(postgres_url: str) -> None:
+    """Rows are written by the order of the table: a column more would put values in the wrong place."""
+    with temporary_database(postgres_url) as url:
+        rebuild_schema(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("alter table mainspring.jobs add column colour text")
+        with pytest.raises(SchemaError, match=r"mainspring\.jobs has the columns .*, colour; this Mainspring writes"):
+            await PostgresStore(url).open()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mainspring import store
-from mainspring.store.rows import load_statements
+from mainspring.store.postgres.connections import TEXT
+from mainspring.store.sqlite.store import SQL
 
 FOLDER = Path(store.__file__).parent
 OF_SQLITE_ONLY = {
@@ -36,7 +37,7 @@ OF_POSTGRES_ONLY = {
 
 def test_dialects_have_the_same_statements() -> None:
     """A statement is named alike in both, but for the few that one of them has a reason to need."""
-    sqlite, postgres = (load_statements(dialect).keys() for dialect in ("sqlite", "postgres"))
+    sqlite, postgres = SQL.keys(), TEXT.keys()
 
     assert (set(OF_SQLITE_ONLY), set(OF_POSTGRES_ONLY)) == (sqlite - postgres, postgres - sqlite)
 

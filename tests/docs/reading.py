@@ -1,5 +1,6 @@
 """Markdown as the tests read it: fenced blocks, tables, headings and links."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,14 +63,11 @@ def commands(page: str) -> Iterator[str]:
 def table(page: str, head: str) -> list[list[str]]:
     """Return the rows of the table with that first heading, as cells."""
     lines = iter((ROOT / page).read_text().splitlines())
-    rows: list[list[str]] = []
     for line in lines:
         if line.startswith(f"| {head} |"):
             next(lines)  # the rule below the headings
-            for row in lines:
-                if not row.startswith("|"):
-                    return rows
-                rows.append([cell.strip() for cell in row.strip("|").split("|")])
+            rows = itertools.takewhile(lambda row: row.startswith("|"), lines)
+            return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     raise AssertionError(f"{page} has no table that begins with {head!r}")
 
 

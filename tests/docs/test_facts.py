@@ -18,13 +18,27 @@ from mainspring.cli.exits import INTERRUPTED, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner
-from mainspring.job import Backoff, Ending, JobKey, Options, Outcome, RetryPolicy, State, events, lifecycle
-from mainspring.job.lifecycle import backoff_delay
+from mainspring.execution.endings import REASON_LENGTH
+from mainspring.job import (
+    Backoff,
+    Ending,
+    JobKey,
+    Options,
+    Outcome,
+    RetryPolicy,
+    State,
+    events,
+    history,
+    lifecycle,
+    retry,
+)
+from mainspring.job.retry import backoff_delay
 from mainspring.plugins import SchedulerJob
 from mainspring.schedule import Once
 from mainspring.settings import TABLE, Settings
 from mainspring.store.postgres.schema import upgrade_schema
-from mainspring.store.sqlite.store import SqliteStore, check_schema
+from mainspring.store.sqlite.file import check_schema
+from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import wire
 from mainspring.web.endpoints import jobs
 from tests.cluster.process import Process
@@ -69,8 +83,7 @@ def one_of_each() -> list[events.Event]:
     ).job
     job = waiting._replace(state=State.RUNNING, run=1, node="node", claimed_at=now)
     good, bad = (
-        lifecycle.ended(job, Ending(outcome), started_at=now, now=now)
-        for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
+        history.ended(job, Ending(outcome), started_at=now, now=now) for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
     )
     every: list[events.Event] = [
         events.NodeStarted("node", ("vps4/backups",)),
@@ -145,8 +158,11 @@ def test_numbers_of_concepts() -> None:
     assert Backoff() == Backoff(timedelta(seconds=1), 3, timedelta(hours=1))
     assert "`initial` one second, `factor` 3, `longest` one hour" in text
     assert timedelta(hours=1) == SchedulerJob.timeout
-    assert lifecycle.POISON == len(["first", "second", "third"])
-    assert f"after {lifecycle.HOPELESS} times for one fire time it gives up on it" in text
+    assert retry.POISON == len(["first", "second", "third"])
+    assert "after two losses in [quarantine]" in text
+    assert "after this third death it gives up" in text
+    assert f"after {retry.HOPELESS} times for one fire time it gives up on it" in text
+    assert f"After {retry.HOPELESS} losses for one fire time the job gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
 
 
@@ -154,8 +170,8 @@ def test_numbers_of_guides() -> None:
     """Limits that the guides name are those of the code."""
     operations, plugins = flowing(OPERATIONS), flowing("docs/plugins.md")
     assert f"at most {wire.BODY_LIMIT // 1024} KiB, a page at most {jobs.LIMIT} jobs" in operations
-    assert f"has at most {runner.REASON_LENGTH} characters" in operations
-    assert f"cut at {runner.REASON_LENGTH} characters" in plugins
+    assert f"has at most {REASON_LENGTH} characters" in operations
+    assert f"cut at {REASON_LENGTH} characters" in plugins
     assert f"takes longer than {runner.VETO_SECONDS:g} seconds" in plugins
     assert f"at most {TABLE['threads'].default} do at once" in plugins
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mainspring.cli import main
-from tests.docs.reading import PAGES, ROOT, anchors, commands, links
+from tests.docs.reading import PAGES, ROOT, anchors, commands, links, table
 
-DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
+INDEX = "docs/decisions/index.md"
+DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 LONGEST_DECISION = 25
 
 
@@ -51,3 +52,18 @@ def test_decisions_have_one_form(path: Path) -> None:
     assert len(lines) <= LONGEST_DECISION
     starts = [line.partition(" ")[0] for line in lines if line.startswith("**")]
     assert ["**Context.**", "**Decision.**", "**Consequence.**"] == starts
+
+
+def decision_row(path: Path) -> tuple[str, str, str]:
+    """Return what the index has to say of a decision: its link, its title and its state."""
+    title, blank, first, *_ = path.read_text().splitlines()
+    assert not blank
+    overtaken = re.match(r"Overtaken (?:in part )?by \[\d{4}\]\([^)]+\)", first)
+    state = overtaken[0].lower() if overtaken else "in force"
+    return f"[{path.name[:4]}]({path.name})", title.removeprefix(f"# {path.name[:4]} "), state
+
+
+def test_decisions_are_in_the_index() -> None:
+    """Each with its title, and it is overtaken there if its own first line says so, and only then."""
+    listed = [(number, title, state) for number, title, _, state in table(INDEX, "number")]
+    assert [decision_row(path) for path in DECISIONS] == listed

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.process import Process
 from tests.docs.demo import Demo
-from tests.docs.reading import blocks, files
+from tests.docs.reading import ROOT, blocks, files
 from tests.docs.shell import Shell
 from tests.postgres import PostgresServer, temporary_database
 
@@ -27,6 +27,15 @@ CALLS = [
     ["DELETE 204"],
 ]
 """What each block of the tour asks, and what is answered."""
+FIRST_MODULE = """
+from mainspring import Binder, SchedulerPluginModule
+from reports import ReportJob
+
+
+class First(SchedulerPluginModule):
+    def configure(self, binder: Binder) -> None:
+        binder.bind_job(ReportJob)
+"""
 
 
 def alike(text: str) -> str:
@@ -47,13 +56,38 @@ def shape(value: Any) -> Any:
 
 
 def pasted(section: str) -> list[str]:
-    """Return what a section of the README tells to paste."""
+    """Return what a section of the README tells to paste; without a name, what comes before the first section."""
     return [block.text for block in blocks("README.md", "sh") if block.section == section]
 
 
 def answers() -> Iterator[Any]:
     """Return the answers that the tour shows."""
     return (json.loads(block.text) for block in blocks("README.md", "json") if block.section == TOUR)
+
+
+def test_the_first_job_is_scheduled_and_runs(tmp_path: Path) -> None:
+    """The first call of the README schedules its first job class, and the job does what it says when it is due."""
+    (tmp_path / "reports.py").write_text(files("README.md")["reports.py"])
+    (tmp_path / "first.py").write_text(FIRST_MODULE)
+    (create,) = pasted("")
+    due, changed = re.subn(r'"schedule": \{.*?\}', '"when": "2026-01-01T00:00:00Z"', create)
+    assert 1 == changed
+    with (
+        Process.serve("memory:", tmp_path, "--plugin", "first:First") as service,
+        Shell(tmp_path, service.url) as shell,
+    ):
+        assert ["POST 201"] == shell.paste(create).calls
+        assert ["POST 201"] == shell.paste(due).calls
+        service.wait_for("report sent", to="ada@example.com")
+
+
+def test_figures_of_the_first_screen() -> None:
+    """The figures that are set in bold stand on the pages that are linked there."""
+    first, _, _ = (ROOT / "README.md").read_text().partition("\n## ")
+    figures = re.findall(r"\*\*(\d[\d,]*)\*\*", first)
+    pages = "".join((ROOT / page).read_text() for page in ("docs/proof.md", "docs/benchmarks.md"))
+    assert len(figures) >= len(["accepted", "killed", "refused", "ours", "theirs"])
+    assert [] == [figure for figure in figures if not re.search(rf"(?<![\d,]){figure}(?![\d,])", pages)]
 
 
 def test_make_run_and_the_tour(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from mainspring.execution.lane import STUCK_SECONDS
 from mainspring.job import Ending, Outcome
 
 
-async def run(_: Assignment) -> Ending:
-    """Run nothing."""
-    return Ending(Outcome.SUCCEEDED)
+class Nothing:
+    """Runs nothing."""
+
+    async def run(self, _: Assignment) -> Ending:
+        return Ending(Outcome.SUCCEEDED)
 
 
 async def a_turn() -> None:
@@ -20,13 +22,13 @@ async def a_turn() -> None:
 
 async def test_a_lane_has_as_much_room_as_is_free() -> None:
     """Where nothing bounds it, the node's free slots do."""
-    lane = Lane(asyncio.get_running_loop(), run)
+    lane = Lane(asyncio.get_running_loop(), Nothing())
     assert [0, 7] == [lane.room(free, 0) for free in (0, 7)]
 
 
 async def test_a_lane_with_a_capacity_has_room_for_the_rest_of_it() -> None:
     """What has no thread or process to run in is not claimed."""
-    lane = Lane(asyncio.get_running_loop(), run, capacity=4)
+    lane = Lane(asyncio.get_running_loop(), Nothing(), capacity=4)
     assert [2, 4] == [lane.room(free, 0) for free in (2, 7)]
     lane.busy = 3
     assert [0, 1] == [lane.room(free, 0) for free in (0, 7)]
@@ -35,7 +37,7 @@ async def test_a_lane_with_a_capacity_has_room_for_the_rest_of_it() -> None:
 
 async def test_a_lane_is_stuck_while_what_it_was_given_does_not_begin() -> None:
     """Counted from when it was given, or when something else began last; then there is no room in it."""
-    lane = Lane(asyncio.get_running_loop(), run)
+    lane = Lane(asyncio.get_running_loop(), Nothing())
     lane.give(lambda: lane.note_begun(101), 100)
     lane.give(lambda: None, 100.5)
     assert not lane.is_stuck(100 + STUCK_SECONDS / 2)

@@ -15,7 +15,8 @@ from pydantic import field_validator
 
 from mainspring.clock import ManualClock
 from mainspring.execution import Assignment, Runner, runner
-from mainspring.execution.runner import REASON_LENGTH, VETO_SECONDS
+from mainspring.execution.endings import REASON_LENGTH
+from mainspring.execution.runner import VETO_SECONDS
 from mainspring.job import Ending, Job, JobKey, JobRequest, Options, Outcome, State, lifecycle
 from mainspring.plugins import (
     Binder,
@@ -151,9 +152,7 @@ def a_job(**changes: Any) -> Job:
 
 def an_assignment(clock: ManualClock, **changes: Any) -> Assignment:
     """Make an assignment of a claim that has just come in."""
-    assignment = Assignment(a_job(**changes), START.timestamp() - clock.monotonic())
-    assignment.watch(clock)
-    return assignment
+    return Assignment(a_job(**changes), START.timestamp() - clock.monotonic())
 
 
 @asynccontextmanager
@@ -624,7 +623,7 @@ async def test_interrupted(clock: ManualClock, gate: Gate, waits: Callable[[Gate
         assignment = an_assignment(clock)
         task = asyncio.create_task(runner.run(assignment))
         await reached(gate)
-        assignment.interrupt = "the node stopped"
+        assignment.stopping.why = "the node stopped"
         task.cancel()
         assert Ending(Outcome.INTERRUPTED, "the node stopped") == await task
 
@@ -638,7 +637,7 @@ async def test_interrupted_in_the_veto_check(
         assignment = an_assignment(clock)
         task = asyncio.create_task(runner.run(assignment))
         await reached(gate)
-        assignment.interrupt = "the job was deleted"
+        assignment.stopping.why = "the job was deleted"
         task.cancel()
         assert Ending(Outcome.INTERRUPTED, "the job was deleted") == await task
 
@@ -652,7 +651,7 @@ async def test_interrupted_while_waiting_for_a_thread(clock: ManualClock, gate: 
         second = asyncio.create_task(runner.run(assignment))
         third = asyncio.create_task(runner.run(an_assignment(clock)))
         await let_others_go_on()
-        assignment.interrupt = "the node stopped"
+        assignment.stopping.why = "the node stopped"
         second.cancel()
         assert Ending(Outcome.INTERRUPTED, "the node stopped") == await second
         gate.opened.set()
@@ -664,7 +663,7 @@ async def test_interrupted_before_it_began(clock: ManualClock) -> None:
     executed: list[object] = []
     async with a_runner(clock, a_job_class(async_def(executed.append))) as runner:
         assignment = an_assignment(clock)
-        assignment.interrupt = "the node stopped"
+        assignment.stopping.why = "the node stopped"
         assert Ending(Outcome.INTERRUPTED, "the node stopped") == await runner.run(assignment)
     assert [] == executed
 
@@ -682,7 +681,7 @@ async def test_code_that_answers_its_interruption(clock: ManualClock) -> None:
         assignment = an_assignment(clock)
         task = asyncio.create_task(runner.run(assignment))
         await let_others_go_on()
-        assignment.interrupt = "the node stopped"
+        assignment.stopping.why = "the node stopped"
         task.cancel()
         assert Ending(Outcome.POSTPONED, "busy: the node stops", MINUTE) == await task
 

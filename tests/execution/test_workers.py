@@ -17,7 +17,9 @@ from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock, SystemClock
 from mainspring.execution import Assignment, ProcessRunner, Quarantine, Spawner
-from mainspring.execution.workers.pool import OUTPUT_KEPT, SHARED, read_claim, read_ending, write_claim, write_ending
+from mainspring.execution.workers.output import OUTPUT_KEPT
+from mainspring.execution.workers.pool import SHARED
+from mainspring.execution.workers.wire import read_claim, read_ending, write_claim, write_ending
 from mainspring.job import Backoff, Ending, Job, JobKey, Options, Outcome, State
 from mainspring.plugins import load
 from mainspring.schedule import Once, trigger_from_json
@@ -210,7 +212,7 @@ async def test_the_time_limit_of_the_class_holds(runner: ProcessRunner) -> None:
 
 async def test_checks_that_do_not_end_are_killed(runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that blocks for ever holds up its job no longer than its limit, and is the reason."""
-    monkeypatch.setattr("mainspring.execution.workers.pool.CHECK_SECONDS", -4.5)
+    monkeypatch.setattr("mainspring.execution.workers.supervisor.CHECK_SECONDS", -4.5)
     ending = await runner.run(to_do("vetoes_for_ever"))
     assert Ending(Outcome.TIMED_OUT, "the checks before the job took longer than 0.5 s") == ending
 
@@ -386,7 +388,7 @@ async def test_a_run_that_is_cancelled_is_cancelled_in_the_worker(runner: Proces
     assignment = to_do("sleeps", path=pipe)
     run = asyncio.create_task(runner.run(assignment))
     assert "begun" == await said(pipe)
-    assignment.interrupt = "the node stopped"
+    assignment.stopping.why = "the node stopped"
     run.cancel()
     assert "cancelled" == await said(pipe)
     assert Ending(Outcome.INTERRUPTED, "the node stopped") == await run
@@ -398,7 +400,7 @@ async def test_a_run_that_is_cancelled_and_goes_on_is_killed(runner: ProcessRunn
     assignment = to_do(deed, path=pipe)
     run = asyncio.create_task(runner.run(assignment))
     assert "begun" == await said(pipe)
-    assignment.interrupt = "the job was deleted"
+    assignment.stopping.why = "the job was deleted"
     async with asyncio.timeout(PATIENCE):
         while not run.done():
             run.cancel()
@@ -413,7 +415,7 @@ async def test_a_run_that_must_not_be_repeated_is_lost_when_it_is_cut_short(
     """Whether it heeds its cancellation or has to be killed: handed back it would be run again."""
     run = asyncio.create_task(runner.run(assignment := to_do(deed, key=JobKey("zoo", "once"), path=pipe)))
     assert "begun" == await said(pipe)
-    assignment.interrupt = "the node stopped"
+    assignment.stopping.why = "the node stopped"
     run.cancel()
     if deed == "sleeps":
         assert "cancelled" == await said(pipe)
@@ -429,7 +431,7 @@ async def test_a_run_that_waits_for_a_worker_can_be_cancelled(pipe: Path) -> Non
         run = asyncio.create_task(runner.run(waiting))
         await asyncio.wait([run], timeout=0)
         assert waiting.started_at is not None
-        waiting.interrupt = "the node stopped"
+        waiting.stopping.why = "the node stopped"
         run.cancel()
         assert Ending(Outcome.INTERRUPTED, "the node stopped") == await run
         assert not first.done()
@@ -439,7 +441,7 @@ async def test_a_run_that_waits_for_a_worker_can_be_cancelled(pipe: Path) -> Non
 async def test_a_run_that_was_given_up_before_it_began(runner: ProcessRunner) -> None:
     """No worker is asked."""
     assignment = to_do("bombs")
-    assignment.interrupt = "the node stopped"
+    assignment.stopping.why = "the node stopped"
     assert Ending(Outcome.INTERRUPTED, "the node stopped") == await runner.run(assignment)
 
 

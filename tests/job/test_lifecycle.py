@@ -22,10 +22,13 @@ from mainspring.job import (
     RetryPolicy,
     Run,
     State,
+    history,
     lifecycle,
+    retry,
 )
-from mainspring.job.lifecycle import backoff_delay
+from mainspring.job.retry import backoff_delay
 from mainspring.schedule import HORIZON, Every, Once, Period, Recurring, Trigger
+from tests.drawn import jobs, runs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 POISON, HOPELESS = 3, 20
@@ -76,7 +79,7 @@ def ended(
 ) -> Job:
     """Make of a running job what it becomes when its run ends that way."""
     ending = Ending(outcome, "because", delay)
-    run = lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now)
+    run = history.ended(job, ending, started_at=job.claimed_at or now, now=now)
     return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars={}).job
 
 
@@ -312,7 +315,7 @@ def test_ended_is_the_row_of_history() -> None:
     """A run tells what ran, when, as which attempt, where, and how it ended."""
     job = claimed(a_job(due_at=NOON + MINUTE), now=NOON + 2 * MINUTE)
     ending = Ending(Outcome.FAILED, "disk full", delay=HOUR)
-    run = lifecycle.ended(job, ending, started_at=NOON + 3 * MINUTE, now=NOON + 4 * MINUTE)
+    run = history.ended(job, ending, started_at=NOON + 3 * MINUTE, now=NOON + 4 * MINUTE)
     assert run == Run(
         number=1,
         job_id=job.id,
@@ -481,7 +484,7 @@ def test_a_lost_run_is_repeated_at_once_until_it_is_poison() -> None:
     assert [(n, 0) for n in range(1, HOPELESS + 1)] == [(job.losses, job.failures) for job in jobs]
     assert {NOON + MINUTE} == {job.due_at for job in jobs[:-1]}
     assert [False] * (HOPELESS - 1) + [True] == [job.is_dead for job in jobs]
-    assert [False] * (POISON - 2) + [True] * (HOPELESS - POISON + 2) == [lifecycle.is_quarantined(job) for job in jobs]
+    assert [False] * (POISON - 2) + [True] * (HOPELESS - POISON + 2) == [retry.is_quarantined(job) for job in jobs]
     series = after_outcomes(a_job(DAILY), *[Outcome.LOST] * HOPELESS)
     assert (State.SCHEDULED, NOON + DAY, 0) == (series.state, series.fire_time, series.losses)
 
@@ -617,3 +620,11 @@ def test_no_history_leads_to_a_contradiction(trigger: Trigger, history: list[tup
         if after is not job:
             assert (job.version + 1, now) == (after.version, after.updated_at)
         job = after
+
+
+@given(jobs, runs, st.integers(0, 99), st.integers(0, 99))
+def test_a_job_is_quickly_done_as_it_is_plainly(job: Job, run: Run, failures: int, losses: int) -> None:
+    """The fast path for the most common end of a run writes what the plain one writes."""
+    becomes = lifecycle.Done(failures, losses)
+
+    assert lifecycle.written(job, becomes, run, NOON) == lifecycle.quickly_done(job, becomes, run, NOON)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mainspring.schedule import Recurring
-from mainspring.schedule.civil import DstGap, DstOverlap
-from mainspring.schedule.trigger import Cron
+from mainspring.schedule.rules import Cron
+from mainspring.schedule.zones import DstGap, DstOverlap
 from tests.lives import live
 
 WEEK = timedelta(days=7)

@@ -22,9 +22,9 @@ from mainspring.job import (
 )
 from mainspring.job.request import RESERVED
 from mainspring.schedule import HORIZON, MICROSECOND, Every, Once, Period, Recurring, Trigger, format_time
-from mainspring.schedule.civil import DstGap, DstOverlap
+from mainspring.schedule.rules import AnyOf, Cron, RRule
 from mainspring.schedule.text import LONGEST
-from mainspring.schedule.trigger import AnyOf, Cron, RRule
+from mainspring.schedule.zones import DstGap, DstOverlap
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)

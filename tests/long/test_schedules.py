@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from mainspring.schedule import Recurring
-from mainspring.schedule.civil import DstGap, DstOverlap
-from mainspring.schedule.trigger import Cron
+from mainspring.schedule.rules import Cron
+from mainspring.schedule.zones import DstGap, DstOverlap
 from tests.lives import live
 from tests.schedule.test_occurrence import check_downtime, check_previews
 from tests.schedules import check_cron, check_rrule, check_transition, cron_expressions, rules, transitions

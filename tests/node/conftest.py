@@ -23,7 +23,7 @@ from mainspring.plugins import build
 from mainspring.schedule import format_time
 from mainspring.service import SchedulerService
 from mainspring.settings import Settings
-from mainspring.store import Store
+from mainspring.store import Notes, Store
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
 from mainspring.store.sqlite.store import SqliteStore
@@ -78,13 +78,23 @@ class Module(SchedulerPluginModule):
         binder.bind_service(lambda: self.script, provides=Script)
 
 
+class Called:
+    """An executor that is a function of a test."""
+
+    def __init__(self, run: Callable[[Assignment], Awaitable[Ending]]) -> None:
+        self._run = run
+
+    async def run(self, assignment: Assignment) -> Ending:
+        return await self._run(assignment)
+
+
 class ReadyQuarantine(Quarantine):
-    """A shelter without processes, in which a test says how runs go; ready when it was asked to be so often."""
+    """A quarantine without processes, in which a test says how runs go; ready when it was asked to be so often."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, run: Callable[[Assignment], Awaitable[Ending]], after: int
     ) -> None:
-        Lane.__init__(self, loop, run)
+        Lane.__init__(self, loop, Called(run))
         self._asked = 0
         self._after = after
 
@@ -142,12 +152,15 @@ class World:
 
     @property
     def service(self) -> SchedulerService:
-        return SchedulerService(store=self.store, registry=self._registry, clock=self.clock, events=self.events)
+        return SchedulerService(
+            store=self.store, notes=self.notes, registry=self._registry, clock=self.clock, events=self.events
+        )
 
     def __post_init__(self) -> None:
         for kind in get_args(Event):
             self.events.subscribe(kind, self.seen.append)
         self._registry = build([("test", Module(self.script))])
+        self.notes = Notes(self.store, self.clock)
 
     @asynccontextmanager
     async def node(
@@ -156,7 +169,7 @@ class World:
         capacity: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         quarantine: Callable[[Assignment], Awaitable[Ending]] | None = None,
-        shelter_after: int = 0,
+        ready_after: int = 0,
         **settings: Any,
     ) -> AsyncIterator[Node]:
         """A node that lives while the block runs, and has left when it ends; jobs run on `loop`, or the test's."""
@@ -166,12 +179,17 @@ class World:
         runner = Runner(bindings, self.clock, threads=2)
         node = Node(
             store=self.store,
+            notes=Notes(self.store, self.clock),
             registry=bindings,
-            lanes={KEY: Lane(loop or here, runner.run, capacity)},
             clock=self.clock,
             events=self.events,
             settings=Settings.model_validate({"node": "test", **settings}),
-            place=Place(here, HostLock(), quarantine and ReadyQuarantine(here, quarantine, shelter_after)),
+            place=Place(
+                {KEY: Lane(loop or here, runner, capacity)},
+                here,
+                HostLock(),
+                quarantine and ReadyQuarantine(here, quarantine, ready_after),
+            ),
         )
         life = asyncio.create_task(node.run())
         try:

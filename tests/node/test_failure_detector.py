@@ -25,7 +25,7 @@ def observer(graves: set[str]) -> FailureDetector:
 def watch(observer: FailureDetector, seconds: range, state: Callable[[int], NodeBeat]) -> tuple[int, Evidence] | None:
     """Look each second; return when and by what the node was found dead."""
     for second in seconds:
-        for _, evidence in observer.see([state(second)], float(second)):
+        for _, evidence in observer.look([state(second)], float(second)):
             return second, evidence
     return None
 
@@ -79,5 +79,5 @@ def test_who_was_away_watches_anew(observer: FailureDetector) -> None:
 def test_new_life_under_an_old_name_is_watched_from_its_beginning(observer: FailureDetector) -> None:
     """A name that was away from the list is no longer what it was."""
     assert watch(observer, range(9), lambda _: OTHER) is None
-    assert [] == list(observer.see([], 9.0))
+    assert [] == list(observer.look([], 9.0))
     assert (20, Evidence.SILENT) == watch(observer, range(10, 100), lambda _: OTHER)

@@ -25,7 +25,9 @@ from mainspring.job import (
     RunStarted,
     State,
     TurnFailed,
+    history,
     lifecycle,
+    retry,
 )
 from mainspring.node import yielding
 from mainspring.store import NodeBeat
@@ -137,10 +139,8 @@ async def test_the_result_of_a_zombie_is_refused(world: World) -> None:
         await world.happened(RunFinished, 2)
     before = await world.job(job)
     ending = Ending(Outcome.FAILED, "too late")
-    run = lifecycle.ended(claim.job, ending, started_at=claim.at, now=claim.at)
-    change = lifecycle.after(
-        claim.job, run, ending, policy=lifecycle.RetryPolicy(), now=claim.at, chance=0, calendars={}
-    )
+    run = history.ended(claim.job, ending, started_at=claim.at, now=claim.at)
+    change = lifecycle.after(claim.job, run, ending, policy=retry.RetryPolicy(), now=claim.at, chance=0, calendars={})
     assert await world.store.finish([change]) == ["lost"]
     assert before == await world.job(job)
     assert len(await world.runs(job)) == 2
@@ -480,7 +480,7 @@ async def test_job_that_may_kill_its_nodes_waits_for_the_shelter(world: World) -
         assignment.started_at = assignment.store_time(world.clock)
         return Ending(Outcome.SUCCEEDED)
 
-    async with world.node(quarantine=quarantine, shelter_after=2):
+    async with world.node(quarantine=quarantine, ready_after=2):
         await world.happened(RunFinished, 3)
 
     runs = await world.runs(job)

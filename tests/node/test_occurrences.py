@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from mainspring.job import Job, Outcome, Run, RunFinished, RunStarted, State
-from mainspring.store import CALENDARS
+from mainspring.store.notes import CALENDARS
 from tests.node.conftest import KEY, World
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -9,6 +9,7 @@ from mainspring.job import Events, Job, JobFilter
 from mainspring.plugins import build
 from mainspring.schedule import Recurring, following, opening
 from mainspring.service import SchedulerService
+from mainspring.store import Notes
 from mainspring.store.sqlite.store import SqliteStore
 from tests.node.conftest import KEY, Module, Script
 
@@ -26,7 +27,7 @@ async def stored(path: Path, clock: SystemClock, create: int = 0) -> list[Job]:
     store = SqliteStore(path, clock)
     await store.open()
     known = build([("test", Module(Script()))], clock=clock)
-    service = SchedulerService(store=store, registry=known, clock=clock, events=Events())
+    service = SchedulerService(store=store, notes=Notes(store, clock), registry=known, clock=clock, events=Events())
     if create:
         await service.create_jobs(KEY, [BODY] * create)
     jobs = await service.list_jobs(KEY, JobFilter(), after=None, limit=JOBS)

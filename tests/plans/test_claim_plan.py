@@ -8,9 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from mainspring.store.postgres.connections import SESSION
+from mainspring.store.postgres.connections import SESSION, TEXT
 from mainspring.store.postgres.schema import rebuild_schema
-from mainspring.store.rows import load_statements
 from tests.postgres import temporary_database
 
 # Of a million jobs, in 4 groups, one in a thousand is due, and a quarter is not scheduled.
@@ -53,9 +52,7 @@ def statistics(request: pytest.FixtureRequest, database: psycopg.Connection[Any]
 def plan(database: psycopg.Connection[Any], statement: str, mode: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the steps of a statement, planned as a prepared one is."""
     names = list(values)
-    text = re.sub(
-        r"(?<!:):(\w+)", lambda match: f"${names.index(match[1]) + 1}", load_statements("postgres")[statement]
-    )
+    text = re.sub(r"(?<!:):(\w+)", lambda match: f"${names.index(match[1]) + 1}", TEXT[statement])
     literals = sql.SQL(", ").join(map(sql.Literal, values.values()))
 
     database.execute("deallocate all")

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainspring.schedule import Every, Period, Recurring
-from mainspring.schedule.civil import ClockTimes, DstGap, DstOverlap, local_time
-from mainspring.schedule.trigger import AnyOf, Cron, RRule
+from mainspring.schedule.civil import ClockTimes
+from mainspring.schedule.rules import AnyOf, Cron, RRule
+from mainspring.schedule.zones import DstGap, DstOverlap, local_time
 from tests.schedules import check_transition, cron_expressions, rules, transitions
 
 BERLIN = "Europe/Berlin"

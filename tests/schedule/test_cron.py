@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from mainspring.schedule import Every, Period, Recurring, TimeError, has_hash
+from mainspring.schedule.rules import AnyOf, Cron
 from mainspring.schedule.rules.cron import FIELDS, LONGEST_EXPRESSION, compile_cron, settle
-from mainspring.schedule.trigger import AnyOf, Cron
 from tests.schedules import check_cron, cron_expressions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from mainspring.schedule import Every, Once, Overlap, Recurring, describe
-from mainspring.schedule.civil import DstGap, DstOverlap
+from mainspring.schedule.rules import AnyOf, Cron, RRule
 from mainspring.schedule.text import parse_period
-from mainspring.schedule.trigger import AnyOf, Blackout, CalendarUse, Cron, Days, Misfire, MisfirePolicy, RRule
+from mainspring.schedule.trigger import Blackout, CalendarUse, Days, Misfire, MisfirePolicy
+from mainspring.schedule.zones import DstGap, DstOverlap
 from tests.schedules import cron_expressions, rules
 
 START = datetime(2026, 1, 31, 2, tzinfo=UTC)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mainspring.schedule import Every, Fate, Once, Overlap, Period, Recurring, Unrun
 from mainspring.schedule.misfire import Decision, following, late
-from mainspring.schedule.trigger import AnyOf, Cron, Misfire, MisfirePolicy, RRule
+from mainspring.schedule.rules import AnyOf, Cron, RRule
+from mainspring.schedule.trigger import Misfire, MisfirePolicy
 
 JOB = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

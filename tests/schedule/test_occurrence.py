@@ -33,9 +33,10 @@ from mainspring.schedule import (
     overdue,
     preview,
 )
-from mainspring.schedule.civil import DstOverlap
 from mainspring.schedule.preview import MOST_PASSED
-from mainspring.schedule.trigger import AnyOf, Blackout, CalendarUse, Cron, Days, Misfire, MisfirePolicy, RRule, spread
+from mainspring.schedule.rules import AnyOf, Cron, RRule
+from mainspring.schedule.trigger import Blackout, CalendarUse, Days, Misfire, MisfirePolicy, spread
+from mainspring.schedule.zones import DstOverlap
 from tests.schedules import cron_expressions, rules
 
 JOB = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")

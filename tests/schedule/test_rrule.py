@@ -5,8 +5,9 @@ from time import thread_time
 import pytest
 
 from mainspring.schedule import Recurring, TimeError
-from mainspring.schedule.rules.rrule import compile_rrule, parse_rrule
-from mainspring.schedule.trigger import RRule
+from mainspring.schedule.rules import RRule
+from mainspring.schedule.rules.rrule_grammar import parse_rrule
+from mainspring.schedule.rules.rrule_times import compile_rrule
 from tests.schedules import check_rrule, rules
 
 START = datetime(2026, 1, 31, 9, 30, 15, tzinfo=UTC)

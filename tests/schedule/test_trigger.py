@@ -29,9 +29,10 @@ from mainspring.schedule import (
     trigger_from_json,
     trigger_to_json,
 )
-from mainspring.schedule.civil import DstGap, DstOverlap
+from mainspring.schedule.rules import AnyOf, Cron, RRule
 from mainspring.schedule.text import LONGEST, CalendarPeriod, TimeZone, check_zone, format_duration, parse_period
-from mainspring.schedule.trigger import AnyOf, Blackout, CalendarUse, Cron, Days, Misfire, MisfirePolicy, RRule
+from mainspring.schedule.trigger import Blackout, CalendarUse, Days, Misfire, MisfirePolicy
+from mainspring.schedule.zones import DstGap, DstOverlap
 
 reset_tzpath(())  # the rules of the zones are those of the tzdata package, here as there
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)

@@ -14,7 +14,7 @@ from mainspring.store.postgres.schema import check_schema, rebuild_schema, upgra
 from mainspring.store.postgres.store import PostgresStore
 from tests.postgres import temporary_database
 
-UPGRADE = "import sys; from mainspring.store.postgres import upgrade_schema; upgrade_schema(sys.argv[1])"
+UPGRADE = "import sys; from mainspring.store.postgres.schema import upgrade_schema; upgrade_schema(sys.argv[1])"
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 TABLES = {"alembic_version", "jobs", "nodes", "notes", "runs", "stops"}
 

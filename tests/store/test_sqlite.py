@@ -16,7 +16,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import ConfigError, ConflictError, SchemaError, StoreUnavailableError
-from mainspring.store.sqlite import store as sqlite
+from mainspring.store.sqlite import thread as sqlite
 from mainspring.store.sqlite.store import SqliteStore
 from tests.contract.build import a_job, opened
 
@@ -229,14 +229,14 @@ class Commits:
         return (await asyncio.gather(*calls, release(), return_exceptions=True))[:-1]
 
 
-_commit_together = sqlite._commit_together  # noqa: SLF001 - what is patched is called
+_commit_together = sqlite.commit_together
 
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> Commits:
     """Watch the commits."""
     commits = Commits()
-    monkeypatch.setattr(sqlite, "_commit_together", commits.together)
+    monkeypatch.setattr(sqlite, "commit_together", commits.together)
     return commits
 
 

@@ -9,10 +9,11 @@ import psycopg
 
 from mainspring.clock import ManualClock
 from mainspring.job import JobFilter, JobKey, Outcome, State
-from mainspring.store import Store, to_microseconds
+from mainspring.store import Store
 from mainspring.store.migrations import statements
 from mainspring.store.postgres.schema import upgrade_schema
 from mainspring.store.postgres.store import PostgresStore
+from mainspring.store.rows import to_microseconds
 from mainspring.store.sqlite.store import SqliteStore
 from tests.postgres import temporary_database
 

@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from mainspring.clock import ManualClock
-from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, lifecycle
+from mainspring.job import Ending, Events, Job, JobKey, Options, Outcome, RetryPolicy, history, lifecycle
 from mainspring.job.events import Event
 from mainspring.plugins import Registry, build
 from mainspring.schedule import Once
-from mainspring.service import SchedulerService
-from mainspring.store import Answer, NodeBeat, Store
+from mainspring.service import CalendarService, SchedulerService
+from mainspring.store import Answer, NodeBeat, Notes, Store
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import create_app
 from tests.web.answers import at, new_id
@@ -72,8 +72,9 @@ def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
     """Make the application over a store of the test's own."""
 
     def make(store: Store, ready: Callable[[], bool] = lambda: True) -> FastAPI:
-        service = SchedulerService(store=store, registry=registry, clock=clock, events=events)
-        return create_app(service=service, registry=registry, store=store, ready=ready)
+        notes = Notes(store, clock)
+        service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
+        return create_app(service=service, calendars=CalendarService(store, notes), registry=registry, ready=ready)
 
     return make
 
@@ -138,7 +139,7 @@ class Jobs:
     async def finish(self, job: Job, outcome: Outcome, reason: str | None = None) -> None:
         """End the run of a job, for which no retry is left."""
         now, ending = self._clock.now(), Ending(outcome, reason)
-        run = lifecycle.ended(job, ending, started_at=now, now=now)
+        run = history.ended(job, ending, started_at=now, now=now)
         policy = RetryPolicy(max_attempts=1)
         change = lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
         assert await self._store.finish([change]) == [Answer.DONE]

@@ -11,7 +11,7 @@ import pytest
 from mainspring.clock import ManualClock
 from mainspring.job import JobKey
 from mainspring.schedule.calendars import holidays_of
-from mainspring.store import CALENDARS
+from mainspring.store.notes import CALENDARS
 from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import Refusal, at, missing, new_id, refusal, refused
 from tests.web.conftest import Jobs

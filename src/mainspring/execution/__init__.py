@@ -1,5 +1,7 @@
 """How one run happens: an executor turns an assignment into an ending, and never raises."""
 
+from mainspring.execution.assignment import OUT_OF_TOUCH, Assignment
+from mainspring.execution.executor import Executor
 from mainspring.execution.lane import (
     Lane,
     job_loop,
@@ -7,12 +9,7 @@ from mainspring.execution.lane import (
 from mainspring.execution.quarantine import (
     Quarantine,
 )
-from mainspring.execution.runner import (
-    OUT_OF_TOUCH,
-    Assignment,
-    Runner,
-    watch,
-)
+from mainspring.execution.runner import Runner
 from mainspring.execution.workers.pool import (
     ProcessRunner,
 )
@@ -23,11 +20,11 @@ from mainspring.execution.workers.spawner import (
 __all__ = [
     "OUT_OF_TOUCH",
     "Assignment",
+    "Executor",
     "Lane",
     "ProcessRunner",
     "Quarantine",
     "Runner",
     "Spawner",
     "job_loop",
-    "watch",
 ]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 
-from mainspring.execution.runner import Assignment
-from mainspring.job import Ending
+from mainspring.execution.executor import Executor
 
 STUCK_SECONDS = 2.0
 """A loop that has not begun what it was given so long ago is blocked by a job."""
@@ -30,11 +29,11 @@ class Lane:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        run: Callable[[Assignment], Awaitable[Ending]],
+        executor: Executor,
         capacity: int | None = None,
     ) -> None:
         self.loop = loop
-        self.run = run
+        self.executor = executor
         self._capacity = capacity
         self.busy = 0
         """How many runs it has; the node counts them."""

@@ -1,4 +1,4 @@
-"""The shelter of a node: a lane where jobs that may be what kills their nodes can hurt nobody."""
+"""The quarantine of a node (decision 0021): a lane where jobs that may be what kills their nodes can hurt nobody."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Quarantine(Lane):
     """Runs jobs of all groups in worker processes, once one of these is at hand: until then, they go to other nodes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, workers: ProcessRunner) -> None:
-        super().__init__(loop, workers.run)
+        super().__init__(loop, workers)
         self._workers = workers
 
     def get_ready(self) -> None:

@@ -26,9 +26,6 @@ from mainspring.job.job import (
 from mainspring.job.key import (
     JobKey,
 )
-from mainspring.job.lifecycle import (
-    RetryPolicy,
-)
 from mainspring.job.listing import (
     JobFilter,
     Position,
@@ -46,13 +43,9 @@ from mainspring.job.request import (
     parse,
     read,
 )
-from mainspring.job.run import (
-    DEADLY,
-    Ending,
-    Outcome,
-    Run,
-    new_tuple,
-)
+from mainspring.job.retry import RetryPolicy
+from mainspring.job.run import DEADLY, Ending, Outcome, Run
+from mainspring.job.tuples import new_tuple
 
 __all__ = [
     "DEADLY",

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, TypeAdapter
 
-from mainspring.schedule import Duration
+from mainspring.schedule import ON_THE_WIRE, Duration
 
-_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
 _SOME = Field(gt=timedelta())
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait before attempt n+1.
@@ -35,7 +33,7 @@ def _backoff_shorthand(value: object) -> object:
     return {"initial": value} if isinstance(value, str) else value
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a request may decide about how its job is run; `None` leaves the decision to the job group.

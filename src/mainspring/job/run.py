@@ -32,10 +32,6 @@ DEADLY = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST})
 """A job that is done with one of these as its last outcome is *dead*: it gave up."""
 
 
-new_tuple = tuple.__new__
-"""Makes a named tuple of all its fields, where every 0.2 us counts: that is what its own constructor takes more."""
-
-
 class Ending(NamedTuple):
     """What became of a run, before anything is decided about the job.
 

@@ -44,7 +44,7 @@ class FailureDetector:
         """Forget what was seen: this observer was away, or may have been."""
         self._seen.clear()
 
-    def see(self, nodes: Iterable[NodeBeat], at: float) -> Iterator[tuple[NodeBeat, Evidence]]:
+    def look(self, nodes: Iterable[NodeBeat], at: float) -> Iterator[tuple[NodeBeat, Evidence]]:
         """Take in what the store says of the other nodes at that moment; yield those that are dead."""
         seen = {}
         for node in nodes:

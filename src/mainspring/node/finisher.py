@@ -1,4 +1,4 @@
-"""The outbox of a node: runs that have ended, until the store has their results.
+"""Lives on the node's loop, but for `put`, which any thread may call. Writes down how runs ended.
 
 What each job becomes is decided here, by the lifecycle, and written for many jobs at once.
 """
@@ -14,10 +14,21 @@ from datetime import datetime
 from mainspring.clock import Clock
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Change, Ending, Events, Job, Outcome, Run, RunFinished, RunRefused, TurnFailed, lifecycle
+from mainspring.job import (
+    Change,
+    Ending,
+    Events,
+    Job,
+    Outcome,
+    Run,
+    RunFinished,
+    RunRefused,
+    TurnFailed,
+    history,
+    lifecycle,
+)
 from mainspring.plugins import Registry
-from mainspring.schedule import Calendars
-from mainspring.store import Answer, Store
+from mainspring.store import Answer, Notes, Store
 
 BATCH = 1000
 """How many results go into one call."""
@@ -30,16 +41,15 @@ _Ended = tuple[Job, Run, Ending]
 class Finisher:
     """Takes results from any thread, and writes them on the loop on which it was opened."""
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
+    def __init__(self, store: Store, notes: Notes, registry: Registry, clock: Clock, events: Events) -> None:
         self._store = store
+        self._notes = notes
         self._registry = registry
         self._clock = clock
         self._events = events
         self._waiting: deque[tuple[Assignment, Ending, datetime]] = deque()
         self._noted = False
         self._some = asyncio.Event()
-        self.calendars: Calendars = {}
-        """By which decisions are made; the node keeps them as the store has them."""
 
     def open(self) -> None:
         """Be ready to write on the loop that runs."""
@@ -77,7 +87,7 @@ class Finisher:
         """Write that runs whose node died are lost. If somebody else does so too, nobody is told."""
         ending = Ending(Outcome.LOST, "the node that ran it died")
         await self._settle(
-            [(job, lifecycle.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
+            [(job, history.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
         )
 
     async def _settle(self, ended: list[_Ended], *, announce_refused: bool = False) -> None:
@@ -102,10 +112,10 @@ class Finisher:
             ]
 
     def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
-        """Decide what a job becomes. Should that fail, the job is held back: its run must not be the end of others'."""
+        """Decide what a job becomes. If deciding raises, the job is paused: it must not block its batch."""
         policy, chance, now = self._registry.policies[job.key], self._clock.chance(), run.finished_at
         try:
-            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self.calendars)
+            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self._notes.known)
         except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
             self._events.announce(TurnFailed("decide", error))
             return lifecycle.held(job, run, now=now)
@@ -123,4 +133,4 @@ class Finisher:
 
 def _ended(assignment: Assignment, ending: Ending, at: datetime) -> _Ended:
     job = assignment.job
-    return job, lifecycle.ended(job, ending, started_at=assignment.started_at or at, now=at), ending
+    return job, history.ended(job, ending, started_at=assignment.started_at or at, now=at), ending

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from mainspring.job import Claim, Ending, Job, Outcome, State, lifecycle
+from mainspring.job import Claim, Ending, Job, Outcome, State, history, lifecycle
 from mainspring.schedule import Calendars, Once, Overlap
 from mainspring.store import Store
 
@@ -43,6 +43,6 @@ async def _cancel(store: Store, child: Job, claim: Claim) -> int | None:
     """End an occurrence that runs, or waits for another try; return the number of its run, if it had one."""
     run = None
     if child.state is State.RUNNING:
-        run = lifecycle.ended(child, _CANCELLED, started_at=child.claimed_at or claim.at, now=claim.at)
+        run = history.ended(child, _CANCELLED, started_at=child.claimed_at or claim.at, now=claim.at)
     await store.delete(child, run)
     return run and run.number

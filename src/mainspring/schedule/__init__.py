@@ -1,4 +1,17 @@
-"""When a job fires. Pure: this room knows no job, no store and no HTTP."""
+"""When a job fires. Pure: this room knows no job, no store and no HTTP, and it reads no clock.
+
+Other rooms import from here only. Inside, each module builds on those before it:
+
+1. `text`: moments, durations and names of time zones as people write them.
+2. `civil`: days and times of day without a zone. `zones`: offsets, and what happens when the clocks change.
+3. `series`: moments that rise, known by arithmetic alone.
+4. `rules`: the ways to repeat, one file each; `RULES` is the table of them. `words`: the words they say themselves in.
+5. `trigger`: a rule with its start, its bounds and its terms.
+6. `stored`: a trigger to and from the JSON of a store. `wire`: `schedule` as it is sent, with all its problems.
+7. `calendars`: named sets of times that a schedule leaves out or keeps to.
+8. `misfire`: what becomes of occurrences that could not start in time. `occurrence`: the next one, all taken together.
+9. `preview`: what a schedule will do. `backfill`: a past range run afterwards. `english`: a trigger described.
+"""
 
 from mainspring.schedule.backfill import (
     WANTED_SCHEMA,
@@ -37,12 +50,23 @@ from mainspring.schedule.preview import (
     forecast,
     preview,
 )
+from mainspring.schedule.rules import (
+    AnyOf,
+    Cron,
+    Every,
+    RRule,
+)
 from mainspring.schedule.rules.cron import (
     has_hash,
+)
+from mainspring.schedule.stored import (
+    trigger_from_json,
+    trigger_to_json,
 )
 from mainspring.schedule.text import (
     HORIZON,
     MICROSECOND,
+    ON_THE_WIRE,
     Duration,
     Period,
     TimeError,
@@ -54,21 +78,16 @@ from mainspring.schedule.text import (
 )
 from mainspring.schedule.trigger import (
     CALENDAR_NAME,
-    AnyOf,
-    Cron,
-    Every,
     Once,
     Overlap,
     Recurring,
-    RRule,
     Trigger,
     realigned,
-    trigger_from_json,
-    trigger_to_json,
 )
 from mainspring.schedule.wire import (
     KINDS,
     Schedule,
+    depends_on_id,
     kind_problems,
     schedule_problems,
     to_trigger,
@@ -81,6 +100,7 @@ __all__ = [
     "HORIZON",
     "KINDS",
     "MICROSECOND",
+    "ON_THE_WIRE",
     "WANTED_SCHEMA",
     "AnyOf",
     "Backfill",
@@ -110,6 +130,7 @@ __all__ = [
     "calendar_from_json",
     "calendar_to_json",
     "calendars_from_json",
+    "depends_on_id",
     "describe",
     "following",
     "forecast",

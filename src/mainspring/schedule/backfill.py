@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.problems import problems_of, sentence
-from mainspring.schedule.text import Duration, When, format_time
+from mainspring.schedule.text import UpToAWeek, When, format_time
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
 CAP = 1000
@@ -35,7 +35,7 @@ class _Wanted:
     begin: Annotated[When, Field(alias="from")]
     end: Annotated[When, Field(alias="to")]
     cap: Annotated[int, Field(ge=1, le=10_000, strict=True)] = CAP
-    spacing: Annotated[Duration, Field(ge=timedelta(), le=timedelta(days=7))] = timedelta(seconds=1)
+    spacing: UpToAWeek = timedelta(seconds=1)
 
 
 _WANTED = TypeAdapter(_Wanted)

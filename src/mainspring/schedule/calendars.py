@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -19,19 +20,17 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     TypeAdapter,
     WithJsonSchema,
-    with_config,
 )
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from mainspring.schedule.civil import DAY, from_datetime, moment_of, span_at, to_datetime
-from mainspring.schedule.text import TimeZone
-from mainspring.schedule.trigger import Blackout, CalendarUse, Days, spread
+from mainspring.schedule.civil import DAY, from_datetime, to_datetime
+from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, TimeError, TimeZone, text_reader
+from mainspring.schedule.trigger import CalendarUse, Days, spread
+from mainspring.schedule.zones import moment_of, span_at
 
 _FAR = 800
 """How many days ahead a change is looked for."""
@@ -51,21 +50,18 @@ class Weekday(StrEnum):
     SU = "SU"
 
 
-def _text_reader(read: Callable[[str], Any], kind: type, code: str, example: str) -> BeforeValidator:
+def _text_like(example: str, read: Callable[[str], Any], kind: type, code: str) -> BeforeValidator:
     """Make a validator that reads text of the example's form only: pydantic by itself takes numbers for dates."""
     form = re.compile(re.sub(r"\d", r"\\d", example), re.ASCII)
+    must = f"must be text such as {example}"
 
-    def validate(value: object) -> object:
-        if isinstance(value, kind):
-            return value
-        try:
-            if isinstance(value, str) and form.fullmatch(value):
-                return read(value)
-        except ValueError:
-            pass
-        raise PydanticCustomError(code, "must be text such as {example}", {"example": example})
+    def read_form(text: str) -> Any:
+        if form.fullmatch(text):
+            with suppress(ValueError):
+                return read(text)
+        raise TimeError(code, must)
 
-    return BeforeValidator(validate)
+    return text_reader(read_form, kind, code, must)
 
 
 def _time_of_day(text: str) -> timedelta:
@@ -80,17 +76,16 @@ def _write_time_of_day(time: timedelta) -> str:
     return f"{hour:02}:{minute:02}"
 
 
-Day = Annotated[date, _text_reader(date.fromisoformat, date, "DATE_FORMAT", "2026-12-24")]
+Day = Annotated[date, _text_like("2026-12-24", date.fromisoformat, date, "DATE_FORMAT")]
 TimeOfDay = Annotated[
     timedelta,
-    _text_reader(_time_of_day, timedelta, "TIME_FORMAT", "18:00"),
+    _text_like("18:00", _time_of_day, timedelta, "TIME_FORMAT"),
     PlainSerializer(_write_time_of_day, when_used="json"),
     WithJsonSchema({"type": "string", "examples": ["18:00"]}),
 ]
-_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Range:
     """All days from `first` to `last`, both included."""
@@ -105,7 +100,7 @@ def _in_order(span: Range) -> Range:
     return span
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Weekly:
     """Some hours of some days of the week; if they end before they begin, they end on the next day."""
@@ -115,7 +110,7 @@ class Weekly:
     end: TimeOfDay = timedelta(days=1)
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Holidays:
     """The public holidays of a country, or of a part of it, as the `holidays` package knows them."""
@@ -124,7 +119,7 @@ class Holidays:
     subdivision: Annotated[str, Field(max_length=32)] | None = None
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True)
 class Calendar:
     """A set of times."""
@@ -198,7 +193,7 @@ class Calendar:
         """What `weekly` makes of each day of the week."""
         week: list[list[tuple[int, int]]] = [[] for _ in _WEEKDAYS]
         for weekly in self.weekly:
-            start, end = weekly.start // _MICROSECOND, weekly.end // _MICROSECOND
+            start, end = weekly.start // MICROSECOND, weekly.end // MICROSECOND
             for number, weekday in enumerate(_WEEKDAYS):
                 if weekday not in weekly.days:
                     continue
@@ -221,7 +216,6 @@ def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 _FOREVER = 1 << 62
 _WHOLE_DAY = ((0, DAY),)
-_MICROSECOND = timedelta(microseconds=1)
 _WEEKDAYS = tuple(Weekday)
 
 
@@ -324,4 +318,4 @@ def postponed(use: CalendarUse, until: datetime, job_id: UUID) -> datetime:
 
 def postpones(use: CalendarUse) -> bool:
     """Say whether a schedule's occurrences wait for the end of a blackout."""
-    return use.blackout is Blackout.POSTPONE
+    return use.postpones

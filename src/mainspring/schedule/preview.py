@@ -12,10 +12,10 @@ from datetime import datetime
 from uuid import UUID
 
 from mainspring.schedule.calendars import Calendars
-from mainspring.schedule.civil import local_time
 from mainspring.schedule.misfire import Unrun
 from mainspring.schedule.occurrence import Planned, following, opening, overdue
 from mainspring.schedule.trigger import Once, Recurring, Trigger
+from mainspring.schedule.zones import local_time
 
 MOST_PASSED = 1000
 """How many rows a forecast has of what is passed over."""

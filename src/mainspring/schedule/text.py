@@ -16,7 +16,16 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    with_config,
+)
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, to_json
 
 MICROSECOND = timedelta(microseconds=1)
@@ -39,6 +48,11 @@ class TimeError(ValueError):
         self.code = code
 
 
+def shown(text: str) -> str:
+    """Return a part of what was sent as an error may repeat it: in ASCII, and short."""
+    return ascii(text if len(text) <= 20 else text[:19] + "…")
+
+
 # --- moments ----------------------------------------------------------------------------------------------------------
 
 _DAY = r"(?:(?P<month>\d\d){0}(?P<day>\d\d)|W(?P<week>\d\d){0}(?P<weekday>\d)|(?P<ordinal>\d{{3}}))"
@@ -48,7 +62,7 @@ _ZONE = r"(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)"
 _EXTENDED = re.compile(_DATE.format("-") + "(?:" + _TIME.format(":") + f"{_ZONE}?)?", re.ASCII)
 _BASIC = re.compile(_DATE.format("") + "(?:" + _TIME.format("") + f"{_ZONE}?)?", re.ASCII)
 _USUAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}|\.\d{6})?Z", re.ASCII)
-"""The forms that `format_time` writes: for these `datetime.fromisoformat` can be trusted, at a fifth of the time."""
+"""The forms that `format_time` writes: for these `datetime.fromisoformat` can be trusted."""
 _EXAMPLE = "2026-12-01T10:00:00Z"
 
 
@@ -57,13 +71,25 @@ _EXAMPLE = "2026-12-01T10:00:00Z"
 def parse_when(text: str) -> datetime:
     """Read a moment in ISO 8601 (RFC 3339 and the basic, week and ordinal forms).
 
-    Answer it in UTC, rounded *up* to the microsecond.
+    The answer is in UTC, rounded *up* to the microsecond. A zone is required. ``24:00`` is the next midnight and
+    ``23:59:60`` UTC the next second. Raises `TimeError`.
+    """
+    return read_usual(text) or read_any(text)
 
-    A zone is required. ``24:00`` is the next midnight and ``23:59:60`` UTC the next second. Raises `TimeError`.
+
+def read_usual(text: str) -> datetime | None:
+    """Read a moment in a form that `format_time` writes, as `read_any` does but in 0.4 us instead of 5.
+
+    Answers `None` for other forms, and for 24:00, leap seconds and days that do not exist.
     """
     if _USUAL.fullmatch(text):
-        with suppress(ValueError):  # 24:00, a leap second, or a day that does not exist: that is decided below
+        with suppress(ValueError):
             return datetime.fromisoformat(text)
+    return None
+
+
+def read_any(text: str) -> datetime:
+    """Read a moment in any form that `parse_when` takes."""
     match = (_EXTENDED.fullmatch(text) or _BASIC.fullmatch(text)) if len(text) <= 64 else None
     if match is None:
         raise TimeError("WHEN_FORMAT", f"is not an ISO 8601 time such as {_EXAMPLE}")
@@ -218,18 +244,23 @@ def zone_rules() -> str:
 # --- as pydantic types ------------------------------------------------------------------------------------------------
 
 
-def text_reader(read: Callable[[str], Any], accepts: type, type_error: str) -> BeforeValidator:
-    """Make a validator that reads text by our grammar, lets a ready value pass, and refuses everything else."""
+def text_reader(
+    read: Callable[[str], Any], accepts: type, type_error: str, must: str = "must be text"
+) -> BeforeValidator:
+    """Make a validator that reads text by our grammar and lets a ready value pass.
+
+    Everything else is refused with the code `type_error` and the sentence `must`.
+    """
 
     def validate(value: object) -> object:
-        return value if isinstance(value, accepts) else _read_text(value, read, type_error)
+        return value if isinstance(value, accepts) else _read_text(value, read, type_error, must)
 
     return BeforeValidator(validate)
 
 
-def _read_text(value: object, read: Callable[[str], Any], type_error: str) -> Any:
+def _read_text(value: object, read: Callable[[str], Any], type_error: str, must: str = "must be text") -> Any:
     if not isinstance(value, str) or not value:
-        raise PydanticCustomError(type_error, "must be text")
+        raise PydanticCustomError(type_error, "{detail}", {"detail": must})
     try:
         return read(value)
     except TimeError as error:
@@ -258,6 +289,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema({"type": "string", "format": "duration", "examples": ["PT30S"]}),
 ]
+UpToAWeek = Annotated[Duration, Field(ge=timedelta(), le=timedelta(days=7))]
 CalendarPeriod = Annotated[
     Period,
     text_reader(parse_period, Period, "DURATION_TYPE"),
@@ -269,3 +301,5 @@ TimeZone = Annotated[
     text_reader(check_zone, tuple, "TIME_ZONE_UNKNOWN"),
     WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]}),
 ]
+ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
+"""For dataclasses that stand on the wire: their members are in camelCase, and no others are taken."""

@@ -1,4 +1,4 @@
-"""When a job fires: the triggers `Once` and `Recurring`, and the rules that a recurring one follows.
+"""Triggers: when a job fires, and on which terms. `Once` fires at one moment, `Recurring` as its rule says.
 
 A trigger is a value. It knows its fire times by arithmetic alone (`first`, then `next_fire_time` after any moment), so
 nothing has to be counted or remembered, and the same trigger gives the same times on every node. All moments are aware
@@ -7,83 +7,25 @@ datetimes in UTC; civil time (days and months in a time zone) exists only below 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated, Any, assert_never, cast
+from typing import Annotated, cast
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from mainspring.schedule.civil import (
-    DstGap,
-    DstOverlap,
-    OnCalendar,
-    Rule,
-    Series,
-    Steps,
-    Union,
-    from_datetime,
-    local_time,
-    merged,
-    span_at,
-    to_datetime,
-)
-from mainspring.schedule.rules.cron import compile_cron, settle
-from mainspring.schedule.rules.every import EveryDays, MixedSteps
-from mainspring.schedule.rules.rrule import compile_rrule
-from mainspring.schedule.text import (
-    MICROSECOND,
-    Duration,
-    Period,
-    format_duration,
-    format_time,
-    parse_duration,
-    parse_period,
-    parse_when,
-)
+from mainspring.schedule.civil import from_datetime, to_datetime
+from mainspring.schedule.rules import AnyRule
+from mainspring.schedule.series import Series
+from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, UpToAWeek
+from mainspring.schedule.zones import DstGap, DstOverlap
 
 GRACE = timedelta(minutes=1)
 """How late an occurrence may start under the misfire policy `SKIP` where the schedule does not say."""
-
-
-# --- rules ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """Fires at the start and then each `period`.
-
-    Months and days are counted on the calendar (a backup at 03:00 stays at 03:00 when the clocks change), the exact
-    part in real time.
-    """
-
-    period: Period
-
-
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """Fires at the civil times that a cron expression names. See `rules.cron` for what is understood."""
-
-    expression: str
-
-
-@dataclass(frozen=True, slots=True)
-class RRule:
-    """Fires at the civil times that a rule of RFC 5545 names, counted from the start; without its COUNT and UNTIL."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Fires whenever one of several rules does; once, if two do."""
-
-    rules: tuple[Every | Cron | RRule, ...]
 
 
 # --- what to do when something is in the way --------------------------------------------------------------------------
@@ -100,18 +42,14 @@ class MisfirePolicy(StrEnum):
     """Each starts late, one after the other: at most `Misfire.cap` of them, `Misfire.spacing` apart."""
 
 
-_ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
-_A_WEEK = Field(ge=timedelta(), le=timedelta(days=7))
-
-
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Misfire:
     """A misfire policy, and for `FIRE_ALL` how many to catch up with, and how far apart they start."""
 
     policy: MisfirePolicy = MisfirePolicy.FIRE_NOW
     cap: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 100
-    spacing: Annotated[Duration, _A_WEEK] = timedelta(seconds=1)
+    spacing: UpToAWeek = timedelta(seconds=1)
 
 
 class Overlap(StrEnum):
@@ -143,7 +81,7 @@ CALENDAR_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a calendar may be called."""
 
 
-@_ON_THE_WIRE
+@ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class CalendarUse:
     """Which calendar a schedule keeps to, and how."""
@@ -151,7 +89,12 @@ class CalendarUse:
     name: Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")]
     days: Days = Days.EXCLUDE
     blackout: Blackout = Blackout.SKIP
-    spread: Annotated[Duration, _A_WEEK] = timedelta(minutes=5)
+    spread: UpToAWeek = timedelta(minutes=5)
+
+    @property
+    def postpones(self) -> bool:
+        """Whether occurrences wait for the end of a blackout."""
+        return self.blackout is Blackout.POSTPONE
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------------
@@ -184,6 +127,11 @@ class Once:
         """Return this trigger as a job has it."""
         return self
 
+    @property
+    def depends_on_id(self) -> tuple[str, ...]:
+        """What of this trigger is another for another job: nothing."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
@@ -199,7 +147,7 @@ class Recurring:
     own, and by up to `jitter`, different each time.
     """
 
-    rule: Every | Cron | RRule | AnyOf
+    rule: AnyRule
     start: datetime
     count: int | None = None
     end: datetime | None = None
@@ -214,7 +162,11 @@ class Recurring:
     overlap: Overlap = Overlap.QUEUE
     calendar: CalendarUse | None = None
     _made: Series | None = field(default=None, init=False, repr=False, compare=False)
-    """The series, once it was asked for: making it anew took a fifth of the time to the next fire time."""
+    """The series, once it was asked for.
+
+    It is kept although the value is frozen, for it follows from the other fields: making it anew with each call took a
+    fifth of the time to the next fire time.
+    """
 
     @property
     def first(self) -> datetime:
@@ -281,26 +233,28 @@ class Recurring:
     def starting(self, moment: datetime, gone: datetime) -> Recurring:
         """Return this trigger begun anew at `moment`, less the fire times up to and including `gone`."""
         count = self.count and max(1, self.count - self.number(self.start, gone))
-        return replace(self, start=moment, count=count, start_fires=not isinstance(self.rule, Every))
+        return replace(self, start=moment, count=count, start_fires=not self.rule.start_is_fire_time)
 
     def for_job(self, job_id: UUID) -> Recurring:
-        """Return this trigger as a job has it: with a number for each ``H`` of its cron expressions."""
-        match self.rule:
-            case Cron():
-                return replace(self, rule=_settled(self.rule, job_id))
-            case AnyOf(rules):
-                settled = (_settled(rule, job_id) if isinstance(rule, Cron) else rule for rule in rules)
-                return replace(self, rule=AnyOf(tuple(settled)))
-            case _:
-                return self
+        """Return this trigger as a job has it: with a number where its rule leaves one to the job, as ``H`` in cron."""
+        rule = self.rule.for_job(lambda name: int.from_bytes(_hash(job_id, name)))
+        return self if rule is self.rule else replace(self, rule=rule)
+
+    @property
+    def depends_on_id(self) -> tuple[str, ...]:
+        """What of this trigger is another for another job. `for_job` replaces those of the rule by numbers."""
+        use = self.calendar
+        terms = {
+            "window": bool(self.window),
+            "jitter": bool(self.jitter),
+            **dict.fromkeys(self.rule.depends_on_id, True),
+            "spread": use is not None and use.postpones and bool(use.spread),
+        }
+        return tuple(name for name, is_so in terms.items() if is_so)
 
     def dst_note(self, fire_time: datetime) -> str | None:
         """Say what a change of the clocks has to do with a fire time, if it has."""
-        series = self._series()
-        members = series.members if isinstance(series, Union) else (series,)
-        moment = from_datetime(fire_time)
-        notes = (each.note(moment) for each in members if isinstance(each, OnCalendar))
-        return next(filter(None, notes), None)
+        return self._series().note(from_datetime(fire_time))
 
     @property
     def latest(self) -> timedelta | None:
@@ -315,11 +269,11 @@ class Recurring:
     @property
     def is_countable(self) -> bool:
         """Whether a `count` can be kept: not for rules that must be gone through one by one to see where they meet."""
-        return not isinstance(self._series(), Union)
+        return self._series().is_countable
 
     @property
     def _opens(self) -> bool:
-        return self.start_fires or isinstance(self.rule, Every)
+        return self.start_fires or self.rule.start_is_fire_time
 
     def _next(self, series: Series, after: datetime) -> datetime | None:
         start = from_datetime(self.start)
@@ -341,41 +295,8 @@ class Recurring:
 
     def _series(self) -> Series:
         if self._made is None:
-            object.__setattr__(self, "_made", self._make_series())
+            object.__setattr__(self, "_made", self.rule.series(self))
         return cast("Series", self._made)
-
-    def _make_series(self) -> Series:
-        if not isinstance(self.rule, AnyOf):
-            return self._series_of(self.rule)
-        members = [self._series_of(rule) for rule in self.rule.rules]
-        alike: dict[tuple[DstGap, DstOverlap], list[Rule]] = {}
-        for member in members:
-            if isinstance(member, OnCalendar):
-                alike.setdefault((member.gap, member.overlap), []).append(member.rule)
-        together = [OnCalendar(merged(tuple(rules)), self.time_zone, *policies) for policies, rules in alike.items()]
-        members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
-        return members[0] if len(members) == 1 else Union(tuple(members))
-
-    def _series_of(self, rule: Every | Cron | RRule) -> Series:
-        match rule:
-            case Every(period):
-                start = from_datetime(self.start)
-                if not period.months and not period.days:
-                    return Steps(start, period.exact // MICROSECOND)
-                anchor = start + span_at(self.time_zone, start).offset
-                if period.exact:
-                    return MixedSteps(period, start, anchor, self.time_zone)
-                return self._on_calendar(EveryDays(period, anchor))
-            case Cron(expression):
-                return self._on_calendar(compile_cron(expression))
-            case RRule(text):
-                return self._on_calendar(compile_rrule(text, local_time(self.start, self.time_zone)))
-            case _:
-                assert_never(rule)
-
-    def _on_calendar(self, rule: Rule) -> OnCalendar:
-        gap, overlap = (DstGap.SKIP, DstOverlap.BOTH) if rule.hourly else (DstGap.NEXT_VALID, DstOverlap.FIRST)
-        return OnCalendar(rule, self.time_zone, self.dst_gap or gap, self.dst_overlap or overlap)
 
 
 Trigger = Once | Recurring
@@ -396,10 +317,6 @@ def _hash(job_id: UUID, of: str) -> bytes:
     return blake2b(of.encode(), key=job_id.bytes, digest_size=8).digest()
 
 
-def _settled(cron: Cron, job_id: UUID) -> Cron:
-    return Cron(settle(cron.expression, lambda field: int.from_bytes(_hash(job_id, field))))
-
-
 def realigned(trigger: Trigger, fire_time: datetime) -> datetime | None:
     """Return where a stored fire time is today, if a change of the zone's rules has moved it.
 
@@ -416,117 +333,3 @@ def realigned(trigger: Trigger, fire_time: datetime) -> datetime | None:
     if earlier is None or (following is not None and following - fire_time < fire_time - earlier):
         return following
     return earlier
-
-
-# --- to and from JSON -------------------------------------------------------------------------------------------------
-
-
-def trigger_to_json(trigger: Trigger) -> dict[str, Any]:
-    """Write a trigger as a JSON object that names no code: `trigger_from_json` reads it back."""
-    if isinstance(trigger, Once):
-        return {"at": format_time(trigger.at)}
-    written: dict[str, Any] = rule_to_json(trigger.rule)
-    written |= {"start": format_time(trigger.start), "timeZone": trigger.time_zone}
-    optional: dict[str, Any] = {
-        "startFires": trigger.start_fires or None,
-        "count": trigger.count,
-        "end": trigger.end and format_time(trigger.end),
-        "dstGap": trigger.dst_gap,
-        "dstOverlap": trigger.dst_overlap,
-        "jitter": _some(trigger.jitter),
-        "window": _some(trigger.window),
-        "misfire": None if trigger.misfire == Misfire() else _misfire_to_json(trigger.misfire),
-        "grace": None if trigger.grace is None else format_duration(trigger.grace),
-        "overlap": None if trigger.overlap is Overlap.QUEUE else trigger.overlap,
-        "calendar": trigger.calendar and _calendar_to_json(trigger.calendar),
-    }
-    return written | {name: value for name, value in optional.items() if value is not None}
-
-
-def rule_to_json(rule: Every | Cron | RRule | AnyOf) -> dict[str, Any]:
-    """Write a rule as the one member of a JSON object."""
-    match rule:
-        case Every(period):
-            return {"every": str(period)}
-        case Cron(expression):
-            return {"cron": expression}
-        case RRule(text):
-            return {"rrule": text}
-        case AnyOf(rules):
-            return {"anyOf": [rule_to_json(each) for each in rules]}
-        case _:
-            assert_never(rule)
-
-
-def trigger_from_json(data: Mapping[str, Any]) -> Trigger:
-    """Read what `trigger_to_json` wrote."""
-    if "at" in data:
-        return Once(parse_when(data["at"]))
-    end, grace = data.get("end"), data.get("grace")
-    trigger = Recurring(
-        rule=_rule_from_json(data),
-        start=parse_when(data["start"]),
-        count=data.get("count"),
-        end=end and parse_when(end),
-        time_zone=data["timeZone"],
-        start_fires=data.get("startFires", False),
-    )
-    if data.keys() <= _PLAIN:
-        return trigger
-    gap, overlap = data.get("dstGap"), data.get("dstOverlap")
-    return replace(
-        trigger,
-        dst_gap=gap and DstGap(gap),
-        dst_overlap=overlap and DstOverlap(overlap),
-        jitter=parse_duration(data.get("jitter", "PT0S")),
-        window=parse_duration(data.get("window", "PT0S")),
-        misfire=_misfire_from_json(data.get("misfire", {})),
-        grace=None if grace is None else parse_duration(grace),
-        overlap=Overlap(data.get("overlap", Overlap.QUEUE)),
-        calendar=_calendar_from_json(data["calendar"]) if "calendar" in data else None,
-    )
-
-
-_PLAIN = frozenset({"every", "cron", "rrule", "anyOf", "start", "count", "end", "timeZone", "startFires"})
-
-
-def _rule_from_json(data: Mapping[str, Any]) -> Every | Cron | RRule | AnyOf:
-    if "anyOf" in data:
-        return AnyOf(tuple(_single_rule_from_json(each) for each in data["anyOf"]))
-    return _single_rule_from_json(data)
-
-
-def _single_rule_from_json(data: Mapping[str, Any]) -> Every | Cron | RRule:
-    if "cron" in data:
-        return Cron(data["cron"])
-    return RRule(data["rrule"]) if "rrule" in data else Every(parse_period(data["every"]))
-
-
-def _some(duration: timedelta) -> str | None:
-    return format_duration(duration) if duration else None
-
-
-def _misfire_to_json(misfire: Misfire) -> str | dict[str, Any]:
-    if misfire == Misfire(misfire.policy):
-        return misfire.policy
-    return {"policy": misfire.policy, "cap": misfire.cap, "spacing": format_duration(misfire.spacing)}
-
-
-def _misfire_from_json(data: str | Mapping[str, Any]) -> Misfire:
-    if isinstance(data, str):
-        return Misfire(MisfirePolicy(data))
-    if not data:
-        return Misfire()
-    return Misfire(MisfirePolicy(data["policy"]), data["cap"], parse_duration(data["spacing"]))
-
-
-def _calendar_to_json(use: CalendarUse) -> str | dict[str, Any]:
-    if use == CalendarUse(use.name):
-        return use.name
-    return {"name": use.name, "days": use.days, "blackout": use.blackout, "spread": format_duration(use.spread)}
-
-
-def _calendar_from_json(data: str | Mapping[str, Any]) -> CalendarUse:
-    if isinstance(data, str):
-        return CalendarUse(data)
-    return CalendarUse(data["name"], Days(data["days"]), Blackout(data["blackout"]), parse_duration(data["spread"]))

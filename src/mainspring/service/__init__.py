@@ -1,12 +1,7 @@
 """The use cases that REST, the command line and importers call."""
 
-from mainspring.service.jobs import (
-    LookAhead,
-    SchedulerService,
-)
-from mainspring.service.replanning import (
-    Agenda,
-    Moved,
-)
+from mainspring.service.calendars import CalendarService
+from mainspring.service.jobs import LookAhead, SchedulerService
+from mainspring.service.replanning import Moved, Replanning
 
-__all__ = ["Agenda", "LookAhead", "Moved", "SchedulerService"]
+__all__ = ["CalendarService", "LookAhead", "Moved", "Replanning", "SchedulerService"]

@@ -36,6 +36,7 @@ from mainspring.job import (
     Reading,
     Run,
     State,
+    history,
     lifecycle,
     read,
 )
@@ -52,7 +53,7 @@ from mainspring.schedule import (
     forecast,
     preview,
 )
-from mainspring.store import Store, read_calendars
+from mainspring.store import Notes, Store
 
 REQUEST_LIMIT = 256 * 1024
 """How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
@@ -89,13 +90,23 @@ class LookAhead(NamedTuple):
 class SchedulerService:
     """The use cases over one store, for the job groups of one registry."""
 
-    def __init__(self, *, store: Store, registry: Registry, clock: Clock, events: Events) -> None:
+    def __init__(self, *, store: Store, notes: Notes, registry: Registry, clock: Clock, events: Events) -> None:
         self._store = store
+        self._notes = notes
         self._registry = registry
         self._clock = clock
         self._events = events
         self._calculating = asyncio.Lock()
         """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether jobs outlive this process."""
+        return self._store.durable
+
+    async def check_store(self) -> None:
+        """See that the store answers. Raises `StoreUnavailableError`."""
+        await self._store.nodes()  # unlike `now`, which need not look into it
 
     async def groups(self) -> list[Group]:
         """Return all job groups that are bound here or have jobs, by name."""
@@ -109,7 +120,7 @@ class SchedulerService:
         Raises `NotFoundError` for an unknown group and `InvalidRequestError` with every problem of the body.
         """
         binding = self._registry.find(key)
-        calendars = await self.calendars() if "schedule" in body else {}
+        calendars = await self._calendars_for([body])
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
         fp("create.before_add")
         await self._store.add([job], unrun)
@@ -125,7 +136,7 @@ class SchedulerService:
         """
         binding = self._registry.find(key)
         now = self._clock.now()
-        calendars = await self.calendars() if any("schedule" in body for body in bodies) else {}
+        calendars = await self._calendars_for(bodies)
         edits: list[Edit] = []
         problems: list[Problem] = []
         for number, body in enumerate(bodies):
@@ -204,7 +215,7 @@ class SchedulerService:
             problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
-        now, calendars = await self._store.now(), await self.calendars()
+        now, calendars = await self._store.now(), await self._calendars_for([patch], always=True)
 
         def decide(job: Job) -> Edit:
             request = merge_patch(job.request, _one_kind(job.request, patch))
@@ -263,7 +274,7 @@ class SchedulerService:
         run = None
         if job.state is State.RUNNING:
             now = await self._store.now()
-            run = lifecycle.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
+            run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
         return await self._store.delete(job, run)
 
     # --- what a schedule will do, and what it should have done
@@ -274,14 +285,14 @@ class SchedulerService:
         Raises like `create_job`.
         """
         binding, now = self._registry.find(key), self._clock.now()
-        calendars = await self.calendars() if "schedule" in body else {}
+        calendars = await self._calendars_for([body])
         job = self._new_job(binding, body, now, calendars).job
         return job, await self._preview(job, ahead, now, calendars)
 
     async def preview_job(self, key: JobKey, job_id: UUID, ahead: LookAhead) -> tuple[Job, Forecast]:
         """Return a job and what becomes of it. A run under way is taken to end now. Raises `NotFoundError`."""
         job = await self.get_job(key, job_id)
-        now, calendars = await self._store.now(), await self.calendars()
+        now, calendars = await self._store.now(), await self._notes.calendars()
         return job, await self._preview(job, ahead, now, calendars)
 
     async def _preview(self, job: Job, ahead: LookAhead, now: datetime, calendars: Calendars) -> Forecast:
@@ -317,10 +328,19 @@ class SchedulerService:
                 self._events.announce(JobScheduled(child))
         return len(children), left
 
-    async def calendars(self) -> Calendars:
-        """Return the calendars that can be used here by name."""
-        calendars, _ = await read_calendars(self._store)
-        return calendars
+    async def _calendars_for(self, bodies: Sequence[Mapping[str, Any]], *, always: bool = False) -> Calendars:
+        """Return the calendars by name, if a body has a schedule.
+
+        What is known of them may be a beat old. A calendar that is not known may have been written since: then all are
+        read anew.
+        """
+        schedules = [body["schedule"] for body in bodies if "schedule" in body]
+        if not schedules and not always:
+            return {}
+        calendars = await self._notes.calendars()
+        if any(name not in calendars for name in map(_calendar_name, schedules) if name is not None):
+            await self._notes.refresh()
+        return self._notes.known
 
     def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Reading:
         try:
@@ -358,6 +378,13 @@ def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
         else:
             merged[name] = value
     return merged
+
+
+def _calendar_name(schedule: object) -> str | None:
+    """Return the name of the calendar that a schedule asks for, as it was sent; `None` if it names none."""
+    use = schedule.get("calendar") if isinstance(schedule, Mapping) else None
+    name = use.get("name") if isinstance(use, Mapping) else use
+    return name if isinstance(name, str) else None
 
 
 def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:

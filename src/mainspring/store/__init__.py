@@ -1,37 +1,27 @@
 """Where jobs live: what a store promises, and two that keep it (SQLite, also in RAM, and PostgreSQL)."""
 
+from mainspring.store.backends import Backend, backend
 from mainspring.store.facts import (
     Answer,
     NodeBeat,
     Pulse,
 )
-from mainspring.store.notes import (
-    CALENDARS,
-    ZONE_RULES,
-    read_calendars,
-)
+from mainspring.store.notes import Notes
 from mainspring.store.protocol import (
     Store,
 )
-from mainspring.store.rows import (
-    Dialect,
-    from_microseconds,
-    job_row,
-    read_job,
-    to_microseconds,
-)
+from mainspring.store.rows import PLAIN
+from mainspring.store.spans import Span, spanned
 
 __all__ = [
-    "CALENDARS",
-    "ZONE_RULES",
+    "PLAIN",
     "Answer",
-    "Dialect",
+    "Backend",
     "NodeBeat",
+    "Notes",
     "Pulse",
+    "Span",
     "Store",
-    "from_microseconds",
-    "job_row",
-    "read_calendars",
-    "read_job",
-    "to_microseconds",
+    "backend",
+    "spanned",
 ]

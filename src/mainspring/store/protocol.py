@@ -21,34 +21,8 @@ from mainspring.job import Change, Claim, Job, JobFilter, JobKey, Position, Run,
 from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 
 
-class Store(Protocol):
-    """A job store."""
-
-    durable: bool
-    """Whether jobs survive the end of the process."""
-    shared: bool
-    """Whether several processes may use it at once. If not, whoever opened it knows that no other node lives."""
-
-    async def open(self) -> None:
-        """Connect and check the schema. Raises `ConfigError` (its `SchemaError` names the command that helps).
-
-        And `StoreUnavailableError` if the store cannot be reached: that may pass.
-        """
-
-    async def close(self) -> None:
-        """Let go of everything. Closing twice is harmless."""
-
-    def watch(self, notice: Callable[[datetime], None]) -> None:
-        """Call `notice`, on the loop that opened the store, after writes that leave jobs scheduled.
-
-        It is told their earliest due time. Writes of this process are told always, those of others when they are due
-        soon and if nothing is in the way. A hint: polling is the truth.
-        """
-
-    async def now(self) -> datetime:
-        """Return the store's time."""
-
-    # --- jobs
+class JobStore(Protocol):
+    """Jobs, as those who schedule them see them."""
 
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """Write new jobs that are not done, and rows of history with them, all or none; durable when this returns.
@@ -93,7 +67,9 @@ class Store(Protocol):
     async def children(self, parent: UUID) -> list[Job]:
         """Return the jobs that were taken out of this one and are not over."""
 
-    # --- running them
+
+class RunStore(Protocol):
+    """Jobs that run, as nodes see them, and the history of runs."""
 
     async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
         """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
@@ -137,7 +113,9 @@ class Store(Protocol):
         Answer whether there may be more: it is done in bites. Also prepares the store for the days to come.
         """
 
-    # --- notes
+
+class NoteStore(Protocol):
+    """What all nodes share besides jobs."""
 
     async def notes(self, kind: str) -> dict[str, Any]:
         """Return what was noted under a kind, by name: JSON values that all nodes share."""
@@ -148,7 +126,9 @@ class Store(Protocol):
         Each node hears with its next beat that there is something new.
         """
 
-    # --- nodes
+
+class NodeStore(Protocol):
+    """Nodes, as they see one another."""
 
     async def join(self, node: NodeBeat) -> None:
         """Write the row of a node that begins its life. Raises `ConflictError` when its name is not new."""
@@ -170,3 +150,31 @@ class Store(Protocol):
 
         Its running jobs become orphans.
         """
+
+
+class Store(JobStore, RunStore, NoteStore, NodeStore, Protocol):
+    """A job store."""
+
+    durable: bool
+    """Whether jobs survive the end of the process."""
+    shared: bool
+    """Whether several processes may use it at once. If not, whoever opened it knows that no other node lives."""
+
+    async def open(self) -> None:
+        """Connect and check the schema. Raises `ConfigError` (its `SchemaError` names the command that helps).
+
+        And `StoreUnavailableError` if the store cannot be reached: that may pass.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything. Closing twice is harmless."""
+
+    def watch(self, notice: Callable[[datetime], None]) -> None:
+        """Call `notice`, on the loop that opened the store, after writes that leave jobs scheduled.
+
+        It is told their earliest due time. Writes of this process are told always, those of others when they are due
+        soon and if nothing is in the way. A hint: polling is the truth.
+        """
+
+    async def now(self) -> datetime:
+        """Return the store's time."""

@@ -20,10 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mainspring.clock import new_request_id
 from mainspring.errors import MainspringError
 from mainspring.plugins import Registry
-from mainspring.service import Agenda, SchedulerService
-from mainspring.store import Store
+from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.endpoint import answer
-from mainspring.web.endpoints import calendars, jobs, ops
+from mainspring.web.endpoints import jobs, ops
+from mainspring.web.endpoints.calendars import ROUTES as CALENDAR_ROUTES
 from mainspring.web.openapi import document
 from mainspring.web.wire import BASE, HttpError, problem, problem_response
 
@@ -43,15 +43,16 @@ _NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
 log = structlog.get_logger("mainspring.web")
 
 
-def create_app(*, service: SchedulerService, registry: Registry, store: Store, ready: Callable[[], bool]) -> FastAPI:
+def create_app(
+    *, service: SchedulerService, calendars: CalendarService, registry: Registry, ready: Callable[[], bool]
+) -> FastAPI:
     """Return the application; `ready` says whether jobs are accepted and run."""
     release = version("mainspring")
     app = FastAPIOffline(
         title="Mainspring", version=release, redoc_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
     app.state.service = service
-    app.state.agenda = Agenda(store)
-    app.state.store = store
+    app.state.agenda = calendars
     app.state.ready = ready
     app.router.routes.extend(ops.ROUTES)
     api_document = document(registry.bindings.values(), release)
@@ -59,7 +60,7 @@ def create_app(*, service: SchedulerService, registry: Registry, store: Store, r
     app.add_exception_handler(MainspringError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(Exception, _answer)
-    api = partial(answer, [*jobs.ROUTES, *calendars.ROUTES])
+    api = partial(answer, [*jobs.ROUTES, *CALENDAR_ROUTES])
     app.middleware_stack = Gate(app.build_middleware_stack(), api)
     return app
 

@@ -24,8 +24,10 @@ from typing import Any, BinaryIO, TextIO
 from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError
-from mainspring.execution.runner import Assignment, Runner, text
-from mainspring.execution.workers.pool import GOODBYE_SECONDS, OUT_OF_MEMORY, read_claim, write_ending
+from mainspring.execution.assignment import Assignment
+from mainspring.execution.endings import text
+from mainspring.execution.runner import Runner
+from mainspring.execution.workers.wire import GOODBYE_SECONDS, OUT_OF_MEMORY, read_claim, write_ending
 from mainspring.job import Ending, JobKey, Outcome
 from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope, load
 from mainspring.settings import Settings
@@ -121,10 +123,9 @@ class Worker:
                 self._assignment = read_claim(order["run"])
             except (KeyError, TypeError, ValueError):  # the node runs other code: it was updated since it started
                 os._exit(os.EX_DATAERR)
-            self._assignment.watch(self._clock)
             self._task = self._loop.create_task(self._run(self._assignment))
         elif (assignment := self._assignment) is not None:
-            assignment.interrupt = order["interrupt"]
+            assignment.stopping.why = order["interrupt"]
             assignment.stopping.set()
             if assignment.started_at is not None:
                 self._task.cancel()

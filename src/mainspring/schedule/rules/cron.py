@@ -12,15 +12,106 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache
-from typing import NamedTuple
+from datetime import date, datetime
+from functools import lru_cache, partial
+from typing import Annotated, Any, ClassVar, NamedTuple
 
+from pydantic import PlainSerializer, WithJsonSchema
+
+from mainspring.errors import Problem
+from mainspring.schedule import words
 from mainspring.schedule.civil import ClockTimes, SameTimes
-from mainspring.schedule.text import TimeError
+from mainspring.schedule.rules.rule import CROWDED, Frame, Rule, Rules, on_calendar
+from mainspring.schedule.series import Series
+from mainspring.schedule.text import TimeError, shown, text_reader
+
+
+@dataclass(frozen=True, slots=True)
+class Cron(Rule):
+    """Fires at the civil times that a cron expression names."""
+
+    kind: ClassVar[str] = "cron"
+    phrase: ClassVar[str] = "at the times of a `cron` expression"
+
+    expression: str
+
+    @classmethod
+    def from_json(cls, value: str, _rules: Rules) -> Cron:
+        """See `Rule.from_json`."""
+        return cls(value)
+
+    def to_json(self) -> str:
+        """See `Rule.to_json`."""
+        return self.expression
+
+    @classmethod
+    def wire_type(cls, _rules: Rules) -> Any:
+        """See `Rule.wire_type`."""
+        return Annotated[
+            Cron,
+            text_reader(_read, Cron, "INVALID_CRON"),
+            PlainSerializer(lambda cron: cron.expression, when_used="json"),
+            WithJsonSchema({"type": "string", "examples": ["0 3 * * *"]}),
+        ]
+
+    @classmethod
+    def from_wire(cls, sent: Cron, _rules: Rules) -> Cron:
+        """See `Rule.from_wire`."""
+        return sent
+
+    def series(self, frame: Frame) -> Series:
+        """See `Rule.series`."""
+        return on_calendar(compile_cron(self.expression), frame)
+
+    def clock(self, _frame: Frame) -> ClockTimes:
+        """See `Rule.clock`."""
+        return compile_cron(self.expression).clock
+
+    def for_job(self, chance: Callable[[str], int]) -> Cron:
+        """See `Rule.for_job`: with a number in place of each ``H``."""
+        return Cron(settle(self.expression, chance)) if has_hash(self.expression) else self
+
+    @property
+    def depends_on_id(self) -> tuple[str, ...]:
+        """See `Rule.depends_on_id`."""
+        return ("H",) if has_hash(self.expression) else ()
+
+    def problems(
+        self,
+        _sent: Cron,
+        frame: Frame,
+        pointer: str,
+        _rules: Rules,
+        *,
+        combined: bool = False,  # noqa: ARG002 - the same in a combination
+    ) -> Iterator[Problem]:
+        """See `Rule.problems`."""
+        if self.clock(frame).crowded:
+            yield Problem(pointer, "CRON_TOO_FREQUENT", CROWDED)
+
+    @property
+    def never(self) -> Problem:
+        """See `Rule.never`."""
+        return Problem("/schedule/cron", "CRON_NEVER", "never fires: there is no such day")
+
+    def words(self, _start: datetime) -> str:
+        """See `Rule.words`."""
+        cron = compile_cron(self.expression)
+        days = cron.dates.words()
+        every_day = "every day" if not days and len(cron.clock) <= words.MOST_TIMES else ""
+        return words.joined(words.times_of_day(cron.clock), days or every_day)
+
+
+def _read(text: str) -> Cron:
+    compile_cron(text)
+    return Cron(text)
+
+
+# --- the grammar ------------------------------------------------------------------------------------------------------
 
 LONGEST_EXPRESSION = 256
 """How many characters an expression may have."""
+_invalid = partial(TimeError, "INVALID_CRON")
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -32,7 +123,7 @@ MACROS = {
 }
 
 
-class Field(NamedTuple):
+class CronField(NamedTuple):
     """One of the fields: what it is called, its least and greatest value, the names of values."""
 
     name: str
@@ -46,17 +137,16 @@ class Field(NamedTuple):
         return self.most - self.least + 1
 
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY = FIELDS = (
-    Field("second", 0, 59),
-    Field("minute", 0, 59),
-    Field("hour", 0, 23),
-    Field("day of month", 1, 31),
-    Field("month", 1, 12, _MONTHS),
-    Field("day of week", 0, 7, _WEEKDAYS),
+FIELDS = (
+    CronField("second", 0, 59),
+    CronField("minute", 0, 59),
+    CronField("hour", 0, 23),
+    CronField("day of month", 1, 31),
+    CronField("month", 1, 12, tuple(name[:3].upper() for name in words.MONTHS)),
+    CronField("day of week", 0, 7, tuple(name[:3].upper() for name in (words.WEEKDAYS[-1], *words.WEEKDAYS[:-1]))),
 )
-_HASHED = {DAY: 28, WEEKDAY: 6}
+_DAY_FIELD, _MONTH_FIELD, _WEEKDAY_FIELD = FIELDS[3:]
+_HASHED = {_DAY_FIELD: 28, _WEEKDAY_FIELD: 6}
 """The greatest value that a bare ``H`` has where it is not the greatest of the field: a day that every month has."""
 _TERM = re.compile(r"(?P<from>\*|[A-Z]{3}|\d{1,2})(?:-(?P<to>[A-Z]{3}|\d{1,2}))?(?:/(?P<step>\d{1,2}))?", re.ASCII)
 _LAST_DAY = re.compile(r"L(?:-(\d{1,2}))?", re.ASCII)
@@ -107,8 +197,25 @@ class CronDays:
             if (by_date or by_weekday) if either else (by_date and by_weekday):
                 yield ordinal + day
 
+    def words(self) -> str:
+        """Say which days they are; nothing, if it is every day."""
+        dates = [words.numbered("day", sorted(self.month_days.days), "month")] if len(self.month_days.days) < 31 else []
+        dates += [_from_last(number) for number in sorted(self.month_days.from_last)]
+        plain = sorted((day - 1) % 7 for day in self.weekdays.days)
+        nth = [(place, (day - 1) % 7) for day, place in sorted(self.weekdays.nth)]
+        weekdays = "" if len(plain) == 7 else words.weekdays(plain, nth, "month")
+        either = not (self.month_days.starred or self.weekdays.starred)
+        named = filter(None, (" and ".join(filter(None, dates)), weekdays))
+        return words.joined((" or " if either else " if that is ").join(named), words.months(self.months))
 
-class CronRule(SameTimes):
+
+def _from_last(number: int) -> str:
+    if number == 0:
+        return "on the last day of the month"
+    return f"{words.many(number, 'day')} before the last of the month"
+
+
+class CronTimes(SameTimes):
     """The days and times that an expression names."""
 
     __slots__ = ("clock", "dates")
@@ -119,20 +226,18 @@ class CronRule(SameTimes):
         self.dates = days
 
     def days(self, year: int) -> Sequence[int]:
-        """See `Rule.days`."""
+        """See `CivilTimes.days`."""
         return self.dates.in_year(year)
 
 
 @lru_cache(maxsize=1024)
-def compile_cron(expression: str) -> CronRule:
+def compile_cron(expression: str) -> CronTimes:
     """Read an expression; an ``H`` in it has its least value. Raises `TimeError` with the code ``INVALID_CRON``."""
     fields = _split(expression)
     if len(fields) == 5:
         fields = ["0", *fields]
-    seconds, minutes, hours = (
-        sorted(_values(text, field)) for text, field in zip(fields, (SECOND, MINUTE, HOUR), strict=False)
-    )
-    return CronRule(_compile_days(*fields[3:]), ClockTimes(hours, minutes, seconds))
+    seconds, minutes, hours = (sorted(_values(text, field)) for text, field in zip(fields, FIELDS[:3], strict=False))
+    return CronTimes(_compile_days(*fields[3:]), ClockTimes(hours, minutes, seconds))
 
 
 def has_hash(expression: str) -> bool:
@@ -170,90 +275,83 @@ def _split(expression: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compile_days(month_days: str, months: str, weekdays: str) -> CronDays:
-    return CronDays(_days_of_month(month_days), tuple(sorted(_values(months, MONTH))), _days_of_week(weekdays), {})
+    some_months = tuple(sorted(_values(months, _MONTH_FIELD)))
+    return CronDays(_days_of_month(month_days), some_months, _days_of_week(weekdays), {})
 
 
 def _days_of_month(text: str) -> DaysOfMonth:
     days: set[int] = set()
     from_last: set[int] = set()
-    for term in _terms("*" if text == "?" else text, DAY):
+    for term in _terms("*" if text == "?" else text, _DAY_FIELD):
         if last := _LAST_DAY.fullmatch(term):
             back = int(last[1] or 0)
             if back > 30:
                 raise _invalid("counts back from the last day of the month further than 30 days")
             from_last.add(back)
         else:
-            days |= _range(term, DAY)
+            days |= _range(term, _DAY_FIELD)
     return DaysOfMonth(frozenset(days), frozenset(from_last), text.startswith(("*", "?")))
 
 
 def _days_of_week(text: str) -> DaysOfWeek:
     days: set[int] = set()
     nth: set[tuple[int, int]] = set()
-    for term in _terms("*" if text == "?" else text, WEEKDAY):
+    for term in _terms("*" if text == "?" else text, _WEEKDAY_FIELD):
         if place := _NTH.fullmatch(term):
             number = int(place[2] or -1)
             if not -1 <= number <= 5 or number == 0:
                 raise _invalid("has a # that is not followed by 1 to 5")
-            nth.add((_value(place[1], WEEKDAY) % 7, number))
+            nth.add((_value(place[1], _WEEKDAY_FIELD) % 7, number))
         else:
-            days |= {day % 7 for day in _range(term, WEEKDAY)}
+            days |= {day % 7 for day in _range(term, _WEEKDAY_FIELD)}
     return DaysOfWeek(frozenset(days), frozenset(nth), text.startswith(("*", "?")))
 
 
-def _values(text: str, field: Field) -> set[int]:
+def _values(text: str, field: CronField) -> set[int]:
     return {value for term in _terms(text, field) for value in _range(term, field)}
 
 
-def _terms(text: str, field: Field) -> Iterator[str]:
+def _terms(text: str, field: CronField) -> Iterator[str]:
     """Split a field at its commas, each ``H`` replaced by the least value that it could have."""
     return iter(_settle(text, field, 0).split(","))
 
 
-def _range(term: str, field: Field) -> set[int]:
+def _range(term: str, field: CronField) -> set[int]:
     match = _TERM.fullmatch(term)
     if match is None or (match["from"] == "*" and match["to"]):
-        raise _invalid(f"has no {field.name} {_shown(term)}")
+        raise _invalid(f"has no {field.name} {shown(term)}")
     step = int(match["step"] or 1)
     if not 1 <= step < field.size:
-        raise _invalid(f"has a step that does not fit the {field.name}: {_shown(term)}")
+        raise _invalid(f"has a step that does not fit the {field.name}: {shown(term)}")
     if match["from"] == "*":
-        return set(range(field.least, field.most + (field is not WEEKDAY), step))
+        return set(range(field.least, field.most + (field is not _WEEKDAY_FIELD), step))
     first = _value(match["from"], field)
     last = _value(match["to"], field) if match["to"] else field.most if match["step"] else first
-    if field is WEEKDAY and match["to"] == "SUN":
+    if field is _WEEKDAY_FIELD and match["to"] == "SUN":
         last = 7
     if first > last:
-        raise _invalid(f"has a range of the {field.name} that goes backwards: {_shown(term)}")
+        raise _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}")
     return set(range(first, last + 1, step))
 
 
-def _value(text: str, field: Field) -> int:
+def _value(text: str, field: CronField) -> int:
     if text in field.names:
         return field.names.index(text) + field.least
     if not text.isdigit() or not field.least <= int(text) <= field.most:
-        raise _invalid(f"has no {field.name} {_shown(text)}: it is {field.least} to {field.most}")
+        raise _invalid(f"has no {field.name} {shown(text)}: it is {field.least} to {field.most}")
     return int(text)
 
 
-def _settle(text: str, field: Field, chance: int) -> str:
+def _settle(text: str, field: CronField, chance: int) -> str:
     def number(match: re.Match[str]) -> str:
         least, most = int(match[1] or field.least), int(match[2] or _HASHED.get(field, field.most))
         if not field.least <= least <= most <= field.most:
-            raise _invalid(f"has a range that does not fit the {field.name}: {_shown(match[0])}")
+            raise _invalid(f"has a range that does not fit the {field.name}: {shown(match[0])}")
         if match[3] is None:
             return str(least + chance % (most - least + 1))
         step = int(match[3])
         if not 1 <= step <= most - least + 1:
-            raise _invalid(f"has a step that does not fit the {field.name}: {_shown(match[0])}")
+            raise _invalid(f"has a step that does not fit the {field.name}: {shown(match[0])}")
         return f"{least + chance % step}-{most}/{step}"
 
     return _HASH.sub(number, text) if "H" in text else text
-
-
-def _invalid(detail: str) -> TimeError:
-    return TimeError("INVALID_CRON", detail)
-
-
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 20 else text[:19] + "…")

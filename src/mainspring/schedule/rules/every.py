@@ -1,17 +1,122 @@
-"""Periods on the calendar: the days on which a schedule with days, weeks, months or years fires.
+"""Periods: `every` so often from the start on, on the calendar or in real time.
 
-Each is computed from the start, so a short month shortens its own date and no later one.
+Each fire time is computed from the start, so a short month shortens its own date and no later one.
 """
 
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from typing import Any, ClassVar
 
-from mainspring.schedule.civil import DAY, ListedTimes, SameTimes, Series, moment_of
-from mainspring.schedule.text import MICROSECOND, Period
+from mainspring.errors import Problem
+from mainspring.schedule.civil import DAY, ListedTimes, SameTimes, from_datetime
+from mainspring.schedule.rules.rule import Frame, Rule, Rules, Terms, on_calendar
+from mainspring.schedule.series import Series, Steps
+from mainspring.schedule.text import FLOOR, MICROSECOND, CalendarPeriod, Period, parse_period
+from mainspring.schedule.words import MONTHS, WEEKDAYS, length, listed, many
+from mainspring.schedule.zones import moment_of, span_at
+
+_COMBINED_FLOOR = timedelta(minutes=1)
+"""The shortest period of a rule that is combined with others: what they have in common is looked for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Every(Rule):
+    """Fires at the start and then each `period`.
+
+    Months and days are counted on the calendar (a backup at 03:00 stays at 03:00 when the clocks change), the exact
+    part in real time.
+    """
+
+    kind: ClassVar[str] = "every"
+    phrase: ClassVar[str] = "`every` so often"
+    start_is_fire_time: ClassVar[bool] = True
+
+    period: Period
+
+    @classmethod
+    def from_json(cls, value: str, _rules: Rules) -> Every:
+        """See `Rule.from_json`."""
+        return cls(parse_period(value))
+
+    def to_json(self) -> str:
+        """See `Rule.to_json`."""
+        return str(self.period)
+
+    @classmethod
+    def wire_type(cls, _rules: Rules) -> Any:
+        """See `Rule.wire_type`."""
+        return CalendarPeriod
+
+    @classmethod
+    def from_wire(cls, sent: Period, _rules: Rules) -> Every:
+        """See `Rule.from_wire`."""
+        return cls(sent)
+
+    def series(self, frame: Frame) -> Series:
+        """See `Rule.series`."""
+        period, start = self.period, from_datetime(frame.start)
+        if not period.months and not period.days:
+            return Steps(start, period.exact // MICROSECOND)
+        anchor = start + span_at(frame.time_zone, start).offset
+        if period.exact:
+            return MixedSteps(period, start, anchor, frame.time_zone)
+        return on_calendar(EveryDays(period, anchor), frame)
+
+    @property
+    def follows_clocks(self) -> bool:
+        """See `Rule.follows_clocks`."""
+        return not self.period.exact
+
+    def problems(
+        self, _sent: Period, _frame: Frame, pointer: str, _rules: Rules, *, combined: bool = False
+    ) -> Iterator[Problem]:
+        """See `Rule.problems`."""
+        floor, least = (_COMBINED_FLOOR, "one minute, combined with other rules") if combined else (FLOOR, "one second")
+        if self.period.approximate < floor:
+            yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", f"must be at least {least}")
+
+    def conflicts(self, _sent: Period, terms: Terms) -> Iterator[tuple[str, str]]:
+        """See `Rule.conflicts`."""
+        if self.period.exact and (self.period.months or self.period.days):
+            for name, policy in (("dstGap", terms.dst_gap), ("dstOverlap", terms.dst_overlap)):
+                if policy:
+                    yield name, "cannot be chosen for a period of both days and hours"
+
+    def words(self, start: datetime) -> str:
+        """See `Rule.words`."""
+        said = f"every {self._length_in_words()}"
+        if self.period.exact:
+            return said
+        time = start.strftime("%H:%M:%S").removesuffix(":00")
+        time += f".{start.microsecond:06}" if start.microsecond else ""
+        if self.period.months:
+            return f"{said}{self._day_in_words(start)} at {time}"
+        weekday = f" on {WEEKDAYS[start.weekday()]}" if self.period.days and self.period.days % 7 == 0 else ""
+        return f"{said}{weekday} at {time}"
+
+    def _length_in_words(self) -> str:
+        years, months = divmod(self.period.months, 12)
+        weeks, days = divmod(self.period.days, 7) if self.period.days % 7 == 0 else (0, self.period.days)
+        units = ((years, "year"), (months, "month"), (weeks, "week"), (days, "day"))
+        parts = [many(number, unit) for number, unit in units if number]
+        if self.period.exact:
+            parts.append(length(self.period.exact))
+        said = listed(parts)
+        return said.removeprefix("1 ") if len(parts) == 1 and " and " not in said else said
+
+    def _day_in_words(self, start: datetime) -> str:
+        """Say on which day a period with months fires; nothing if it has days as well, for then no day is the same."""
+        if self.period.days:
+            return ""
+        day = f"{start.day} {MONTHS[start.month - 1]}" if self.period.months % 12 == 0 else f"day {start.day}"
+        return f" on {day}" + (", or the last day of a shorter month" if start.day > 28 else "")
+
+
+# --- its series -------------------------------------------------------------------------------------------------------
 
 
 class EveryDays(SameTimes):
@@ -26,19 +131,19 @@ class EveryDays(SameTimes):
         self._period = period
 
     def days(self, year: int) -> Sequence[int]:
-        """See `Rule.days`."""
+        """See `CivilTimes.days`."""
         first, last = date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal()
         return [self._nth(number) for number in range(self._before_day(first), self._before_day(last + 1))]
 
     def first(self, civil: int) -> int | None:
-        """See `Rule.first`."""
+        """See `CivilTimes.first`."""
         try:
             return self._nth(self._index(civil)) * DAY + self._time
         except ValueError:
             return None  # beyond the year 9999
 
     def number(self, low: int, high: int) -> int:
-        """See `Rule.number`."""
+        """See `CivilTimes.number`."""
         return max(0, self._index(high) - self._index(low))
 
     def _index(self, civil: int) -> int:

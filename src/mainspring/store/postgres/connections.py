@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from mainspring.errors import ConflictError, StoreUnavailableError
-from mainspring.store.rows import load_statements
+from mainspring.store.columns import Form, lists
+from mainspring.store.statements import load_statements
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 1.8
@@ -76,7 +77,10 @@ def _positional(sql: str) -> Statement:
     return Statement(_PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql), names)
 
 
-SQL = {name: _positional(sql) for name, sql in load_statements("postgres").items()}
+_AT_A_CLAIM = {Form.TIME: "mainspring.microseconds({0})"}
+TEXT = load_statements("postgres", lists(_AT_A_CLAIM, table="j."))
+"""The statements of the store, with their parameters by name."""
+SQL = {name: _positional(sql) for name, sql in TEXT.items()}
 
 
 async def query(connection: Any, statement: str, values: Mapping[str, Any]) -> list[Any]:

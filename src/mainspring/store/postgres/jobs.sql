@@ -1,6 +1,6 @@
 -- name: add
 -- New jobs, all or none; the parameter has the columns of the table.
-insert into mainspring.jobs select * from unnest(:jobs::mainspring.jobs[]);
+insert into mainspring.jobs ({job_columns}) select * from unnest(:jobs::mainspring.jobs[]);
 
 -- name: which
 -- Those of these jobs that are there: asked when the answer to an insert was lost.
@@ -12,29 +12,29 @@ select coalesce(:now::timestamptz, now());
 
 -- name: get
 -- One job by id that is not done.
-select * from mainspring.jobs where id = :id;
+select {job_columns} from mainspring.jobs where id = :id;
 
 -- name: get_done
 -- One job by id that is done.
-select * from mainspring.done_jobs where id = :id order by number desc limit 1;
+select {done_job_columns}, {run_columns} from mainspring.runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
 -- Jobs of a group by due time and id, from beyond a position on: merged from the three indexes, each of which is in that order.
 select * from (
     (
-        select * from mainspring.jobs
+        select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
-        select * from mainspring.jobs
+        select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
-        select * from mainspring.jobs
+        select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
         order by due_at, id
@@ -46,8 +46,8 @@ limit :limit;
 
 -- name: page_done
 -- Jobs of a group that are done, from the one that ended last; with :dead only those that gave up.
-select * from mainspring.done_jobs
-where product = :product and job_group = :job_group and number < :after_run
+select {done_job_columns}, {run_columns} from mainspring.runs
+where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (not :dead or outcome = any(:deadly))
   and due_at >= :due_from and due_at < :due_to
 order by number desc
@@ -61,17 +61,14 @@ select product, job_group, 'done', count(*) from mainspring.runs where version i
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
-update mainspring.jobs
-set request = :request, trigger = :trigger, options = :options, state = :state, paused = :paused, fire_time = :fire_time,
-    due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses, outcome = :outcome,
-    version = :version, updated_at = :updated_at
+update mainspring.jobs set {edits}
 where id = :id and version = :version - 1
 returning id;
 
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
 update mainspring.runs
-set version = null, created_at = null, failures = null, losses = null, request = null, trigger = null, options = null
+set version = null, failures = null, losses = null, {forget_kept_columns}
 where job_id = :id and version = :version
 returning number;
 
@@ -81,20 +78,18 @@ delete from mainspring.jobs where id = :id and version = :version returning id;
 
 -- name: recurring
 -- Jobs of all groups that recur, by id, from beyond one on.
-select * from mainspring.jobs
+select {job_columns} from mainspring.jobs
 where trigger is not null and id > :after and (:calendar::text is null or :calendar in (trigger ->> 'calendar', trigger -> 'calendar' ->> 'name'))
 order by id
 limit :limit;
 
 -- name: children
 -- The jobs that were taken out of another.
-select * from mainspring.jobs where parent = :parent order by id;
+select {job_columns} from mainspring.jobs where parent = :parent order by id;
 
 -- name: split_off
 -- A running job waits for its next occurrence, if nobody else wrote it meanwhile: another has its run.
-update mainspring.jobs
-set state = :state, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses,
-    run = null, node = null, claimed_at = null, version = :version, updated_at = :updated_at
+update mainspring.jobs set {edits}, run = null, node = null, claimed_at = null
 where id = :id and version = :version - 1
 returning id;
 
@@ -119,15 +114,12 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
     attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning j.id, mainspring.microseconds(j.due_at), mainspring.microseconds(j.fire_time), mainspring.microseconds(j.created_at),
-    j.version, j.attempt, j.failures, j.losses, j.run, j.outcome, j.request, j.trigger, j.options, j.parent, j.backfill,
-    due.nr, mainspring.microseconds(j.claimed_at);
+returning {claimed_columns}, due.nr, mainspring.microseconds(j.claimed_at);
 
 -- name: holding
 -- What a node has claimed and not finished.
-select id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    product, job_group, request, trigger, options, null as last_run, parent, backfill
-from mainspring.jobs
+select {running_job_columns}
+from mainspring.jobs j
 where state = 'running' and node = :node;
 
 -- name: next_due
@@ -149,7 +141,7 @@ with over as (
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
     returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, mainspring.moment(c.started_at) as started_at,
         mainspring.moment(c.finished_at) as finished_at, j.attempt, j.product, j.job_group, j.node, c.outcome, c.reason,
-        case when j.parent is null then c.version end as version, j.created_at, c.failures, c.losses, j.request, j.trigger, j.options,
+        case when j.parent is null then c.version end as version, c.failures, c.losses, {kept_columns_of_job},
         j.backfill, c.passed
 ),
 change as materialized (
@@ -171,14 +163,14 @@ kept as (
 history as (
     insert into mainspring.runs (
         number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, created_at, failures, losses, request, trigger, options, backfill
+        version, failures, losses, {kept_columns}, backfill
     )
     select run, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, created_at, failures, losses, request, trigger, options, backfill
+        version, failures, losses, {kept_columns}, backfill
     from over
     union all
     select b.run, b.job_id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome,
-        k.reason, null, null, null, null, null, null, null, b.backfill
+        k.reason, null, null, null, {no_kept_columns}, b.backfill
     from kept k join before b on b.id = k.id and b.run = k.run
 ),
 passed as (
@@ -214,8 +206,7 @@ insert into mainspring.stops (run, node) values (:run, :node);
 
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
-select j.id, j.due_at, j.fire_time, j.created_at, j.updated_at, j.version, j.attempt, j.failures, j.losses, j.run, j.claimed_at,
-    j.paused, j.state, j.node, j.outcome, j.product, j.job_group, j.request, j.trigger, j.options, null as last_run, j.parent, j.backfill
+select {running_job_columns}
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 join mainspring.jobs j on j.product = w.product and j.job_group = w.job_group and j.state = 'running'
 where j.node <> all(array(select name from mainspring.nodes))

@@ -1,11 +1,9 @@
 -- name: add_run!
 -- A row of history.
 insert into mainspring.runs (
-    number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
-    last_fire_time, occurrences, backfill
+    {run_columns}
 ) values (
-    :number, :job_id, :product, :job_group, :fire_time, :due_at, :attempt, :node, :started_at, :finished_at, :outcome, :reason,
-    :last_fire_time, :occurrences, :backfill
+    {run_parameters}
 );
 
 -- name: add_unrun!
@@ -20,8 +18,7 @@ from json_populate_recordset(null::mainspring.runs, :passed::json);
 
 -- name: runs_of_job
 -- History of a job, newest first.
-select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
-    last_fire_time, occurrences, backfill
+select {run_columns}
 from mainspring.runs
 where job_id = :job_id and product = :product and job_group = :job_group and number < :before
 order by number desc
@@ -31,8 +28,7 @@ limit :limit;
 -- History of a group, newest first: merged from the two indexes, each of which is in that order.
 select * from (
     (
-        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
-            last_fire_time, occurrences, backfill
+        select {run_columns}
         from mainspring.runs
         where product = :product and job_group = :job_group and number < :before and version is null
         order by number desc
@@ -40,8 +36,7 @@ select * from (
     )
     union all
     (
-        select number, job_id, product, job_group, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason,
-            last_fire_time, occurrences, backfill
+        select {run_columns}
         from mainspring.runs
         where product = :product and job_group = :job_group and number < :before and version is not null
         order by number desc

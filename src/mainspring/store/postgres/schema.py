@@ -13,13 +13,22 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from mainspring.errors import ConfigError, StoreUnavailableError
+from mainspring.store.columns import ENDED, JOB_COLUMNS, KEPT, check_columns
 from mainspring.store.migrations import needs_upgrade, postgres_upgrade, verdict
 from mainspring.store.postgres.connections import CONNECT_SECONDS, first_line
+
+_COLUMNS = """
+select attname from pg_attribute where attrelid = %s::text::regclass and attnum > 0 and not attisdropped order by attnum
+"""
 
 
 def check_schema(url: str) -> None:
     """Raise `SchemaError` unless the schema is what this version needs, `StoreUnavailableError` if it is away."""
     verdict(_schema_version(url), "mainspring db upgrade")
+    with _connected(url) as connection:
+        for name, ours in (("jobs", JOB_COLUMNS), ("ended", ENDED), ("kept", KEPT)):
+            rows = connection.execute(_COLUMNS, [f"mainspring.{name}"]).fetchall()
+            check_columns(f"mainspring.{name}", [str(column) for (column,) in rows], tuple(ours))
 
 
 def upgrade_schema(url: str) -> None:

@@ -10,34 +10,21 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json
 
 from mainspring.clock import Clock
-from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
 from mainspring.store.postgres.schema import check_schema
-from mainspring.store.rows import (
-    JOB_COLUMNS,
-    Dialect,
-    from_microseconds,
-    job_row,
-    job_values,
-    last_run_to_json,
-    read_claims,
-    read_done_job,
-    read_job,
-    read_run,
-    run_row,
-    tell,
-    to_json,
-    to_microseconds,
-)
+from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds, write_unrun
+from mainspring.store.sharing import Sharing
 
 _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
@@ -53,22 +40,9 @@ _DONE = State.DONE
 """Looking it up at its class for each of many jobs takes 0.1 us."""
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-_JSON = Dialect(
-    to_id=str, from_id=UUID, to_time=datetime.isoformat, from_time=datetime.fromisoformat, from_json=from_json
-)
-_DIALECT = Dialect(to_id=_same, from_id=_same, to_time=_same, from_time=_same, from_json=from_json)
-_CLAIMED = _DIALECT._replace(from_time=from_microseconds)
-
-
-class _Waiting(NamedTuple):
-    """Rows that somebody wants written, and who waits for it."""
-
-    rows: list[tuple[Any, ...]]
-    written: asyncio.Future[None]
+_VALUES = Values(to_id=None, from_id=None, to_time=None, from_time=None, from_json=from_json)
+_ROWS = Dialect(_VALUES)
+_CLAIMED = Dialect(_VALUES._replace(from_time=from_microseconds))
 
 
 class PostgresStore:
@@ -86,8 +60,7 @@ class PostgresStore:
         self._database = Database(url)
         self._session = Session(url, self._heard)
         self._watchers: list[Callable[[datetime], None]] = []
-        self._waiting: list[_Waiting] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._sharing = Sharing(self._insert, self._which, ANSWER_SECONDS)
         self._alone = True
         self._hint: datetime | None = None
         self._hinting: asyncio.Task[None] | None = None
@@ -120,92 +93,34 @@ class PostgresStore:
         if len(jobs) > _SHARED_ROWS or unrun:
             await self._copy(jobs, unrun)
         else:
-            await self._share([job_row(job, _DIALECT) for job in jobs])
+            await self._sharing.write([job.id for job in jobs], [_ROWS.job_row(job) for job in jobs])
         self._tell(jobs)
 
     async def _copy(self, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
         """Have many rows written; the next ones are made while the database takes the last."""
-        rows = (job_row(job, _DIALECT) for job in jobs)
+        rows = (_ROWS.job_row(job) for job in jobs)
         async with self._database.patient_connection() as connection, connection.transaction():
             await connection.copy_records_to_table(
                 "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
             )
             if unrun:
-                await query(connection, "add_unrun", {"passed": _unrun(unrun)})
-
-    async def _share(self, rows: list[tuple[Any, ...]]) -> None:
-        """Have rows written in a commit with those of other calls."""
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(rows, loop.create_future())
-        self._waiting.append(waiting)
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_waiting())
-        limit = loop.call_later(ANSWER_SECONDS, self._give_up, waiting)  # `asyncio.timeout` took 4 us more
-        try:
-            await waiting.written
-        finally:
-            limit.cancel()
-
-    def _give_up(self, waiting: _Waiting) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-        _fail(waiting, StoreUnavailableError("the job store did not answer in time"))
-
-    async def _write_waiting(self) -> None:
-        """Write together what has come in while the last commit was under way: a lone call waits for nobody."""
-        while self._waiting:
-            calls, self._waiting = self._waiting, []
-            try:
-                await self._insert([row for call in calls for row in call.rows])
-            except (ConflictError, ValueError) as error:
-                if len(calls) == 1:
-                    _fail(calls[0], error)
-                else:
-                    await self._write_apart(calls)
-            except StoreUnavailableError as error:
-                await self._look_again(calls, error)
-            except Exception as error:  # noqa: BLE001 - goes to the callers
-                for call in calls:
-                    _fail(call, error)
-            else:
-                for call in calls:
-                    _succeed(call)
-
-    async def _write_apart(self, calls: list[_Waiting]) -> None:
-        """Write each call by itself, so that one that is refused does not take the others with it."""
-        for call in calls:
-            try:
-                await self._insert(call.rows)
-            except Exception as error:  # noqa: BLE001 - goes to the caller
-                _fail(call, error)
-            else:
-                _succeed(call)
-
-    async def _look_again(self, calls: list[_Waiting], error: StoreUnavailableError) -> None:
-        """Find out which rows of a write with an unknown end are there. If that fails too, nobody knows."""
-        try:
-            ids = [row[0] for call in calls for row in call.rows]
-            there = {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
-        except StoreUnavailableError:
-            there = set()
-        for call in calls:
-            if all(row[0] in there for row in call.rows):
-                _succeed(call)
-            else:
-                _fail(call, error)
+                await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
 
     async def _insert(self, rows: list[tuple[Any, ...]]) -> None:
         fp("add.before_commit")
         await self._fetch("add", {"jobs": rows})
         fp("add.after_commit")
 
+    async def _which(self, ids: list[UUID]) -> set[UUID]:
+        return {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
+
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
         async with self._database.connection() as connection:
             for row in await query(connection, "get", {"id": job_id}):
-                return read_job(row, _DIALECT)
+                return _ROWS.read_job(row)
             for row in await query(connection, "get_done", {"id": job_id}):
-                return read_done_job(tuple(row), _DIALECT)
+                return _ROWS.read_done_job(tuple(row))
         return None
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
@@ -223,8 +138,8 @@ class PostgresStore:
             "limit": limit,
         }
         if which.done:
-            return [read_done_job(tuple(row), _DIALECT) for row in await self._fetch("page_done", parameters)]
-        return [read_job(row, _DIALECT) for row in await self._fetch("page", parameters)]
+            return [_ROWS.read_done_job(tuple(row)) for row in await self._fetch("page_done", parameters)]
+        return [_ROWS.read_job(row) for row in await self._fetch("page", parameters)]
 
     async def counts(self) -> dict[JobKey, dict[State, int]]:
         """See `Store.counts`."""
@@ -244,11 +159,11 @@ class PostgresStore:
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
         async with self._database.connection() as connection, connection.transaction() if added or unrun else _ALONE:
-            done = bool(await query(connection, statement, job_values(job, _DIALECT)))
+            done = bool(await query(connection, statement, _ROWS.job_values(job)))
             if done and added:
-                await query(connection, "add", {"jobs": [job_row(each, _DIALECT) for each in added]})
+                await query(connection, "add", {"jobs": [_ROWS.job_row(each) for each in added]})
             if done and unrun:
-                await query(connection, "add_unrun", {"passed": _unrun(unrun)})
+                await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
         self._tell([job] if done else [])
         return done
 
@@ -257,7 +172,7 @@ class PostgresStore:
         async with self._database.connection() as connection, connection.transaction():
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
             if done:
-                await query(connection, "add", {"jobs": [job_row(job, _DIALECT)]})
+                await query(connection, "add", {"jobs": [_ROWS.job_row(job)]})
         self._tell([job] if done else [])
         return done
 
@@ -265,11 +180,11 @@ class PostgresStore:
         """See `Store.recurring`."""
         async with self._database.patient_connection() as connection:
             parameters = {"after": after or _NIL, "limit": limit, "calendar": calendar}
-            return [read_job(row, _DIALECT) for row in await query(connection, "recurring", parameters)]
+            return [_ROWS.read_job(row) for row in await query(connection, "recurring", parameters)]
 
     async def children(self, parent: UUID) -> list[Job]:
         """See `Store.children`."""
-        return [read_job(row, _DIALECT) for row in await self._fetch("children", {"parent": parent})]
+        return [_ROWS.read_job(row) for row in await self._fetch("children", {"parent": parent})]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
@@ -280,7 +195,7 @@ class PostgresStore:
             gone = bool(await query(connection, "delete", guard))
             fp("delete.between")
             if gone and run is not None:
-                await query(connection, "add_run", run_row(run, _DIALECT))
+                await query(connection, "add_run", _ROWS.run_values(run))
                 await query(connection, "ask_to_stop", {"run": run.number, "node": run.node})
         return gone
 
@@ -294,11 +209,11 @@ class PostgresStore:
         if not rows:
             return []
         keys, at = list(demand), from_microseconds(rows[0][-1])
-        return sorted(read_claims(rows, (keys[row[-2] - 1] for row in rows), node, at, _CLAIMED), key=_due_time)
+        return sorted(_CLAIMED.read_claims(rows, (keys[row[-2] - 1] for row in rows), node, at), key=_due_time)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
-        jobs = [read_job(row, _DIALECT) for row in await self._fetch("holding", {"node": node})]
+        jobs = [_ROWS.read_job(row) for row in await self._fetch("holding", {"node": node})]
         return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
@@ -310,7 +225,7 @@ class PostgresStore:
         """See `Store.finish`."""
         kept = [change for change in changes if change.job.state is not _DONE]
         ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
-        rows = {"ended": list(map(_end, ended)), "kept": list(map(_change, kept))}
+        rows = {"ended": list(map(_ROWS.ended, ended)), "kept": list(map(_ROWS.kept, kept))}
         ((written,),) = await self._fetch("finish", rows)
         fp("finish.sent")
         self._tell(change.job for change in kept)
@@ -330,7 +245,7 @@ class PostgresStore:
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         rows = await self._fetch("orphans", {**_columns(keys), "limit": limit})
-        return [read_job(row, _DIALECT) for row in rows]
+        return [_ROWS.read_job(row) for row in rows]
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """See `Store.runs`."""
@@ -341,7 +256,7 @@ class PostgresStore:
             "limit": limit,
         }
         rows = await self._fetch("runs_of_group" if job_id is None else "runs_of_job", parameters)
-        return [read_run(row, _DIALECT) for row in rows]
+        return [_ROWS.read_run(row) for row in rows]
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`; whole days are dropped."""
@@ -428,37 +343,8 @@ class PostgresStore:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
 
 
-def _unrun(runs: Sequence[Run]) -> str:
-    return to_json([run_row(run, _JSON) for run in runs])
-
-
-def _end(change: Change) -> tuple[Any, ...]:
-    """Write how a run ended, as the database's type has it."""
-    run, job, unrun = change
-    moments = to_microseconds(run.started_at), to_microseconds(run.finished_at)
-    rows = _unrun(unrun) if unrun else None
-    return (job.id, run.number, job.version, *moments, run.outcome, run.reason, job.failures, job.losses, rows)
-
-
-def _change(change: Change) -> tuple[Any, ...]:
-    """Write how a run ended and what its job became, as the database's type has it."""
-    job = change.job
-    moments = to_microseconds(job.fire_time), to_microseconds(job.due_at)
-    return (*_end(change), job.state, job.paused, *moments, job.attempt, last_run_to_json(change.run))
-
-
 def _due_time(claim: Claim) -> datetime:
     return claim.job.due_at
-
-
-def _succeed(call: _Waiting) -> None:
-    if not call.written.done():
-        call.written.set_result(None)
-
-
-def _fail(call: _Waiting, error: Exception) -> None:
-    if not call.written.done():
-        call.written.set_exception(error)
 
 
 def _answer(change: Change, settled: Collection[int], held: Mapping[UUID, int]) -> Answer:

@@ -1,9 +1,6 @@
 """The SQLite store: one file (or RAM), one process."""
 
-from mainspring.store.sqlite.store import (
-    OLDEST_SQLITE,
-    SqliteStore,
-    check_schema,
-)
+from mainspring.store.sqlite.file import OLDEST
+from mainspring.store.sqlite.store import SqliteStore
 
-__all__ = ["OLDEST_SQLITE", "SqliteStore", "check_schema"]
+__all__ = ["OLDEST", "SqliteStore"]

@@ -1,20 +1,20 @@
 -- name: add!
--- A new job, its columns by position: by name it takes 5 us more.
-insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- A new job, its values by position: by name they take 5 us more.
+insert into jobs ({job_columns}) values ({job_marks});
 
 -- name: get
 -- One job by id that is not done.
-select * from jobs where id = :id;
+select {job_columns} from jobs where id = :id;
 
 -- name: get_done
 -- One job by id that is done.
-select * from done_jobs where id = :id order by number desc limit 1;
+select {done_job_columns}, {run_columns} from runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
 -- Jobs of a group by due time and id, from beyond a position on: merged from the three indexes, each of which is in that order.
 select * from (
     select * from (
-        select * from jobs
+        select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
@@ -23,7 +23,7 @@ select * from (
     )
     union all
     select * from (
-        select * from jobs
+        select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
@@ -32,7 +32,7 @@ select * from (
     )
     union all
     select * from (
-        select * from jobs
+        select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused'
           and 'paused' in (select value from json_each(:states)) and parent is null
           and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
@@ -45,8 +45,8 @@ limit :limit;
 
 -- name: page_done
 -- Jobs of a group that are done, from the one that ended last; with :dead only those that gave up.
-select * from done_jobs
-where product = :product and job_group = :job_group and number < :after_run
+select {done_job_columns}, {run_columns} from runs
+where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (not :dead or outcome in (select value from json_each(:deadly)))
   and due_at >= :due_from and due_at < :due_to
 order by number desc
@@ -60,17 +60,14 @@ select product, job_group, 'done', count(*) from runs where version is not null 
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
-update jobs
-set request = :request, "trigger" = :trigger, options = :options, state = :state, paused = :paused, fire_time = :fire_time,
-    due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses, outcome = :outcome,
-    version = :version, updated_at = :updated_at
+update jobs set {edits}
 where id = :id and version = :version - 1
 returning id;
 
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
 update runs
-set version = null, created_at = null, failures = null, losses = null, request = null, "trigger" = null, options = null
+set version = null, failures = null, losses = null, {forget_kept_columns}
 where job_id = :id and version = :version
 returning number;
 
@@ -80,20 +77,18 @@ delete from jobs where id = :id and version = :version returning id;
 
 -- name: recurring
 -- Jobs of all groups that recur, by id, from beyond one on.
-select * from jobs
+select {job_columns} from jobs
 where "trigger" is not null and id > :after and (:calendar is null or :calendar in ("trigger" ->> '$.calendar', "trigger" ->> '$.calendar.name'))
 order by id
 limit :limit;
 
 -- name: children
 -- The jobs that were taken out of another.
-select * from jobs where parent = :parent order by id;
+select {job_columns} from jobs where parent = :parent order by id;
 
 -- name: split_off
 -- A running job waits for its next occurrence, if nobody else wrote it meanwhile: another has its run.
-update jobs
-set state = :state, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures, losses = :losses,
-    run = null, node = null, claimed_at = null, version = :version, updated_at = :updated_at
+update jobs set {edits}, run = null, node = null, claimed_at = null
 where id = :id and version = :version - 1
 returning id;
 
@@ -115,16 +110,14 @@ where jobs.id = due.value;
 -- name: claimed
 -- Jobs that were claimed, in one value: each row that is fetched gives other threads a turn, and all of Python waits for it to come back.
 select json_group_array(json_array(
-    id, due_at, fire_time, created_at, version, attempt, failures, losses, run, outcome, json(request), json("trigger"), json(options),
-    parent, backfill, product, job_group, claimed_at
+    {claimed_columns}, product, job_group, claimed_at
 ))
 from jobs where id in (select value from json_each(:ids));
 
 -- name: holding
 -- What a node has claimed and not finished.
-select id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    product, job_group, request, "trigger", options, null, parent, backfill
-from jobs
+select {running_job_columns}
+from jobs j
 where state = 'running' and node = :node;
 
 -- name: due_next
@@ -133,22 +126,26 @@ select min(due_at) from jobs where product = :product and job_group = :job_group
 
 -- name: end_jobs!
 -- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.
-insert into runs
-select run, coalesce(jobs.parent, jobs.id), fire_time, due_at, e.value ->> 3, e.value ->> 4, attempt, product, job_group, node, e.value ->> 5,
-    e.value ->> 6, iif(jobs.parent is null, e.value ->> 2, null), created_at, e.value ->> 7, e.value ->> 8, request, "trigger", options,
-    null, 1, backfill
+insert into runs (
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
+    version, failures, losses, {kept_columns}, backfill
+)
+select run, coalesce(j.parent, j.id), fire_time, due_at, e.value ->> {ended.started_at}, e.value ->> {ended.finished_at}, attempt, product,
+    job_group, node, e.value ->> {ended.outcome}, e.value ->> {ended.reason}, iif(j.parent is null, e.value ->> {ended.version}, null),
+    e.value ->> {ended.failures}, e.value ->> {ended.losses}, {kept_columns_of_job}, backfill
 from json_each(:ended) as e
-join jobs on jobs.id = e.value ->> 0 and run = e.value ->> 1 and version = (e.value ->> 2) - 1;
+join jobs j on j.id = e.value ->> {ended.id} and run = e.value ->> {ended.run} and version = (e.value ->> {ended.version}) - 1;
 
 -- name: forget_jobs!
 -- Jobs that history holds.
-delete from jobs where id in (select value ->> 0 from json_each(:ended));
+delete from jobs where id in (select value ->> {ended.id} from json_each(:ended));
 
 -- name: end_run!
 -- The row of history of a run whose job goes on, if it still has this run and nobody edited it meanwhile.
-insert into runs
-select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason,
-    null, null, null, null, null, null, null, null, 1, backfill
+insert into runs (
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill
+)
+select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason, backfill
 from jobs
 where id = :id and run = :run and version = :version - 1;
 
@@ -178,8 +175,7 @@ delete from stops where node = :node returning run;
 
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
-select j.id, due_at, fire_time, created_at, updated_at, version, attempt, failures, losses, run, claimed_at, paused, state, node, outcome,
-    j.product, j.job_group, request, "trigger", options, null, j.parent, backfill
+select {running_job_columns}
 from json_each(:keys) as w
 join jobs j on j.product = w.value ->> 0 and j.job_group = w.value ->> 1 and j.state = 'running'
 where node not in (select name from nodes)

@@ -13,7 +13,7 @@ from mainspring.web import wire
 from mainspring.web.endpoint import resource
 
 if TYPE_CHECKING:
-    from mainspring.service import Agenda
+    from mainspring.service import CalendarService
 
 PATH = f"{wire.BASE}/calendars"
 """Jobs of a product that is called so are not in the way: their paths are longer."""
@@ -49,8 +49,8 @@ def _name(request: Request) -> str:
     return name
 
 
-def _agenda(request: Request) -> Agenda:
-    agenda: Agenda = request.app.state.agenda
+def _agenda(request: Request) -> CalendarService:
+    agenda: CalendarService = request.app.state.agenda
     return agenda
 
 

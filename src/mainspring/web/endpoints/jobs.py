@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, State
-from mainspring.schedule import Forecast, Outage, Recurring, has_hash, postpones
+from mainspring.schedule import Forecast, Outage, depends_on_id
 from mainspring.service import LookAhead
 from mainspring.web import wire
 from mainspring.web.endpoint import Query, resource
@@ -74,18 +74,7 @@ def _warnings(job: Job) -> list[dict[str, str]]:
 
 def _dealt_out(job: Job) -> list[dict[str, str]]:
     """Say what of a preview follows from an id, which a job that is created would not have."""
-    trigger = job.trigger
-    if not isinstance(trigger, Recurring):
-        return []
-    schedule = job.request.get("schedule") or {}
-    rules = [schedule, *(schedule.get("anyOf") or ())]
-    named = {
-        "window": bool(trigger.window),
-        "jitter": bool(trigger.jitter),
-        "H": any(has_hash(rule.get("cron") or "") for rule in rules),
-        "spread": trigger.calendar is not None and postpones(trigger.calendar) and bool(trigger.calendar.spread),
-    }
-    dealt = [name for name, is_so in named.items() if is_so]
+    dealt = depends_on_id(job.trigger, job.request.get("schedule"))
     if not dealt:
         return []
     detail = f"{' and '.join(dealt)}: the places are those of an id that was drawn for this; the job gets another"

@@ -13,7 +13,7 @@ from mainspring.errors import StoreUnavailableError
 from mainspring.web.wire import problem
 
 if TYPE_CHECKING:
-    from mainspring.store import Store
+    from mainspring.service import SchedulerService
 
 
 async def livez(_request: Request) -> Response:
@@ -23,15 +23,15 @@ async def livez(_request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Answer 200 while jobs are accepted and run, 503 while the service starts, drains, or cannot reach its store."""
-    store: Store = request.app.state.store
+    service: SchedulerService = request.app.state.service
     ready: Callable[[], bool] = request.app.state.ready
     if not ready():
         return problem(request, 503, "NOT_READY", "the service is starting or stopping")
     try:
-        await store.nodes()  # unlike `now`, which need not look into it
+        await service.check_store()
     except StoreUnavailableError:
         return problem(request, 503, "NOT_READY", "the job store does not answer")
-    return JSONResponse({"status": "ok", "durable": store.durable})
+    return JSONResponse({"status": "ok", "durable": service.is_durable})
 
 
 async def front(_request: Request) -> Response:

@@ -10,8 +10,8 @@ from mainspring.errors import ConfigError, StoreUnavailableError
 from mainspring.job import Job, TurnFailed
 from mainspring.schedule import calendar_from_json
 from mainspring.schedule.calendars import holidays_of
-from mainspring.service import Agenda, Moved
-from mainspring.store import CALENDARS
+from mainspring.service import CalendarService, Moved, Replanning
+from mainspring.store.notes import CALENDARS
 from tests.node.conftest import KEY, World
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -27,47 +27,55 @@ async def planned_by_other_rules(world: World, **schedule: Any) -> tuple[Job, Jo
 
 
 @pytest.fixture
-def agenda(world: World) -> Agenda:
-    """The agenda of the world's store."""
-    return Agenda(world.store)
+def replanning(world: World) -> Replanning:
+    """Plans the jobs of the world's store anew."""
+    return Replanning(world.store, world.notes)
+
+
+@pytest.fixture
+def calendars(world: World) -> CalendarService:
+    """The calendars of the world's store."""
+    return CalendarService(world.store, world.notes)
 
 
 # --- rules of time zones ----------------------------------------------------------------------------------------------
 
 
-async def test_jobs_that_new_rules_move_are_listed(world: World, agenda: Agenda) -> None:
+async def test_jobs_that_new_rules_move_are_listed(world: World, replanning: Replanning) -> None:
     """With where they are to go; others, and what is due already, are not."""
     await world.create(after=-1, schedule=BERLIN, when=None)
     await world.create(after=3600)
     planned, moved = await planned_by_other_rules(world)
 
-    assert [Moved(moved, planned.fire_time)] == [each async for each in agenda.moved_by_zone_rules()]
+    assert [Moved(moved, planned.fire_time)] == [each async for each in replanning.moved_by_zone_rules()]
     world.clock.set(moved.due_at)
-    assert [] == [each async for each in agenda.moved_by_zone_rules() if each.job.id == moved.id]
+    assert [] == [each async for each in replanning.moved_by_zone_rules() if each.job.id == moved.id]
 
 
-async def test_jobs_follow_new_rules_once(world: World, agenda: Agenda, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_jobs_follow_new_rules_once(
+    world: World, replanning: Replanning, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All are planned anew when the release is not the one that was noted, and then it is."""
     planned, moved = await planned_by_other_rules(world)
 
-    assert (1, None) == (await agenda.follow_zone_rules(), await agenda.follow_zone_rules())
+    assert (1, None) == (await replanning.follow_zone_rules(), await replanning.follow_zone_rules())
     job = await world.job(moved)
     assert (planned.fire_time, planned.due_at, 3) == (job.fire_time, job.due_at, job.version)
     monkeypatch.setattr("mainspring.service.replanning.zone_rules", lambda: "2099.1")
-    assert 0 == await agenda.follow_zone_rules()
-    assert "2099.1" == await agenda.noted_zone_rules()
+    assert 0 == await replanning.follow_zone_rules()
+    assert "2099.1" == await world.notes.zone_rules()
 
 
-async def test_following_that_was_cut_off_begins_again(world: World, agenda: Agenda) -> None:
+async def test_following_that_was_cut_off_begins_again(world: World, replanning: Replanning) -> None:
     """The release is noted only when all jobs have followed."""
     planned, moved = await planned_by_other_rules(world)
     world.store.failing["update"] = 1
 
     with pytest.raises(StoreUnavailableError):
-        await agenda.follow_zone_rules()
+        await replanning.follow_zone_rules()
 
-    assert await agenda.noted_zone_rules() is None
-    assert 1 == await agenda.follow_zone_rules()
+    assert await world.notes.zone_rules() is None
+    assert 1 == await replanning.follow_zone_rules()
     assert planned.fire_time == (await world.job(moved)).fire_time
 
 
@@ -96,56 +104,58 @@ async def test_lost_race_is_run_again(world: World) -> None:
     """What somebody else wrote stays, and the job follows all the same; one that is gone is gone."""
     planned, moved = await planned_by_other_rules(world)
 
-    assert 1 == await Agenda(Racing(world, 3)).plan_anew()
+    assert 1 == await Replanning(Racing(world, 3), world.notes).plan_anew()
     assert planned.fire_time == (await world.job(moved)).fire_time
 
     await planned_by_other_rules(world)
-    assert 0 == await Agenda(Racing(world, 1, delete=True)).plan_anew()
+    assert 0 == await Replanning(Racing(world, 1, delete=True), world.notes).plan_anew()
 
 
 # --- calendars --------------------------------------------------------------------------------------------------------
 
 
-async def test_calendars_of_the_settings_are_written_where_they_differ(agenda: Agenda) -> None:
+async def test_calendars_of_the_settings_are_written_where_they_differ(calendars: CalendarService) -> None:
     """Others stay; what is as it was is not written, so that nobody must read it again."""
     old, new = calendar_from_json({"dates": ["2026-12-24"]}), calendar_from_json({"dates": ["2026-12-25"]})
-    await agenda.put_calendar("theirs", {})
+    await calendars.put_calendar("theirs", {})
 
-    assert ["a", "b"] == await agenda.adopt({"a": old, "b": old})
-    assert ["b"] == await agenda.adopt({"a": old, "b": new})
-    assert [] == await agenda.adopt({"a": old, "b": new})
-    assert {"a": old, "b": new, "theirs": calendar_from_json({})} == await agenda.list_calendars()
+    assert ["a", "b"] == await calendars.adopt({"a": old, "b": old})
+    assert ["b"] == await calendars.adopt({"a": old, "b": new})
+    assert [] == await calendars.adopt({"a": old, "b": new})
+    assert {"a": old, "b": new, "theirs": calendar_from_json({})} == await calendars.list_calendars()
 
 
-async def test_holidays_of_the_settings_must_be_known(agenda: Agenda) -> None:
+async def test_holidays_of_the_settings_must_be_known(calendars: CalendarService) -> None:
     """Nothing starts with a calendar that would rule nothing out."""
     with pytest.raises(ConfigError, match="the holidays of the calendar feasts are not known for ZZ"):
-        await agenda.adopt({"feasts": calendar_from_json({"holidays": {"country": "ZZ"}})})
+        await calendars.adopt({"feasts": calendar_from_json({"holidays": {"country": "ZZ"}})})
 
-    assert {} == await agenda.list_calendars()
+    assert {} == await calendars.list_calendars()
 
 
-async def test_only_jobs_of_the_calendar_follow_it(world: World, agenda: Agenda) -> None:
+async def test_only_jobs_of_the_calendar_follow_it(
+    world: World, calendars: CalendarService, replanning: Replanning
+) -> None:
     """Others are not even looked at."""
-    await agenda.put_calendar("freeze", {})
+    await calendars.put_calendar("freeze", {})
     await planned_by_other_rules(world)
     planned, _ = await planned_by_other_rules(world, calendar="freeze")
 
-    assert 1 == await agenda.plan_anew(calendar="freeze")
-    moved = [each.job.id async for each in agenda.moved_by_zone_rules()]
+    assert 1 == await replanning.plan_anew(calendar="freeze")
+    moved = [each.job.id async for each in replanning.moved_by_zone_rules()]
     assert (1, False) == (len(moved), planned.id in moved)
 
 
 async def test_jobs_whose_holidays_are_not_known_here_are_left_alone(
-    world: World, agenda: Agenda, monkeypatch: pytest.MonkeyPatch
+    world: World, calendars: CalendarService, replanning: Replanning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who cannot tell what a calendar rules out does not plan by it."""
-    await agenda.put_calendar("feasts", {"holidays": {"country": "DE"}})
+    await calendars.put_calendar("feasts", {"holidays": {"country": "DE"}})
     _, moved = await planned_by_other_rules(world, calendar="feasts")
     holidays_of.cache_clear()
     monkeypatch.setitem(sys.modules, "holidays", None)
 
-    assert 0 == await agenda.plan_anew()
+    assert 0 == await replanning.plan_anew()
     assert moved == await world.job(moved)
     holidays_of.cache_clear()
 

@@ -1,0 +1,69 @@
+"""A claim in hand: its facts, the wish that its run stops, and where it is on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mainspring.clock import Clock
+from mainspring.execution.endings import interrupted
+from mainspring.job import Ending, Job
+from mainspring.plugins import Stopping
+
+if TYPE_CHECKING:
+    from mainspring.execution.lane import Lane
+
+OUT_OF_TOUCH = "the node lost touch with the store"
+_moment = datetime.fromtimestamp
+
+
+class StopWish(Stopping):
+    """The wish that a run ends. Jobs get it as `JobExecutionContext.stopping`.
+
+    While only it is set, the node waits for the job to come to an end. `why` is set when the node no longer waits: the
+    run is cancelled for this reason.
+    """
+
+    __slots__ = ("why",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.why: str | None = None
+
+
+class Assignment:
+    """A claim that this node is running.
+
+    `ahead` is how many seconds the store's time, since 1970, is ahead of the node's monotonic one. `trusted` tells
+    whether the node may believe that it still has its lease. `lane` is where the node has it run. `started_at` and
+    `task` are set when it begins.
+    """
+
+    __slots__ = ("ahead", "job", "lane", "run", "started_at", "stopping", "task", "trusted")
+
+    def __init__(self, job: Job, ahead: float, trusted: Callable[[], bool] = lambda: True) -> None:
+        assert job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
+        self.job = job
+        self.run = job.run
+        self.ahead = ahead
+        self.trusted = trusted
+        self.stopping = StopWish()
+        self.lane: Lane | None = None
+        self.started_at: datetime | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    def store_time(self, clock: Clock) -> datetime:
+        """Return the store's time, as far as this node can know it without asking."""
+        # Exact to the microsecond until 2038, and in half the time that a timedelta takes.
+        return _moment(self.ahead + clock.monotonic(), UTC)
+
+    def refusal(self) -> Ending | None:
+        """Say why the run must not begin, if it must not.
+
+        A process that was frozen, or cut off, starts nothing before its node has beaten again.
+        """
+        if self.stopping.why is None and not self.trusted():
+            self.stopping.why = OUT_OF_TOUCH
+        return None if self.stopping.why is None else interrupted(self.stopping.why)

@@ -1,0 +1,161 @@
+"""A worker as its node sees it: a process in a group of its own, and the channel to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from typing import Any, Self
+
+import structlog
+
+from mainspring.execution.workers.output import Output
+from mainspring.execution.workers.spawner import Child, Spawner
+from mainspring.execution.workers.wire import OUT_OF_MEMORY
+from mainspring.job import JobKey
+
+PATIENCE_SECONDS = 1.0
+"""How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
+_LINE_LIMIT = 1 << 16
+
+log = structlog.get_logger("mainspring.execution")
+
+
+class WorkerDiedError(Exception):
+    """A worker is dead, and says nothing any more."""
+
+
+class Worker:
+    """A process in a group of its own, and the channel to it.
+
+    Its stdin is the channel, its stdout (and what else it writes, but for its log) is kept. `gone` is set when it has
+    ended and nothing is left of its process group.
+    """
+
+    def __init__(
+        self,
+        key: JobKey | None,
+        child: Child,
+        output: int,
+        channel: socket.socket,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._key = key
+        self._child = child
+        self._output = Output(output)
+        self._channel = channel
+        self._reader = reader
+        self._writer = writer
+        self.silenced = False
+        self.gone = child.gone
+        self._ending = asyncio.create_task(self._note_end())
+
+    @classmethod
+    async def start(cls, key: JobKey | None, spawner: Spawner) -> Self:
+        """Start a process. Raises `OSError` when the machine has none left."""
+        ours, theirs = socket.socketpair()
+        output, written = os.pipe()
+        try:
+            child = await spawner.start(theirs, written)
+        except BaseException:
+            ours.close()
+            os.close(output)
+            raise
+        finally:
+            theirs.close()
+            os.close(written)
+        return cls(key, child, output, ours, *await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT))
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, or the negative number of the signal that killed it."""
+        return self._child.code
+
+    def lives(self) -> bool:
+        """Tell whether it has not ended yet: nobody but itself holds the other end of its channel."""
+        try:
+            return bool(self._channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; one that is dead does not hear it."""
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def receive(self) -> dict[str, Any]:
+        """Wait for its next message. Raises `WorkerDiedError` once it is dead and all it has said was received."""
+        try:
+            message: dict[str, Any] = json.loads(await self._reader.readuntil())
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+            await self._see_end()
+            raise WorkerDiedError(self._fate()) from None
+        return message
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal to it and all that it started."""
+        self._child.kill(number)
+
+    def silence(self) -> None:
+        """Kill one that talks nonsense: it is not believed any more."""
+        self.silenced = True
+        self.kill(signal.SIGKILL)
+
+    def report(self, **run: object) -> None:
+        """Log what it has written since the last report, if anything."""
+        output, more = self._output.take()
+        if output:
+            group = {} if self._key is None else {"group": str(self._key)}
+            log.info("output of a worker process", **group, **run, output=output, more_bytes=more)
+
+    def hang_up(self) -> None:
+        """Close the channel, which tells it to go."""
+        self._writer.close()
+
+    def close(self) -> None:
+        """Let go of what the node holds of it; it is gone."""
+        self._writer.close()
+        self._output.close()
+
+    async def _see_end(self) -> None:
+        """Wait for the end of one that is heard no more, and bring it about if it lives on."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS / 2):
+                await self.gone.wait()
+        except TimeoutError:
+            self.silence()
+            await self.gone.wait()
+
+    def _fate(self) -> str:
+        code = self._child.code
+        if self.silenced:
+            return "the worker process broke its channel to the node"
+        if code >= 0:
+            return f"the worker process exited with code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = "unknown"
+        return f"the worker process was killed by signal {-code} ({name})"
+
+    async def _note_end(self) -> None:
+        """Stop listening some time after the end: a process that left the group may hold the channel open."""
+        await self.gone.wait()
+        asyncio.get_running_loop().call_later(PATIENCE_SECONDS / 2, self._reader.feed_eof)
+
+
+def cause_of_death(death: WorkerDiedError, worker: Worker, memory_limit: int | None) -> str:
+    """Say of what a worker died, and if it may have been its memory, that too."""
+    code = worker.code
+    if code == OUT_OF_MEMORY:
+        return "the worker process ran out of memory"
+    if code == -signal.SIGKILL and not worker.silenced:
+        return f"{death}, which is what the system does when memory runs out"
+    if memory_limit is not None and code in {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}:
+        return f"{death}; its memory is limited to {memory_limit} bytes"
+    return str(death)

@@ -1,0 +1,41 @@
+"""What crosses between a node and its workers: JSON, one message a line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from mainspring.execution.assignment import Assignment
+from mainspring.job import Ending, Job, Outcome
+from mainspring.schedule import MICROSECOND
+from mainspring.store import PLAIN
+
+OUT_OF_MEMORY = 77
+"""The exit code of a worker that has no memory left to say how its job ended."""
+GOODBYE_SECONDS = 3.0
+"""How long the services of a worker may take to clean up."""
+
+
+def write_claim(job: Job, ahead: float) -> dict[str, Any]:
+    """Put a claimed job, and how far the store's time is ahead of the machine's monotonic clock, into plain data."""
+    return {"job": PLAIN.job_row(job), "ahead": ahead}
+
+
+def read_claim(data: dict[str, Any]) -> Assignment:
+    """Read what `write_claim` wrote."""
+    return Assignment(PLAIN.read_job(data["job"]), data["ahead"])
+
+
+def write_ending(ending: Ending) -> list[Any]:
+    """Put an ending into plain data."""
+    return [ending.outcome, ending.reason, None if ending.delay is None else ending.delay // MICROSECOND]
+
+
+def read_ending(data: list[Any]) -> Ending:
+    """Read what `write_ending` wrote. Raises `ValueError` or `TypeError` for anything else."""
+    outcome, reason, delay = data
+    return Ending(
+        Outcome(outcome),
+        None if reason is None else str(reason),
+        None if delay is None else timedelta(microseconds=delay),
+    )

@@ -1,0 +1,73 @@
+"""What a process shows to the outside: the address it listens on, the HTTP server, and what it does on signals."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from mainspring.errors import PortTakenError
+from mainspring.settings import Settings
+from mainspring.web import Connection
+
+
+def http_server(app: ASGIApp) -> uvicorn.Server:
+    """Return the server of an application. It leaves signals alone."""
+    return _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            http=Connection,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the node drains before the server stops answering."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to us."""
+        yield
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM, SIGINT and SIGHUP call `stop`: the second call makes a node hurry."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """Bind the address before anything else starts, so that a port that is taken costs nothing."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048, reuse_port=False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(
+                f"{where} is taken by another process; stop it or choose another port with --port"
+            ) from error
+        raise PortTakenError(f"cannot listen on {where}: {error.strerror or error}") from error
+    with listener:
+        yield listener

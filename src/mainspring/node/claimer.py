@@ -1,0 +1,251 @@
+"""Lives on the node's loop. Decides when to claim, how much, and starts what was claimed.
+
+A claim whose answer was lost may have been done: until that is known for sure, the claimer looks for what its node
+holds without knowing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from mainspring.clock import Clock, wait
+from mainspring.errors import StoreUnavailableError
+from mainspring.execution import Assignment
+from mainspring.failpoint import fp
+from mainspring.job import Claim, Ending, JobKey, lifecycle
+from mainspring.node.dispatcher import Dispatcher
+from mainspring.node.fairness import demands, still_hungry
+from mainspring.node.lease import Lease
+from mainspring.node.overlap import begin_beside, runs_beside
+from mainspring.node.yielding import Yielding
+from mainspring.schedule import Once
+from mainspring.settings import Settings
+from mainspring.store import Notes, Store
+
+FRUITLESS_PAUSE = 0.02
+"""Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
+IN_VAIN = 2
+"""This many claims in a row must have found nothing before that: one may have come just before its job was due."""
+DOUBT = 10.0
+"""Seconds, from when the store answers again, for which a node looks for what it holds without knowing.
+
+A statement that outlives its client ends well before that: its own limit is 2 s.
+"""
+
+
+class Claimed(NamedTuple):
+    """What a claim brought, when it was sent, how much for each group, and whether that was all that it may bring."""
+
+    claims: list[Claim]
+    sent: float
+    got: Mapping[JobKey, int]
+    is_full: bool = False
+
+
+class Claimer:
+    """Claims due jobs of the groups that the dispatcher has lanes for."""
+
+    def __init__(
+        self,
+        store: Store,
+        notes: Notes,
+        dispatcher: Dispatcher,
+        lease: Lease,
+        yielding: Yielding,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._notes = notes
+        self._dispatcher = dispatcher
+        self._lease = lease
+        self._yielding = yielding
+        self._clock = clock
+        self._slots = settings.slots
+        self._poll = settings.poll.total_seconds()
+        self._keys: deque[JobKey] = deque(dispatcher.keys)
+        self._hungry: frozenset[JobKey] = frozenset()
+
+        self._woken = asyncio.Event()
+        self._may_be_due = True
+        self._in_vain = 0
+        self._next_due: datetime | None = None
+        self._is_stopped = False
+        self._in_doubt_until = -math.inf
+        self._strays_at = -math.inf
+        store.watch(self.on_due_hint)
+
+    # --- when
+
+    async def turn(self) -> None:
+        """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`.
+
+        A sleep that ended with nothing changed is followed by a look at the next due time, not by a claim: an idle node
+        asks one question a turn.
+        """
+        self._woken.clear()
+        self._next_due = None  # not known: until it is, whatever changes is worth another look
+        if self._clock.monotonic() >= self._strays_at:
+            await self._adopt()
+        took = await self.take() if self._may_be_due else None
+        if took and self._woken.is_set():
+            return  # there is room for more by now, and probably more
+        pause = await self._pause()
+        if pause <= 0:
+            self._may_be_due = True
+            self._in_vain = self._in_vain + 1 if took == 0 else 0
+            if self._in_vain < IN_VAIN:
+                return
+            pause = FRUITLESS_PAUSE
+        else:
+            self._in_vain = 0
+        woken = await wait(self._clock, self._woken, pause)
+        self._may_be_due = woken or pause < self._poll
+
+    async def _pause(self) -> float:
+        """Return for how many seconds nothing can be claimed, unless something changes."""
+        if not self._lease.is_trusted():
+            return self._lease.beat
+        if not (demand := self._demand({}, limit=1)) or (due := await self._store.next_due(demand)) is None:
+            return self._poll
+        self._next_due = due.at
+        return min(self._poll, due.wait.total_seconds())
+
+    def on_due_hint(self, due_at: datetime) -> None:
+        """Look again if a job has come that is due before the one that is waited for."""
+        if self._next_due is None or due_at < self._next_due:
+            self._woken.set()
+
+    def wake(self) -> None:
+        """Look again soon: there may be room, or something due."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Claim no more after the claim that is under way."""
+        self._is_stopped = True
+        self._woken.set()
+
+    # --- how much
+
+    def _demand(self, coming: Mapping[JobKey, int], limit: int) -> dict[JobKey, int]:
+        """Return how many jobs of each group to claim, at most `limit`; groups for which there is no room are left out.
+
+        `coming` are those that have been claimed and not been started.
+        """
+        lanes = self._dispatcher.lanes
+        moment, free = self._clock.monotonic(), self._free(coming)
+        busy = {key: lane.busy + coming.get(key, 0) for key, lane in lanes.items()}
+        rooms = {key: lanes[key].room(free, moment, coming.get(key, 0)) for key in self._keys}
+        wanted = demands(self._keys, self._hungry, busy, free)
+        return {key: least for key, most in wanted.items() if (least := min(most, rooms[key], limit)) > 0}
+
+    def _free(self, coming: Mapping[JobKey, int]) -> int:
+        return self._slots - len(self._dispatcher.running) - sum(coming.values())
+
+    async def take(self) -> int:
+        """Claim and start what is due; answer how much that was.
+
+        Where there is probably more, the next claim is under way while the jobs of the last one are started; unless
+        there are requests that go first.
+        """
+        running = self._dispatcher.running
+        before = len(running)
+        claimed = await self._claim({})
+        number = len(claimed.claims)
+        while claimed.is_full and self._may_go_on():
+            ahead = asyncio.create_task(self._claim(claimed.got))
+            await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
+            try:
+                await self._begin(claimed.claims, claimed.sent)
+            finally:
+                claimed = await ahead
+            number += len(claimed.claims)
+        await self._begin(claimed.claims, claimed.sent)
+        if claimed.is_full:
+            await self._yielding.yield_to_requests(lambda: len(running) <= before)
+        return number
+
+    def _may_go_on(self) -> bool:
+        """Tell whether a claim may follow another without a break."""
+        return not self._yielding.is_crowded() and not self._is_stopped and self._clock.monotonic() < self._strays_at
+
+    async def _claim(self, coming: Mapping[JobKey, int]) -> Claimed:
+        """Claim what is due, besides what is `coming`."""
+        self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
+        limit = min(self._free(coming), self._yielding.batch())
+        demand = self._demand(coming, limit)
+        if not demand or not self._lease.is_trusted():
+            return Claimed([], 0, {})
+        sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
+        fp("claim.before")
+        try:
+            claims = await self._store.claim(self._lease.name, demand, limit)
+        except StoreUnavailableError:
+            self._doubt()
+            raise
+        fp("claim.after")
+        got = Counter([claim.job.key for claim in claims])
+        is_full = len(claims) == limit
+        if len(self._keys) > 1:
+            self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
+        return Claimed(claims, sent, got, is_full)
+
+    # --- what was claimed
+
+    async def _begin(self, claims: list[Claim], sent: float) -> None:
+        """Start what was claimed, but for occurrences that come too late to be begun: those end at once."""
+        if not claims:
+            return
+        ahead, is_trusted = claims[0].at.timestamp() - sent, self._lease.is_trusted
+        recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
+        late: dict[int, Ending] = {}
+        if recurring:
+            missed = ((job, lifecycle.missed(job, now=at, calendars=self._notes.known)) for job, at in recurring)
+            late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
+            claims = await self._beside(claims, late)
+        self._dispatcher.start([Assignment(job, ahead, is_trusted) for job, _ in claims], late)
+
+    async def _beside(self, claims: list[Claim], late: Mapping[int, Ending]) -> list[Claim]:
+        """Take occurrences that need not wait for one another out of their jobs.
+
+        Where the store does not answer, nobody knows what the claim is: it is looked up with what else is in doubt.
+        """
+        begun: list[Claim] = []
+        for claim in claims:
+            if not runs_beside(claim.job) or claim.job.run in late:
+                begun.append(claim)
+                continue
+            try:
+                beside, cancelled = await begin_beside(self._store, claim, self._clock.new_id, self._notes.known)
+            except StoreUnavailableError:
+                self._doubt()
+            else:
+                self._dispatcher.interrupt(cancelled, "the next occurrence began")
+                begun.append(beside)
+        return begun
+
+    # --- doubt
+
+    def _doubt(self) -> None:
+        """Look for what the node holds without knowing, as soon as the store answers."""
+        self._in_doubt_until, self._strays_at = math.inf, -math.inf
+
+    async def _adopt(self) -> None:
+        """Start what was claimed for this node by a call whose answer never came.
+
+        It may come about long after the call failed: a database that was frozen does at its return what it was asked
+        before. So this is looked for until all is well for a while, and then now and then all the same.
+        """
+        known = set(self._dispatcher.running)  # before asking: what ends meanwhile is no news
+        held = [claim for claim in await self._store.holding(self._lease.name) if claim.job.run not in known]
+        if held:
+            sent, now = self._clock.monotonic(), await self._store.now()
+            await self._begin([claim._replace(at=now) for claim in held], sent)
+        moment = self._clock.monotonic()
+        self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
+        self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease.seconds)

@@ -1,0 +1,132 @@
+"""Several rules in one: `anyOf` fires whenever one of them does, and once if two do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+from mainspring.errors import Problem
+from mainspring.schedule.civil import SECOND, CivilTimes, merged
+from mainspring.schedule.rules.rule import Frame, Rule, Rules, one_kind, rule_from_json, sent_rules, single, wire_model
+from mainspring.schedule.series import AnySeries, OnCalendar, Series
+from mainspring.schedule.zones import DstGap, DstOverlap
+
+MOST_RULES = 10
+"""How many rules may be combined."""
+MOST_TIMES = 10_000
+"""How many times a day combined rules may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Rule):
+    """Fires whenever one of several rules does; once, if two do."""
+
+    kind: ClassVar[str] = "anyOf"
+    is_combination: ClassVar[bool] = True
+
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def from_json(cls, value: Any, rules: Rules) -> AnyOf:
+        """See `Rule.from_json`. Raises `ValueError` for a combination in a combination."""
+        members = tuple(rule_from_json(each, rules) for each in value)
+        if any(member.is_combination for member in members):
+            raise ValueError("a combination of rules has another one as a member")
+        return cls(members)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """See `Rule.to_json`."""
+        return [{rule.kind: rule.to_json()} for rule in self.rules]
+
+    @classmethod
+    def wire_type(cls, rules: Rules) -> Any:
+        """See `Rule.wire_type`."""
+        members = single(rules)
+        *phrases, last = (rule.phrase for rule in members.values())
+        model = wire_model("RuleOnTheWire", f"One way of repeating: {', '.join(phrases)}, or {last}.", members)
+        return Annotated[tuple[model, ...], Field(min_length=1, max_length=MOST_RULES)]  # type: ignore[valid-type]
+
+    @classmethod
+    def from_wire(cls, sent: Sequence[BaseModel], rules: Rules) -> AnyOf:
+        """See `Rule.from_wire`. A member that does not say how it repeats is left out."""
+        return cls(tuple(rule.from_wire(value, rules) for each in sent for rule, value in _sent_rule(each, rules)))
+
+    def series(self, frame: Frame) -> Series:
+        """See `Rule.series`. Rules that follow the clocks alike are merged, so that they can be counted as one."""
+        members = [rule.series(frame) for rule in self.rules]
+        alike: dict[tuple[DstGap, DstOverlap], list[CivilTimes]] = {}
+        for member in members:
+            if isinstance(member, OnCalendar):
+                alike.setdefault((member.gap, member.overlap), []).append(member.times)
+        together = [OnCalendar(merged(tuple(times)), frame.time_zone, *policies) for policies, times in alike.items()]
+        members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
+        return members[0] if len(members) == 1 else AnySeries(tuple(members))
+
+    @property
+    def has_whole_seconds(self) -> bool:
+        """See `Rule.has_whole_seconds`."""
+        return any(rule.has_whole_seconds for rule in self.rules)
+
+    @property
+    def follows_clocks(self) -> bool:
+        """See `Rule.follows_clocks`."""
+        return any(rule.follows_clocks for rule in self.rules)
+
+    def for_job(self, chance: Callable[[str], int]) -> AnyOf:
+        """See `Rule.for_job`."""
+        return AnyOf(tuple(rule.for_job(chance) for rule in self.rules)) if self.depends_on_id else self
+
+    @property
+    def depends_on_id(self) -> tuple[str, ...]:
+        """See `Rule.depends_on_id`."""
+        return tuple(dict.fromkeys(name for rule in self.rules for name in rule.depends_on_id))
+
+    @classmethod
+    def kind_problems(cls, value: object, pointer: str, rules: Rules) -> Iterator[Problem]:
+        """See `Rule.kind_problems`."""
+        members = single(rules)
+        for index, member in enumerate(value[:MOST_RULES] if isinstance(value, list) else ()):
+            if isinstance(member, Mapping):
+                yield from one_kind(member, members, f"{pointer}/{index}")
+
+    def problems(
+        self,
+        sent: Sequence[BaseModel],
+        frame: Frame,
+        pointer: str,
+        rules: Rules,
+        *,
+        combined: bool = False,  # noqa: ARG002 - it never is
+    ) -> Iterator[Problem]:
+        """See `Rule.problems`: those of each member, and then what they are together."""
+        for index, each in enumerate(sent):
+            found = _sent_rule(each, rules)
+            if not found:
+                yield from one_kind({}, single(rules), f"{pointer}/{index}")
+            for kind, value in found:
+                place = f"{pointer}/{index}/{kind.kind}"
+                yield from kind.from_wire(value, rules).problems(value, frame, place, rules, combined=True)
+        if self._is_crowd(frame):
+            detail = f"must not name more than {MOST_TIMES} times a day, nor two that are a second apart"
+            yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", detail)
+
+    def words(self, start: datetime) -> str:
+        """See `Rule.words`."""
+        return "; and ".join(rule.words(start) for rule in self.rules)
+
+    def _is_crowd(self, frame: Frame) -> bool:
+        clocks = [clock for rule in self.rules if (clock := rule.clock(frame)) is not None]
+        if sum(map(len, clocks)) > MOST_TIMES:
+            return True
+        times = sorted({clock[place] for clock in clocks for place in range(len(clock))})
+        return any(right - left <= SECOND for left, right in pairwise(times))
+
+
+def _sent_rule(member: BaseModel, rules: Rules) -> list[tuple[type[Rule], Any]]:
+    """Return the one rule that a member of `anyOf` has. Where it has several, which is refused, the last."""
+    return sent_rules(member, single(rules))[-1:]

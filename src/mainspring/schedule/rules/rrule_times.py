@@ -1,0 +1,235 @@
+"""The days and times that a recurrence rule names, computed from its parts.
+
+A day is looked at by itself, whatever the rule is, so a rule that can never be met costs no more than one that can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from itertools import groupby
+
+from mainspring.schedule.civil import DAY, HOUR, MINUTE, SECOND, CivilTimes, ClockTimes, ListedTimes, SameTimes, Times
+from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, Parts, explicit, parse_rrule
+
+
+@lru_cache(maxsize=1024)
+def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | ChosenTimes:
+    """Return the days and times of a rule, given the civil time that it is counted from.
+
+    The rule must be one that `parse_rrule` takes. What is earlier than the anchor may be among them. `clock` has all
+    times that a day may have.
+    """
+    parts = explicit(_read(text), anchor)
+    day = anchor.toordinal()
+    units = day * 24 + anchor.hour
+    phase = {
+        Frequency.YEARLY: anchor.year,
+        Frequency.MONTHLY: anchor.year * 12 + anchor.month,
+        Frequency.WEEKLY: (day - 1 - parts.week_start) // 7,
+        Frequency.DAILY: day,
+        Frequency.HOURLY: units,
+        Frequency.MINUTELY: units * 60 + anchor.minute,
+    }[parts.frequency]
+    return _compile(parts, phase % parts.interval)
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> Parts:
+    return parse_rrule(text).parts
+
+
+@lru_cache(maxsize=512)
+def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTimes:
+    times = ClockTimes(parts.hours, parts.minutes, parts.seconds)
+    if parts.positions:
+        return ChosenTimes(_days(_day_parts(parts), phase), times, parts.positions)
+    if parts.frequency in UNITS and parts.interval > 1:
+        days = _days(_day_parts(parts)._replace(frequency=Frequency.DAILY, interval=1), 0)
+        return SteppedTimes(days, times, UNITS[parts.frequency] // MINUTE, parts.interval, phase)
+    if parts.frequency in UNITS:
+        return PlainTimes(_days(_day_parts(parts)._replace(frequency=Frequency.DAILY), 0), times)
+    return PlainTimes(_days(_day_parts(parts), phase), times)
+
+
+def _day_parts(parts: Parts) -> Parts:
+    return parts._replace(hours=(), minutes=(), seconds=(), positions=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleDays:
+    """The days of a rule, shared by all rules that differ in the time of day alone."""
+
+    parts: Parts
+    phase: int
+    _years: dict[int, tuple[int, ...]]
+
+    def in_year(self, year: int) -> tuple[int, ...]:
+        """List the days in a year, as ordinals."""
+        if year not in self._years:
+            self._years[year] = tuple(day.toordinal() for day in self._look_through(year) if self._matches(day))
+        return self._years[year]
+
+    def period(self, day: int) -> int:
+        """Return the number of the period that a day lies in."""
+        when = date.fromordinal(day)
+        match self.parts.frequency:
+            case Frequency.YEARLY:
+                return when.year
+            case Frequency.MONTHLY:
+                return when.year * 12 + when.month
+            case Frequency.WEEKLY:
+                return (day - 1 - self.parts.week_start) // 7
+            case _:
+                return day
+
+    def _look_through(self, year: int) -> Iterator[date]:
+        if self.parts.frequency is Frequency.YEARLY and year % self.parts.interval != self.phase:
+            return
+        for month in self.parts.months or range(1, 13):
+            first = date(year, month, 1).toordinal()
+            yield from map(date.fromordinal, range(first, first + _month_length(year, month)))
+
+    def _matches(self, day: date) -> bool:
+        parts = self.parts
+        return (
+            (parts.interval == 1 or self.period(day.toordinal()) % parts.interval == self.phase)
+            and (not parts.month_days or _is_one_of(parts.month_days, day.day, _month_length(day.year, day.month)))
+            and (not (parts.weekdays or parts.nth_weekdays) or self._has_weekday(day))
+            and (not parts.year_days or _is_one_of(parts.year_days, day.timetuple().tm_yday, _year_length(day.year)))
+            and (not parts.weeks or _is_one_of(parts.weeks, *_week(day, parts.week_start)))
+        )
+
+    def _has_weekday(self, day: date) -> bool:
+        weekday = day.weekday()
+        if weekday in self.parts.weekdays:
+            return True
+        if not self.parts.nth_weekdays:
+            return False
+        if self.parts.frequency is Frequency.MONTHLY or self.parts.months:
+            number, length = day.day, _month_length(day.year, day.month)
+        else:
+            number, length = day.timetuple().tm_yday, _year_length(day.year)
+        places = {((number + 6) // 7, weekday), (-((length - number) // 7 + 1), weekday)}
+        return not places.isdisjoint(self.parts.nth_weekdays)
+
+
+_days = lru_cache(maxsize=1024)(lambda parts, phase: RuleDays(parts, phase, {}))
+
+
+def _is_one_of(numbers: Sequence[int], number: int, length: int) -> bool:
+    """Say whether the `number`-th of `length` is among some numbers, of which negative ones count from the end."""
+    return number in numbers or number - length - 1 in numbers
+
+
+def _month_length(year: int, month: int) -> int:
+    return (date(year + month // 12, month % 12 + 1, 1) - date(year, month, 1)).days if year < 9999 else 31
+
+
+def _year_length(year: int) -> int:
+    return 366 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 365
+
+
+def _week(day: date, week_start: int) -> tuple[int, int]:
+    """Return the number of a day's week, and how many weeks its year has; the first week has four days or more."""
+    middle = day.toordinal() - (day.weekday() - week_start) % 7 + 3
+    year = date.fromordinal(middle).year
+    length = _year_length(year)
+    place = date.fromordinal(middle).timetuple().tm_yday
+    number = (place + 6) // 7
+    return number, number + (length - place) // 7
+
+
+class PlainTimes(SameTimes):
+    """Days of a rule that all have the same times."""
+
+    __slots__ = ("_days", "clock")
+
+    def __init__(self, days: RuleDays, times: ClockTimes) -> None:
+        super().__init__(times)
+        self.clock = times
+        self._days = days
+
+    def days(self, year: int) -> Sequence[int]:
+        """See `CivilTimes.days`."""
+        return self._days.in_year(year)
+
+
+class SteppedTimes(CivilTimes):
+    """Each n-th hour or minute, counted through the days of a rule."""
+
+    __slots__ = ("_by_rest", "_days", "_interval", "_phase", "_units", "_years", "clock")
+
+    def __init__(self, days: RuleDays, times: ClockTimes, unit: int, interval: int, phase: int) -> None:
+        self.clock = times
+        self._days = days
+        self._interval, self._phase, self._units = interval, phase, 24 * 60 // unit
+        by_rest: dict[int, list[int]] = {}
+        for hour in times.hours:
+            for minute in times.minutes:
+                listed = by_rest.setdefault((hour * 60 + minute) // unit % interval, [])
+                listed.extend(hour * HOUR + minute * MINUTE + second * SECOND for second in times.seconds)
+        self._by_rest = {rest: ListedTimes(listed) for rest, listed in by_rest.items()}
+        super().__init__(hourly=all(len({time // HOUR for time in listed}) == 24 for listed in by_rest.values()))
+        self._years: dict[int, tuple[int, ...]] = {}
+
+    def days(self, year: int) -> Sequence[int]:
+        """See `CivilTimes.days`."""
+        if year not in self._years:
+            self._years[year] = tuple(day for day in self._days.in_year(year) if self._rest(day) in self._by_rest)
+        return self._years[year]
+
+    def times(self, day: int) -> Times:
+        """See `CivilTimes.times`."""
+        return self._by_rest[self._rest(day)]
+
+    def _rest(self, day: int) -> int:
+        return (self._phase - day * self._units) % self._interval
+
+
+class ChosenTimes(CivilTimes):
+    """Some of the times of each period of a rule, by their places among them."""
+
+    __slots__ = ("_candidates", "_days", "_positions", "_years", "clock")
+
+    def __init__(self, days: RuleDays, times: ClockTimes, positions: Sequence[int]) -> None:
+        super().__init__(hourly=False)
+        self.clock = times
+        self._days, self._candidates, self._positions = days, times, positions
+        self._years: dict[int, dict[int, Times]] = {}
+
+    def days(self, year: int) -> Sequence[int]:
+        """See `CivilTimes.days`."""
+        return sorted(self._in_year(year))
+
+    def times(self, day: int) -> Times:
+        """See `CivilTimes.times`."""
+        return self._in_year(date.fromordinal(day).year)[day]
+
+    def _in_year(self, year: int) -> Mapping[int, Times]:
+        if year not in self._years:
+            self._years[year] = self._choose(year)
+        return self._years[year]
+
+    def _choose(self, year: int) -> dict[int, Times]:
+        """Choose in every period of the year; a week may begin before it, or end after it."""
+        days = [*self._days.in_year(year - 1)[-7:], *self._days.in_year(year), *self._days.in_year(year + 1)[:7]]
+        chosen: set[int] = set()
+        for _, group in groupby(days, self._days.period):
+            chosen.update(self._of_period(list(group)))
+        chosen_days = groupby(sorted(chosen), lambda civil: civil // DAY)
+        return {
+            day: ListedTimes(civil - day * DAY for civil in civils)
+            for day, civils in chosen_days
+            if date.fromordinal(day).year == year
+        }
+
+    def _of_period(self, days: Sequence[int]) -> Iterator[int]:
+        number = len(days) * len(self._candidates)
+        for position in self._positions:
+            place = position - 1 if position > 0 else number + position
+            if 0 <= place < number:
+                day, time = divmod(place, len(self._candidates))
+                yield days[day] * DAY + self._candidates[time]

@@ -1,0 +1,96 @@
+"""The use cases on calendars: named sets of times that the schedules of all job groups may keep to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from mainspring.errors import CalendarInUseError, ConfigError, InvalidRequestError, NotFoundError, Problem
+from mainspring.problems import problems_of, sentence
+from mainspring.schedule import CALENDAR_NAME, Calendar, Calendars, HolidaysError, calendar_from_json, without_unknown
+from mainspring.service.replanning import Replanning
+from mainspring.store import Notes, Store
+
+COUNTED = 100
+"""How many jobs that use a calendar are counted before it is said that there are many."""
+
+
+class CalendarService:
+    """The calendars of one store. Jobs follow when one of them changes."""
+
+    def __init__(self, store: Store, notes: Notes) -> None:
+        self._store = store
+        self._notes = notes
+        self._replanning = Replanning(store, notes)
+
+    async def list_calendars(self) -> dict[str, Calendar]:
+        """Return all calendars by name."""
+        return dict(sorted((await self._notes.all_calendars()).items()))
+
+    async def get_calendar(self, name: str) -> Calendar:
+        """Return a calendar. Raises `NotFoundError`."""
+        calendar = (await self.list_calendars()).get(name)
+        if calendar is None:
+            raise _missing(name)
+        return calendar
+
+    async def put_calendar(self, name: str, body: Mapping[str, object]) -> tuple[Calendar, bool]:
+        """Write a calendar and plan anew the jobs that keep to it; answer it, and whether it is new.
+
+        When this raises `StoreUnavailableError` only some of the jobs may follow it: to call again makes all do so.
+        Raises `InvalidRequestError` with every problem.
+        """
+        if not re.fullmatch(CALENDAR_NAME, name):
+            detail = "must be 1 to 64 letters, digits, dots, _ or -, and begin with a letter or digit"
+            problem = Problem("", "CALENDAR_NAME_INVALID", f"the name {detail}")
+            raise InvalidRequestError(f"the name of a calendar {detail}", problems=[problem])
+        calendar = await _read(body)
+        was_there = await self._notes.put_calendar(name, calendar)
+        await self._replanning.plan_anew(calendar=name)
+        return calendar, not was_there
+
+    async def delete_calendar(self, name: str) -> None:
+        """Delete a calendar. Raises `NotFoundError`, and `CalendarInUseError` while jobs keep to it."""
+        await self.get_calendar(name)
+        if jobs := await self._store.recurring(None, COUNTED, calendar=name):
+            many = "1 job keeps" if len(jobs) == 1 else f"{len(jobs)} jobs{' or more' * (len(jobs) == COUNTED)} keep"
+            raise CalendarInUseError(f"{many} to the calendar {name}, such as {jobs[0].id} of {jobs[0].key}")
+        if not await self._notes.put_calendar(name, None):
+            raise _missing(name)
+
+    async def adopt(self, calendars: Calendars) -> list[str]:
+        """Write calendars of the settings where the store has others; answer the names of those.
+
+        Their jobs are not planned anew yet. Raises `ConfigError` for holidays that are not known here.
+        """
+        _, unknown = await asyncio.to_thread(without_unknown, calendars)
+        if unknown:
+            said = "; ".join(f"the holidays of the calendar {name} {error}" for name, error in unknown.items())
+            raise ConfigError(said)
+        stored = await self.list_calendars()
+        changed = [name for name, calendar in calendars.items() if stored.get(name) != calendar]
+        for name in changed:
+            await self._notes.put_calendar(name, calendars[name])
+        return changed
+
+
+async def _read(body: Mapping[str, object]) -> Calendar:
+    """Read a calendar. Raises `InvalidRequestError` with every problem."""
+    try:
+        calendar = calendar_from_json(body)
+        await asyncio.to_thread(calendar.check_holidays)
+    except ValidationError as error:
+        problems = problems_of(error, body, owner="a calendar")
+    except HolidaysError as error:
+        problems = [Problem("/holidays", error.code, str(error))]
+    else:
+        return calendar
+    raise InvalidRequestError(sentence(problems), problems=problems)
+
+
+def _missing(name: str) -> NotFoundError:
+    detail = f"there is no calendar {name[:64]!r}"
+    return NotFoundError(detail, problems=[Problem("", "CALENDAR_NOT_FOUND", detail)])
