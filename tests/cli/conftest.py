@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -55,7 +54,6 @@ class Compose(ModuleType):
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
     moved_by_zone_rules: Callable[[Settings], object]
-    listening: Callable[[Settings], AbstractContextManager[object]]
 
 
 @pytest.fixture
