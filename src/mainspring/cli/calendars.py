@@ -41,14 +41,14 @@ def put_calendar(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Write a calendar, in the place of the one before; jobs that keep to it follow."""
+    """Create or replace a calendar; jobs that use it follow."""
     answer = ask(url, "PUT", _calendar_path(name), body=read_object(data, fields or []))
     print_answer(answer, _print_members, as_json=as_json)
 
 
 @app.command("delete")
 def delete_calendar(name: _Name, *, url: Url = DEFAULT_URL) -> None:
-    """Delete a calendar that no job keeps to."""
+    """Delete a calendar that no job uses."""
     ask(url, "DELETE", _calendar_path(name))
     typer.echo(f"Calendar {plain(name)} is deleted.")
 

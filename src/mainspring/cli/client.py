@@ -1,4 +1,4 @@
-"""Asks a running service over HTTP. A service that refuses or does not answer ends the command, with a sentence why."""
+"""Asks a running service over HTTP. If it refuses or does not answer, the command says why and ends."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Answer:
 
 
 def ask(url: str, method: str, path: str, *, params: Any = None, body: Any = None) -> Answer:
-    """Ask the service; when it refuses or does not answer, say so on stderr and leave."""
+    """Ask the service. If it refuses or does not answer, say so on stderr and exit."""
     import httpx2
 
-    content = None if body is None else json.dumps(body)  # ASCII, so that nothing a shell hands over cannot be sent
+    content = None if body is None else json.dumps(body)  # ASCII, so that whatever a shell passes can be sent
     try:
         with open_client(url) as client:
             headers = {"Content-Type": "application/json"} if content else {}
@@ -62,7 +62,7 @@ def open_client(url: str) -> httpx2.Client:
 
 
 def _refuse(response: httpx2.Response) -> NoReturn:
-    """Print the problem that the service describes, and leave."""
+    """Print the problem that the service describes, and exit."""
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if kind != "application/problem+json":
         _not_mainspring(response)

@@ -37,7 +37,7 @@ def rebuild(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     **flags: Any,
 ) -> None:
-    """Delete everything and make the store anew."""
+    """Delete everything and create an empty store."""
     from rich.prompt import Confirm
 
     from mainspring.launch import compose

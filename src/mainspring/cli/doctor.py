@@ -1,4 +1,4 @@
-"""``mainspring doctor``: check that Mainspring can start here, and tell everything that stands in the way."""
+"""``mainspring doctor``: check that Mainspring can start here, and list everything that prevents it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OLDEST_PYTHON = (3, 11)
 MOST_MOVED = 20
-"""How many jobs are listed that the rules of time zones would move."""
+"""How many of the jobs that new rules of time zones would move are listed."""
 
 
 class _Finding(NamedTuple):
@@ -84,7 +84,7 @@ def _sqlite() -> str:
 
 
 def _zones(settings: Settings) -> str:
-    """Say which rules of time zones are in use. Raises `MainspringError` naming the jobs that they would move."""
+    """Return which rules of time zones are in use. Raises `MainspringError` naming the jobs that they would move."""
     from mainspring.launch import compose
     from mainspring.schedule import format_time, zone_rules
 

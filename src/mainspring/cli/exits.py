@@ -1,4 +1,4 @@
-"""With which code the process leaves.
+"""The exit codes of the process.
 
 The codes from 64 on are those of ``sysexits.h``, which service managers know. 78, for a wrong configuration, is the
 error's own (`ConfigError.exit_code`), and 2, for wrong usage, is typer's.

@@ -1,7 +1,7 @@
-"""How a command says what it takes: settings as flags, the arguments that families share, and what they mean.
+"""What a command accepts: settings as flags, and the arguments that several families of commands share.
 
-`mainspring.settings` is imported when a command runs or prints its help, never before: `mainspring --help` must not pay
-for pydantic.
+`mainspring.settings` is imported only when a command runs or prints its own help, so that `mainspring --help` does not
+load pydantic.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def commands(text: str) -> typer.Typer:
 
 
 class SettingsCommand(TyperCommand):
-    """A command whose flags take their help from the table of settings, which is imported when somebody asks for it."""
+    """A command whose flags take their help from the table of settings."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters, each setting with the help of its row."""
@@ -64,7 +64,7 @@ class SettingsCommand(TyperCommand):
 
 
 def with_settings(*names: str) -> Callable[[_Command], _Command]:
-    """Put flags for these settings, and ``--config``, in the place of a command's ``**flags``."""
+    """Replace a command's ``**flags`` with flags for these settings and ``--config``."""
 
     def decorate(command: _Command) -> _Command:
         signature = inspect.signature(command, eval_str=True)
@@ -88,7 +88,7 @@ def _annotation(name: str) -> object:
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """Return the settings that the flags of a command and all other sources make. Raises `ConfigError`."""
+    """Return the settings from a command's flags and all other sources. Raises `ConfigError`."""
     from mainspring.settings import load_settings
 
     overrides = {name: value for name, value in flags.items() if name != "config"}
@@ -99,7 +99,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
 
 
 def read_object(data: str | None, fields: Iterable[str]) -> dict[str, Any]:
-    """Return the JSON object of ``--data``, with the members that KEY=TEXT and KEY:=JSON put over it."""
+    """Return the JSON object of ``--data``, overwritten by the members given as KEY=TEXT and KEY:=JSON."""
     content = {} if data is None else _from_json(data, "--data")
     if not isinstance(content, dict):
         raise typer.BadParameter("must be a JSON object", param_hint="--data")

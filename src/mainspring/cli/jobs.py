@@ -34,7 +34,7 @@ def list_jobs(
     *,
     state: Annotated[
         Literal["scheduled", "running", "paused", "done", "dead"] | None,
-        typer.Option(help="Only jobs that stand here."),
+        typer.Option(help="Only jobs in this state."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many jobs.")] = None,
     url: Url = DEFAULT_URL,
@@ -42,7 +42,7 @@ def list_jobs(
 ) -> None:
     """List the jobs of a group, by next run.
 
-    Without --state these are the jobs that are not yet done; dead are those that gave up.
+    Without --state these are the jobs that are not yet done. Dead jobs are those that gave up.
     """
     query = {"state": state, "limit": limit}
     answer = ask(url, "GET", _path(group), params={name: value for name, value in query.items() if value is not None})
@@ -141,10 +141,8 @@ def preview_job(
     job_id: _JobId,
     *,
     number: Annotated[int | None, typer.Option("--next", min=1, help="How many starts to show. [default: 10]")] = None,
-    outage_from: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Suppose that nothing starts from here")
-    ] = None,
-    outage_to: Annotated[str | None, typer.Option(metavar="TIME", help="to here.")] = None,
+    outage_from: Annotated[str | None, typer.Option(metavar="TIME", help="Suppose an outage that begins here.")] = None,
+    outage_to: Annotated[str | None, typer.Option(metavar="TIME", help="Where the supposed outage ends.")] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -182,7 +180,7 @@ def backfill_job(  # noqa: PLR0913 - each is a flag
 
 
 def _path(group: str, *rest: object) -> str:
-    """Return the path of a group's jobs, or of what follows below it; nothing is sent that would be another path."""
+    """Return the path of a group's jobs, or of what is below it. Text that would lead to another path is refused."""
     product, _, job_group = group.partition("/")
     segments = (product, job_group)
     if not all(segments) or "/" in job_group or {".", ".."} & {*segments}:
@@ -192,7 +190,7 @@ def _path(group: str, *rest: object) -> str:
 
 
 def _moment(text: str, flag: str = "--when") -> str:
-    """Turn ``+1h30m`` into the moment that far from now; every other text is for the service to judge."""
+    """Turn ``+1h30m`` into the moment that far from now. Any other text is left for the service to judge."""
     if not text.startswith("+"):
         return text
     from mainspring.clock import SystemClock

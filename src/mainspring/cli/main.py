@@ -1,8 +1,8 @@
-"""The command ``mainspring``: all its commands put together, and `main`, which turns errors into exit codes.
+"""The command ``mainspring``: its families of commands put together, and `main`, which turns errors into exit codes.
 
 A command is a few lines in the file of its family: the work is done by `mainspring.launch`, or asked of a running
-service by `mainspring.cli.client`. No command imports what it needs before it runs, so that ``--help`` costs no more
-than typer itself. The package exports the function `main`, which hides this module: constants and helpers live in the
+service by `mainspring.cli.client`. A command imports what it needs when it runs, so that ``--help`` costs no more than
+typer itself. The package exports the function `main`, which hides this module: constants and helpers live in the
 other files.
 """
 
@@ -32,7 +32,7 @@ app.add_typer(plugins.app, name="plugins")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run one command (of `args`, else of the process) and leave with its exit code."""
+    """Run one command (of `args`, else of the process) and exit with its code."""
     try:
         app(args=args)
     except MainspringError as error:

@@ -1,6 +1,6 @@
 """What a command prints: tables, previews and warnings of what was answered, and complaints on stderr.
 
-Whatever comes from elsewhere is printed by `plain`. Only ``--json`` prints it as it came.
+Text from elsewhere passes through `plain`. Only ``--json`` prints an answer as it came.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def complain(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Take from text what would command the terminal: the words of others may hold escape sequences."""
+    """Replace what would control the terminal: text from elsewhere may contain escape sequences."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -38,13 +38,13 @@ def print_answer(answer: Answer, show: Callable[[list[dict[str, Any]]], None], *
 
 
 def print_items(items: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print a table of some members of objects, and to stderr what the service warns of."""
+    """Print a table of these members of the objects, and the service's warnings to stderr."""
     print_table(columns, _cells(items, columns))
     _print_warnings(items)
 
 
 def print_previews(previews: Iterable[Mapping[str, Any]]) -> None:
-    """Print a schedule in English, what starts, and what does not."""
+    """Print each schedule in English, what will start, and what will not."""
     for preview in previews:
         typer.echo(plain(str(preview.get("schedule"))))
         for member, columns in (("fireTimes", _START_COLUMNS), ("passed", _PASSED_COLUMNS)):
@@ -64,7 +64,7 @@ def _print_warnings(items: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; where no terminal sets a width, no cell is broken."""
+    """Print a table, as wide as the terminal. Without a terminal no cell is wrapped."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""``mainspring serve`` and ``mainspring node``: run until they are stopped, and leave with what they return."""
+"""``mainspring serve`` and ``mainspring node``: run until stopped, then exit with the code that they return."""
 
 from __future__ import annotations
 

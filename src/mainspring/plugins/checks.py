@@ -78,7 +78,7 @@ class Draft:
             self.services.append(ServiceBinding(service.source, provides))
 
     def bindings(self) -> Iterator[Binding]:
-        """Return how each group is run."""
+        """Return the binding of each group."""
         for key, (origin, job_class) in self.jobs.items():
             yield Binding(key, job_class, tuple(self.listeners.get(key, ())), origin)
 
@@ -175,5 +175,5 @@ def _injection_problems(source: Callable[..., Any], provided: set[Any]) -> Itera
 
 
 def is_subclass(thing: Any, base: type) -> bool:
-    """Tell whether anything at all is a subclass of `base`."""
+    """Tell whether `thing`, which need not be a class, is a subclass of `base`."""
     return inspect.isclass(thing) and issubclass(thing, base)

@@ -1,6 +1,6 @@
 """The job groups of this process, checked and frozen: which class runs each, and once it is open, with which services.
 
-A stored job names only (product, job group); who does its work is looked up here. Groups that share no service are
+A stored job names only (product, job group); its class is looked up here. Groups that share no service are
 scopes of their own, so that each can have its own loop (decision 0020).
 """
 
@@ -48,7 +48,7 @@ class Binding:
         services: Mapping[Any, Any],
         listeners: Mapping[type[SchedulerTriggerListener], SchedulerTriggerListener],
     ) -> BoundGroup:
-        """Return the group with what was built for it."""
+        """Return the group with the services and listeners that were built."""
         return BoundGroup(
             self,
             partial(self.job_class, **needed(self.job_class, services)),
@@ -118,7 +118,7 @@ class Registry:
         return self._scope([binding], self._required(binding.job_class, *binding.listeners))
 
     def _scopes(self) -> tuple[ServiceScope, ...]:
-        """Part groups and services so that no two parts need the same service. A service nobody asks for counts too."""
+        """Divide groups and services into scopes that share no service. A service that nobody needs gets one too."""
         parts: list[tuple[list[Binding], set[Any]]] = []
         alone: list[tuple[list[Binding], set[Any]]] = [
             *(([], self._required(provides)) for provides in self._services if provides is not Clock),
@@ -132,7 +132,7 @@ class Registry:
         return tuple(self._scope(*part) for part in parts)
 
     def _required(self, *wanting: Any) -> set[Any]:
-        """Return the services that classes need, with what these need, but for the clock, which is everybody's."""
+        """Return the services that classes need, directly or through others, without the clock, which all share."""
         required: set[Any] = set()
         queue = [*wanting]
         while queue:

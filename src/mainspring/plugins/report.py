@@ -12,13 +12,13 @@ _UNUSABLE = "The plugins cannot be used:"
 
 
 def raise_all(problems: Sequence[str]) -> None:
-    """Raise one `ConfigError` of all problems, if there are any."""
+    """Raise one `ConfigError` that lists all problems, if there are any."""
     if problems:
         raise ConfigError("\n".join([_UNUSABLE, *(f"  - {problem}" for problem in problems)]))
 
 
 def raise_together(errors: Sequence[str]) -> None:
-    """Raise one `ConfigError` of the texts of several, if there are any."""
+    """Raise one `ConfigError` that joins the texts of several, if there are any."""
     if errors:
         raise ConfigError("\n".join([_UNUSABLE, *(error.removeprefix(f"{_UNUSABLE}\n") for error in errors)]))
 
@@ -31,5 +31,5 @@ def describe(error: BaseException) -> str:
 
 
 def name_of(thing: Any) -> str:
-    """Name a class, a function or a type as its author knows it."""
+    """Return the name by which an author knows a class, a function or a type."""
     return getattr(thing, "__qualname__", None) or str(thing)

@@ -63,7 +63,7 @@ class ServiceScope:
 
 
 def provider_of(services: Sequence[ServiceBinding]) -> Provider:
-    """Tell dishka how each service is made. Raises `ConfigError`."""
+    """Return dishka's list of services and how each is made. Raises `ConfigError`."""
     from dishka import Provider, Scope  # noqa: PLC0415 - it takes 0.29 s to import
 
     provided = {service.provides for service in services}
@@ -76,7 +76,7 @@ def provider_of(services: Sequence[ServiceBinding]) -> Provider:
 
 @contextmanager
 def _wiring() -> Iterator[None]:
-    """Turn what dishka finds wrong, such as services that need each other, into a `ConfigError`."""
+    """Turn the errors of dishka, such as services that need each other, into `ConfigError`."""
     from dishka.exception_base import DishkaError  # noqa: PLC0415 - it takes 0.29 s to import
 
     try:
@@ -170,7 +170,7 @@ def target_of(source: Any) -> Callable[..., Any]:
 
 
 def provided_by(source: Any) -> Any:
-    """Return the type by which what a class or function makes is asked for. Raises `TypeError`."""
+    """Return the type that a class or function provides. Raises `TypeError`."""
     if inspect.isclass(source):
         return source
     if not callable(source):
