@@ -20,7 +20,6 @@ import typer
 from mainspring.cli.main import app
 from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
 from mainspring.job import JobKey, Options, lifecycle
-from mainspring.launch.serve import listening
 from mainspring.schedule import Once
 from mainspring.service import Moved
 from mainspring.settings import TABLE, Settings
@@ -282,7 +281,6 @@ def healthy(compose: Compose) -> Compose:
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
     compose.moved_by_zone_rules = Keeper((None, []))
-    compose.listening = listening
     return compose
 
 

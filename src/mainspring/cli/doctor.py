@@ -76,10 +76,10 @@ def _python() -> str:
 def _sqlite() -> str:
     import sqlite3
 
-    from mainspring.store.sqlite import OLDEST
+    from mainspring.store.sqlite import OLDEST_SQLITE
 
-    if sqlite3.sqlite_version_info < OLDEST:
-        raise ConfigError(f"{sqlite3.sqlite_version} is too old: Mainspring needs {_dotted(OLDEST)}")
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise ConfigError(f"{sqlite3.sqlite_version} is too old: Mainspring needs {_dotted(OLDEST_SQLITE)}")
     return sqlite3.sqlite_version
 
 
