@@ -1,7 +1,8 @@
 """The use cases that REST, the command line and importers call."""
 
 from mainspring.service.calendars import CalendarService
-from mainspring.service.jobs import LookAhead, SchedulerService
+from mainspring.service.jobs import SchedulerService
+from mainspring.service.lookahead import LookAhead
 from mainspring.service.replanning import Moved, Replanning
 
 __all__ = ["CalendarService", "LookAhead", "Moved", "Replanning", "SchedulerService"]

@@ -7,12 +7,11 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -42,17 +41,12 @@ from mainspring.job import (
 )
 from mainspring.plugins import Binding, Registry
 from mainspring.schedule import (
-    HORIZON,
     KINDS,
-    Backfill,
     Calendars,
-    Forecast,
-    Outage,
     Recurring,
     Trigger,
-    forecast,
-    preview,
 )
+from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.store import Notes, Store
 
 REQUEST_LIMIT = 256 * 1024
@@ -64,8 +58,6 @@ Each loss means that somebody else's write went through.
 """
 MOST_PROBLEMS = 100
 """How many problems of a batch are looked for."""
-PREVIEW_SECONDS = 0.5
-"""After so long a preview ends with what it has."""
 TURN = 64
 """After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
@@ -80,13 +72,6 @@ class Group:
     counts: Mapping[State, int]
 
 
-class LookAhead(NamedTuple):
-    """How far a preview goes: how many starts it shows, and what outage it supposes."""
-
-    number: int = 10
-    outage: Outage | None = None
-
-
 class SchedulerService:
     """The use cases over one store, for the job groups of one registry."""
 
@@ -96,8 +81,7 @@ class SchedulerService:
         self._registry = registry
         self._clock = clock
         self._events = events
-        self._calculating = asyncio.Lock()
-        """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
+        self.lookahead = Lookahead(self, store, notes, clock, events)
 
     @property
     def is_durable(self) -> bool:
@@ -160,6 +144,12 @@ class SchedulerService:
             for job in jobs:
                 self._events.announce(JobScheduled(job))
         return [job.id for job in jobs]
+
+    async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
+        """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
+        binding, now = self._registry.find(key), self._clock.now()
+        calendars = await self._calendars_for([body])
+        return Draft(self._new_job(binding, body, now, calendars).job, now, calendars)
 
     def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
         reading = self._read(binding, body, now, calendars)
@@ -276,57 +266,6 @@ class SchedulerService:
             now = await self._store.now()
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
         return await self._store.delete(job, run)
-
-    # --- what a schedule will do, and what it should have done
-
-    async def preview_new(self, key: JobKey, body: Mapping[str, Any], ahead: LookAhead) -> tuple[Job, Forecast]:
-        """Return the job that the body of a request would create, and what becomes of it; nothing is written.
-
-        Raises like `create_job`.
-        """
-        binding, now = self._registry.find(key), self._clock.now()
-        calendars = await self._calendars_for([body])
-        job = self._new_job(binding, body, now, calendars).job
-        return job, await self._preview(job, ahead, now, calendars)
-
-    async def preview_job(self, key: JobKey, job_id: UUID, ahead: LookAhead) -> tuple[Job, Forecast]:
-        """Return a job and what becomes of it. A run under way is taken to end now. Raises `NotFoundError`."""
-        job = await self.get_job(key, job_id)
-        now, calendars = await self._store.now(), await self._notes.calendars()
-        return job, await self._preview(job, ahead, now, calendars)
-
-    async def _preview(self, job: Job, ahead: LookAhead, now: datetime, calendars: Calendars) -> Forecast:
-        pending = lifecycle.pending(job, now=now, calendars=calendars)
-        lines = preview(job.trigger, now=now, job_id=job.id, calendars=calendars, outage=ahead.outage, pending=pending)
-        async with self._calculating:
-            until = self._clock.monotonic() + PREVIEW_SECONDS
-            return await asyncio.to_thread(forecast, lines, ahead.number, lambda: self._clock.monotonic() > until)
-
-    async def backfill_job(self, key: JobKey, job_id: UUID, body: Mapping[str, Any]) -> tuple[int, int]:
-        """Run occurrences of a job's past beside it; they are durable when this returns.
-
-        Answer how many, and how many are beyond the cap. Raises `NotFoundError`, `JobFinishedError`,
-        `JobNotRecurringError`, and `InvalidRequestError` with every problem of the body.
-        """
-        job, now = await self.get_job(key, job_id), await self._store.now()
-        lifecycle.check_backfill(job)
-        backfill = Backfill.read(job.trigger, body, now)
-        async with self._calculating:
-            occurrences, left = await asyncio.to_thread(lambda: ([*backfill.occurrences(now)], backfill.left))
-        if occurrences and occurrences[-1].due_at > now + HORIZON:
-            problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
-            raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
-        children: list[Job] = []
-        for number, occurrence in enumerate(occurrences):
-            if number % TURN == 0:
-                await self._clock.sleep(0)
-            children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
-        if children:
-            await self._store.add(children)
-        if self._events.has_subscribers(JobScheduled):
-            for child in children:
-                self._events.announce(JobScheduled(child))
-        return len(children), left
 
     async def _calendars_for(self, bodies: Sequence[Mapping[str, Any]], *, always: bool = False) -> Calendars:
         """Return the calendars by name, if a body has a schedule.

@@ -1,4 +1,6 @@
-"""The PostgreSQL store: many nodes, one database.
+"""The verbs of the PostgreSQL store: many nodes, one database.
+
+They are one class, because `Store` is one protocol: each verb is a few lines around its statements.
 
 Single-statement compare-and-set under READ COMMITTED; claims skip what others hold. A call whose answer was lost is
 neither done nor undone: what it was about is read again, then decided.

@@ -54,7 +54,7 @@ async def create(call: Call) -> Response:
     """
     if call.has_query and (ahead := _dry_run(call.query())):
         key, body = call.key, await read_body(call.request)
-        job, forecast = await call.services.jobs.preview_new(key, body, ahead)
+        job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
         warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
         return json_response(forecast_json(job, forecast, warnings))
     job = await call.services.jobs.create_job(call.key, await read_body(call.request))
@@ -200,7 +200,7 @@ async def preview(call: Call) -> Response:
     key, job_id, query = call.key, call.job_id, call.query()
     ahead = _look_ahead(query)
     query.check()
-    job, forecast = await call.services.jobs.preview_job(key, job_id, ahead)
+    job, forecast = await call.services.jobs.lookahead.preview_job(key, job_id, ahead)
     paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
     warnings = [*([paused] if job.paused else []), *_cut(forecast)]
     return json_response(forecast_json(job, forecast, warnings))
@@ -209,7 +209,7 @@ async def preview(call: Call) -> Response:
 async def backfill(call: Call) -> Response:
     """Run a past range of a schedule afterwards."""
     key, job_id = call.key, call.job_id
-    created, left = await call.services.jobs.backfill_job(key, job_id, await read_body(call.request))
+    created, left = await call.services.jobs.lookahead.backfill_job(key, job_id, await read_body(call.request))
     return json_response({"created": created, "left": left}, 202)
 
 
