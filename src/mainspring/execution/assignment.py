@@ -26,11 +26,8 @@ class StopWish(Stopping):
     run is cancelled for this reason.
     """
 
-    __slots__ = ("why",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.why: str | None = None
+    why: str | None = None
+    """Set on the instance when it is needed: an ``__init__`` of its own took 0.2 us of each run."""
 
 
 class Assignment:

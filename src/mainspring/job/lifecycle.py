@@ -59,6 +59,10 @@ class Done(NamedTuple):
     planned: Planned | None = None
 
 
+_nothing_left = maker(Done, "failures", "losses")
+"""What nearly all runs of jobs without a schedule make of them."""
+
+
 class Again(NamedTuple):
     """The same fire time is tried once more, when `due_at` has come."""
 
@@ -211,7 +215,7 @@ def _next_occurrence(job: Job, run: Run, now: datetime, calendars: Calendars, *,
     """Move on from an occurrence that is over, or that came too late to be begun."""
     trigger = job.trigger
     if isinstance(trigger, Once):
-        return Done(job.failures, job.losses)
+        return _nothing_left(job.failures, job.losses)
     if missed:
         planned = overdue(trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
         planned = planned._replace(unrun=without_first(trigger, planned.unrun))

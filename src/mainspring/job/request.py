@@ -156,7 +156,7 @@ def _wire_names(model: type[JobRequest]) -> frozenset[str]:
 
 
 def _first_of_each_place(problems: list[Problem]) -> Iterator[Problem]:
-    """What is wrong at a place is said once, and so is each thing that is wrong with the whole.
+    """Report at most one problem per field, and each object-level problem once.
 
     `RESERVED_FIELD` hides `UNKNOWN_FIELD`, a bad value hides what follows from it.
     """

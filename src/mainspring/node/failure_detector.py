@@ -1,4 +1,4 @@
-"""Who has died: what one node makes of the beats of the others. Pure: it is told what was seen, and when.
+"""Pure, on the node's loop. Who has died: what one node concludes from the beats of the others (decision 0013).
 
 Beats are counted, not dated: what counts is how long a beat has not moved, by the observer's own monotonic clock, so no
 two clocks are ever compared. There are three grades of evidence, each good after a time of its own:

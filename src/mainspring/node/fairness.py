@@ -1,4 +1,4 @@
-"""How many jobs of each group a node asks for when it has so many free slots. Pure.
+"""Pure, on the node's loop. How many jobs of each group a node asks for, given its free slots.
 
 Two rules keep a group with very many due jobs, or very slow ones, from starving the others. A group that took all
 that was asked for last time is *hungry*: it is served after those that did not, and the hungry share alike. And of the

@@ -1,4 +1,4 @@
-"""The mark that a node leaves on its host while it lives: a locked file.
+"""On the node's loop. The lock that a node holds on its host while it lives: a locked file.
 
 Only the end of the process frees the lock, be it a crash, a kill or a clean exit. So whoever finds the file of another
 node free, on the same host and in the same directory, has proof that its process is gone, without waiting for anything.

@@ -1,4 +1,4 @@
-"""What a node may believe: under which name it lives, and that it still has its lease. For any thread."""
+"""For any thread. What a node may believe: under which name it lives, and that it still has its lease."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Occurrences of one job that may run beside one another: each is taken out of its job before it begins."""
+"""On the node's loop. Occurrences of one job that may run side by side: each is split off before it begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a node gives way to the requests that its process answers as well.
+"""How a node yields to the requests that its process answers as well (decision 0025). On the node's loop.
 
 Both need the same interpreter. A burst of due jobs takes all that it can get, so a request would wait behind thousands
 of jobs: with 4,400 requests a second beside a burst, 1 of 100 waited for 1.9 s. By these rules it is 0.03 s, and a
@@ -16,11 +16,11 @@ BATCH = 1000
 MODEST_BATCH = 500
 """The same while there are many requests. Batches of 100 took longer in all, so requests waited for longer."""
 CROWD = 4
-"""So many requests under way at once are many."""
+"""This many requests under way at once are a crowd."""
 MEMORY = 0.5
-"""For so many seconds after many were seen they are taken to go on: one look may come in between."""
+"""A crowd is assumed to last this many seconds: a single sample may fall into a gap."""
 PATIENCE = 0.1
-"""For how many seconds jobs give way at most after each batch: they are due."""
+"""For how many seconds jobs wait at most after each batch: they are due."""
 _LOOK = 0.002
 
 

@@ -65,7 +65,7 @@ class ProcessRunner:
         self._failed = False
         """Whether the last worker that was wanted could not be had."""
         self._start_seconds = math.inf
-        """How long the last one took from its birth until it was ready."""
+        """How long the last one took from its start until it was ready."""
         self._farewells: set[asyncio.Task[None]] = set()
 
     async def run(self, assignment: Assignment) -> Ending:
@@ -102,16 +102,16 @@ class ProcessRunner:
             await asyncio.wait(self._farewells)
 
     def prepare(self) -> None:
-        """Have a worker at hand, on the loop of the workers, before it is needed, and a nursery for more."""
+        """Start a worker, and the fork server for more, before they are needed. On the loop of the workers."""
         for pool in set(self._pools.values()):
             if pool.idle.empty():
                 self._grow(pool)
 
     @property
     def at_hand(self) -> float:
-        """How many workers there are, busy or not, or as good as there, as the last start was a quick one.
+        """Number of workers alive or quick to start. Thread-safe.
 
-        No end if none can be had: whoever asks is to hear why. For any thread.
+        Infinite after a failed start, so that the next run meets the error and reports it.
         """
         if self._failed:
             return math.inf

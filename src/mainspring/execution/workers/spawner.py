@@ -1,4 +1,4 @@
-"""The nursery of a node: where its worker processes come from.
+"""Starts the worker processes of a node, by orders to its fork server (decision 0026).
 
 Workers are forks of one process that has imported what all of them need (`fork_server`). A start from nothing
 takes 0.3 s of processor time, which is seconds on a machine whose nodes keep dying; a fork takes 0.03 s until it has
@@ -21,12 +21,12 @@ from contextlib import suppress
 from functools import partial
 
 ORDER = struct.Struct("=ii")
-"""What the fork server hears: a process and a signal for all that it started. None and nothing: make one."""
+"""An order: (pid, signal) to signal a process group, (0, 0) to fork a new worker."""
 _SECRET = ("MAINSPRING_", "PGPASSWORD", "PGPASSFILE")
 
 
 class Child:
-    """A process that the nursery brought forth, and the group that it leads."""
+    """A process that the spawner started, and the group that it leads."""
 
     def __init__(self, kill: Callable[[int], None]) -> None:
         self.kill = kill
@@ -50,7 +50,7 @@ class Spawner:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
-        self._births: deque[asyncio.Future[Child]] = deque()
+        self._orders: deque[asyncio.Future[Child]] = deque()
         self._children: dict[int, Child] = {}
 
     async def start(self, channel: socket.socket, output: int) -> Child:
@@ -60,18 +60,18 @@ class Spawner:
         """
         if self._channel is None:
             self._channel = self._open()
-        birth: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._births.append(birth)
+        started: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._orders.append(started)
         socket.send_fds(self._channel, [ORDER.pack(0, 0)], [channel.fileno(), output])
-        return await birth
+        return await started
 
     def _kill(self, pid: int, number: int) -> None:
         if self._channel is not None and pid in self._children:
-            with suppress(OSError):  # the nursery has died, and will be heard to have
+            with suppress(OSError):  # the fork server has died, which its channel will tell
                 self._channel.send(ORDER.pack(pid, number))
 
     async def close(self) -> None:
-        """Let the nursery go; what it brought forth should have gone before."""
+        """Let the fork server go; the processes that it started should have gone before."""
         if self._channel is not None:
             self._channel.shutdown(socket.SHUT_WR)
             await self._listening
@@ -98,10 +98,10 @@ class Spawner:
         writer.close()
         process.kill()
         process.wait()
-        for birth in self._births:
-            if not birth.done():
-                birth.set_exception(OSError("the process that starts workers died"))
-        self._births.clear()
+        for started in self._orders:
+            if not started.done():
+                started.set_exception(OSError("the process that starts workers died"))
+        self._orders.clear()
         for child in self._children.values():
             child.end(-signal.SIGKILL)
         self._children.clear()
@@ -110,10 +110,10 @@ class Spawner:
         if "ended" in news:
             self._children.pop(news["ended"]).end(news["code"])
             return
-        birth = self._births.popleft()
+        started = self._orders.popleft()
         if "born" in news:
             child = self._children[news["born"]] = Child(partial(self._kill, news["born"]))
-            if not birth.done():
-                birth.set_result(child)
-        elif not birth.done():
-            birth.set_exception(OSError(news["refused"], os.strerror(news["refused"])))
+            if not started.done():
+                started.set_result(child)
+        elif not started.done():
+            started.set_exception(OSError(news["refused"], os.strerror(news["refused"])))
