@@ -26,7 +26,6 @@ from mainspring.schedule.calendars import (
     calendar_from_json,
     calendar_to_json,
     calendars_from_json,
-    postpones,
     without_unknown,
 )
 from mainspring.schedule.english import (
@@ -55,9 +54,6 @@ from mainspring.schedule.rules import (
     Cron,
     Every,
     RRule,
-)
-from mainspring.schedule.rules.cron import (
-    has_hash,
 )
 from mainspring.schedule.stored import (
     trigger_from_json,
@@ -135,13 +131,11 @@ __all__ = [
     "following",
     "forecast",
     "format_time",
-    "has_hash",
     "kind_problems",
     "opening",
     "overdue",
     "parse_duration",
     "parse_when",
-    "postpones",
     "preview",
     "realigned",
     "schedule_problems",

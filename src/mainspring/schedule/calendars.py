@@ -314,8 +314,3 @@ def ruled_out(use: CalendarUse | None, moment: datetime, calendars: Calendars) -
 def postponed(use: CalendarUse, until: datetime, job_id: UUID) -> datetime:
     """Return when a job starts that waited for the end of a blackout: each job at a place of its own after it."""
     return until + use.spread * spread(job_id)
-
-
-def postpones(use: CalendarUse) -> bool:
-    """Say whether a schedule's occurrences wait for the end of a blackout."""
-    return use.postpones

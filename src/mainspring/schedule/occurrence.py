@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from mainspring.schedule import misfire
-from mainspring.schedule.calendars import Calendars, RuledOut, postponed, postpones, ruled_out
+from mainspring.schedule.calendars import Calendars, RuledOut, postponed, ruled_out
 from mainspring.schedule.misfire import Decision, Fate, Unrun
 from mainspring.schedule.text import MICROSECOND
 from mainspring.schedule.trigger import Once, Recurring, Trigger
@@ -82,7 +82,7 @@ def _planned(trigger: Trigger, decision: Decision, job_id: UUID, calendars: Cale
     if isinstance(trigger, Once):
         return Planned(fire_time, fire_time)
     if fire_time is not None and (out := ruled_out(trigger.calendar, fire_time, calendars)) is not None:
-        if trigger.calendar is not None and postpones(trigger.calendar) and out.until is not None:
+        if trigger.calendar is not None and trigger.calendar.postpones and out.until is not None:
             due_at = _not_before(postponed(trigger.calendar, out.until, job_id), decision)
             return Planned(fire_time, due_at, unrun, out.reason)
         fire_time, skipped = _beyond(trigger, fire_time, out, calendars)
@@ -120,4 +120,4 @@ def _not_before(due_at: datetime, decision: Decision) -> datetime:
 def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> bool:
     """Tell whether the calendar, which may have changed since, lets this occurrence go."""
     use = None if isinstance(trigger, Once) else trigger.calendar
-    return use is not None and not postpones(use) and ruled_out(use, pending, calendars) is not None
+    return use is not None and not use.postpones and ruled_out(use, pending, calendars) is not None

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from mainspring.schedule import Every, Period, Recurring, TimeError, has_hash
+from mainspring.schedule import Every, Period, Recurring, TimeError
 from mainspring.schedule.rules import AnyOf, Cron
-from mainspring.schedule.rules.cron import FIELDS, LONGEST_EXPRESSION, compile_cron, settle
+from mainspring.schedule.rules.cron import FIELDS, LONGEST_EXPRESSION, compile_cron, has_hash, settle
 from tests.schedules import check_cron, cron_expressions
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
