@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from mainspring.clock import Clock, ManualClock
-from mainspring.execution import Lane, Runner
+from mainspring.execution import Lane, Runner, Slots
 from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
@@ -107,20 +107,21 @@ class HandDrivenNode:
         self._lease = Lease(clock, timedelta.max / 2)  # nobody beats
         self._finisher = Finisher(store, notes, registry, clock, events)
         runner = Runner(registry, clock, settings.threads)
-        lanes = {key: Lane(loop, runner) for key in registry.bindings}
-        self._dispatcher = Dispatcher(registry, lanes, None, self._finisher, clock, events)
+        shared = Slots(slots)
+        lanes = {key: Lane(loop, runner, clock, shared) for key in registry.bindings}
+        self._dispatcher = Dispatcher(registry, lanes, None, self._finisher, shared, clock, events)
         self._claimer = Claimer(store, notes, self._dispatcher, self._lease, Yielding(clock), clock, settings)
 
     async def join(self) -> None:
         """Write the node's row: only who has one may claim."""
-        self._finisher.open()
+        self._dispatcher.open()
         self._lease.begin(self.name)
         await self._store.join(NodeBeat(self.name))
 
     async def run_what_is_due(self) -> bool:
         """Run what is due, as far as there are slots, and see it through; answer whether anything was due."""
         await self._notes.refresh()
-        claimed = await self._claimer.take()
+        claimed = await self._claimer.take(ahead=timedelta())
         while self._dispatcher.running:
             await self._dispatcher.finish()
         return claimed > 0

@@ -143,7 +143,7 @@ async def put(store: Store, *jobs: Job) -> None:
 
 async def claim(store: Store, *, node: str = NODE, key: JobKey = BACKUPS, limit: int = ALL) -> list[Claim]:
     """Claim from one group."""
-    return await store.claim(node, {key: limit}, limit)
+    return (await store.claim(node, {key: limit}, limit)).claims
 
 
 async def running(store: Store, *jobs: Job, node: str = NODE) -> list[Job]:
@@ -152,7 +152,7 @@ async def running(store: Store, *jobs: Job, node: str = NODE) -> list[Job]:
         await store.join(NodeBeat(node))
     await store.add(jobs)
     demand = {job.key: ALL for job in jobs}
-    claimed = {claim.job.id: claim.job for claim in await store.claim(node, demand, ALL)}
+    claimed = {claim.job.id: claim.job for claim in (await store.claim(node, demand, ALL)).claims}
     return [claimed[job.id] for job in jobs]
 
 

@@ -92,7 +92,7 @@ async def test_occurrence_that_failed_is_tried_again(store: Store) -> None:
     change = ended(child, Outcome.FAILED, delay=timedelta())
     await store.finish([change])
 
-    [claim] = await store.claim(NODE, {BACKUPS: ALL}, ALL)
+    [claim] = (await store.claim(NODE, {BACKUPS: ALL}, ALL)).claims
 
     assert (child.id, waiting.id, 2) == (claim.job.id, claim.job.parent, claim.job.attempt)
     assert [claim.job] == [held.job for held in await store.holding(NODE)]

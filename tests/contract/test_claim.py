@@ -1,13 +1,13 @@
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.job import Claim, Job, JobKey, State
+from mainspring.job import Claim, Job, JobKey, Options, State
 from mainspring.schedule import MICROSECOND
-from mainspring.store import NodeBeat, Store
+from mainspring.store import Due, NodeBeat, Store
 from tests.contract.build import (
     ALL,
     BACKUPS,
@@ -21,7 +21,10 @@ from tests.contract.build import (
     a_running_job,
     as_claimed,
     claim,
+    edited,
     ended,
+    history,
+    jobs_of,
     opened,
     put,
     running,
@@ -93,7 +96,7 @@ async def test_earliest_due_comes_first(store: Store) -> None:
 
 async def demanded(store: Store, demand: dict[JobKey, int], limit: int) -> dict[JobKey, int]:
     """Claim, and count what came by group."""
-    return Counter(claimed.job.key for claimed in await store.claim(NODE, demand, limit))
+    return Counter(claimed.job.key for claimed in (await store.claim(NODE, demand, limit)).claims)
 
 
 async def test_demand_bounds_each_group(store: Store) -> None:
@@ -116,11 +119,89 @@ async def test_limit_bounds_the_claim(store: Store) -> None:
     assert [0, 4, 2] == [sum(count.values()) for count in counts]
 
 
+async def test_claim_ahead_brings_what_will_soon_be_due(store: Store) -> None:
+    """What is due within that time is running, but begins when it is due; the next due time comes with it."""
+    times = [START, START + SECOND, START + 2 * SECOND, START + 3 * SECOND]
+    await store.add([a_job(fire_at=time) for time in times])
+
+    claims, next_due = await store.claim(NODE, {BACKUPS: ALL}, ALL, 2 * SECOND)
+
+    assert times[:3] == [claimed.job.due_at for claimed in claims]
+    assert {(START, State.RUNNING)} == {(claimed.at, claimed.job.state) for claimed in claims}
+    assert times[:3] == [claimed.job.begins_at for claimed in claims]
+    assert Due(START + 3 * SECOND, 3 * SECOND) == next_due
+
+
+async def test_claim_tells_the_next_due_time_of_its_groups_only(store: Store) -> None:
+    """Of groups that were not asked for nothing is told; where there is nothing more, or nothing came, neither."""
+    await store.add([a_job(), a_job(fire_at=START + 3 * SECOND), a_job(key=SNAPSHOTS, fire_at=START + SECOND)])
+    both = {BACKUPS: ALL, SNAPSHOTS: ALL}
+
+    assert Due(START + 3 * SECOND, 3 * SECOND) == (await store.claim(NODE, {BACKUPS: ALL}, ALL)).next_due
+    assert ([], None) == await store.claim(NODE, both, ALL)
+    assert None is (await store.claim(NODE, both, ALL, 3 * SECOND)).next_due
+
+
+async def test_unclaimed_job_waits_as_before(store: Store, clock: ManualClock) -> None:
+    """A claim that is undone took no attempt and leaves no history; its version and its run number are used up."""
+    job = a_job(attempt=2, failures=1, version=5)
+    await store.add([job])
+    [claimed] = await claim(store)
+    clock.advance(seconds=1)
+
+    await store.unclaim([claimed.job])
+
+    assert job._replace(version=7, updated_at=START + SECOND) == await store.get(job.id)
+    assert [] == await history(store)
+    [again] = await claim(store)
+    assert again.job.run != claimed.job.run
+    assert again.job.attempt == claimed.job.attempt
+
+
+async def test_unclaimed_job_keeps_what_was_edited_meanwhile(store: Store) -> None:
+    """One that was paused while it was claimed is paused; other edits stay as well."""
+    [job] = await running(store, a_job())
+    paused = edited(job, paused=True, options=Options(max_attempts=9))
+    assert await store.update(paused)
+
+    await store.unclaim([job])
+
+    found = await store.get(job.id)
+    assert found is not None
+    assert (State.PAUSED, True, paused.options, 0) == (found.state, found.paused, found.options, found.attempt)
+
+
+async def test_unclaim_leaves_other_runs_alone(store: Store) -> None:
+    """What has ended, was deleted or was claimed again is no longer that claim's."""
+    jobs = await running(store, a_job(), a_job(), a_job())
+    await store.finish([ended(jobs[0])])
+    await store.delete(jobs[1], None)
+    await store.unclaim([jobs[2]])
+    [again] = await claim(store)
+    before = await jobs_of(store)
+
+    await store.unclaim(jobs)
+
+    assert before == await jobs_of(store)
+    assert again.job.id in before
+
+
+async def test_watchers_hear_of_an_unclaimed_job(store: Store) -> None:
+    """Somebody else may have a slot for it."""
+    [job] = await running(store, a_job())
+    heard: list[datetime] = []
+    store.watch(heard.append)
+
+    await store.unclaim([job])
+
+    assert [job.due_at] == heard
+
+
 async def test_claim_without_demand_is_empty(store: Store) -> None:
     """A node without plugins asks for nothing and gets it."""
     await store.add([a_job()])
 
-    assert [] == await store.claim(NODE, {}, ALL)
+    assert ([], None) == await store.claim(NODE, {}, ALL)
 
 
 async def test_claim_keeps_pairs_apart(store: Store) -> None:

@@ -91,7 +91,7 @@ class Lives:
         node = self.draw([*self.nodes, *self.nodes, *self.names])
         demand, limit, now = {key: self.number(0, 5) for key in KEYS}, self.number(1, 8), self.clock.now()
         due = {key: in_order(*(job for job in self._in(State.SCHEDULED, key) if job.due_at <= now)) for key in KEYS}
-        claims = await self.store.claim(node, demand, limit)
+        claims = (await self.store.claim(node, demand, limit)).claims
 
         expected = sum(min(demand[key], len(due[key])) for key in KEYS) if node in self.nodes else 0
         assert min(limit, expected) == len(claims)

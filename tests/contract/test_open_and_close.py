@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "notes": lambda store: store.notes("calendar"),
     "note": lambda store: store.note("calendar", "holidays", {}),
     "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),
+    "unclaim": lambda store: store.unclaim([a_running_job()]),
     "next_due": lambda store: store.next_due([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),
     "holding": lambda store: store.holding(NODE),

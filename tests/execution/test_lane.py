@@ -1,55 +1,264 @@
-"""Where jobs run, and how full it is."""
+"""Where jobs run, which of them wait there, and how many more there is room for."""
 
 import asyncio
 import sys
 
-from mainspring.execution import Assignment, Lane, job_loop
-from mainspring.execution.lane import STUCK_SECONDS
+import pytest
+
+from mainspring.clock import ManualClock
+from mainspring.execution import AHEAD_SECONDS, Assignment, Lane, Slots, job_loop
+from mainspring.execution.lane import CAUTION_SECONDS, PATIENCE_SECONDS, STUCK_SECONDS
 from mainspring.job import Ending, Outcome
+from tests.contract.build import a_running_job
+
+MANY = 10**6
 
 
-class Nothing:
-    """Runs nothing."""
+class Held:
+    """Runs assignments until the test lets them end."""
 
-    async def run(self, _: Assignment) -> Ending:
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self._ends: dict[int, asyncio.Event] = {}
+
+    async def run(self, assignment: Assignment) -> Ending:
+        self.begun.append(assignment.run)
+        await self._ends.setdefault(assignment.run, asyncio.Event()).wait()
         return Ending(Outcome.SUCCEEDED)
 
-
-async def a_turn() -> None:
-    """Let the loop do what it was given."""
-    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+    def end(self, run: int) -> None:
+        self._ends[run].set()
 
 
-async def test_a_lane_has_as_much_room_as_is_free() -> None:
-    """Where nothing bounds it, the node's free slots do."""
-    lane = Lane(asyncio.get_running_loop(), Nothing())
-    assert [0, 7] == [lane.room(free, 0) for free in (0, 7)]
+class Bench:
+    """Lanes on the test's loop under a clock that it moves, with few slots between them."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.clock = ManualClock()
+        self.slots = Slots(slots)
+        self.jobs = Held()
+        self.unbegun: list[int] = []
+        self.ended: list[tuple[int, bool]] = []
+        self.lows = 0
+
+    def lane(self, capacity: int | None = None) -> Lane:
+        lane = Lane(asyncio.get_running_loop(), self.jobs, self.clock, self.slots, capacity)
+        lane.on_unbegun = lambda them: self.unbegun.extend(each.run for each in them)
+        lane.on_end = lambda assignment, _ending, _moment, more: self.ended.append((assignment.run, more))
+        lane.on_low = self._on_low
+        return lane
+
+    def _on_low(self) -> None:
+        self.lows += 1
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+
+    async def give(self, lane: Lane, *runs: int, after: float = 0) -> list[Assignment]:
+        """Give a lane runs that may begin some seconds from now."""
+        begin = self.clock.monotonic() + after
+        them = [Assignment(a_running_job(run=run), 0, not_before=begin) for run in runs]
+        lane.give(them)
+        await self.settle()
+        return them
+
+    async def end(self, *runs: int) -> None:
+        for run in runs:
+            self.jobs.end(run)
+        await self.settle()
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds=seconds)
+        await self.settle()
+
+    async def ran(self, lane: Lane, seconds: float) -> None:
+        """Have a lane know how long its runs take."""
+        await self.give(lane, MANY)
+        await self.advance(seconds)
+        await self.end(MANY)
+        self.jobs.begun.clear()
+
+    def room(self, lane: Lane, coming: int = 0) -> int:
+        """Return what a node with this lane alone may claim."""
+        moment = self.clock.monotonic()
+        return lane.room(self.slots.free, lane.openings(moment) - lane.waiting - coming, moment, coming)
+
+
+async def test_each_begins_at_its_time_if_there_is_a_slot() -> None:
+    """What is due later waits, and so does what finds no slot: it begins as soon as one is free."""
+    bench = Bench(slots=2)
+    lane = bench.lane()
+    await bench.give(lane, 3, after=0.02)
+    await bench.give(lane, 1, 2)
+    assert [1, 2] == bench.jobs.begun
+    await bench.advance(0.02)
+    assert [1, 2] == bench.jobs.begun
+    await bench.end(1)
+    assert ([1, 2, 3], [(1, True)]) == (bench.jobs.begun, bench.ended)
+
+
+async def test_nothing_begins_before_its_time() -> None:
+    """An alarm may ring a little early: the lane looks again."""
+    bench = Bench()
+    lane = bench.lane()
+    await bench.give(lane, 1, after=0.02)
+    lane._begin_waiting()  # noqa: SLF001 - as an early alarm does
+    await bench.advance(0.019999)
+    assert [] == bench.jobs.begun
+    await bench.advance(0.000001)
+    assert [1] == bench.jobs.begun
+
+
+async def test_lanes_get_slots_in_turn() -> None:
+    """A lane that has very much to do does not take each slot that comes free."""
+    bench = Bench(slots=1)
+    one, other = bench.lane(), bench.lane()
+    await bench.give(one, 1, 2, 3)
+    await bench.give(other, 4)
+    for run in (1, 2, 4):
+        await bench.end(run)
+    assert [1, 2, 4, 3] == bench.jobs.begun
+
+
+async def test_what_finds_no_slot_in_time_is_handed_back() -> None:
+    """Then nothing is claimed ahead for a while."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    await bench.ran(lane, AHEAD_SECONDS / 10)
+    await bench.give(lane, 1)
+    await bench.give(lane, 2, 3)
+    assert 10 - 2 == bench.room(lane)
+    await bench.advance(PATIENCE_SECONDS)
+    assert ([1], [2, 3], 0) == (bench.jobs.begun, bench.unbegun, lane.waiting)
+    assert 0 == bench.room(lane)
+    await bench.end(1)
+    assert 1 == bench.room(lane)
+    await bench.advance(CAUTION_SECONDS)
+    assert 1 < bench.room(lane)
+
+
+async def test_a_closed_lane_begins_nothing() -> None:
+    """What waits in it, or comes later, is handed back."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    await bench.give(lane, 1, 2)
+    lane.close()
+    await bench.give(lane, 3)
+    await bench.end(1)
+    assert ([1], [2, 3], 1) == (bench.jobs.begun, bench.unbegun, bench.slots.free)
+
+
+async def test_what_the_node_took_back_does_not_begin() -> None:
+    """It is forgotten, and takes no slot."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    _, second = await bench.give(lane, 1, 2)
+    second.is_handed_back = True
+    await bench.end(1)
+    assert ([1], [], 0, 1) == (bench.jobs.begun, bench.unbegun, lane.waiting, bench.slots.free)
+
+
+async def test_a_slot_is_freed_once() -> None:
+    """A run that lost its slot because it did not start does not give it back a second time."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    await bench.give(lane, 1)
+    lane.abandon(1)
+    lane.abandon(1)
+    assert 1 == bench.slots.free
+    await bench.end(1)
+    assert 1 == bench.slots.free
+
+
+async def test_the_node_hears_when_half_has_begun() -> None:
+    """Then it is time to claim more."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    await bench.give(lane, *range(1, 9))
+    for run in range(1, 4):
+        assert 0 == bench.lows
+        await bench.end(run)
+    assert 1 == bench.lows
+
+
+# --- how many may be claimed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rooms"),
+    [
+        (AHEAD_SECONDS / 10, (20, 20, 20)),
+        (AHEAD_SECONDS, (2, 2, 2)),
+        (10 * AHEAD_SECONDS, (2, 1, 0)),
+    ],
+)
+async def test_room_is_what_will_begin_soon(seconds: float, rooms: tuple[int, int, int]) -> None:
+    """By Little's law: slots over the mean duration, times the time for which a job may wait; busy slots count too."""
+    bench = Bench(slots=2)
+    lane = bench.lane()
+    await bench.ran(lane, seconds)
+    found = [bench.room(lane)]
+    for run in (1, 2):
+        await bench.give(lane, run)
+        found.append(bench.room(lane))
+    assert list(rooms) == found
+
+
+async def test_room_before_a_run_has_ended_is_free_slots() -> None:
+    """How long runs take is not known."""
+    bench = Bench(slots=2)
+    lane = bench.lane()
+    await bench.give(lane, 1)
+    assert 1 == bench.room(lane)
+
+
+async def test_slots_are_claimed_ahead_when_their_runs_are_about_to_end() -> None:
+    """As far as that can be known: a run that takes longer than others frees nothing."""
+    bench = Bench(slots=1)
+    lane = bench.lane()
+    await bench.ran(lane, 1)
+    await bench.give(lane, 1)
+    rooms, waits = [], []
+    for _ in range(3):
+        rooms.append(bench.room(lane))
+        waits.append(round(lane.next_opening(bench.clock.monotonic()), 6))
+        await bench.advance(1 - AHEAD_SECONDS if len(rooms) == 1 else 3 * AHEAD_SECONDS)
+    assert [0, 1, 0] == rooms
+    assert 1 - AHEAD_SECONDS == waits[0]
+
+
+async def test_what_waits_or_is_coming_takes_room() -> None:
+    """It will have the slots first."""
+    bench = Bench(slots=3)
+    lane = bench.lane()
+    await bench.give(lane, 1, after=0.02)
+    assert [2, 1] == [bench.room(lane, coming) for coming in (0, 1)]
 
 
 async def test_a_lane_with_a_capacity_has_room_for_the_rest_of_it() -> None:
-    """What has no thread or process to run in is not claimed."""
-    lane = Lane(asyncio.get_running_loop(), Nothing(), capacity=4)
-    assert [2, 4] == [lane.room(free, 0) for free in (2, 7)]
-    lane.busy = 3
-    assert [0, 1] == [lane.room(free, 0) for free in (0, 7)]
-    assert 0 == lane.room(7, 0, coming=1)
+    """What has no thread or process to run in is not claimed, and does not begin."""
+    bench = Bench(slots=100)
+    lane = bench.lane(capacity=2)
+    assert [2, 1] == [bench.room(lane, coming) for coming in (0, 1)]
+    await bench.give(lane, 1, 2, 3)
+    assert ([1, 2], 0) == (bench.jobs.begun, bench.room(lane))
+    await bench.end(1)
+    assert [1, 2, 3] == bench.jobs.begun
 
 
-async def test_a_lane_is_stuck_while_what_it_was_given_does_not_begin() -> None:
-    """Counted from when it was given, or when something else began last; then there is no room in it."""
-    lane = Lane(asyncio.get_running_loop(), Nothing())
-    lane.give(lambda: lane.note_begun(101), 100)
-    lane.give(lambda: None, 100.5)
-    assert not lane.is_stuck(100 + STUCK_SECONDS / 2)
-    assert lane.is_stuck(100 + STUCK_SECONDS)
-    assert 0 == lane.room(7, 100 + STUCK_SECONDS)
-    await a_turn()
-    assert not lane.is_stuck(100 + STUCK_SECONDS)
-    assert lane.is_stuck(101 + STUCK_SECONDS)
-    lane.note_begun(110)
-    assert not lane.is_stuck(1000)
-    lane.give(lambda: None, 1000)
-    assert not lane.is_stuck(1000)
+async def test_a_lane_is_stuck_while_it_does_not_take_in_what_it_was_given() -> None:
+    """Counted from when it was given; a lane that is late has no room at once, as a job that blocks it may go on."""
+    bench = Bench()
+    lane = bench.lane()
+    lane.give([Assignment(a_running_job(run=1), 0)])
+    moment = bench.clock.monotonic()
+    assert not lane.is_stuck(moment + STUCK_SECONDS / 2)
+    assert lane.is_stuck(moment + STUCK_SECONDS)
+    assert [1, 0] == [lane.room(1, 0, moment + late) for late in (0, AHEAD_SECONDS)]
+    await bench.settle()
+    assert not lane.is_stuck(moment + STUCK_SECONDS)
+    assert 1 == lane.room(1, 0, moment + STUCK_SECONDS)
 
 
 def test_job_loop_outlives_a_task_that_exits() -> None:

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock, SystemClock
-from mainspring.execution import Assignment, ProcessRunner, Quarantine, Spawner
+from mainspring.execution import Assignment, ProcessRunner, Quarantine, Slots, Spawner
 from mainspring.execution.workers.output import OUTPUT_KEPT
 from mainspring.execution.workers.pool import SHARED
 from mainspring.execution.workers.wire import read_claim, read_ending, write_claim, write_ending
@@ -128,7 +128,7 @@ def test_a_claim_crosses_whole() -> None:
     received = read_claim(json.loads(json.dumps(write_claim(job, NOW.timestamp() - 12.5))))
     clock = ManualClock()
     clock.advance(seconds=20)
-    assert (job, NOW + timedelta(seconds=7.5)) == (received.job, received.store_time(clock))
+    assert (job, NOW + timedelta(seconds=7.5)) == (received.job, received.store_time(clock.monotonic()))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,8 @@ async def test_a_worker_that_cannot_start() -> None:
 
 
 def is_ready_for(quarantine: Quarantine, runs: int) -> bool:
-    """Tell whether a quarantine is ready for the last of so many runs."""
-    quarantine.busy = runs
-    return quarantine.is_ready
+    """Tell whether an empty quarantine is ready for that many runs."""
+    return quarantine.is_ready(runs)
 
 
 @pytest.mark.parametrize(("quick", "runs"), [(0, 1), (1000, SHARED)])
@@ -241,7 +240,7 @@ async def test_a_quarantine_is_ready_for_as_many_runs_as_it_has_workers(
     """Where starts are slow, one that is starting does not count: a run would be begun sooner elsewhere."""
     monkeypatch.setattr("mainspring.execution.workers.pool.QUICK_SECONDS", quick)
     async with a_runner(shared=True) as runner:
-        quarantine = Quarantine(asyncio.get_running_loop(), runner)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner, ManualClock(), Slots(100))
         assert not is_ready_for(quarantine, 1)
         await runner.run(to_do("nothing"))
         assert [True, False] == [is_ready_for(quarantine, busy) for busy in (runs, runs + 1)]
@@ -251,7 +250,7 @@ async def test_a_worker_that_died_is_none_at_hand(monkeypatch: pytest.MonkeyPatc
     """A run that would wait until it is replaced is begun sooner elsewhere."""
     monkeypatch.setattr("mainspring.execution.workers.pool.QUICK_SECONDS", 0)
     async with a_runner(shared=True) as runner:
-        quarantine = Quarantine(asyncio.get_running_loop(), runner)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner, ManualClock(), Slots(100))
         [worker] = await noted(runner, "whoami", tmp_path / "notes")
         assert is_ready_for(quarantine, 1)
         os.kill(worker, signal.SIGKILL)
@@ -267,7 +266,7 @@ async def test_a_quarantine_that_can_have_no_worker_takes_what_comes(monkeypatch
 
     monkeypatch.setattr("mainspring.execution.workers.spawner.Spawner.start", refuse)
     async with a_runner(shared=True) as runner:
-        quarantine = Quarantine(asyncio.get_running_loop(), runner)
+        quarantine = Quarantine(asyncio.get_running_loop(), runner, ManualClock(), Slots(100))
         assert not is_ready_for(quarantine, 9)
         ending = await runner.run(to_do("nothing"))
         assert "no process left" in (ending.reason or "")

@@ -15,7 +15,7 @@ import pytest
 from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import Assignment, Lane, Quarantine, Runner
+from mainspring.execution import Assignment, Lane, Quarantine, Runner, Slots
 from mainspring.job import Backoff, Ending, Events, Job, JobKey, Run
 from mainspring.job.events import Event
 from mainspring.node import HostLock, Node, Place
@@ -92,17 +92,21 @@ class ReadyQuarantine(Quarantine):
     """A quarantine without processes, in which a test says how runs go; ready when it was asked to be so often."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, run: Callable[[Assignment], Awaitable[Ending]], after: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: Callable[[Assignment], Awaitable[Ending]],
+        clock: ManualClock,
+        slots: Slots,
+        after: int,
     ) -> None:
-        Lane.__init__(self, loop, Called(run))
+        Lane.__init__(self, loop, Called(run), clock, slots)
         self._asked = 0
         self._after = after
 
     def get_ready(self) -> None:
         self._asked += 1
 
-    @property
-    def is_ready(self) -> bool:
+    def is_ready(self, _coming: int) -> bool:
         return self._asked >= self._after
 
 
@@ -177,18 +181,21 @@ class World:
         bindings = build([("test", Module(self.script))])
         await bindings.open()
         runner = Runner(bindings, self.clock, threads=2)
+        chosen = Settings.model_validate({"node": "test", **settings})
+        slots = Slots(chosen.slots)
         node = Node(
             store=self.store,
             notes=Notes(self.store, self.clock),
             registry=bindings,
             clock=self.clock,
             events=self.events,
-            settings=Settings.model_validate({"node": "test", **settings}),
+            settings=chosen,
             place=Place(
-                {KEY: Lane(loop or here, runner, capacity)},
+                {KEY: Lane(loop or here, runner, self.clock, slots, capacity)},
+                slots,
                 here,
                 HostLock(),
-                quarantine and ReadyQuarantine(here, quarantine, ready_after),
+                quarantine and ReadyQuarantine(here, quarantine, self.clock, slots, ready_after),
             ),
         )
         life = asyncio.create_task(node.run())

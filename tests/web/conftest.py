@@ -133,7 +133,7 @@ class Jobs:
 
     async def claim(self, key: JobKey) -> Job:
         """Take the earliest due job of a group; it runs from now on."""
-        (claim,) = await self._store.claim("node-1", {key: 1}, 1)
+        (claim,) = (await self._store.claim("node-1", {key: 1}, 1)).claims
         return claim.job
 
     async def finish(self, job: Job, outcome: Outcome, reason: str | None = None) -> None:

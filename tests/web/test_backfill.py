@@ -36,7 +36,7 @@ async def test_each_fire_time_of_the_range_is_run(
     due = sorted(child.due_at for child in await store.children(job))
     assert [clock.now() + number * timedelta(seconds=30) for number in range(3)] == due
     clock.advance(seconds=60)
-    claims = await store.claim("node-1", {BACKUPS: 10}, 10)
+    claims = (await store.claim("node-1", {BACKUPS: 10}, 10)).claims
     for claim in claims:
         await jobs.finish(claim.job, Outcome.SUCCEEDED)
     history = (await client.get(at(BACKUPS, job, "runs"))).json()
@@ -62,7 +62,7 @@ async def test_deleting_the_job_calls_off_what_is_left(
     await asked(client, job)
 
     assert 204 == (await client.delete(at(BACKUPS, job))).status_code
-    assert [] == await store.claim("node-1", {BACKUPS: 100}, 100)
+    assert ([], None) == await store.claim("node-1", {BACKUPS: 100}, 100)
 
 
 async def test_range_without_fire_times(client: httpx2.AsyncClient, jobs: Jobs) -> None:

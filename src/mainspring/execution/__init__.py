@@ -3,6 +3,7 @@
 from mainspring.execution.assignment import OUT_OF_TOUCH, Assignment
 from mainspring.execution.executor import Executor
 from mainspring.execution.lane import (
+    AHEAD_SECONDS,
     Lane,
     job_loop,
 )
@@ -10,6 +11,7 @@ from mainspring.execution.quarantine import (
     Quarantine,
 )
 from mainspring.execution.runner import Runner
+from mainspring.execution.slots import Slots
 from mainspring.execution.workers.pool import (
     ProcessRunner,
 )
@@ -18,6 +20,7 @@ from mainspring.execution.workers.spawner import (
 )
 
 __all__ = [
+    "AHEAD_SECONDS",
     "OUT_OF_TOUCH",
     "Assignment",
     "Executor",
@@ -25,6 +28,7 @@ __all__ = [
     "ProcessRunner",
     "Quarantine",
     "Runner",
+    "Slots",
     "Spawner",
     "job_loop",
 ]

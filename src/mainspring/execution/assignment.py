@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mainspring.clock import Clock
 from mainspring.execution.endings import interrupted
 from mainspring.job import Ending, Job
 from mainspring.plugins import Stopping
@@ -33,28 +33,44 @@ class StopWish(Stopping):
 class Assignment:
     """A claim that this node is running.
 
-    `ahead` is how many seconds the store's time, since 1970, is ahead of the node's monotonic one. `trusted` tells
-    whether the node may believe that it still has its lease. `lane` is where the node has it run. `started_at` and
-    `task` are set when it begins.
+    `ahead` is how many seconds the store's time, since 1970, is ahead of the node's monotonic one. It begins at
+    `not_before`, by the latter: it may be claimed a little ahead of its due time. `trusted` tells whether the node may
+    believe that it still has its lease. `lane` is where the node has it run. `started_at` and `task` are set when it
+    begins; `is_handed_back` when it was given to another, and so must not begin here.
     """
 
-    __slots__ = ("ahead", "job", "lane", "run", "started_at", "stopping", "task", "trusted")
+    __slots__ = (
+        "ahead",
+        "is_handed_back",
+        "job",
+        "lane",
+        "not_before",
+        "run",
+        "started_at",
+        "stopping",
+        "task",
+        "trusted",
+    )
 
-    def __init__(self, job: Job, ahead: float, trusted: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, job: Job, ahead: float, trusted: Callable[[], bool] = lambda: True, not_before: float = -math.inf
+    ) -> None:
         assert job.run is not None, "a claimed job has a run"  # noqa: S101 - for the type checker
         self.job = job
         self.run = job.run
         self.ahead = ahead
+        self.not_before = not_before
+        self.is_handed_back = False
         self.trusted = trusted
         self.stopping = StopWish()
         self.lane: Lane | None = None
         self.started_at: datetime | None = None
         self.task: asyncio.Task[Any] | None = None
 
-    def store_time(self, clock: Clock) -> datetime:
-        """Return the store's time, as far as this node can know it without asking."""
+    def store_time(self, moment: float) -> datetime:
+        """Return what the store's time was at a moment, as far as this node can know it without asking."""
         # Exact to the microsecond until 2038, and in half the time that a timedelta takes.
-        return _moment(self.ahead + clock.monotonic(), UTC)
+        return _moment(self.ahead + moment, UTC)
 
     def refusal(self) -> Ending | None:
         """Say why the run must not begin, if it must not.

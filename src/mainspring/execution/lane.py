@@ -1,4 +1,4 @@
-"""A lane: where the jobs of a group run, how many of them at once, and whether that place is stuck.
+"""A lane: where the jobs of a group run, which of them wait to begin there, and whether that place is stuck.
 
 The code of plugins runs on event loops of its own. Lanes that share a loop may block each other; others may not.
 """
@@ -6,62 +6,249 @@ The code of plugins runs on event loops of its own. Lanes that share a loop may 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from operator import attrgetter
 
 import structlog
 
+from mainspring.clock import Alarm, Clock
+from mainspring.execution.assignment import Assignment
 from mainspring.execution.executor import Executor
+from mainspring.execution.slots import Slots
+from mainspring.job import Ending
 
 STUCK_SECONDS = 2.0
-"""A loop that has not begun what it was given so long ago is blocked by a job."""
+"""A loop that has not taken in what it was given for this long is blocked by a job."""
+AHEAD_SECONDS = 0.05
+"""Jobs are claimed ahead of free slots if they will probably begin within this time (Little's law)."""
+PATIENCE_SECONDS = 2 * AHEAD_SECONDS
+"""A job that has waited this long for a slot is handed back: another node may have one."""
+CAUTION_SECONDS = 1.0
+"""How long nothing is claimed ahead of free slots after something had to be handed back."""
+RESOLUTION = 1e-7
+"""Seconds by which two moments must differ: sums of them are off by less. Times of the store are whole microseconds."""
+_WEIGHT = 1 / 16
+"""How much the last run counts in the mean duration."""
+_not_before = attrgetter("not_before")
 
 log = structlog.get_logger("mainspring")
 
 
 class Lane:
-    """The event loop on which the jobs of a group run, and what runs them there.
+    """The event loop on which the jobs of a group run, what runs them there, and those that wait to begin.
 
-    `capacity` is how many it runs at once, where that is bounded: more are not claimed, they could only wait.
+    Each begins at its due time, if there is a slot. `capacity` is how many run at once, where the executor bounds it.
+    Methods without an underscore are for the thread of the node; all else happens on the thread of the loop.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         executor: Executor,
+        clock: Clock,
+        slots: Slots,
         capacity: int | None = None,
     ) -> None:
         self.loop = loop
         self.executor = executor
+        self._clock = clock
+        self._slots = slots
         self._capacity = capacity
-        self.busy = 0
-        """How many runs it has; the node counts them."""
+        self.on_begin: Callable[[Assignment], None] = lambda _: None
+        self.on_end: Callable[[Assignment, Ending, float, bool], None] = lambda *_: None
+        """Takes how a run ended, when, and whether others wait to begin here."""
+        self.on_unbegun: Callable[[list[Assignment]], None] = lambda _: None
+        """Takes what cannot begin here: there was no slot in time, or the lane is closed."""
+        self.on_low: Callable[[], None] = lambda: None
+        """Hears that half of what waited has begun."""
+        self.mean: float | None = None
+        """How many seconds recent runs had their slots; `None` before the first run has ended."""
+        self._waiting: deque[Assignment] = deque()
+        self._executing: dict[int, float] = {}
+        """Since when each run has its slot, by its number; the oldest comes first."""
+        self._alarm: Alarm | None = None
+        self._low = -1
+        self._is_closed = False
+        # Each of these is written by one thread, so that no lock is needed.
         self._given = 0
         self._begun = 0
+        self._batches_given = 0
+        self._batches_taken = 0
         self._since = 0.0
+        self._cautious_until = -math.inf
 
-    def give(self, begin: Callable[[], None], moment: float) -> None:
-        """Have `begin` called on the loop; `moment` is now. For the node's thread alone."""
-        if self._given == self._begun:
-            self._since = moment
-        self._given += 1
-        self.loop.call_soon_threadsafe(begin)
+    # --- for the thread of the node
 
-    def note_begun(self, moment: float) -> None:
-        """Take down that what was given has begun. For the loop's thread alone."""
-        self._begun += 1
-        self._since = moment
+    def give(self, assignments: list[Assignment]) -> None:
+        """Have assignments begin, each at its time."""
+        if self._batches_given == self._batches_taken:
+            self._since = self._clock.monotonic()
+        self._batches_given += 1
+        self._given += len(assignments)
+        self.loop.call_soon_threadsafe(self._take_in, assignments)
 
-    def is_stuck(self, moment: float) -> bool:
+    def close(self) -> None:
+        """Let nothing begin any more."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._close)
+
+    def is_stuck(self, moment: float, seconds: float = STUCK_SECONDS) -> bool:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
-        return self._given != self._begun and moment - self._since >= STUCK_SECONDS
+        return self._batches_given != self._batches_taken and moment - self._since >= seconds
 
-    def room(self, free: int, moment: float, coming: int = 0) -> int:
-        """Return for how many more jobs, at most `free`, there is room besides those that are `coming`."""
-        if self.is_stuck(moment):
+    def abandon(self, run: int) -> None:
+        """Take its slot from a run that was handed back before it took its first step."""
+        if self._executing.pop(run, None) is not None:
+            self._slots.give_back()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to begin."""
+        return self._given - self._begun
+
+    @property
+    def executing(self) -> int:
+        """How many have a slot."""
+        return len(self._executing)
+
+    def openings(self, moment: float) -> int:
+        """Return how often the runs that have a slot will leave it to another one within `AHEAD_SECONDS`."""
+        mean = self.mean
+        if mean is None or moment < self._cautious_until:
             return 0
-        return free if self._capacity is None else min(free, self._capacity - self.busy - coming)
+        ages = [moment - since for since in list(self._executing.values())]
+        # A run that takes far longer than others do may take for ever.
+        usual = sum(age <= mean + AHEAD_SECONDS for age in ages)
+        if mean <= AHEAD_SECONDS:
+            return self._turns(usual, moment)
+        return usual - sum(age < mean - AHEAD_SECONDS for age in ages)
+
+    def next_opening(self, moment: float) -> float:
+        """Return in how many seconds a run will probably end within `AHEAD_SECONDS`; infinity if that is not known."""
+        if self.mean is None or moment < self._cautious_until:
+            return math.inf
+        waits = (since + self.mean - AHEAD_SECONDS - moment for since in list(self._executing.values()))
+        return min((wait for wait in waits if wait > 0), default=math.inf)
+
+    def room(self, free: int, spare: int, moment: float, coming: int = 0) -> int:
+        """Return how many jobs may be claimed besides those that are `coming`.
+
+        `free` are slots that nobody has, `spare` those that runs will leave soon, less those that jobs wait for.
+        """
+        if self.is_stuck(moment, AHEAD_SECONDS):
+            return 0
+        room = self._turns(free, moment) + spare
+        if self._capacity is not None:
+            own = self._turns(self._capacity - self.executing, moment) + self.openings(moment)
+            room = min(room, own - self.waiting - coming)
+        return max(0, room)
+
+    def _turns(self, slots: int, moment: float) -> int:
+        """Return how many runs these slots will begin within `AHEAD_SECONDS`."""
+        if self.mean is None or self.mean > AHEAD_SECONDS or moment < self._cautious_until:
+            return slots
+        return int(slots * AHEAD_SECONDS / max(self.mean, RESOLUTION))
+
+    # --- for the thread of the loop
+
+    def _take_in(self, assignments: list[Assignment]) -> None:
+        self._batches_taken += 1
+        self._since = self._clock.monotonic()
+        in_order = not self._waiting or self._waiting[-1].not_before <= assignments[0].not_before
+        self._waiting.extend(assignments)
+        if not in_order:
+            self._waiting = deque(sorted(self._waiting, key=_not_before))
+        self._low = len(self._waiting) // 2
+        self._begin_waiting()
+
+    def _begin_waiting(self) -> None:
+        """Begin what is due, as far as there are slots, and look again when there is something else to do."""
+        if self._is_closed:
+            self._leave_out(len(self._waiting))
+        moment = self._clock.monotonic()
+        while self._waiting:
+            first = self._waiting[0]
+            if first.is_handed_back:
+                self._leave_out(1)
+            elif first.not_before - moment > RESOLUTION:
+                self._look_again(first.not_before - moment)
+                return
+            elif (self._capacity is None or self.executing < self._capacity) and self._slots.take(self):
+                self._begin(moment)
+            elif (patience := first.not_before + PATIENCE_SECONDS - moment) > RESOLUTION:
+                self._look_again(patience)
+                return
+            else:
+                self._cautious_until = moment + CAUTION_SECONDS
+                self._leave_out(
+                    sum(each.not_before + PATIENCE_SECONDS - moment <= RESOLUTION for each in self._waiting)
+                )
+
+    def _look_again(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._clock.alarm(seconds, self._begin_waiting)
+
+    def _leave_out(self, number: int) -> None:
+        """Hand back the first that wait, but for those that the node has taken back already."""
+        self._begun += number
+        left_out = [self._waiting.popleft() for _ in range(number)]
+        if unbegun := [each for each in left_out if not each.is_handed_back]:
+            self.on_unbegun(unbegun)
+
+    def _begin(self, moment: float) -> None:
+        """Begin the first that waits; it has a slot."""
+        assignment = self._waiting.popleft()
+        self._begun += 1
+        self._executing[assignment.run] = moment
+        assignment.task = self.loop.create_task(self._see_through(assignment))
+        if len(self._waiting) == self._low:
+            self.on_low()
+
+    async def _see_through(self, assignment: Assignment) -> None:
+        """Run an assignment, hand in how it ended, and let the next begin."""
+        self.on_begin(assignment)
+        ending = await self.executor.run(assignment)
+        moment = self._clock.monotonic()
+        since = self._executing.pop(assignment.run, None)
+        self.on_end(assignment, ending, moment, bool(self._waiting))
+        if since is not None:  # else its slot was taken from it
+            took = moment - since
+            self.mean = took if self.mean is None else self.mean + (took - self.mean) * _WEIGHT
+            self._slots.give_back()
+        if self._waiting:
+            self._begin_waiting()
+
+    def take_slot(self) -> None:
+        """See `slots.Taker`. For any thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._use_slot)
+        except RuntimeError:  # the loop is closed
+            self._slots.give_back()
+
+    def _use_slot(self) -> None:
+        moment = self._clock.monotonic()
+        has_capacity = self._capacity is None or self.executing < self._capacity
+        first = self._waiting[0] if self._waiting else None
+        if (
+            first is None
+            or first.is_handed_back
+            or self._is_closed
+            or first.not_before - moment > RESOLUTION
+            or not has_capacity
+        ):
+            self._slots.give_back()
+        else:
+            self._begin(moment)
+        self._begin_waiting()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._begin_waiting()
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Runner:
 
     async def run(self, assignment: Assignment) -> Ending:
         """See `Executor.run`."""
-        assignment.started_at = assignment.store_time(self._clock)
+        assignment.started_at = assignment.store_time(self._clock.monotonic())
         assignment.task = assignment.task or asyncio.current_task()
         limit = TimeLimit(self._limits, assignment)
         try:

@@ -78,6 +78,11 @@ class Job(NamedTuple):
         return self.trigger.next_fire_time(self.fire_time) if self.state is State.RUNNING else self.due_at
 
     @property
+    def begins_at(self) -> datetime | None:
+        """From when on the run of a running job may have begun: it is claimed a little ahead of its due time."""
+        return None if self.claimed_at is None else max(self.claimed_at, self.due_at)
+
+    @property
     def is_dead(self) -> bool:
         """Whether the job gave up."""
         return self.state is State.DONE and self.outcome in DEADLY

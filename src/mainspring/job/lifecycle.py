@@ -344,7 +344,7 @@ def pending(job: Job, *, now: datetime, calendars: Calendars) -> Planned:
     if job.state is State.DONE:
         return Planned(None, None)
     if job.state is State.RUNNING:
-        began = job.claimed_at or now
+        began = job.begins_at or now
         return following(job.trigger, job.fire_time, started_at=began, now=now, job_id=job.id, calendars=calendars)
     return Planned(job.fire_time, job.due_at)
 

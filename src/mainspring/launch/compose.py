@@ -155,7 +155,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
             store=store,
             notes=notes,
             registry=registry,
-            place=Place(lanes.by_key, lanes.heart, host_lock, lanes.quarantine),
+            place=Place(lanes.by_key, lanes.slots, lanes.heart, host_lock, lanes.quarantine),
             clock=clock,
             events=events,
             settings=settings,

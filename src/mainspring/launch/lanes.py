@@ -12,7 +12,7 @@ import structlog
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
-from mainspring.execution import Lane, ProcessRunner, Quarantine, Runner, Spawner, job_loop
+from mainspring.execution import Lane, ProcessRunner, Quarantine, Runner, Slots, Spawner, job_loop
 from mainspring.job import JobKey
 from mainspring.launch.loops import event_loop, on
 from mainspring.plugins import Binding, Registry, ServiceScope, raise_together
@@ -38,6 +38,7 @@ class Lanes(AsyncExitStack):
         self._spawner = Spawner()
         self._workers = ProcessRunner(registry, clock, settings, self._spawner)
         self._quarantined = ProcessRunner(registry, clock, settings, self._spawner, shared=True)
+        self.slots = Slots(settings.slots)
         self.by_key: dict[JobKey, Lane] = {}
 
     async def __aenter__(self) -> Self:
@@ -47,9 +48,9 @@ class Lanes(AsyncExitStack):
             if ours or not scope.bindings:
                 self._add(scope, ours)
         loop = self._loop("workers")
-        self.quarantine = Quarantine(loop, self._quarantined)
+        self.quarantine = Quarantine(loop, self._quarantined, self._clock, self.slots)
         for key in self._registry.bindings.keys() - self.by_key.keys():
-            self.by_key[key] = Lane(loop, self._workers, self._settings.processes)
+            self.by_key[key] = Lane(loop, self._workers, self._clock, self.slots, self._settings.processes)
         return self
 
     def _add(self, scope: ServiceScope, bindings: Sequence[Binding]) -> None:
@@ -58,7 +59,8 @@ class Lanes(AsyncExitStack):
         self._scopes.append((loop, scope))
         for binding in bindings:
             is_async = inspect.iscoroutinefunction(binding.job_class.execute)
-            self.by_key[binding.key] = Lane(loop, runner, None if is_async else self._settings.threads)
+            capacity = None if is_async else self._settings.threads
+            self.by_key[binding.key] = Lane(loop, runner, self._clock, self.slots, capacity)
 
     def _loop(self, name: str) -> asyncio.AbstractEventLoop:
         return self.enter_context(job_loop(event_loop(), name))

@@ -10,22 +10,22 @@ import asyncio
 import math
 from collections import Counter, deque
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import Assignment
+from mainspring.execution import AHEAD_SECONDS, Assignment
 from mainspring.failpoint import fp
 from mainspring.job import Claim, Ending, JobKey, lifecycle
 from mainspring.node.dispatcher import Dispatcher
 from mainspring.node.fairness import demands, still_hungry
 from mainspring.node.lease import Lease
 from mainspring.node.overlap import begin_beside, runs_beside
-from mainspring.node.yielding import Yielding
+from mainspring.node.yielding import BATCH, Yielding
 from mainspring.schedule import Once
 from mainspring.settings import Settings
-from mainspring.store import Notes, Store
+from mainspring.store import Due, Notes, Store
 
 FRUITLESS_PAUSE = 0.02
 """Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
@@ -38,13 +38,35 @@ A statement that outlives its client ends well before that: its own limit is 2 s
 """
 
 
-class Claimed(NamedTuple):
-    """What a claim brought, when it was sent, how much for each group, and whether that was all that it may bring."""
+AHEAD = timedelta(milliseconds=25)
+"""Jobs are claimed up to this long before they are due, so that each can start on time.
+
+At 200 jobs a second each claim brings several. A job that is claimed is running for everybody, so it is no more.
+"""
+LEAD = 0.008
+"""How many seconds before a job is due it is claimed: twice what a claim of few jobs takes on a busy machine."""
+
+SLOW_SECONDS = 1.0
+"""A group whose runs last this long leaves some slots to others, which would wait for it. So does one not yet known."""
+MOST_BESIDES = 2 * BATCH
+"""How many claimed jobs a node may hold besides those that have a slot: some wait to begin, some to be written."""
+
+
+class Taken(NamedTuple):
+    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more.
+
+    `due` is when the next job is due that these groups have, if the claim told.
+    """
 
     claims: list[Claim]
     sent: float
+    answered: float
     got: Mapping[JobKey, int]
     is_full: bool = False
+    due: Due | None = None
+
+
+_NOTHING = Taken([], 0, 0, {})
 
 
 class Claimer:
@@ -66,7 +88,6 @@ class Claimer:
         self._lease = lease
         self._yielding = yielding
         self._clock = clock
-        self._slots = settings.slots
         self._poll = settings.poll.total_seconds()
         self._keys: deque[JobKey] = deque(dispatcher.keys)
         self._hungry: frozenset[JobKey] = frozenset()
@@ -78,6 +99,9 @@ class Claimer:
         self._is_stopped = False
         self._in_doubt_until = -math.inf
         self._strays_at = -math.inf
+        self._is_short = False
+        self._last = _NOTHING
+        dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
 
     # --- when
@@ -86,7 +110,7 @@ class Claimer:
         """Claim what is due for the free slots, else sleep until something is due or changes, but not past `poll`.
 
         A sleep that ended with nothing changed is followed by a look at the next due time, not by a claim: an idle node
-        asks one question a turn.
+        asks one question a turn. A claim that brought something tells when the next one is due.
         """
         self._woken.clear()
         self._next_due = None  # not known: until it is, whatever changes is worth another look
@@ -95,7 +119,7 @@ class Claimer:
         took = await self.take() if self._may_be_due else None
         if took and self._woken.is_set():
             return  # there is room for more by now, and probably more
-        pause = await self._pause()
+        pause = await self._pause(self._last.due if took else None)
         if pause <= 0:
             self._may_be_due = True
             self._in_vain = self._in_vain + 1 if took == 0 else 0
@@ -107,14 +131,24 @@ class Claimer:
         woken = await wait(self._clock, self._woken, pause)
         self._may_be_due = woken or pause < self._poll
 
-    async def _pause(self) -> float:
-        """Return for how many seconds nothing can be claimed, unless something changes."""
+    async def _pause(self, due: Due | None) -> float:
+        """Return for how many seconds nothing can be claimed, unless something changes; `due` if a claim told it."""
         if not self._lease.is_trusted():
             return self._lease.beat
-        if not (demand := self._demand({}, limit=1)) or (due := await self._store.next_due(demand)) is None:
+        asked = self._clock.monotonic()
+        demand = self._demand({}, limit=1)
+        self._is_short = len(demand) < len(self._keys)
+        if not demand:
+            lanes = self._dispatcher.lanes.values()
+            return min(self._poll, *(lane.next_opening(asked) for lane in lanes))
+        if due is None:
+            due = await self._store.next_due(demand)
+        else:
+            asked = self._last.sent
+        if due is None:
             return self._poll
         self._next_due = due.at
-        return min(self._poll, due.wait.total_seconds())
+        return min(self._poll, due.wait.total_seconds() - LEAD - (self._clock.monotonic() - asked))
 
     def on_due_hint(self, due_at: datetime) -> None:
         """Look again if a job has come that is due before the one that is waited for."""
@@ -122,8 +156,13 @@ class Claimer:
             self._woken.set()
 
     def wake(self) -> None:
-        """Look again soon: there may be room, or something due."""
+        """Look again soon: there may be something due."""
         self._woken.set()
+
+    def on_room(self) -> None:
+        """Look again soon if a group had no room: it may have some."""
+        if self._is_short:
+            self._woken.set()
 
     def stop(self) -> None:
         """Claim no more after the claim that is under way."""
@@ -137,78 +176,96 @@ class Claimer:
 
         `coming` are those that have been claimed and not been started.
         """
-        lanes = self._dispatcher.lanes
-        moment, free = self._clock.monotonic(), self._free(coming)
-        busy = {key: lane.busy + coming.get(key, 0) for key, lane in lanes.items()}
-        rooms = {key: lanes[key].room(free, moment, coming.get(key, 0)) for key in self._keys}
-        wanted = demands(self._keys, self._hungry, busy, free)
-        return {key: least for key, most in wanted.items() if (least := min(most, rooms[key], limit)) > 0}
+        lanes, moment = self._dispatcher.lanes, self._clock.monotonic()
+        free, arriving = self._dispatcher.slots.free, sum(coming.values())
+        waiting = arriving + sum(lane.waiting for lane in lanes.values() if not lane.is_stuck(moment, AHEAD_SECONDS))
+        spare = sum(lane.openings(moment) for lane in lanes.values()) - waiting
+        most = min(limit, self._dispatcher.slots.number + MOST_BESIDES - len(self._dispatcher.running) - arriving)
+        rooms = {key: lanes[key].room(free, spare, moment, coming.get(key, 0)) for key in self._keys}
+        if free <= waiting:  # all slots are spoken for: the next claim is worth its cost when half of these have begun
+            rooms = {key: room if room >= waiting else 0 for key, room in rooms.items()}
+        holds = {key: lane.waiting + lane.executing + coming.get(key, 0) for key, lane in lanes.items()}
+        slow = {key for key, lane in lanes.items() if lane.mean is None or lane.mean >= SLOW_SECONDS}
+        wanted = demands(self._keys, self._hungry, holds, rooms, slow)
+        return {key: least for key, demand in wanted.items() if (least := min(demand, most)) > 0}
 
-    def _free(self, coming: Mapping[JobKey, int]) -> int:
-        return self._slots - len(self._dispatcher.running) - sum(coming.values())
-
-    async def take(self) -> int:
-        """Claim and start what is due; answer how much that was.
+    async def take(self, ahead: timedelta = AHEAD) -> int:
+        """Claim what is due, or will be within `ahead`, and have it started at its time; answer how much that was.
 
         Where there is probably more, the next claim is under way while the jobs of the last one are started; unless
         there are requests that go first.
         """
         running = self._dispatcher.running
         before = len(running)
-        claimed = await self._claim({})
-        number = len(claimed.claims)
-        while claimed.is_full and self._may_go_on():
-            ahead = asyncio.create_task(self._claim(claimed.got))
+        taken = await self._claim({}, ahead)
+        number = len(taken.claims)
+        while taken.is_full and self._may_go_on():
+            following = asyncio.create_task(self._claim(taken.got, ahead))
             await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
             try:
-                await self._begin(claimed.claims, claimed.sent)
+                await self._begin(taken)
             finally:
-                claimed = await ahead
-            number += len(claimed.claims)
-        await self._begin(claimed.claims, claimed.sent)
-        if claimed.is_full:
+                taken = await following
+            number += len(taken.claims)
+        await self._begin(taken)
+        if taken.is_full:
             await self._yielding.yield_to_requests(lambda: len(running) <= before)
+        self._last = taken
         return number
 
     def _may_go_on(self) -> bool:
         """Tell whether a claim may follow another without a break."""
         return not self._yielding.is_crowded() and not self._is_stopped and self._clock.monotonic() < self._strays_at
 
-    async def _claim(self, coming: Mapping[JobKey, int]) -> Claimed:
+    async def _claim(self, coming: Mapping[JobKey, int], ahead: timedelta) -> Taken:
         """Claim what is due, besides what is `coming`."""
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
-        limit = min(self._free(coming), self._yielding.batch())
+        limit = self._yielding.batch()
         demand = self._demand(coming, limit)
         if not demand or not self._lease.is_trusted():
-            return Claimed([], 0, {})
+            return _NOTHING
+        limit = min(limit, max(demand.values()))
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claims = await self._store.claim(self._lease.name, demand, limit)
+            claims, due = await self._store.claim(self._lease.name, demand, limit, ahead)
         except StoreUnavailableError:
             self._doubt()
             raise
         fp("claim.after")
+        answered = self._clock.monotonic()
         got = Counter([claim.job.key for claim in claims])
         is_full = len(claims) == limit
         if len(self._keys) > 1:
             self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
-        return Claimed(claims, sent, got, is_full)
+        return Taken(claims, sent, answered, got, is_full, due)
 
     # --- what was claimed
 
-    async def _begin(self, claims: list[Claim], sent: float) -> None:
-        """Start what was claimed, but for occurrences that come too late to be begun: those end at once."""
+    async def _begin(self, taken: Taken) -> None:
+        """Have what was claimed start, but for occurrences that come too late to be begun: those end at once."""
+        claims = taken.claims
         if not claims:
             return
-        ahead, is_trusted = claims[0].at.timestamp() - sent, self._lease.is_trusted
+        at = claims[0].at
+        ahead, is_trusted, answered = at.timestamp() - taken.sent, self._lease.is_trusted, taken.answered
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
         if recurring:
-            missed = ((job, lifecycle.missed(job, now=at, calendars=self._notes.known)) for job, at in recurring)
+            missed = ((job, lifecycle.missed(job, now=now, calendars=self._notes.known)) for job, now in recurring)
             late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
             claims = await self._beside(claims, late)
-        self._dispatcher.start([Assignment(job, ahead, is_trusted) for job, _ in claims], late)
+        assignments = [
+            # The store's time was `at` at some moment before the answer came: so nothing starts early by its clock.
+            Assignment(
+                job,
+                ahead,
+                is_trusted,
+                answered + (job.due_at - at).total_seconds() if job.due_at > at else answered,
+            )
+            for job, _ in claims
+        ]
+        self._dispatcher.start(assignments, late)
 
     async def _beside(self, claims: list[Claim], late: Mapping[int, Ending]) -> list[Claim]:
         """Take occurrences that need not wait for one another out of their jobs.
@@ -245,7 +302,8 @@ class Claimer:
         held = [claim for claim in await self._store.holding(self._lease.name) if claim.job.run not in known]
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
-            await self._begin([claim._replace(at=now) for claim in held], sent)
+            claims = [claim._replace(at=now) for claim in held]
+            await self._begin(Taken(claims, sent, self._clock.monotonic(), {}))
         moment = self._clock.monotonic()
         self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
         self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease.seconds)

@@ -1,8 +1,8 @@
-"""Pure, on the node's loop. How many jobs of each group a node asks for, given its free slots.
+"""Pure, on the node's loop. How many jobs of each group a node asks for, given the room that it has for each.
 
 Two rules keep a group with very many due jobs, or very slow ones, from starving the others. A group that took all
 that was asked for last time is *hungry*: it is served after those that did not, and the hungry share alike. And of the
-slots that the others leave it a group holds at most nine tenths, so there is room for one that comes later.
+slots that the others leave it a slow group holds at most nine tenths, so there is room for one that comes later.
 """
 
 from __future__ import annotations
@@ -12,23 +12,30 @@ from collections.abc import Collection, Mapping, Sequence
 from mainspring.job import JobKey
 
 MOST = 0.9
-"""The part of the slots not held by others that one group of several may hold."""
+"""The part of the slots not held by others that one slow group of several may hold."""
 
 
 def demands(
-    keys: Sequence[JobKey], hungry: Collection[JobKey], running: Mapping[JobKey, int], free: int
+    keys: Sequence[JobKey],
+    hungry: Collection[JobKey],
+    holds: Mapping[JobKey, int],
+    rooms: Mapping[JobKey, int],
+    slow: Collection[JobKey],
 ) -> dict[JobKey, int]:
-    """Return the demand of each group, in the order in which to serve them; all together may be more than `free`."""
+    """Return the demand of each group, in the order in which to serve them; all together may be more than there is.
+
+    `holds` says how many jobs of each group are claimed already, `rooms` for how many more there is room.
+    """
     if len(keys) == 1:
-        return {keys[0]: free}
-    share = -(-free // max(1, len(hungry)))
+        return dict(rooms)
     order = [*(key for key in keys if key not in hungry), *(key for key in keys if key in hungry)]
-    return {key: min(_room(running.get(key, 0), free), share if key in hungry else free) for key in order}
+    demand = {key: _left(holds.get(key, 0), rooms[key]) if key in slow else rooms[key] for key in order}
+    return {key: min(most, -(-rooms[key] // len(hungry))) if key in hungry else most for key, most in demand.items()}
 
 
-def _room(running: int, free: int) -> int:
-    least = 1 if not running else 0
-    return min(free, max(least, int(MOST * (free + running)) - running))
+def _left(held: int, room: int) -> int:
+    least = 1 if not held else 0
+    return min(room, max(least, int(MOST * (room + held)) - held))
 
 
 def still_hungry(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from mainspring.clock import Clock
+from mainspring.clock import Clock, wait
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
 from mainspring.job import (
@@ -32,6 +32,8 @@ from mainspring.store import Answer, Notes, Store
 
 BATCH = 1000
 """How many results go into one call."""
+TOGETHER_SECONDS = 0.025
+"""How long a result may wait for those of jobs that are about to run, so that they are written together."""
 
 
 _Ended = tuple[Job, Run, Ending]
@@ -47,27 +49,39 @@ class Finisher:
         self._registry = registry
         self._clock = clock
         self._events = events
-        self._waiting: deque[tuple[Assignment, Ending, datetime]] = deque()
+        self._waiting: deque[tuple[Assignment, Ending, float]] = deque()
         self._noted = False
+        self._hurried = False
         self._some = asyncio.Event()
+        self._enough = asyncio.Event()
 
     def open(self) -> None:
         """Be ready to write on the loop that runs."""
         self._loop = asyncio.get_running_loop()
 
-    def put(self, assignment: Assignment, ending: Ending) -> None:
-        """Take the result of a run. What is put in together wakes the loop once."""
-        self._waiting.append((assignment, ending, assignment.store_time(self._clock)))
-        if not self._noted:
-            self._noted = True
+    def put(self, assignment: Assignment, ending: Ending, moment: float, *, more: bool = False) -> None:
+        """Take the result of a run that ended at `moment`. What is put in together wakes the loop once.
+
+        If there will soon be `more`, it may wait for that.
+        """
+        self._waiting.append((assignment, ending, moment))
+        if not self._noted or not (more or self._hurried):
+            self._noted, self._hurried = True, not more
             with suppress(RuntimeError):  # the node's loop is closed: it left without this run
-                self._loop.call_soon_threadsafe(self._some.set)
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._some.set()
+        if self._hurried:
+            self._enough.set()
 
     async def write(self) -> list[Assignment]:
         """Wait for results and write them, together; return whose. They stay here until the store has answered."""
         await self._some.wait()
+        await wait(self._clock, self._enough, TOGETHER_SECONDS)
         self._some.clear()
-        self._noted = False  # before looking: what is put in from here on wakes this loop again
+        self._enough.clear()
+        self._noted = self._hurried = False  # before looking: what is put in from here on wakes this loop again
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
         if not batch:
             return []
@@ -80,14 +94,19 @@ class Finisher:
         finally:
             if self._waiting:
                 self._some.set()
+                self._enough.set()
         fp("finish.after")
         return [assignment for assignment, _, _ in batch]
+
+    async def undo(self, claimed: Sequence[Job]) -> None:
+        """Write that these did not begin: they wait again as they did before they were claimed."""
+        await self._store.unclaim(claimed)
 
     async def give_up(self, orphans: Sequence[Job], now: datetime) -> None:
         """Write that runs whose node died are lost. If somebody else does so too, nobody is told."""
         ending = Ending(Outcome.LOST, "the node that ran it died")
         await self._settle(
-            [(job, history.ended(job, ending, started_at=job.claimed_at or now, now=now), ending) for job in orphans]
+            [(job, history.ended(job, ending, started_at=job.begins_at or now, now=now), ending) for job in orphans]
         )
 
     async def _settle(self, ended: list[_Ended], *, announce_refused: bool = False) -> None:
@@ -131,6 +150,6 @@ class Finisher:
         return None
 
 
-def _ended(assignment: Assignment, ending: Ending, at: datetime) -> _Ended:
-    job = assignment.job
+def _ended(assignment: Assignment, ending: Ending, moment: float) -> _Ended:
+    job, at = assignment.job, assignment.store_time(moment)
     return job, history.ended(job, ending, started_at=assignment.started_at or at, now=at), ending

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import OUT_OF_TOUCH, Lane, Quarantine
+from mainspring.execution import OUT_OF_TOUCH, Lane, Quarantine, Slots
 from mainspring.failpoint import fp
 from mainspring.job import Events, JobKey, NodeBuried, NodeLost, NodeStarted, NodeStopped, TurnFailed
 from mainspring.node.claimer import Claimer
@@ -37,12 +37,13 @@ UNHEEDED_PAUSE = timedelta(seconds=2)
 
 
 class Place(NamedTuple):
-    """Where a node works: its lanes, the loop on which it beats, its lock on the host, and where quarantined jobs run.
+    """Where a node works: its lanes and their slots, the loop on which it beats, its lock on the host, its quarantine.
 
     Without a quarantine a job that may be what kills its nodes runs where others do.
     """
 
     lanes: Mapping[JobKey, Lane]
+    slots: Slots
     heart_loop: asyncio.AbstractEventLoop
     host_lock: HostLock
     quarantine: Quarantine | None = None
@@ -72,7 +73,9 @@ class Node:
         self.yielding = Yielding(clock)
         self._lease = Lease(clock, settings.lease)
         self._finisher = Finisher(store, notes, registry, clock, events)
-        self._dispatcher = Dispatcher(registry, place.lanes, place.quarantine, self._finisher, clock, events)
+        self._dispatcher = Dispatcher(
+            registry, place.lanes, place.quarantine, self._finisher, place.slots, clock, events
+        )
         self._claimer = Claimer(store, notes, self._dispatcher, self._lease, self.yielding, clock, settings)
         self._heartbeat = Heartbeat(store, self._lease, clock, place.heart_loop)
         self._recovery = Recovery(
@@ -88,6 +91,11 @@ class Node:
         """The name of this life of the node."""
         return self._lease.name
 
+    @property
+    def running(self) -> int:
+        """How many jobs it has claimed that are not written yet."""
+        return len(self._dispatcher.running)
+
     # --- life
 
     async def run(self) -> None:
@@ -99,6 +107,7 @@ class Node:
             claiming = duties.create_task(self._repeat("claim", self._claimer.turn, until=self._stopping))
             tasks = [
                 duties.create_task(self._repeat("finish", self._finish)),
+                duties.create_task(self._repeat("hand back", self._hand_back)),
                 duties.create_task(self._repeat("sweep", self._on_pulse)),
                 duties.create_task(self._repeat("prune", self._prune)),
             ]
@@ -138,7 +147,7 @@ class Node:
 
     async def _join(self) -> None:
         """Begin a life under a name of its own, so that nothing of an earlier life can be mistaken for this one's."""
-        self._finisher.open()
+        self._dispatcher.open()
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
         host = self._host_lock.acquire(name)
         patient = any(binding.job_class.exclusive for binding in self._registry.bindings.values())
@@ -162,15 +171,20 @@ class Node:
     # --- duties that are no class of their own
 
     async def _finish(self) -> None:
-        """Have runs that ended written down; there is room for others."""
+        """Have runs that ended written down; there may be room for others."""
         await self._dispatcher.finish()
-        self._claimer.wake()
+        self._claimer.on_room()
+        self._freed.set()
+
+    async def _hand_back(self) -> None:
+        """Give back jobs that cannot begin here."""
+        await self._dispatcher.hand_back()
         self._freed.set()
 
     async def _on_pulse(self) -> None:
         """Take in what the last beats told: what to stop, who has died, or that this node was taken for dead itself."""
         await self._heartbeat.wait()
-        self._dispatcher.hand_back()
+        self._dispatcher.take_back_stuck()
         if not self._lease.is_trusted():
             self._recovery.forget()
             self._dispatcher.interrupt(self._dispatcher.exclusive(), OUT_OF_TOUCH)

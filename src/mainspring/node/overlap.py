@@ -43,6 +43,6 @@ async def _cancel(store: Store, child: Job, claim: Claim) -> int | None:
     """End an occurrence that runs, or waits for another try; return the number of its run, if it had one."""
     run = None
     if child.state is State.RUNNING:
-        run = history.ended(child, _CANCELLED, started_at=child.claimed_at or claim.at, now=claim.at)
+        run = history.ended(child, _CANCELLED, started_at=child.begins_at or claim.at, now=claim.at)
     await store.delete(child, run)
     return run and run.number

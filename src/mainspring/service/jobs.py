@@ -264,7 +264,7 @@ class SchedulerService:
         run = None
         if job.state is State.RUNNING:
             now = await self._store.now()
-            run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.claimed_at or now, now=now)
+            run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
 
     async def _calendars_for(self, bodies: Sequence[Mapping[str, Any]], *, always: bool = False) -> Calendars:

@@ -3,6 +3,8 @@
 from mainspring.store.backends import Backend, backend
 from mainspring.store.facts import (
     Answer,
+    Claimed,
+    Due,
     NodeBeat,
     Pulse,
 )
@@ -17,6 +19,8 @@ __all__ = [
     "PLAIN",
     "Answer",
     "Backend",
+    "Claimed",
+    "Due",
     "NodeBeat",
     "Notes",
     "Pulse",

@@ -7,12 +7,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from mainspring.job import Claim
+
 
 class Due(NamedTuple):
     """When the next job is due, by the store's clock, and how long that is off (negative: overdue)."""
 
     at: datetime
     wait: timedelta
+
+
+class Claimed(NamedTuple):
+    """What a claim brought, and when the next job of its groups is due after what it could bring.
+
+    `next_due` is `None` if there is none, or if the claim brought nothing.
+    """
+
+    claims: list[Claim]
+    next_due: Due | None = None
 
 
 class Answer(StrEnum):

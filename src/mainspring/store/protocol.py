@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from mainspring.job import Change, Claim, Job, JobFilter, JobKey, Position, Run, State
-from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
+from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 
 
 class JobStore(Protocol):
@@ -71,12 +71,22 @@ class JobStore(Protocol):
 class RunStore(Protocol):
     """Jobs that run, as nodes see them, and the history of runs."""
 
-    async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
+    async def claim(
+        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+    ) -> Claimed:
         """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
 
-        Groups are served in the order of `demand`. Eligible is what is scheduled and due by the store's clock. Each
-        claimed job is running, has a new run number (the fence, from one rising sequence) and one more attempt, and its
-        version is raised. No two claims ever get the same job. A node that has not joined, or was buried, gets nothing.
+        Groups are served in the order of `demand`. Eligible is what is scheduled and due by the store's clock, or will
+        be within `ahead`. Each claimed job is running, has a new run number (the fence, from one rising sequence) and
+        one more attempt, and its version is raised. No two claims ever get the same job. A node that has not joined, or
+        was buried, gets nothing.
+        """
+
+    async def unclaim(self, jobs: Sequence[Job]) -> None:
+        """Undo claims of jobs that did not begin, if they still have that run.
+
+        They wait as before, with the attempt that they had before, also if they were edited meanwhile. Their versions
+        are raised, and the run numbers are used up.
         """
 
     async def holding(self, node: str) -> list[Claim]:

@@ -73,7 +73,7 @@ class ProcessRunner:
 
         Waiting for a worker takes nothing from the job's time.
         """
-        assignment.started_at = assignment.store_time(self._clock)  # from here on the node may cancel it
+        assignment.started_at = assignment.store_time(self._clock.monotonic())  # from here on the node may cancel it
         pool = self._pools[assignment.job.key]
         try:
             if (refusal := assignment.refusal()) is not None:
@@ -83,7 +83,7 @@ class ProcessRunner:
                 if (refusal := assignment.refusal()) is not None:
                     pool.idle.put_nowait(worker)
                     return refusal
-                assignment.started_at = assignment.store_time(self._clock)
+                assignment.started_at = assignment.store_time(self._clock.monotonic())
                 return await self._see_through(worker, assignment)
         except asyncio.CancelledError:
             return interrupted(assignment.stopping.why or "the run was cancelled")

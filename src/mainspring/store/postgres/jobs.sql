@@ -94,14 +94,14 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: claim
--- Take due jobs for a living node: per group the earliest due, at most its demand. Rows that another claim holds are passed over.
+-- Take due jobs for a living node: per group the earliest due, at most its demand, but for rows that another claim holds; and the next due time.
 with due as materialized (
     select j.id, w.nr
     from unnest(:products::text[], :job_groups::text[], :demands::integer[]) with ordinality as w (product, job_group, demand, nr)
     cross join lateral (
         select j.id from mainspring.jobs j
         where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
-          and j.due_at <= coalesce(:now::timestamptz, now())
+          and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval
         order by j.due_at
         limit w.demand
         for update skip locked
@@ -114,7 +114,25 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
     attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning {claimed_columns}, due.nr, mainspring.microseconds(j.claimed_at);
+returning {claimed_columns}, due.nr, mainspring.microseconds(j.claimed_at), (
+    select mainspring.microseconds(min(n.due_at))
+    from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
+    cross join lateral (
+        select j.due_at from mainspring.jobs j
+        where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
+          and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval
+        order by j.due_at
+        limit 1
+    ) n
+);
+
+-- name: unclaim!
+-- Jobs that did not begin, if they still have that run: as before they were claimed.
+update mainspring.jobs j
+set state = case when paused then 'paused' else 'scheduled' end, run = null, node = null, claimed_at = null, attempt = attempt - 1,
+    version = version + 1, updated_at = coalesce(:now::timestamptz, now())
+from unnest(:ids::uuid[], :runs::bigint[]) as c (id, run)
+where j.id = c.id and j.run = c.run;
 
 -- name: holding
 -- What a node has claimed and not finished.

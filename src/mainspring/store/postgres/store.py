@@ -22,7 +22,7 @@ from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import JOB_COLUMNS
-from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
+from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
 from mainspring.store.postgres.schema import check_schema
 from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds, write_unrun
@@ -203,15 +203,25 @@ class PostgresStore:
 
     # --- running them
 
-    async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
+    async def claim(
+        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+    ) -> Claimed:
         """See `Store.claim`."""
-        parameters = {**_columns(demand), "demands": list(demand.values()), "node": node, "limit": limit}
-        rows = await self._fetch("claim", parameters)
+        demands = {**_columns(demand), "demands": list(demand.values())}
+        rows = await self._fetch("claim", {**demands, "node": node, "limit": limit, "ahead": ahead})
         fp("claim.sent")
         if not rows:
-            return []
-        keys, at = list(demand), from_microseconds(rows[0][-1])
-        return sorted(_CLAIMED.read_claims(rows, (keys[row[-2] - 1] for row in rows), node, at), key=_due_time)
+            return Claimed([])
+        *_, now, next_due = rows[0]
+        keys, at = list(demand), from_microseconds(now)
+        claims = _CLAIMED.read_claims(rows, (keys[row[-3] - 1] for row in rows), node, at)
+        due = None if next_due is None else from_microseconds(next_due)
+        return Claimed(sorted(claims, key=_due_time), None if due is None else Due(due, due - at))
+
+    async def unclaim(self, jobs: Sequence[Job]) -> None:
+        """See `Store.unclaim`."""
+        await self._fetch("unclaim", {"ids": [job.id for job in jobs], "runs": [job.run for job in jobs]})
+        self._tell(job._replace(state=State.SCHEDULED) for job in jobs)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""

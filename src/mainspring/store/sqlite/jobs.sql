@@ -95,7 +95,7 @@ returning id;
 -- name: due
 -- Which jobs of a group may be claimed, the earliest due first.
 select id from jobs
-where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :now
+where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :until
 order by due_at
 limit :limit;
 
@@ -114,6 +114,13 @@ select json_group_array(json_array(
 ))
 from jobs where id in (select value from json_each(:ids));
 
+-- name: unclaim!
+-- A job that did not begin, if it still has that run: as before it was claimed.
+update jobs
+set state = iif(paused, 'paused', 'scheduled'), run = null, node = null, claimed_at = null, attempt = attempt - 1, version = version + 1,
+    updated_at = :now
+where id = :id and run = :run;
+
 -- name: holding
 -- What a node has claimed and not finished.
 select {running_job_columns}
@@ -121,8 +128,8 @@ from jobs j
 where state = 'running' and node = :node;
 
 -- name: due_next
--- When the next job of a group is due.
-select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled';
+-- When the next job of a group is due, after a moment.
+select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled' and due_at > :after;
 
 -- name: end_jobs!
 -- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.

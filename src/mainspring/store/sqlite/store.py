@@ -19,7 +19,7 @@ from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import ENDED, Form, lists
-from mainspring.store.facts import Answer, Due, NodeBeat, Pulse
+from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
@@ -186,33 +186,44 @@ class SqliteStore:
 
     # --- running them
 
-    async def claim(self, node: str, demand: Mapping[JobKey, int], limit: int) -> list[Claim]:
+    async def claim(
+        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+    ) -> Claimed:
         """See `Store.claim`."""
-        now = to_microseconds(self._clock.now())
+        at = self._clock.now()
+        now, until = to_microseconds(at), to_microseconds(at + ahead)
 
-        def work(db: sqlite3.Connection) -> str:
+        def work(db: sqlite3.Connection) -> tuple[str, datetime | None]:
             if node not in {row[0] for row in db.execute(SQL["nodes"])}:
-                return "[]"
+                return "[]", None
             ids: list[str] = []
             for key, slots in demand.items():
-                parameters = {**key._asdict(), "now": now, "limit": min(slots, limit - len(ids))}
+                parameters = {**key._asdict(), "until": until, "limit": min(slots, limit - len(ids))}
                 ids += [id_ for (id_,) in db.execute(SQL["due"], parameters)]
             if not ids:
-                return "[]"
+                return "[]", None
             (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
             parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
             db.execute(SQL["claim"], parameters)
             (claimed,) = db.execute(SQL["claimed"], parameters).fetchone()
-            return str(claimed)
+            return str(claimed), _next_due(db, demand, until)
 
-        rows = json.loads(await self._call(work))
+        claimed, due = await self._call(work)
         fp("claim.sent")
+        rows = json.loads(claimed)
         if not rows:
-            return []
+            return Claimed([])
         keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
         of_rows = (keys[row[-3], row[-2]] for row in rows)
         claims = _CLAIMED.read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]))
-        return sorted(claims, key=lambda claim: claim.job.due_at)
+        return Claimed(sorted(claims, key=lambda claim: claim.job.due_at), None if due is None else Due(due, due - at))
+
+    async def unclaim(self, jobs: Sequence[Job]) -> None:
+        """See `Store.unclaim`."""
+        now = to_microseconds(self._clock.now())
+        rows = [{"id": str(job.id), "run": job.run, "now": now} for job in jobs]
+        await self._call(lambda db: db.executemany(SQL["unclaim"], rows).close())
+        tell(self._watchers, (job._replace(state=State.SCHEDULED) for job in jobs))
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -222,13 +233,7 @@ class SqliteStore:
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """See `Store.next_due`."""
-
-        def work(db: sqlite3.Connection) -> list[int]:
-            found = (db.execute(SQL["due_next"], key._asdict()).fetchone()[0] for key in keys)
-            return [due for due in found if due is not None]
-
-        due = await self._call(work)
-        at = from_microseconds(min(due)) if due else None
+        at = await self._call(lambda db: _next_due(db, keys, _OLDEST))
         return None if at is None else Due(at, at - self._clock.now())
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
@@ -319,6 +324,13 @@ class SqliteStore:
             return gone
 
         return await self._call(work)
+
+
+def _next_due(db: sqlite3.Connection, keys: Collection[JobKey], after: int) -> datetime | None:
+    """Return when the next job of these groups is due, after a moment."""
+    found = (db.execute(SQL["due_next"], {**key._asdict(), "after": after}).fetchone()[0] for key in keys)
+    due = [moment for moment in found if moment is not None]
+    return from_microseconds(min(due)) if due else None
 
 
 def _change_values(change: Change) -> dict[str, Any]:
