@@ -1,5 +1,6 @@
 """The plugins that benchmarks run: a job that does nothing, behind a trigger listener that lets it through."""
 
+import asyncio
 import json
 import os
 import time
@@ -56,6 +57,46 @@ class NoopModule(SchedulerPluginModule):
         """Bind."""
         binder.bind_job(NoopJob)
         binder.bind_trigger_listener(NoopListener)
+
+
+async def _wait(self: SchedulerJob, context: JobExecutionContext) -> None:  # noqa: ARG001
+    """Wait as long as the group's name says."""
+    await asyncio.sleep(self.milliseconds / 1000)  # type: ignore[attr-defined]
+
+
+def _waiting(milliseconds: int) -> type[SchedulerJob]:
+    """Return the class of jobs that wait for something else, as most jobs do."""
+    members = {"Request": Request, "milliseconds": milliseconds, "execute": _wait}
+    made = type(f"Wait{milliseconds}Job", (SchedulerJob,), members)
+    return product("bench")(job_group(f"wait{milliseconds}")(made))
+
+
+class WaitModule(SchedulerPluginModule):
+    """Binds jobs that wait; each group is measured alone, in a service of its own."""
+
+    milliseconds = 0
+
+    def configure(self, binder: Binder) -> None:
+        """Bind."""
+        binder.bind_job(_waiting(self.milliseconds))
+
+
+class Wait1000Module(WaitModule):
+    """Binds jobs that wait for a second."""
+
+    milliseconds = 1000
+
+
+class Wait100Module(WaitModule):
+    """Binds jobs that wait for a tenth of that."""
+
+    milliseconds = 100
+
+
+class Wait10Module(WaitModule):
+    """Binds jobs that wait for a hundredth of that."""
+
+    milliseconds = 10
 
 
 class Recorder:

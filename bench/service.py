@@ -19,9 +19,9 @@ OK, CREATED, NOT_FOUND, NOT_ALLOWED = 200, 201, 404, 405
 
 
 class Service:
-    """`mainspring serve` (or `node`) with a plugin of `bench.plugin`, from entry to exit.
+    """`mainspring serve` (or `node`) with a plugin of `bench.plugin`, from entry to exit, with the settings it has.
 
-    `environment` is added to the process's own. Leaving raises `RuntimeError` when the process did not end well.
+    `slots` is for figures that say "tuned". `environment` is added to the process's own. Leaving raises `RuntimeError` when the process did not end well.
     """
 
     def __init__(
@@ -30,11 +30,13 @@ class Service:
         *,
         command: str = "serve",
         plugin: str = "NoopModule",
-        slots: int = 3000,
+        slots: int | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.port = free_port()
-        arguments = ["--store", store, "--plugin", f"bench.plugin:{plugin}", "--slots", str(slots)]
+        arguments = ["--store", store, "--plugin", f"bench.plugin:{plugin}"]
+        if slots is not None:
+            arguments += ["--slots", str(slots)]
         arguments += ["--log-level", "warning"]
         if command == "serve":
             arguments += ["--port", str(self.port)]
@@ -61,6 +63,11 @@ class Service:
     def check_alive(self) -> None:
         """Raise `RuntimeError` when the process has ended."""
         check_alive(self._process)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def get(self, path: str) -> tuple[int, Any]:
         """Return the status and the JSON of a call."""

@@ -9,7 +9,7 @@ from bench.figures import Figure, Goal
 from bench.load import Load
 from bench.service import Service
 from bench.stores import Jobs, Postgres
-from bench.t1_burst import NOTICE, SLOTS, check, drain
+from bench.t1_burst import NOTICE, check, drain
 from bench.trial import Trial
 
 FIGURES = (
@@ -27,7 +27,7 @@ def measure(trial: Trial) -> None:
         t2_schedule.measure(trial)
     store = Postgres(trial.url)
     store.clear()
-    with Service(store.url, slots=SLOTS) as service:
+    with Service(store.url) as service:
         service.wait_ready()
         for _ in range(trial.rounds):
             _round(trial, store, service)

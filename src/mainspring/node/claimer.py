@@ -46,8 +46,8 @@ At 200 jobs a second each claim brings several. A job that is claimed is running
 LEAD = 0.008
 """How many seconds before a job is due it is claimed: twice what a claim of few jobs takes on a busy machine."""
 
-SLOW_SECONDS = 1.0
-"""A group whose runs last this long leaves some slots to others, which would wait for it. So does one not yet known."""
+SLOW_SECONDS = 1.5
+"""A group whose runs last this long leaves some slots to others, which would wait for it. So does one not known yet."""
 MOST_BESIDES = 2 * BATCH
 """How many claimed jobs a node may hold besides those that have a slot: some wait to begin, some to be written."""
 
