@@ -19,7 +19,8 @@ def postgres_seconds(url: str) -> float:
         ((backend,),) = db.execute("select pg_backend_pid()").fetchall()
     if (server := _parent(backend)) is None:
         return 0.0
-    children = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == server]
+    there = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    children = [pid for pid in there if _parent(pid) == server]
     return sum(sum(_ticks(pid)) for pid in (server, *children)) / _TICKS
 
 

@@ -21,7 +21,8 @@ OK, CREATED, NOT_FOUND, NOT_ALLOWED = 200, 201, 404, 405
 class Service:
     """`mainspring serve` (or `node`) with a plugin of `bench.plugin`, from entry to exit, with the settings it has.
 
-    `slots` is for figures that say "tuned". `environment` is added to the process's own. Leaving raises `RuntimeError` when the process did not end well.
+    `slots` is for figures that say "tuned". `environment` is added to the process's own. Leaving raises `RuntimeError`
+    when the process did not end well.
     """
 
     def __init__(

@@ -43,8 +43,8 @@ AHEAD = timedelta(milliseconds=25)
 
 At 200 jobs a second each claim brings several. A job that is claimed is running for everybody, so it is no more.
 """
-LEAD = 0.008
-"""How many seconds before a job is due it is claimed: twice what a claim of few jobs takes on a busy machine."""
+LEAD = (0.005, 0.02)
+"""How many seconds before a job is due it is claimed, at least and at most: twice what recent claims took."""
 
 SLOW_SECONDS = 1.5
 """A group whose runs last this long leaves some slots to others, which would wait for it. So does one not known yet."""
@@ -101,6 +101,7 @@ class Claimer:
         self._strays_at = -math.inf
         self._is_short = False
         self._last = _NOTHING
+        self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
 
@@ -148,7 +149,7 @@ class Claimer:
         if due is None:
             return self._poll
         self._next_due = due.at
-        return min(self._poll, due.wait.total_seconds() - LEAD - (self._clock.monotonic() - asked))
+        return min(self._poll, due.wait.total_seconds() - self._lead - (self._clock.monotonic() - asked))
 
     def on_due_hint(self, due_at: datetime) -> None:
         """Look again if a job has come that is due before the one that is waited for."""
@@ -234,6 +235,7 @@ class Claimer:
             raise
         fp("claim.after")
         answered = self._clock.monotonic()
+        self._lead = min(max(LEAD[0], (self._lead + 2 * (answered - sent)) / 2), LEAD[1])
         got = Counter([claim.job.key for claim in claims])
         is_full = len(claims) == limit
         if len(self._keys) > 1:
