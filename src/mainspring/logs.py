@@ -106,6 +106,12 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
         "run started",
         lambda e: {**_job(e.job), "run": e.job.run, "attempt": e.job.attempt},
     ),
+    (
+        logging.WARNING,
+        events.GaveUp,
+        "job gave up",
+        lambda e: {**_run(e.run), "reason": e.run.reason, "next": e.job.next_run and format_time(e.job.next_run)},
+    ),
     (logging.WARNING, events.RunRefused, "result refused", lambda e: _run(e.run)),
 ]
 """What each kind of event says in the log: from which level on, in which words, with which facts."""

@@ -33,7 +33,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 BACKUPS = JobKey("vps4", "backups")
 SNAPSHOTS = JobKey("vps4", "snapshots")
-ANY, DONE = JobFilter(), JobFilter(done=True)
+ANY, DONE = JobFilter(), JobFilter(frozenset({State.DONE}))
 NODE = "node-1"
 ALL = 10_000
 

@@ -31,9 +31,8 @@ def schema_url(postgres_url: str) -> str:
 def emptied(url: str) -> str:
     """Empty the tables; the sequence goes on, as it does in life."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "truncate mainspring.jobs, mainspring.runs, mainspring.nodes, mainspring.notes, mainspring.stops"
-        )
+        tables = ("jobs", "runs", "counts", "nodes", "notes", "stops")
+        connection.execute(f"truncate {', '.join(f'mainspring.{table}' for table in tables)}".encode())
     return url
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.job import Change, Job, Outcome, Run, State
+from mainspring.job import Change, Counts, Job, Outcome, Run, State
 from mainspring.schedule import Every, Once, Period, Recurring
 from mainspring.schedule.trigger import CalendarUse, Days
 from mainspring.store import Answer, Store
@@ -58,7 +58,7 @@ async def test_part_leaves_two_jobs(store: Store) -> None:
     assert [child] == await store.children(waiting.id)
     assert [] == await store.children(child.id)
     assert [waiting] == await store.page(BACKUPS, ANY, after=None, limit=ALL)
-    assert {State.SCHEDULED: 1, State.RUNNING: 1} == (await store.counts())[BACKUPS]
+    assert Counts({State.SCHEDULED: 1, State.RUNNING: 1}) == (await store.counts())[BACKUPS]
 
 
 async def test_part_of_what_was_not_the_latest_changes_nothing(store: Store) -> None:
@@ -224,3 +224,16 @@ async def test_beat_tells_that_there_is_a_new_note(store: Store) -> None:
         heard.append((await store.beat("stranger")).notes)
 
     assert heard == sorted(set(heard))
+
+
+async def test_job_hears_how_an_occurrence_ended_that_ran_beside_it(store: Store) -> None:
+    """The outcome is the job's, as if it had run itself; that of a backfill is not."""
+    waiting, child = await a_part(store)
+    await store.finish([ended(child._replace(failures=4), Outcome.FAILED)])
+    found = await store.get(waiting.id)
+    assert waiting._replace(outcome=Outcome.FAILED) == found
+
+    backfill = a_job(parent=waiting.id, backfill=True)
+    [claimed] = await running(store, backfill)
+    await store.finish([ended(claimed, Outcome.SUCCEEDED)])
+    assert found == await store.get(waiting.id)

@@ -22,6 +22,11 @@ from tests.contract.build import (
 )
 
 
+def _last_run(job: Job) -> int:
+    assert job.last_run is not None
+    return -job.last_run.number
+
+
 def ids(jobs: list[Job]) -> list[UUID]:
     """Name the jobs of a page."""
     return [job.id for job in jobs]
@@ -125,7 +130,35 @@ async def test_filter_done_and_dead(store: Store) -> None:
 
     dead = {done[outcome].id for outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.LOST)}
     assert {job.id for job in done.values()} == set(ids(await store.page(BACKUPS, DONE, after=None, limit=ALL)))
-    assert dead == set(ids(await store.page(BACKUPS, replace(DONE, dead=True), after=None, limit=ALL)))
+    assert dead == set(ids(await store.page(BACKUPS, replace(DONE, gave_up=True), after=None, limit=ALL)))
+    for outcomes in [{Outcome.FAILED, Outcome.CANCELLED}, {Outcome.SUCCEEDED, Outcome.LOST}, set()]:
+        which = replace(DONE, outcomes=frozenset(outcomes))
+        expected = [job.id for job in sorted(done.values(), key=_last_run) if job.outcome in outcomes]
+        assert expected == ids(await store.page(BACKUPS, which, after=None, limit=ALL))
+        assert expected[:1] == ids(await store.page(BACKUPS, which, after=None, limit=1))
+
+
+async def test_filter_pending_by_how_they_ended_last(store: Store) -> None:
+    """Those that gave up are not tried again: they wait for their next fire time."""
+    at = [START + n * SECOND for n in range(6)]
+    never = a_job(fire_at=at[0])
+    again = a_job(fire_at=at[3], outcome=Outcome.FAILED, attempt=1)
+    gave_up = a_job(fire_at=at[2], outcome=Outcome.FAILED)
+    timed_out = a_job(fire_at=at[1], outcome=Outcome.TIMED_OUT, state=State.PAUSED, paused=True)
+    well = a_job(fire_at=at[4], outcome=Outcome.SUCCEEDED)
+    await put(store, never, again, gave_up, timed_out, well, a_job(key=SNAPSHOTS, outcome=Outcome.FAILED))
+
+    async def listed(which: JobFilter, after: Job | None = None) -> list[UUID]:
+        return ids(await store.page(BACKUPS, which, after=after and Position.of(after), limit=ALL))
+
+    failed = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
+    assert [timed_out.id, gave_up.id, again.id] == await listed(replace(ANY, outcomes=failed))
+    assert [gave_up.id, again.id] == await listed(replace(ANY, outcomes=failed), after=timed_out)
+    assert [timed_out.id, gave_up.id] == await listed(replace(ANY, gave_up=True))
+    assert [gave_up.id] == await listed(JobFilter(frozenset({State.SCHEDULED}), gave_up=True))
+    assert [gave_up.id] == await listed(replace(ANY, gave_up=True, outcomes=frozenset({Outcome.FAILED})))
+    assert [] == await listed(replace(ANY, gave_up=True, outcomes=frozenset({Outcome.SUCCEEDED})))
+    assert [gave_up.id, again.id] == await listed(replace(ANY, outcomes=failed, due_from=at[2], due_to=at[4]))
 
 
 @pytest.mark.parametrize("which", [pytest.param(ANY, id="pending"), pytest.param(DONE, id="done")])

@@ -15,7 +15,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import MainspringError
-from mainspring.job import DEADLY, Change, Job, JobKey, Options, Outcome, Run, State, lifecycle
+from mainspring.job import DEADLY, Change, Counts, Job, JobKey, Options, Outcome, Run, State, lifecycle
 from mainspring.schedule import Every, Once, Period, Recurring, Trigger
 from mainspring.store import Answer, NodeBeat, Store
 from tests.contract.build import (
@@ -184,8 +184,12 @@ class Lives:
         numbers = [run.number for of_key in written for run in of_key]
         assert len(numbers) == len(set(numbers)), "I-2: each row has a number of its own"
         assert self.nodes == {node.name: node.beat for node in await self.store.nodes()}
-        states = {key: Counter(job.state for job in of_key) for key, of_key in zip(KEYS, jobs, strict=True) if of_key}
-        assert states == await self.store.counts()
+        counts = {
+            key: Counts(Counter(job.state for job in of_key), sum(job.gave_up for job in of_key))
+            for key, of_key in zip(KEYS, jobs, strict=True)
+            if of_key
+        }
+        assert counts == await self.store.counts()
 
         alone = {job.id for job in self._in(State.RUNNING) if job.node not in self.nodes}
         assert alone == {job.id for job in await self.store.orphans(KEYS, ALL)}, (

@@ -6,7 +6,20 @@ from datetime import timedelta
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
 from mainspring.store import NodeBeat, Store, spans
-from tests.contract.build import ALL, ANY, BACKUPS, NODE, START, Place, a_job, a_running_job, edited, ended, opened
+from tests.contract.build import (
+    ALL,
+    ANY,
+    BACKUPS,
+    NODE,
+    START,
+    Place,
+    a_done_job,
+    a_job,
+    a_running_job,
+    edited,
+    ended,
+    opened,
+)
 
 VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "now": lambda store: store.now(),
@@ -15,6 +28,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "page": lambda store: store.page(BACKUPS, ANY, after=None, limit=ALL),
     "counts": lambda store: store.counts(),
     "update": lambda store: store.update(edited(a_job())),
+    "amend": lambda store: store.amend(edited(a_done_job())),
     "revive": lambda store: store.revive(edited(a_job())),
     "delete": lambda store: store.delete(a_job(), None),
     "recurring": lambda store: store.recurring(None, ALL),

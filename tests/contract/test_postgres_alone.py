@@ -13,7 +13,7 @@ from mainspring.job import Claim
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
-from tests.contract.build import NODE, START, a_job, claim, due_in, opened
+from tests.contract.build import ALL, ANY, BACKUPS, NODE, START, a_job, claim, due_in, opened
 from tests.postgres import temporary_database
 
 
@@ -92,7 +92,7 @@ async def test_wait_for_a_lock_ends(two: list[Store], edit: psycopg.Connection) 
     edit.execute("lock table mainspring.jobs in access exclusive mode")
 
     with pytest.raises(StoreUnavailableError):
-        await two[0].counts()
+        await two[0].page(BACKUPS, ANY, after=None, limit=ALL)
 
 
 async def test_lost_connections_are_replaced(two: list[Store], edit: psycopg.Connection) -> None:

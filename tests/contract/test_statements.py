@@ -15,6 +15,8 @@ OF_SQLITE_ONLY = {
     "draw": "there are no sequences: the last run number is a row",
     "due_next": "the clock is the process's, which subtracts it itself",
     "run_of": "a refused change is looked at in the same transaction, one by one",
+    "count": "claims and ends of runs are counted by the process; there it is a part of the statement",
+    "tell_parents": "a change is several statements, which costs no round trips",
     "claimed": "an update that returns rows gives other threads a turn for each, which costs more than the rows",
     "end_jobs": "a change is several statements, which costs no round trips",
     "forget_jobs": "the same: that jobs go is a statement of its own",

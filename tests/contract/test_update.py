@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from mainspring.job import Job, Options, State, lifecycle
+from mainspring.job import Job, Options, Outcome, State, lifecycle
 from mainspring.schedule import Every, Once, Period, Recurring
 from mainspring.store import Store
-from tests.contract.build import SECOND, START, a_job, edited, ended, running
+from tests.contract.build import SECOND, START, a_done_job, a_job, edited, ended, put, running
 
 LATER = START + SECOND
 NEW = {"request": {"vmId": "v2"}, "trigger": Once(LATER), "options": Options(max_attempts=2)}
@@ -92,3 +92,28 @@ async def test_one_of_many_edits_at_once_wins(store: Store) -> None:
     answers = await asyncio.gather(*map(store.update, edits))
 
     assert [await store.get(job.id)] == [edit for edit, done in zip(edits, answers, strict=True) if done]
+
+
+async def test_jobs_that_come_with_an_edit_are_written_with_it(store: Store) -> None:
+    """Both or neither."""
+    job, child, lost = a_job(), a_job(), a_job()
+    await store.add([job])
+
+    assert await store.update(edited(job), (), [child])
+    assert not await store.update(edited(job), (), [lost])
+
+    assert [child, None] == [await store.get(each.id) for each in (child, lost)]
+
+
+async def test_done_job_is_amended(store: Store) -> None:
+    """What it is to do changes; it stays done, and how its run ended stays as it was."""
+    job = a_done_job(outcome=Outcome.FAILED)
+    await put(store, job)
+    amended = job._replace(request={"vmId": "mended"}, options=Options(max_attempts=7), version=job.version + 1)
+
+    assert not await store.amend(amended._replace(version=amended.version + 1))
+    assert await store.amend(amended)
+    assert not await store.amend(amended)
+
+    assert amended == await store.get(job.id)
+    assert not await store.amend(edited(a_job()))

@@ -90,13 +90,13 @@ class Racing:
     def __getattr__(self, verb: str) -> Any:
         return getattr(self._world.store, verb)
 
-    async def update(self, job: Job, unrun: Any = ()) -> bool:
+    async def update(self, job: Job, unrun: Any = (), added: Any = ()) -> bool:
         """Lose the race, if it is time for that."""
         if self._left:
             self._left -= 1
             await (self._world.service.delete_job if self._delete else self._world.service.pause_job)(KEY, job.id)
             await self._world.service.resume_job(KEY, job.id) if not self._delete else None
-        updated: bool = await self._world.store.update(job, unrun)
+        updated: bool = await self._world.store.update(job, unrun, added)
         return updated
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import ConfigError, ConflictError, SchemaError, StoreUnavailableError
+from mainspring.job import Counts
 from mainspring.store.sqlite import thread as sqlite
 from mainspring.store.sqlite.store import SqliteStore
 from tests.contract.build import a_job, opened
@@ -258,7 +259,7 @@ async def test_call_that_fails_hurts_no_other(store: SqliteStore, commits: Commi
         answers = await commits.crowd(*map(store.add, calls))
 
         assert [type(None), type(None), ConflictError, type(None)] == [type(answer) for answer in answers]
-        assert {first.key: {first.state: 3}} == await store.counts()
+        assert {first.key: Counts({first.state: 3})} == await store.counts()
 
 
 async def test_failure_of_the_database_is_told(store: SqliteStore, path: Path) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 
 from mainspring.clock import ManualClock
-from mainspring.job import JobFilter, JobKey, Outcome, State
+from mainspring.job import Counts, JobFilter, JobKey, Outcome, State
 from mainspring.store import Store
 from mainspring.store.migrations import statements
 from mainspring.store.postgres.schema import upgrade_schema
@@ -57,8 +57,8 @@ async def check(store: Store) -> None:
         assert (State.DONE, Outcome.SUCCEEDED, 3, {"n": 3}) == (done.state, done.outcome, done.version, done.request)
         assert forgotten is not None
         assert forgotten.is_dead
-        assert {KEY: {State.SCHEDULED: 1, State.RUNNING: 1, State.DONE: 2}} == await store.counts()
-        listed = await store.page(KEY, JobFilter(done=True), after=None, limit=10)
+        assert {KEY: Counts({State.SCHEDULED: 1, State.RUNNING: 1, State.DONE: 2}, gave_up=1)} == await store.counts()
+        listed = await store.page(KEY, JobFilter(frozenset({State.DONE})), after=None, limit=10)
         assert {DONE, FORGOTTEN} == {job.id for job in listed}
         assert [4] == [run.number for run in await store.runs(KEY, WAITING, before=None, limit=10)]
         await store.prune(timedelta(days=3650))

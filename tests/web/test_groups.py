@@ -10,7 +10,7 @@ from tests.web.answers import at
 from tests.web.conftest import Jobs, some_jobs
 from tests.web.plugin import BACKUPS, LEFT
 
-NONE = {"scheduled": 0, "running": 0, "paused": 0, "done": 0}
+NONE = {"scheduled": 0, "running": 0, "paused": 0, "done": 0, "gaveUp": 0}
 
 
 @pytest.mark.parametrize("base", ["/api/scheduler", "/api/schedulers"])
@@ -48,7 +48,7 @@ async def test_jobs_are_counted_by_state(client: httpx2.AsyncClient, jobs: Jobs)
 
     counts = {group["jobs"]: group["counts"] for group in (await client.get("/api/schedulers")).json()}
 
-    assert counts[at(BACKUPS)] == {"scheduled": 0, "running": 1, "paused": 1, "done": 2}
+    assert counts[at(BACKUPS)] == {"scheduled": 0, "running": 1, "paused": 1, "done": 2, "gaveUp": 1}
     assert counts[at(LEFT)] == NONE | {"scheduled": 1}
     assert counts["/api/schedulers/a/b-c/jobs"] == NONE
 

@@ -2,6 +2,7 @@
 
 from mainspring.job.events import (
     Events,
+    GaveUp,
     JobChanged,
     JobDeleted,
     JobScheduled,
@@ -27,6 +28,7 @@ from mainspring.job.key import (
     JobKey,
 )
 from mainspring.job.listing import (
+    Counts,
     JobFilter,
     Position,
 )
@@ -54,9 +56,11 @@ __all__ = [
     "Backoff",
     "Change",
     "Claim",
+    "Counts",
     "Edit",
     "Ending",
     "Events",
+    "GaveUp",
     "Job",
     "JobChanged",
     "JobDeleted",

@@ -46,6 +46,13 @@ class RunFinished(NamedTuple):
     job: Job
 
 
+class GaveUp(NamedTuple):
+    """A job gave up on a fire time: its run failed, and is not tried again. `job` is what the job became."""
+
+    run: Run
+    job: Job
+
+
 class RunRefused(NamedTuple):
     """A run's outcome came too late: the job was deleted, or the run had been given up for lost.
 
@@ -107,6 +114,7 @@ Event = (
     | JobDeleted
     | RunStarted
     | RunFinished
+    | GaveUp
     | RunRefused
     | NodeStarted
     | NodeStopped

@@ -83,8 +83,16 @@ class Job(NamedTuple):
         return None if self.claimed_at is None else max(self.claimed_at, self.due_at)
 
     @property
+    def gave_up(self) -> bool:
+        """Whether the run that ended last gave up on its fire time: it failed, and is not tried again.
+
+        A job that goes on is told so until the next run begins.
+        """
+        return self.outcome in DEADLY and (self.state is State.DONE or not self.attempt)
+
+    @property
     def is_dead(self) -> bool:
-        """Whether the job gave up."""
+        """Whether the job gave up and has nothing left to do."""
         return self.state is State.DONE and self.outcome in DEADLY
 
     @property

@@ -300,6 +300,8 @@ def reschedule(
     if trigger == job.trigger or job.state is State.RUNNING:
         return Edit(changed)
     fire_time, due_at, planned = _first(trigger, job.id, calendars)
+    if job.attempt:
+        changed = changed._replace(outcome=None)  # it did not give up on the fire time that it leaves
     return Edit(_begun(changed, fire_time, due_at), rows_of(changed, planned, "", now))
 
 
@@ -358,18 +360,21 @@ def check_backfill(job: Job) -> None:
 
 def backfilled(job: Job, occurrence: Backfilled, child_id: UUID, *, now: datetime) -> Job:
     """Return an occurrence of a job's past, to be run beside it."""
+    return _occurrence(job, occurrence.fire_time, occurrence.due_at, child_id, now=now)._replace(backfill=True)
+
+
+def _occurrence(job: Job, fire_time: datetime, due_at: datetime, child_id: UUID, *, now: datetime) -> Job:
     return Job(
         id=child_id,
         key=job.key,
         request=job.request,
-        trigger=Once(occurrence.fire_time),
-        fire_time=occurrence.fire_time,
-        due_at=occurrence.due_at,
+        trigger=Once(fire_time),
+        fire_time=fire_time,
+        due_at=due_at,
         created_at=now,
         updated_at=now,
         options=job.options,
         parent=job.id,
-        backfill=True,
     )
 
 
@@ -410,6 +415,18 @@ def retry(job: Job, *, now: datetime) -> Job:
     return job._replace(
         state=State.SCHEDULED, due_at=now, failures=0, losses=0, version=job.version + 1, updated_at=now
     )
+
+
+def retry_run(job: Job, run: Run, child_id: UUID, *, now: datetime) -> tuple[Job, Job]:
+    """Return a job that goes on, and the fire time that a run of it gave up on as a job of its own, due at once."""
+    _refuse_finished(job)
+    child = _occurrence(job, run.fire_time, now, child_id, now=now)
+    return job._replace(outcome=None, version=job.version + 1, updated_at=now), child
+
+
+def amended(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: Options) -> Job:
+    """Return a dead job with a new request, trigger and options; it stays dead until it is retried."""
+    return job._replace(request=request, trigger=trigger, options=options, version=job.version + 1)
 
 
 def _refuse_finished(job: Job) -> None:

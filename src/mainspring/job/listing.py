@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from mainspring.job.job import PENDING, Job, State
+from mainspring.job.run import DEADLY, Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs of a group to list.
 
-    These are pending ones in any of `states`, or `done` ones, of these only those that gave up if `dead`.
+    These are those in any of `states`: pending ones come first, then those that are done. With `outcomes` only those
+    whose last run ended so, with `gave_up` only those that gave up then.
 
     The times bound the due time: `due_from` in, `due_to` out.
     """
 
     states: frozenset[State] = PENDING
-    done: bool = False
-    dead: bool = False
+    outcomes: frozenset[Outcome] | None = None
+    gave_up: bool = False
     due_from: datetime | None = None
     due_to: datetime | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether jobs that are not done are among them."""
+        return not self.states.isdisjoint(PENDING)
+
+    @property
+    def done(self) -> bool:
+        """Whether jobs that are done are among them."""
+        return State.DONE in self.states
+
+    @property
+    def ended(self) -> frozenset[Outcome] | None:
+        """How the last runs of those ended that are listed; `None`: that does not matter."""
+        if not self.gave_up:
+            return self.outcomes
+        return DEADLY if self.outcomes is None else DEADLY & self.outcomes
+
+
+class Counts(NamedTuple):
+    """How many jobs of a group are in each state (states with none are absent), and how many of all gave up."""
+
+    states: Mapping[State, int]
+    gave_up: int = 0
 
 
 class Position(NamedTuple):

@@ -15,9 +15,11 @@ from mainspring.clock import Clock, wait
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
 from mainspring.job import (
+    DEADLY,
     Change,
     Ending,
     Events,
+    GaveUp,
     Job,
     Outcome,
     Run,
@@ -117,10 +119,7 @@ class Finisher:
         while ended:
             changes = [self._decide(*facts) for facts in ended]
             answers = await self._store.finish(changes)
-            if self._events.has_subscribers(RunFinished):
-                for change, answer in zip(changes, answers, strict=True):
-                    if answer is Answer.DONE:
-                        self._events.announce(RunFinished(change.run, change.job))
+            self._announce([change for change, answer in zip(changes, answers, strict=True) if answer is Answer.DONE])
             if answers.count(Answer.DONE) == len(answers):
                 return
             ended = [
@@ -129,6 +128,14 @@ class Finisher:
                 if answer is not Answer.DONE
                 and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
             ]
+
+    def _announce(self, written: Sequence[Change]) -> None:
+        if self._events.has_subscribers(RunFinished):
+            for run, job, _ in written:
+                self._events.announce(RunFinished(run, job))
+        for run, job, _ in written:
+            if run.outcome in DEADLY and job.gave_up:
+                self._events.announce(GaveUp(run, job))
 
     def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
         """Decide what a job becomes. If deciding raises, the job is paused: it must not block its batch."""

@@ -17,9 +17,19 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from mainspring.clock import Clock
-from mainspring.errors import ConflictError, InvalidRequestError, NotFoundError, PreconditionFailedError, Problem
+from mainspring.errors import (
+    ConflictError,
+    InvalidRequestError,
+    JobNotDeadError,
+    NotFoundError,
+    PreconditionFailedError,
+    Problem,
+)
 from mainspring.failpoint import fp
 from mainspring.job import (
+    DEADLY,
+    PENDING,
+    Counts,
     Edit,
     Ending,
     Events,
@@ -58,6 +68,8 @@ Each loss means that somebody else's write went through.
 """
 MOST_PROBLEMS = 100
 """How many problems of a batch are looked for."""
+RETRY_REACH = 1000
+"""How many runs of a job are looked through for those that gave up."""
 TURN = 64
 """After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
@@ -65,11 +77,11 @@ _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "rep
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A job group, what is bound for it here (nothing, if only its jobs are known), and its jobs by state."""
+    """A job group, what is bound for it here (nothing, if only its jobs are known), and how many jobs it has."""
 
     key: JobKey
     binding: Binding | None
-    counts: Mapping[State, int]
+    counts: Counts
 
 
 class SchedulerService:
@@ -96,7 +108,7 @@ class SchedulerService:
         """Return all job groups that are bound here or have jobs, by name."""
         counts = await self._store.counts()
         keys = sorted({*self._registry.bindings, *counts})
-        return [Group(key, self._registry.bindings.get(key), counts.get(key, {})) for key in keys]
+        return [Group(key, self._registry.bindings.get(key), counts.get(key, Counts({}))) for key in keys]
 
     async def create_job(self, key: JobKey, body: Mapping[str, Any]) -> Job:
         """Create a job from the body of a request; it is durable when this returns.
@@ -176,13 +188,33 @@ class SchedulerService:
         return job
 
     async def list_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
-        """Return a page of the group's jobs by next run.
+        """Return a page of the group's jobs: by next run, and then those that are done, from the one that ended last.
 
         Raises `NotFoundError` for a group that is neither bound here nor has jobs.
         """
-        jobs = await self._store.page(key, which, after=after, limit=limit)
+        jobs: list[Job] = []
+        if which.pending and not (after and after.run):
+            pending = replace(which, states=which.states & PENDING)
+            jobs = await self._store.page(key, pending, after=after, limit=limit)
+            after = None
+        if which.done and len(jobs) < limit:
+            done = replace(which, states=frozenset({State.DONE}))
+            jobs += await self._store.page(key, done, after=after, limit=limit - len(jobs))
         if not jobs and key not in self._registry.bindings and key not in await self._store.counts():
             self._registry.find(key)
+        return jobs
+
+    async def list_all_jobs(self, which: JobFilter, *, after: tuple[JobKey, Position] | None, limit: int) -> list[Job]:
+        """Return a page of the jobs of all groups, group by group; each as `list_jobs` does it."""
+        counts = await self._store.counts()
+        jobs: list[Job] = []
+        for key in sorted(counts):
+            place = after[1] if after and after[0] == key else None
+            if (after and key < after[0]) or (which.gave_up and not counts[key].gave_up):
+                continue
+            jobs += await self.list_jobs(key, which, after=place, limit=limit - len(jobs))
+            if len(jobs) >= limit:
+                break
         return jobs
 
     async def list_runs(self, key: JobKey, job_id: UUID, *, before: int | None, limit: int) -> list[Run]:
@@ -197,9 +229,9 @@ class SchedulerService:
 
         The patch may bring a new time, schedule, options or payload.
 
-        A patch with nothing but ``when`` moves the next fire time and keeps the rest of a schedule. Raises
-        `NotFoundError`, `InvalidRequestError`, `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when
-        `version` is not the job's.
+        A patch with nothing but ``when`` moves the next fire time and keeps the rest of a schedule. A dead job is
+        repaired so, and stays dead until it is retried. Raises `NotFoundError`, `InvalidRequestError`,
+        `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when `version` is not the job's.
         """
         if not patch:
             problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
@@ -211,6 +243,9 @@ class SchedulerService:
             request = merge_patch(job.request, _one_kind(job.request, patch))
             _check_size(request)
             reading = self._read(binding, request, now, calendars)
+            if job.is_dead:
+                trigger = _patched_trigger(job, patch, reading)
+                return Edit(lifecycle.amended(job, request=request, trigger=trigger, options=reading.options))
             return lifecycle.reschedule(
                 job,
                 request=request,
@@ -232,10 +267,36 @@ class SchedulerService:
         now = await self._store.now()
         return await self._edit(key, job_id, lambda job: Edit(lifecycle.resume(job, now=now)), what="resumed")
 
-    async def retry_job(self, key: JobKey, job_id: UUID) -> Job:
-        """Bring a dead job back; it is due at once. Raises `NotFoundError`, `JobNotDeadError`."""
+    async def retry_job(self, key: JobKey, job_id: UUID, run: int | None = None) -> Job:
+        """Try the fire time again that a job gave up on, at once: that of a run, or the last.
+
+        A dead job is brought back for it; a job that goes on runs it beside its other occurrences. Raises
+        `NotFoundError`, `JobNotDeadError` if the job, or that run, did not give up.
+        """
         now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: Edit(lifecycle.retry(job, now=now)), what="retried")
+        for _ in range(EDIT_TRIES):
+            job = await self.get_job(key, job_id)
+            given_up = await self._given_up(job)
+            chosen = next((each for each in given_up if run in {None, each.number}), None)
+            if chosen is None:
+                raise JobNotDeadError(_nothing_to_retry(run))
+            if job.is_dead and (run is None or chosen is given_up[0]):
+                return await self._edit(key, job_id, lambda job: Edit(lifecycle.retry(job, now=now)), what="retried")
+            edited, child = lifecycle.retry_run(job, chosen, self._clock.new_id(), now=now)
+            if await self._store.update(edited, (), [child]):
+                self._events.announce(JobChanged(edited, "retried"))
+                return edited
+        raise ConflictError("the job kept changing; try again")
+
+    async def _given_up(self, job: Job) -> list[Run]:
+        """Return those of a job's latest runs that gave up on their fire time, the latest first."""
+        runs = await self._store.runs(job.key, job.id, before=None, limit=RETRY_REACH)
+        last: dict[datetime, Run] = {}
+        for run in runs:
+            if run.attempt:
+                last.setdefault(run.fire_time, run)
+        pending = None if job.state is State.DONE or not job.attempt else job.fire_time
+        return [run for run in last.values() if run.outcome in DEADLY and run.fire_time != pending]
 
     async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
         """Delete a job in any state.
@@ -298,11 +359,22 @@ class SchedulerService:
             edited, unrun = decide(job)
             if edited is job:
                 return job
-            revived = job.state is State.DONE
-            if await (self._store.revive(edited) if revived else self._store.update(edited, unrun)):
+            if await self._write(job, edited, unrun):
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")
+
+    async def _write(self, job: Job, edited: Job, unrun: Sequence[Run]) -> bool:
+        """Write what became of a job, if it is still as it was."""
+        if job.state is not State.DONE:
+            return await self._store.update(edited, unrun)
+        return await (self._store.amend(edited) if edited.state is State.DONE else self._store.revive(edited))
+
+
+def _nothing_to_retry(run: int | None) -> str:
+    if run is None:
+        return "only a job that gave up can be retried"
+    return f"run {run} is none of the job's latest {RETRY_REACH} runs that gave up on their fire time"
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

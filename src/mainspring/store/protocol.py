@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 
 
@@ -37,16 +37,23 @@ class JobStore(Protocol):
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """Return up to `limit` jobs of the group that pass the filter and have no parent, from beyond `after` on.
 
-        Pending jobs come by due time and id, done ones from the one that ended last.
+        The filter wants either pending jobs, which come by due time and id, or done ones, which come from the one that
+        ended last.
         """
 
-    async def counts(self) -> dict[JobKey, dict[State, int]]:
-        """Return how many jobs of each group are in each state (states with none are absent)."""
+    async def counts(self) -> dict[JobKey, Counts]:
+        """Return how many jobs of each group there are. What that costs does not grow with their number."""
 
-    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
 
-        With it rows of history are written, which get new numbers. Answer whether it was.
+        With it rows of history are written, which get new numbers, and new jobs. Answer whether it was.
+        """
+
+    async def amend(self, job: Job) -> bool:
+        """Write the request, trigger and options of a done job if its version is still the one before.
+
+        Answer whether it was.
         """
 
     async def revive(self, job: Job) -> bool:
@@ -102,7 +109,8 @@ class RunStore(Protocol):
         in order: DONE, also for a change that had been written already by a call whose answer was lost; STALE, the run
         is still this one but the job was edited; LOST, the run is no longer the job's. STALE and LOST change nothing.
 
-        A job with a parent is not kept as a done one: its rows of history are its parent's.
+        A job with a parent is not kept as a done one: its rows of history are its parent's. Unless it is a backfill,
+        the parent takes over its outcome.
         """
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:

@@ -19,6 +19,7 @@ import pydantic_core
 from mainspring.job import (
     Change,
     Claim,
+    Counts,
     Job,
     JobKey,
     Options,
@@ -234,6 +235,18 @@ EXPRESSIONS: dict[str, Any] = {
 _IN_JSON = Dialect(Values(str, UUID, datetime.isoformat, datetime.fromisoformat, pydantic_core.from_json))
 PLAIN = Dialect(Values(str, UUID, to_microseconds, from_microseconds, json.loads))
 """For jobs that leave the process as JSON: ids are text and moments are microseconds."""
+
+
+def read_counts(rows: Iterable[Row]) -> dict[JobKey, Counts]:
+    """Read numbers of jobs by product, job group, state and whether they gave up."""
+    states: dict[JobKey, dict[State, int]] = {}
+    gave_up: dict[JobKey, int] = {}
+    for product, job_group, state, did, jobs in rows:
+        key = JobKey(product, job_group)
+        of_key = states.setdefault(key, {})
+        of_key[State(state)] = of_key.get(State(state), 0) + jobs
+        gave_up[key] = gave_up.get(key, 0) + (jobs if did else 0)
+    return {key: Counts(of_key, gave_up[key]) for key, of_key in states.items()}
 
 
 def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> datetime | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import aiosql
 
+from mainspring.job import JobFilter, Outcome
+
 _LIST = re.compile(r"\{([a-z_.]+)\}")
 
 
@@ -19,3 +21,12 @@ def load_statements(dialect: str, lists: Mapping[str, str]) -> dict[str, str]:
     queries = aiosql.from_path(Path(__file__).parent / dialect, "sqlite3", mandatory_parameters=False)
     names = [name for name in queries.available_queries if not name.endswith("_cursor")]
     return {name: _LIST.sub(lambda found: lists[found[1]], getattr(queries, name).sql) for name in names}
+
+
+def page_statement(which: JobFilter) -> str:
+    """Name the statement that lists the jobs of a filter."""
+    if which.ended is None:
+        return "page_done" if which.done else "page"
+    if which.done:
+        return "page_done" if Outcome.SUCCEEDED in which.ended else "page_done_of_outcomes"
+    return "page_of_outcomes"

@@ -37,6 +37,14 @@ async def read_body(request: Request) -> dict[str, Any]:
     return _object(parse_json(await _read_bytes(request, BODY_LIMIT)))
 
 
+async def read_options(request: Request) -> dict[str, Any]:
+    """Read the body of a call that needs none: without one it is an empty object, else as `read_body` reads it."""
+    if not _media_type(request):
+        data = await _read_bytes(request, BODY_LIMIT)
+        return _object(parse_json(data)) if data.strip() else {}
+    return await read_body(request)
+
+
 async def read_batch(request: Request) -> list[dict[str, Any]]:
     """Read the body as many JSON objects: one array, or a line each (NDJSON), by its media type.
 

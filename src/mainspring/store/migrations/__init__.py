@@ -22,10 +22,10 @@ HEAD = max(path.stem for path in HERE.glob("versions/[0-9]*.py"))
 
 
 def statements(dialect: str, version: str) -> list[str]:
-    """Return the SQL of a version, statement by statement; a body between ``$$`` belongs to its statement."""
+    """Return the SQL of a version, statement by statement; what is between ``$$``, or ``begin`` and ``end``, is one."""
     text = (HERE / dialect / f"{version}.sql").read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    parts = re.findall(r"(?:\$\$.*?\$\$|[^;])+", code, re.DOTALL)
+    parts = re.findall(r"(?:\$\$.*?\$\$|\bbegin\b.*?\bend\b|[^;])+", code, re.DOTALL)
     return [statement.strip() for statement in parts if statement.strip()]
 
 

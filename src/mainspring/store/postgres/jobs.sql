@@ -44,20 +44,45 @@ select * from (
 order by due_at, id
 limit :limit;
 
+-- name: page_of_outcomes
+-- The same for those whose last runs ended in some ways, and with :gave_up gave up: merged from one index, which is in that order for each.
+select page.* from unnest(:outcomes::text[]) as o (outcome)
+cross join lateral (
+    select {job_columns} from mainspring.jobs j
+    where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and j.state = any(:states::text[]) and j.parent is null
+      and (not :gave_up or j.attempt = 0)
+      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at >= :due_from and j.due_at < :due_to
+    order by j.due_at, j.id
+    limit :limit
+) page
+order by due_at, id
+limit :limit;
+
 -- name: page_done
--- Jobs of a group that are done, from the one that ended last; with :dead only those that gave up.
+-- Jobs of a group that are done, from the one that ended last.
 select {done_job_columns}, {run_columns} from mainspring.runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
-  and (not :dead or outcome = any(:deadly))
+  and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
   and due_at >= :due_from and due_at < :due_to
 order by number desc
 limit :limit;
 
+-- name: page_done_of_outcomes
+-- The same for those that ended in some ways, none of which is a success: merged from one index, which is in that order for each.
+select {done_job_columns}, {run_columns} from unnest(:outcomes::text[]) as o (wanted)
+cross join lateral (
+    select * from mainspring.runs r
+    where r.version is not null and r.outcome <> 'succeeded' and r.product = :product and r.job_group = :job_group and r.outcome = o.wanted
+      and r.number < :after_run and r.due_at >= :due_from and r.due_at < :due_to
+    order by r.number desc
+    limit :limit
+) page
+order by number desc
+limit :limit;
+
 -- name: counts
--- How many jobs are where.
-select product, job_group, state, count(*) from mainspring.jobs group by product, job_group, state
-union all
-select product, job_group, 'done', count(*) from mainspring.runs where version is not null group by product, job_group;
+-- How many jobs are where, and how many of them gave up.
+select product, job_group, state, gave_up, sum(jobs)::bigint from mainspring.counts group by product, job_group, state, gave_up having sum(jobs) > 0;
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
@@ -65,12 +90,25 @@ update mainspring.jobs set {edits}
 where id = :id and version = :version - 1
 returning id;
 
+-- name: amend
+-- A done job with another request, trigger and options, if nobody else wrote it meanwhile.
+update mainspring.runs set request = :request, trigger = :trigger, options = :options, version = :version
+where job_id = :id and version = :version - 1
+returning number;
+
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
-update mainspring.runs
-set version = null, failures = null, losses = null, {forget_kept_columns}
-where job_id = :id and version = :version
-returning number;
+with gone as (
+    update mainspring.runs
+    set version = null, failures = null, losses = null, {forget_kept_columns}
+    where job_id = :id and version = :version
+    returning number, product, job_group, outcome, finished_at
+),
+counted as (
+    insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
+    select product, job_group, 'done', mainspring.gave_up(outcome, 0), (finished_at at time zone 'UTC')::date, -1 from gone
+)
+select number from gone;
 
 -- name: delete
 -- A job, if nobody else wrote it meanwhile.
@@ -160,7 +198,7 @@ with over as (
     returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, mainspring.moment(c.started_at) as started_at,
         mainspring.moment(c.finished_at) as finished_at, j.attempt, j.product, j.job_group, j.node, c.outcome, c.reason,
         case when j.parent is null then c.version end as version, c.failures, c.losses, {kept_columns_of_job},
-        j.backfill, c.passed
+        j.backfill, c.passed, j.parent
 ),
 change as materialized (
     select * from unnest(:kept::mainspring.kept[])
@@ -177,6 +215,18 @@ kept as (
     from change c
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
     returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed
+),
+counted as (
+    insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
+    select product, job_group, 'done', mainspring.gave_up(outcome, 0), (finished_at at time zone 'UTC')::date, count(*)
+    from over where version is not null
+    group by product, job_group, 4, 5
+),
+told as (
+    -- A job hears how an occurrence ended that ran beside it.
+    update mainspring.jobs p set outcome = c.outcome
+    from (select distinct on (parent) parent, outcome from over where parent is not null and not backfill order by parent, run desc) c
+    where p.id = c.parent and p.id not in (select id from change)
 ),
 history as (
     insert into mainspring.runs (

@@ -20,13 +20,23 @@ from pydantic_core import from_json
 from mainspring.clock import Clock
 from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
-from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
 from mainspring.store.postgres.schema import check_schema
-from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds, write_unrun
+from mainspring.store.rows import (
+    Dialect,
+    Values,
+    from_microseconds,
+    read_counts,
+    tell,
+    to_json,
+    to_microseconds,
+    write_unrun,
+)
 from mainspring.store.sharing import Sharing
+from mainspring.store.statements import page_statement
 
 _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
@@ -130,8 +140,8 @@ class PostgresStore:
         parameters = {
             **key._asdict(),
             "states": [state.value for state in which.states],
-            "dead": which.dead,
-            "deadly": [outcome.value for outcome in DEADLY],
+            "outcomes": None if which.ended is None else [outcome.value for outcome in which.ended],
+            "gave_up": which.gave_up,
             "after_due": after.due_at if after else _OLDEST,
             "after_id": after.id if after else _NIL,
             "after_run": after.run if after else _LAST_RUN,
@@ -139,21 +149,21 @@ class PostgresStore:
             "due_to": which.due_to or _NEWEST,
             "limit": limit,
         }
-        if which.done:
-            return [_ROWS.read_done_job(tuple(row)) for row in await self._fetch("page_done", parameters)]
-        return [_ROWS.read_job(row) for row in await self._fetch("page", parameters)]
+        statement = page_statement(which)
+        read = _ROWS.read_done_job if which.done else _ROWS.read_job
+        return [read(tuple(row)) for row in await self._fetch(statement, parameters)]
 
-    async def counts(self) -> dict[JobKey, dict[State, int]]:
+    async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
-        counts: dict[JobKey, dict[State, int]] = {}
-        async with self._database.patient_connection() as connection:
-            for product, job_group, state, count in await query(connection, "counts", {}):
-                counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
-        return counts
+        return read_counts(await self._fetch("counts", {}))
 
-    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, [], unrun)
+        return await self._update("update", job, added, unrun)
+
+    async def amend(self, job: Job) -> bool:
+        """See `Store.amend`."""
+        return bool(await self._fetch("amend", _ROWS.job_values(job)))
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """See `Store.part`."""
@@ -166,7 +176,7 @@ class PostgresStore:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(each) for each in added]})
             if done and unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
-        self._tell([job] if done else [])
+        self._tell([job, *added] if done else [])
         return done
 
     async def revive(self, job: Job) -> bool:

@@ -43,26 +43,54 @@ select * from (
 order by due_at, id
 limit :limit;
 
+-- name: page_of_outcomes
+-- The same for those whose last runs ended in some ways, and with :gave_up gave up.
+select {job_columns} from jobs
+where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
+  and state in (select value from json_each(:states)) and parent is null
+  and (not :gave_up or attempt = 0)
+  and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+order by due_at, id
+limit :limit;
+
 -- name: page_done
--- Jobs of a group that are done, from the one that ended last; with :dead only those that gave up.
+-- Jobs of a group that are done, from the one that ended last.
 select {done_job_columns}, {run_columns} from runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
-  and (not :dead or outcome in (select value from json_each(:deadly)))
+  and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
   and due_at >= :due_from and due_at < :due_to
 order by number desc
 limit :limit;
 
+-- name: page_done_of_outcomes
+-- The same for those that ended in some ways, none of which is a success.
+select {done_job_columns}, {run_columns} from runs indexed by runs_of_outcome
+where version is not null and outcome <> 'succeeded' and product = :product and job_group = :job_group
+  and outcome in (select value from json_each(:outcomes))
+  and number < :after_run and due_at >= :due_from and due_at < :due_to
+order by number desc
+limit :limit;
+
 -- name: counts
--- How many jobs are where.
-select product, job_group, state, count(*) from jobs group by product, job_group, state
-union all
-select product, job_group, 'done', count(*) from runs where version is not null group by product, job_group;
+-- How many jobs are where, and how many of them gave up.
+select product, job_group, state, gave_up, sum(jobs) from counts group by product, job_group, state, gave_up having sum(jobs) > 0;
+
+-- name: count!
+-- So many jobs more, or fewer.
+insert into counts (product, job_group, state, gave_up, jobs) values (:product, :job_group, :state, :gave_up, :jobs)
+on conflict do update set jobs = jobs + excluded.jobs;
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
 update jobs set {edits}
 where id = :id and version = :version - 1
 returning id;
+
+-- name: amend
+-- A done job with another request, trigger and options, if nobody else wrote it meanwhile.
+update runs set request = :request, "trigger" = :trigger, options = :options, version = :version
+where job_id = :id and version = :version - 1
+returning number;
 
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
@@ -93,8 +121,8 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: due
--- Which jobs of a group may be claimed, the earliest due first.
-select id from jobs
+-- Which jobs of a group may be claimed, the earliest due first, and whether they gave up last time.
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0) from jobs
 where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :until
 order by due_at
 limit :limit;
@@ -142,6 +170,17 @@ select run, coalesce(j.parent, j.id), fire_time, due_at, e.value ->> {ended.star
     e.value ->> {ended.failures}, e.value ->> {ended.losses}, {kept_columns_of_job}, backfill
 from json_each(:ended) as e
 join jobs j on j.id = e.value ->> {ended.id} and run = e.value ->> {ended.run} and version = (e.value ->> {ended.version}) - 1;
+
+-- name: tell_parents!
+-- Jobs hear how occurrences ended that ran beside them; of several the last counts.
+update jobs set outcome = e.outcome
+from (
+    select j.parent, e.value ->> {ended.outcome} as outcome, max(j.run)
+    from json_each(:ended) as e join jobs j on j.id = e.value ->> {ended.id}
+    where j.parent is not null and not j.backfill
+    group by j.parent
+) as e
+where jobs.id = e.parent;
 
 -- name: forget_jobs!
 -- Jobs that history holds.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,14 +18,15 @@ from uuid import UUID
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
-from mainspring.job import DEADLY, Change, Claim, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.job import DEADLY, Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import ENDED, Form, lists
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
-from mainspring.store.rows import Dialect, Values, from_microseconds, tell, to_json, to_microseconds
+from mainspring.store.rows import Dialect, Values, from_microseconds, read_counts, tell, to_json, to_microseconds
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
-from mainspring.store.statements import load_statements
+from mainspring.store.statements import load_statements, page_statement
 
+_DEADLY = frozenset(outcome.value for outcome in DEADLY)
 _OLDEST, _NEWEST = -(2**62), 2**62
 PRUNE_BATCH = 1000
 
@@ -101,8 +103,8 @@ class SqliteStore:
         parameters = {
             **key._asdict(),
             "states": json.dumps([state.value for state in which.states]),
-            "dead": which.dead,
-            "deadly": json.dumps([outcome.value for outcome in DEADLY]),
+            "outcomes": None if which.ended is None else json.dumps([outcome.value for outcome in which.ended]),
+            "gave_up": which.gave_up,
             "after_due": to_microseconds(after.due_at) if after else _OLDEST,
             "after_id": str(after.id) if after else "",
             "after_run": after.run if after else _NEWEST,
@@ -110,20 +112,23 @@ class SqliteStore:
             "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,
             "limit": limit,
         }
-        statement, read = ("page_done", _ROWS.read_done_job) if which.done else ("page", _ROWS.read_job)
+        statement = page_statement(which)
+        read = _ROWS.read_done_job if which.done else _ROWS.read_job
         rows = await self._call(lambda db: db.execute(SQL[statement], parameters).fetchall())
         return [read(row) for row in rows]
 
-    async def counts(self) -> dict[JobKey, dict[State, int]]:
+    async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
-        counts: dict[JobKey, dict[State, int]] = {}
-        for product, job_group, state, count in await self._call(lambda db: db.execute(SQL["counts"]).fetchall()):
-            counts.setdefault(JobKey(product, job_group), {})[State(state)] = count
-        return counts
+        return read_counts(await self._call(lambda db: db.execute(SQL["counts"]).fetchall()))
 
-    async def update(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, [], unrun)
+        return await self._update("update", job, added, unrun)
+
+    async def amend(self, job: Job) -> bool:
+        """See `Store.amend`."""
+        row = _ROWS.job_values(job)
+        return bool(await self._call(lambda db: db.execute(SQL["amend"], row).fetchall()))
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """See `Store.part`."""
@@ -140,7 +145,7 @@ class SqliteStore:
             return done
 
         done = await self._call(work)
-        tell(self._watchers, [job] if done else [])
+        tell(self._watchers, [job, *added] if done else [])
         return done
 
     async def revive(self, job: Job) -> bool:
@@ -176,6 +181,8 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> bool:
             gone = bool(db.execute(statement, guard).fetchall())
+            if gone and job.state is State.RUNNING:
+                _count(db, {(job.key, State.RUNNING, False): -1})
             fp("delete.between")
             if gone and run is not None:
                 db.execute(SQL["add_run"], _ROWS.run_values(run))
@@ -197,11 +204,16 @@ class SqliteStore:
             if node not in {row[0] for row in db.execute(SQL["nodes"])}:
                 return "[]", None
             ids: list[str] = []
+            counts: _Counts = Counter()
             for key, slots in demand.items():
                 parameters = {**key._asdict(), "until": until, "limit": min(slots, limit - len(ids))}
-                ids += [id_ for (id_,) in db.execute(SQL["due"], parameters)]
+                for id_, gave_up in db.execute(SQL["due"], parameters).fetchall():
+                    ids.append(id_)
+                    counts[key, State.SCHEDULED, gave_up] -= 1
+                    counts[key, State.RUNNING, False] += 1
             if not ids:
                 return "[]", None
+            _count(db, counts)
             (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
             parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
             db.execute(SQL["claim"], parameters)
@@ -336,7 +348,21 @@ def _next_due(db: sqlite3.Connection, keys: Collection[JobKey], after: int) -> d
 def _change_values(change: Change) -> dict[str, Any]:
     """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
     values = _ROWS.ended_values(change) if change.job.state is State.DONE else _ROWS.kept_values(change)
-    return values | {"job_id": str(change.run.job_id)}
+    run, job, _ = change
+    return values | {"job_id": str(run.job_id), "key": job.key, "is_kept": job.parent is None}
+
+
+_Counts = Counter[tuple[JobKey, State, bool]]
+"""How many jobs of a group are in a state and did, or did not, give up last time."""
+
+
+def _count(db: sqlite3.Connection, counts: Mapping[tuple[JobKey, State, bool], int]) -> None:
+    """Count jobs that were written where no trigger counts them."""
+    rows = [
+        {**key._asdict(), "state": state.value, "gave_up": gave_up, "jobs": jobs}
+        for (key, state, gave_up), jobs in counts.items()
+    ]
+    db.executemany(SQL["count"], rows)
 
 
 def _add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
@@ -380,6 +406,18 @@ def _end(db: sqlite3.Connection, changes: Sequence[dict[str, Any]]) -> bool:
     values = {"ended": json.dumps([[change[name] for name in ENDED] for change in changes])}
     db.execute("savepoint ends")
     there = db.execute(SQL["end_jobs"], values).rowcount == len(changes)
+    if there:
+        _count(
+            db,
+            {(key, State.RUNNING, False): -jobs for key, jobs in Counter(change["key"] for change in changes).items()},
+        )
+        _count(
+            db,
+            Counter(
+                (change["key"], State.DONE, change["outcome"] in _DEADLY) for change in changes if change["is_kept"]
+            ),
+        )
+        db.execute(SQL["tell_parents"], values)
     db.execute(*(SQL["forget_jobs"], values) if there else ("rollback to ends",))
     db.execute("release ends")
     return there

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from mainspring.errors import InvalidRequestError
-from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, State
+from mainspring.errors import InvalidRequestError, Problem
+from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Position, State
 from mainspring.schedule import Forecast, Outage, depends_on_id
-from mainspring.service import LookAhead, SchedulerService
+from mainspring.service import LookAhead
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
-from mainspring.web.body import BATCH_JOBS, read_batch, read_body
-from mainspring.web.cursor import read_cursor, write_cursor
+from mainspring.web.body import BATCH_JOBS, read_batch, read_body, read_options
+from mainspring.web.cursor import Place, read_cursor, write_cursor
 from mainspring.web.endpoint import Call, Endpoint
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
@@ -36,7 +37,8 @@ async def groups(call: Call) -> Response:
                 "product": group.key.product,
                 "jobGroup": group.key.job_group,
                 "registered": group.binding is not None,
-                "counts": {state.value: group.counts.get(state, 0) for state in State},
+                "counts": {state.value: group.counts.states.get(state, 0) for state in State}
+                | {"gaveUp": group.counts.gave_up},
                 "jobs": f"{group_path(group.key)}/jobs",
             }
             for group in await call.services.jobs.groups()
@@ -96,29 +98,65 @@ async def list_jobs(call: Call) -> Response:
     All of them as a stream, or a page with `limit`.
     """
     key, query = call.key, call.query()
-    which, limit, after = _job_filter(query), query.get(_LIMIT), _position(key, query)
-    query.check()
+    which, after = _job_filter(query), _position(_of_group(key), query)
     service = call.services.jobs
-    page = await service.list_jobs(key, which, after=after, limit=limit or PAGE)
+
+    async def page(after: Place | None, limit: int) -> list[Job]:
+        return await service.list_jobs(key, which, after=after and after[1], limit=limit)
+
+    return await _listed(call, query, page, after, _of_group(key))
+
+
+async def list_all_jobs(call: Call) -> Response:
+    """List the jobs of all groups that are not done, group by group, by next run.
+
+    All of them as a stream, or a page with `limit`.
+    """
+    query = call.query()
+    which, after = _job_filter(query), _position(_OF_ALL, query)
+    service = call.services.jobs
+
+    async def page(after: Place | None, limit: int) -> list[Job]:
+        return await service.list_all_jobs(which, after=after, limit=limit)
+
+    return await _listed(call, query, page, after, _OF_ALL)
+
+
+Pages = Callable[[Place | None, int], Awaitable[list[Job]]]
+"""Returns the page of a list after a place, with at most that many jobs."""
+
+
+async def _listed(call: Call, query: Query, page_after: Pages, after: Place | None, scope: str) -> Response:
+    limit = query.get(_LIMIT)
+    query.check()
+    page = await page_after(after, limit or PAGE)
     if limit is None:
         if call.request.method == "HEAD":
             page = []  # nobody will read them, nor the pages to follow
-        return StreamingResponse(_stream(service, key, which, page), media_type="application/json")
-    headers = {}
-    if len(page) == limit:
-        headers = call.next_page(cursor=write_cursor(key, Position.of(page[-1])))
+        return StreamingResponse(_stream(page_after, page), media_type="application/json")
+    headers = call.next_page(cursor=write_cursor(scope, _place(page[-1]))) if len(page) == limit else {}
     return json_response([job_json(job) for job in page], headers=headers)
 
 
-async def _stream(service: SchedulerService, key: JobKey, which: JobFilter, page: list[Job]) -> AsyncIterator[bytes]:
+async def _stream(page_after: Pages, page: list[Job]) -> AsyncIterator[bytes]:
     yield b"["
     separator = b""
     while page:
         yield separator + to_json([job_json(job) for job in page])[1:-1]
         separator = b","
-        last = Position.of(page[-1])
-        page = await service.list_jobs(key, which, after=last, limit=PAGE) if len(page) == PAGE else []
+        page = await page_after(_place(page[-1]), PAGE) if len(page) == PAGE else []
     yield b"]"
+
+
+def _place(job: Job) -> Place:
+    return job.key, Position.of(job)
+
+
+_OF_ALL = ""
+
+
+def _of_group(key: JobKey) -> str:
+    return group_path(key)
 
 
 def _read_states(texts: list[str]) -> frozenset[str]:
@@ -129,18 +167,33 @@ def _read_states(texts: list[str]) -> frozenset[str]:
     return frozenset(names)
 
 
+def _read_outcomes(texts: list[str]) -> frozenset[Outcome]:
+    names = [name for text in texts for name in text.split(",")]
+    if not _OUTCOMES.issuperset(names):
+        raise ParameterError("OUTCOME_INVALID", f"must be of {', '.join(Outcome)}")
+    return frozenset(map(Outcome, names))
+
+
 def _job_filter(query: Query) -> JobFilter:
-    names = query.get(_STATE) or frozenset()
-    done = not names.isdisjoint({"done", "dead"})
-    states = frozenset(map(State, names)) if names and not done else PENDING
-    return JobFilter(states, done=done, dead="dead" in names, due_from=query.get(_FROM), due_to=query.get(_TO))
+    names, outcomes, gave_up = query.get(_STATE), query.get(_OUTCOME), query.get(_GAVE_UP) or False
+    if names is None:
+        states = frozenset(State) if gave_up or outcomes else PENDING
+    else:
+        states = frozenset({State.DONE}) if names & {"done", "dead"} else frozenset(map(State, names))
+    return JobFilter(
+        states,
+        outcomes=outcomes,
+        gave_up=gave_up or "dead" in (names or ()),
+        due_from=query.get(_FROM),
+        due_to=query.get(_TO),
+    )
 
 
-def _position(key: JobKey, query: Query) -> Position | None:
+def _position(scope: str, query: Query) -> Place | None:
     """Return the place to go on from."""
     cursor = query.get(_CURSOR)
     try:
-        return None if cursor is None else read_cursor(key, cursor)
+        return None if cursor is None else read_cursor(scope, cursor)
     except InvalidRequestError as error:
         query.problems += error.problems
         return None
@@ -188,8 +241,27 @@ async def resume(call: Call) -> Response:
 
 
 async def retry(call: Call) -> Response:
-    """Bring a dead job back."""
-    return job_response(await call.services.jobs.retry_job(call.key, call.job_id))
+    """Try a fire time again that the job gave up on.
+
+    That of a run, or the last. A dead job comes back for it.
+    """
+    key, job_id = call.key, call.job_id
+    run = _read_run(await read_options(call.request))
+    return job_response(await call.services.jobs.retry_job(key, job_id, run))
+
+
+def _read_run(body: Mapping[str, Any]) -> int | None:
+    """Return which run is meant. Raises `InvalidRequestError`."""
+    problems = [
+        Problem(f"/{name}", "EXTRA_FORBIDDEN", "is no field of this call; it takes run")
+        for name in body.keys() - {"run"}
+    ]
+    run = body.get("run")
+    if run is not None and (type(run) is not int or not 0 < run < 2**63):
+        problems.append(Problem("/run", "NUMBER_RANGE", "must be the number of a run, from its history"))
+    if problems:
+        raise InvalidRequestError("; ".join(f"{each.pointer} {each.detail}" for each in problems), problems=problems)
+    return run
 
 
 # --- looking ahead and back
@@ -241,10 +313,19 @@ def _dry_run(query: Query) -> LookAhead | None:
 
 _STATES = ["scheduled", "running", "paused", "done", "dead"]
 _STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, _read_states)
+_OUTCOMES = frozenset(Outcome)
+_OUTCOME = Parameter(
+    "outcome",
+    {"type": "array", "items": {"type": "string", "enum": [outcome.value for outcome in Outcome]}},
+    _read_outcomes,
+    "Only jobs whose last run ended so, done ones too.",
+)
+_GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
 _FROM = moment("from")
 _TO = moment("to")
 _LIMIT = number("limit", most=LIMIT)
 _CURSOR = text("cursor", "From the Link header of the page before.")
+_FILTERS = (_STATE, _OUTCOME, _GAVE_UP, _FROM, _TO, _LIMIT, _CURSOR)
 
 _NEXT = number("next", "How many starts are shown.", most=LIMIT, default=LookAhead().number)
 _OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
@@ -260,6 +341,10 @@ _CREATED = {
     "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": ID}},
 }
 _PATCH = {"type": "object", "examples": [{"when": "2026-12-01T10:00:00Z"}]}
+_RETRY = {
+    "type": "object",
+    "properties": {"run": {"type": "integer", "description": "The run that gave up; by default the last one."}},
+}
 _BACKFILLED = {
     "type": "object",
     "properties": {
@@ -272,9 +357,17 @@ ROWS = [
     Endpoint("GET", BASE, groups, answers={200: {"type": "array"}}, may="jobs:read"),
     Endpoint(
         "GET",
+        f"{BASE}/jobs",
+        list_all_jobs,
+        query=_FILTERS,
+        answers={200: {"type": "array", "items": named("Job")}},
+        may="jobs:read",
+    ),
+    Endpoint(
+        "GET",
         f"{GROUP}/jobs",
         list_jobs,
-        query=(_STATE, _FROM, _TO, _LIMIT, _CURSOR),
+        query=_FILTERS,
         answers={200: {"type": "array", "items": named("Job")}},
         may="jobs:read",
     ),
@@ -308,7 +401,14 @@ ROWS = [
     Endpoint("DELETE", JOB, delete, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
     Endpoint("POST", f"{JOB}/pause", pause, answers={204: None}, may="jobs:control"),
     Endpoint("POST", f"{JOB}/resume", resume, answers={204: None}, may="jobs:control"),
-    Endpoint("POST", f"{JOB}/retry", retry, answers={200: named("Job")}, may="jobs:control"),
+    Endpoint(
+        "POST",
+        f"{JOB}/retry",
+        retry,
+        body={"application/json": _RETRY},
+        answers={200: named("Job")},
+        may="jobs:control",
+    ),
     Endpoint("GET", f"{JOB}/preview", preview, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
     Endpoint(
         "POST",
