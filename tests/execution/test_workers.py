@@ -23,9 +23,10 @@ from mainspring.execution.workers.wire import read_claim, read_ending, write_cla
 from mainspring.job import Backoff, Ending, Job, JobKey, Options, Outcome, State
 from mainspring.plugins import load
 from mainspring.schedule import Once, trigger_from_json
-from mainspring.settings import Settings
+from mainspring.settings import PluginSettings, Settings, load_settings
 from tests.rogues import FRAGILE
 
+ROGUES = "tests.rogues:RogueModule"
 ASYNC, SYNC, BRIEF = JobKey("zoo", "async"), JobKey("zoo", "sync"), JobKey("zoo", "brief")
 SECOND = Options(timeout=timedelta(seconds=1))
 SUCCEEDED = Ending(Outcome.SUCCEEDED)
@@ -64,12 +65,13 @@ def to_do(deed: str, **facts: Any) -> Assignment:
 
 @asynccontextmanager
 async def a_runner(
-    processes: int = 4, plugin: str = "tests.rogues:RogueModule", *, shared: bool = False
+    processes: int = 4, plugin: str = ROGUES, *, shared: bool = False, told: PluginSettings | None = None
 ) -> AsyncIterator[ProcessRunner]:
     """Make a runner, and close it afterwards."""
-    settings = Settings(plugins=(plugin,), processes=processes, log_format="json")
+    told = told or PluginSettings()
+    settings = Settings(plugins=(plugin,), processes=processes, log_format="json", plugin_settings=told)
     spawner = Spawner()
-    runner = ProcessRunner(load(settings.plugins), SystemClock(), settings, spawner, shared=shared)
+    runner = ProcessRunner(load(settings.plugins, told), SystemClock(), settings, spawner, shared=shared)
     try:
         yield runner
     finally:
@@ -324,6 +326,15 @@ async def test_nothing_of_the_node_is_in_a_worker(
     assert ["/dev/null", descriptors[1]] == [descriptors[0], descriptors[2]]
     assert len([kind for kind in kinds if kind == "socket:[]"]) == len(["channel", *loop[1:]])
     assert [["NoNewPrivs:\t1"], [True, True]] == facts
+
+
+async def test_a_worker_is_told_what_the_node_is(tmp_path: Path) -> None:
+    """Settings of plugins are the same in a worker, though it has neither the file nor the variables."""
+    (tmp_path / "mainspring.toml").write_text("[plugins.zoo]\nopens = 2026-01-02\nkeeper = 'file'\n")
+    environ = {"MAINSPRING_PLUGINS__ZOO__KEEPER": "s3cret"}
+    settings = load_settings({"plugins": [ROGUES]}, environ=environ, config=tmp_path / "mainspring.toml")
+    async with a_runner(told=settings.plugin_settings) as runner:
+        assert [["s3cret", "2026-01-02"]] == await noted(runner, "told", tmp_path / "notes")
 
 
 async def test_close_lets_services_clean_up_and_leaves_nothing(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from structlog.typing import FilteringBoundLogger
 
 _Class = TypeVar("_Class", bound=type)
@@ -261,10 +262,22 @@ class SchedulerPluginModule(ABC):
 
 @dataclass(slots=True)
 class ServiceBinding:
-    """A service as it was bound: what makes it, and the type it is asked for by."""
+    """A service as it was bound: what makes it, and the type it is asked for by.
+
+    Groups that share a service share a loop, unless it is a mere `value`.
+    """
 
     source: Callable[..., Any]
     provides: Any
+    is_value: bool = False
+
+
+@dataclass(slots=True)
+class SettingsBinding:
+    """The settings of a plugin as they were bound: the name of their section, and the model that reads it."""
+
+    section: str
+    model: type[BaseModel]
 
 
 @dataclass(slots=True)
@@ -274,6 +287,7 @@ class Binder:
     jobs: list[type[SchedulerJob]] = field(default_factory=list)
     listeners: list[type[SchedulerTriggerListener]] = field(default_factory=list)
     services: list[ServiceBinding] = field(default_factory=list)
+    settings: list[SettingsBinding] = field(default_factory=list)
 
     def bind_job(self, job_class: type[SchedulerJob]) -> None:
         """Bind the job class of a job group; one for each (product, job group)."""
@@ -292,6 +306,15 @@ class Binder:
         ``close``, the first that it has.
         """
         self.services.append(ServiceBinding(source, provides))
+
+    def bind_settings(self, section: str, model: type[BaseModel]) -> None:
+        """Bind what the operator decides about the plugin, read into a pydantic model when the process starts.
+
+        It is what stands below ``[plugins.SECTION]`` in ``mainspring.toml``, and in variables such as
+        ``MAINSPRING_PLUGINS__SECTION__KEY``, which go before the file. Constructors ask for it by the type `model`. A
+        key that the model does not have is a mistake, unless the model says ``extra="allow"``.
+        """
+        self.settings.append(SettingsBinding(section, model))
 
 
 # --- what is answered and raised --------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def main(parent: int) -> None:
     with redirect_stderr(stderr):
         logs.configure(settings)
     try:
-        registry = load(settings.plugins)
+        registry = load(settings.plugins, settings.plugin_settings)
         key = orders["group"] and JobKey(*orders["group"])
         worker = Worker(channel, registry, key, settings.threads)
         asyncio.run(worker.work(lines, orders["memory"]))
