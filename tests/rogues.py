@@ -28,6 +28,7 @@ from mainspring import (
     job_group,
     product,
 )
+from mainspring.execution.workers.wire import OUT_OF_MEMORY
 
 MEBIBYTE = 1 << 20
 CHILD = "import time; time.sleep(1000)"
@@ -153,6 +154,15 @@ class Rogue(SchedulerJob):
 
     def aborts(self) -> None:
         os.abort()
+
+    def meets_no_instruction(self) -> None:
+        signal.raise_signal(signal.SIGILL)
+
+    def is_of_real_time(self) -> None:
+        signal.raise_signal(40)
+
+    def has_no_memory_to_say_so(self) -> None:
+        os._exit(OUT_OF_MEMORY)
 
     def bombs(self) -> None:
         self.note(len(bytearray(20 << 30)))
