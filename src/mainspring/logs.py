@@ -107,5 +107,17 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
         lambda e: {**_job(e.job), "run": e.job.run, "attempt": e.job.attempt},
     ),
     (logging.WARNING, events.RunRefused, "result refused", lambda e: _run(e.run)),
+    (
+        logging.WARNING,
+        events.LoopBlocked,
+        "a job blocks its event loop",
+        lambda e: {
+            "job": e.job and str(e.job.series),
+            "group": " ".join(map(str, e.groups)),
+            "seconds": round(e.seconds, 1),
+            "where": e.where,
+            "over": e.over,
+        },
+    ),
 ]
 """What each kind of event says in the log: from which level on, in which words, with which facts."""

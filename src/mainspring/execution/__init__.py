@@ -6,6 +6,9 @@ from mainspring.execution.lane import (
     Lane,
     job_loop,
 )
+from mainspring.execution.loop_watch import (
+    LoopWatch,
+)
 from mainspring.execution.quarantine import (
     Quarantine,
 )
@@ -22,6 +25,7 @@ __all__ = [
     "Assignment",
     "Executor",
     "Lane",
+    "LoopWatch",
     "ProcessRunner",
     "Quarantine",
     "Runner",

@@ -53,6 +53,11 @@ class Lane:
         self._begun += 1
         self._since = moment
 
+    @property
+    def waiting_since(self) -> float | None:
+        """The moment since which the loop has not begun what it was given; `None` if it has."""
+        return None if self._given == self._begun else self._since
+
     def is_stuck(self, moment: float) -> bool:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
         return self._given != self._begun and moment - self._since >= STUCK_SECONDS

@@ -55,6 +55,20 @@ class RunRefused(NamedTuple):
     run: Run
 
 
+class LoopBlocked(NamedTuple):
+    """A job keeps the event loop of its group from all else, or has done so: then it is `over`.
+
+    `job` is `None` if it is not the run itself that does, but a task or callback of it: of which group, of those that
+    share the loop, is not known then. `where` is the place in its code.
+    """
+
+    groups: tuple[JobKey, ...]
+    job: Job | None
+    seconds: float
+    where: str
+    over: bool
+
+
 class NodeStarted(NamedTuple):
     """A node begins to claim jobs of these groups."""
 
@@ -108,6 +122,7 @@ Event = (
     | RunStarted
     | RunFinished
     | RunRefused
+    | LoopBlocked
     | NodeStarted
     | NodeStopped
     | NodeLost

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from mainspring.clock import Clock
-from mainspring.execution import Assignment, Lane, Quarantine
+from mainspring.execution import Assignment, Lane, LoopWatch, Quarantine
 from mainspring.failpoint import fp
 from mainspring.job import Ending, Events, Job, JobKey, Outcome, RunStarted, retry
 from mainspring.node.finisher import Finisher
@@ -44,6 +44,7 @@ class Dispatcher:
         self._clock = clock
         self._events = events
         self.running: dict[int, Assignment] = {}
+        self._watch = LoopWatch(registry, lanes, clock)
         self._is_stopping = False
 
     def start(self, assignments: list[Assignment], late: Mapping[int, Ending]) -> None:
@@ -118,12 +119,16 @@ class Dispatcher:
         return {number for number, run in self.running.items() if bindings[run.job.key].job_class.exclusive}
 
     def hand_back(self) -> None:
-        """Give back what waits in lanes that are stuck: it would fill the slots that other groups need.
+        """Name what blocks lanes, and give back what waits in those that are stuck.
+
+        It would fill the slots that other groups need.
 
         The lane may come free at this moment. No lock is needed: a run first sets `started_at` and then looks whether
         it is still wanted; this first says that it is not wanted and then looks whether it has started. Whatever the
         order of these four steps, at least one of the two sees the other.
         """
+        for blocked in self._watch.look(self.running.values()):
+            self._events.announce(blocked)
         moment = self._clock.monotonic()
         stuck = {lane for lane in self.lanes.values() if lane.is_stuck(moment)}
         for assignment in [each for each in self.running.values() if stuck and each.lane in stuck]:
