@@ -498,7 +498,7 @@ async def test_context_variables_reach_the_code(clock: ManualClock, kind: Kind) 
         ({}, "/vmId is required"),
         ({"vmId": 1, "size": 5}, "/size is not a field of this job group"),
         ({"vmId": 2}, "/vmId is\\0odd"),
-        ({"vmId": 3}, "the request the job group's own check failed with KeyError"),
+        ({"vmId": 3}, "the job group's own check failed with KeyError"),
     ],
     ids=["missing", "unknown", "refused with NUL", "bug"],
 )

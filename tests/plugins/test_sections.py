@@ -221,6 +221,30 @@ def test_a_check_of_the_whole_is_told() -> None:
     assert ["plugins.acme (mainspring.toml) hosts need another port"] == problems(told(table))
 
 
+def test_a_check_without_words_is_named_by_its_model() -> None:
+    """Of a key, and of the whole."""
+
+    class Terse(AcmeSettings):
+        @field_validator("port")
+        @classmethod
+        def refuses(cls, port: int) -> int:
+            if port == 1:
+                raise ValueError
+            return port
+
+        @model_validator(mode="after")
+        def refuses_all(self) -> Self:
+            raise ValueError
+
+    def configure(binder: Binder) -> None:
+        binder.bind_settings("acme", Terse)
+
+    assert ["plugins.acme.port (mainspring.toml) is refused by Terse"] == problems(
+        told({"token": "s3cret", "port": 1}), configure
+    )
+    assert ["plugins.acme (mainspring.toml) is refused by Terse"] == problems(told({"token": "s3cret"}), configure)
+
+
 def test_a_check_that_breaks_is_a_problem_of_the_plugin() -> None:
     """Its words are not repeated: they may say what is secret."""
 

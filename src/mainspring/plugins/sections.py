@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mainspring.problems import problem_of
+from mainspring.problems import REFUSED, problem_of
 from mainspring.settings import MODULES, PLUGIN_PREFIX, PluginSettings
 
 SECTION_NAME = re.compile(rf"(?!{MODULES}$)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
@@ -118,7 +118,8 @@ class Sections:
             case "extra_forbidden":
                 return f"{place} ({source}) is no setting"
             case _:
-                return f"{place} ({source}) {problem_of(location, kind, message, None).detail}"
+                detail = problem_of(location or (section,), kind, message, None).detail
+                return f"{place} ({source}) {detail if detail != REFUSED else f'is refused by {model.__name__}'}"
 
 
 def _validated(model: type[BaseModel], table: Mapping[str, Any]) -> BaseModel:
