@@ -151,7 +151,7 @@ class JobExecutionContext:
 
     @property
     def attempt(self) -> int:
-        """Which try for this fire time this is, from 1."""
+        """The number of this run for its fire time, from 1. It counts every run, `max_attempts` only failures."""
         return self._job.attempt
 
     @property
@@ -202,7 +202,7 @@ class SchedulerJob(ABC):
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
     max_attempts: ClassVar[int] = 5
-    """How many tries one fire time gets."""
+    """How many runs of one fire time may fail before the job gives up on it."""
     backoff: ClassVar[Backoff] = Backoff()
     """How long to wait between them."""
     at_most_once: ClassVar[bool] = False
@@ -338,7 +338,7 @@ class Verdict:
 
     @classmethod
     def postpone(cls, delay: timedelta, reason: str | None = None) -> Verdict:
-        """Ask again after `delay`; the job stays the same job, with the same fire time, and uses up no attempt."""
+        """Ask again after `delay`; the job stays the same job, with the same fire time, and this is no failure."""
         return cls(Ending(Outcome.POSTPONED, reason, delay))
 
     @classmethod
@@ -356,7 +356,7 @@ class Signal(Exception):
 
 
 class Retry(Signal):
-    """The attempt failed; try again `after` that long (default: by the backoff), if the job has attempts left."""
+    """The attempt failed; try again `after` that long (default: by the backoff), if the job may fail once more."""
 
     def __init__(self, after: timedelta | None = None, reason: str | None = None) -> None:
         super().__init__(Ending(Outcome.FAILED, reason or "the job asked for a retry", after))
@@ -370,7 +370,7 @@ class Cancel(Signal):
 
 
 class Busy(Signal):
-    """What the job needs is at its limit: the job is postponed by `retry_after` and uses up no attempt.
+    """What the job needs is at its limit: the job is postponed by `retry_after`, and this counts as no failure.
 
     `scope` names what is busy.
     """
