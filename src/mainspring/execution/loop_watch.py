@@ -109,7 +109,7 @@ def _where(frame: FrameType | None, packages: Collection[str]) -> str:
     if frame is None:
         return "unknown"
     ours: FrameType | None = frame
-    while ours is not None and _package(ours.f_globals.get("__name__", "")) not in packages:
+    while ours is not None and _package(ours.f_globals.get("__name__")) not in packages:
         ours = ours.f_back
     return " > ".join(dict.fromkeys(_place(each) for each in (ours, frame) if each is not None))
 
@@ -118,5 +118,5 @@ def _place(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_qualname})"
 
 
-def _package(module: str) -> str:
-    return module.partition(".")[0]
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
