@@ -58,8 +58,8 @@ class RunRefused(NamedTuple):
 class LoopBlocked(NamedTuple):
     """A job keeps the event loop of its group from all else, or has done so: then it is `over`.
 
-    `job` is `None` if several take turns, or if it is a task or callback that a job left on the loop: of which group, of
-    those that share the loop, is not known then. `where` is the place in the code.
+    `job` is `None` if several take turns, or if it is a task or callback that a job left on the loop. Of which group it
+    is, of those that share the loop, is not known then. `where` is the place in the code.
     """
 
     groups: tuple[JobKey, ...]
