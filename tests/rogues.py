@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, SecretStr
 
 from mainspring import (
     Binder,
@@ -26,6 +28,7 @@ from mainspring import (
     job_group,
     product,
 )
+from mainspring.execution.workers.wire import OUT_OF_MEMORY
 
 MEBIBYTE = 1 << 20
 CHILD = "import time; time.sleep(1000)"
@@ -34,11 +37,19 @@ BLOCKED_SECONDS = 6.0
 FRAGILE = "tests.rogues:FragileModule"
 
 
+class ZooSettings(BaseModel):
+    """What an operator may tell the rogues."""
+
+    keeper: SecretStr = SecretStr("nobody")
+    opens: date | None = None
+
+
 class Secret:
     """A service that tells in which process it lives, and writes down when it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ZooSettings) -> None:
         self.process = os.getpid()
+        self.settings = settings
 
     def close(self) -> None:
         sys.stdout.write("secret closed\n")
@@ -78,6 +89,10 @@ class Rogue(SchedulerJob):
 
     def whoami(self) -> None:
         self.note(os.getpid())
+
+    def told(self) -> None:
+        settings = self._secret.settings
+        self.note([settings.keeper.get_secret_value(), str(settings.opens)])
 
     def environment(self) -> None:
         self.note(dict(os.environ))
@@ -139,6 +154,15 @@ class Rogue(SchedulerJob):
 
     def aborts(self) -> None:
         os.abort()
+
+    def meets_no_instruction(self) -> None:
+        signal.raise_signal(signal.SIGILL)
+
+    def is_of_real_time(self) -> None:
+        signal.raise_signal(40)
+
+    def has_no_memory_to_say_so(self) -> None:
+        os._exit(OUT_OF_MEMORY)
 
     def bombs(self) -> None:
         self.note(len(bytearray(20 << 30)))
@@ -361,6 +385,7 @@ class WildModule(SchedulerPluginModule):
 
 class RogueModule(SchedulerPluginModule):
     def configure(self, binder: Binder) -> None:
+        binder.bind_settings("zoo", ZooSettings)
         binder.bind_service(Secret)
         binder.bind_job(AsyncRogue)
         binder.bind_job(SyncRogue)

@@ -251,7 +251,11 @@ def test_unknown_key_that_is_like_no_other() -> None:
     (sentence,) = problems({}, {"MAINSPRING_DATABASE_CONNECTION": "x"})
 
     everything = ", ".join(row.env for row in TABLE.values())
-    assert sentence == f"MAINSPRING_DATABASE_CONNECTION (environment) is no setting; the settings are {everything}"
+    expected = (
+        f"MAINSPRING_DATABASE_CONNECTION (environment) is no setting; the settings are {everything}, "
+        "and MAINSPRING_PLUGINS__NAME__KEY for those of a plugin"
+    )
+    assert sentence == expected
 
 
 @pytest.mark.parametrize(
@@ -390,3 +394,50 @@ def test_illegal_calendars(toml: str, line: str) -> None:
 def test_calendars_stand_in_the_file_only() -> None:
     """There is no variable and no flag for them."""
     assert ["MAINSPRING_CALENDARS"] == [told.split()[0] for told in problems(environ={"MAINSPRING_CALENDARS": "{}"})]
+
+
+# --- what plugins are told --------------------------------------------------------------------------------------------
+
+
+def test_tables_of_plugins_are_kept_beside_the_list() -> None:
+    """A file has a list of plugins, or tables below ``[plugins]``, in which the list is called modules."""
+    told = load({}, {}, '[plugins]\nmodules = ["a:B"]\n[plugins.acme]\nport = 7\n')
+
+    assert (told.plugins, told.plugin_settings.tables) == (("a:B",), {"acme": {"port": 7}})
+    assert load({"plugins": ["c:D"]}, {}, "[plugins.acme]\nport = 7\n").plugins == ("c:D",)
+    assert load({}, {}, 'plugins = ["a:B"]\n').plugin_settings.tables == {}
+
+
+def test_variables_of_plugins_are_kept() -> None:
+    """They are no settings of Mainspring, and the list of plugins has a variable of its own."""
+    environ = {"MAINSPRING_PLUGINS": "a:B", "MAINSPRING_PLUGINS__ACME__PORT": "7", "ACME": "x"}
+    told = load({}, environ)
+
+    assert (told.plugins, told.plugin_settings.variables) == (("a:B",), {"MAINSPRING_PLUGINS__ACME__PORT": "7"})
+
+
+def test_settings_do_not_show_what_plugins_are_told() -> None:
+    """It may be secret."""
+    told = load({}, {"MAINSPRING_PLUGINS__ACME__TOKEN": "s3cret"}, '[plugins.acme]\nkey = "s3cret"\n')
+
+    assert "s3cret" not in f"{told!r} {told}"
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        (
+            'plugins = ["a:B"]\n[plugins.acme]\nport = 7\n',
+            "; beside [plugins.NAME] write the list of plugins as modules = [...] below [plugins]",
+        ),
+        ("[plugins]\nmodules = 7\n", "plugins: 7 (mainspring.toml) is not a list of package.module:ClassName"),
+        (
+            "[acme]\nport = 7\n",
+            "acme (mainspring.toml) is no setting; the settings of a plugin stand below [plugins.acme]",
+        ),
+    ],
+)
+def test_tables_of_plugins_that_are_wrong(toml: str, line: str) -> None:
+    """What is nearly right is answered with what is."""
+    (sentence,) = problems({}, {}, toml)
+    assert sentence.endswith(line)

@@ -113,5 +113,17 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
         lambda e: {**_run(e.run), "reason": e.run.reason, "next": e.job.next_run and format_time(e.job.next_run)},
     ),
     (logging.WARNING, events.RunRefused, "result refused", lambda e: _run(e.run)),
+    (
+        logging.WARNING,
+        events.LoopBlocked,
+        "a job blocks its event loop",
+        lambda e: {
+            "job": e.job and str(e.job.series),
+            "group": " ".join(map(str, e.groups)),
+            "seconds": round(e.seconds, 1),
+            "where": e.where,
+            "over": e.over,
+        },
+    ),
 ]
 """What each kind of event says in the log: from which level on, in which words, with which facts."""

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mainspring.errors import Problem
 
 REFUSED = "is refused by a check of the job group"
+_ALL_REFUSED = f"the request {REFUSED}"
 _ECHO = 64
 """How many characters of a name or a value that was sent an error repeats."""
 _SAID = 3
@@ -35,7 +36,7 @@ def problem_of(
         case "model_type" | "dataclass_type" | "dict_type":
             code, message = "OBJECT_TYPE", "must be an object"
         case "value_error" | "assertion_error":
-            code, message = "INVALID_VALUE", message.partition(", ")[2] or REFUSED
+            code, message = "INVALID_VALUE", message.partition(", ")[2] or (REFUSED if location else _ALL_REFUSED)
         case _:
             code = kind.upper()
     return Problem(pointer(location), code, brief(message, body))
@@ -56,8 +57,8 @@ def pointer(location: tuple[int | str, ...]) -> str:
 
 
 def sentence(problems: Sequence[Problem]) -> str:
-    """Say what is wrong, the first of it in full."""
-    said = [f"{problem.pointer or 'the request'} {problem.detail}" for problem in problems]
+    """Say what is wrong, the first of it in full; what is wrong with the whole is a sentence of its own."""
+    said = [f"{problem.pointer} {problem.detail}".lstrip() for problem in problems]
     more = [f"and {len(said) - _SAID} more"] if len(said) > _SAID else []
     return "; ".join(said[:_SAID] + more)
 

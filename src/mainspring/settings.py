@@ -3,6 +3,8 @@
 The fields of `Settings` are the only table. Their names give the flags, the variables and the keys of the file; their
 rules and descriptions give the checks, the error texts, the help of the command line and `docs/configuration.md`.
 `load_settings` lets the first source that names a setting win, and reports all that is wrong in one `ConfigError`.
+
+What plugins are told, below ``[plugins]`` and in variables, is only kept here: `mainspring.plugins` reads it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +35,10 @@ DEFAULT_FILE = Path("mainspring.toml")
 _PREFIX = "MAINSPRING_"
 _NOT_SETTINGS = ("MAINSPRING_CONFIG", failpoint.VARIABLE, "MAINSPRING_URL")
 _TESTS_PREFIX = "MAINSPRING_TEST_"
+PLUGIN_PREFIX = "MAINSPRING_PLUGINS__"
+"""How the variables begin that tell plugins something."""
+MODULES = "modules"
+"""Names the list of plugins below ``[plugins]``: a file of TOML cannot have a list and a table with one name."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
@@ -165,6 +171,18 @@ def _host_name() -> str:
 # --- the settings -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """What an operator tells plugins: tables of the file, and the variables that go before it. It may be secret.
+
+    `file` is `None` for what a test says.
+    """
+
+    tables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    file: str | None = str(DEFAULT_FILE)
+
+
 class Settings(BaseModel):
     """Everything that an operator may decide about one Mainspring process. Lengths of time are exact."""
 
@@ -210,6 +228,7 @@ class Settings(BaseModel):
     calendars: Mapping[Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")], Calendar] = Field(
         {}, description="Calendars that are written into the store at each start; only in the file"
     )
+    plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
 
     @property
     def store_shown(self) -> str:
@@ -254,7 +273,9 @@ def _row(name: str, field: FieldInfo) -> Row:
 
 
 TABLE: Mapping[str, Row] = {
-    name: _row(name, field) for name, field in Settings.model_fields.items() if name != "calendars"
+    name: _row(name, field)
+    for name, field in Settings.model_fields.items()
+    if name not in {"calendars", "plugin_settings"}
 }
 """All settings that have one value, by name, in the order of the documentation."""
 
@@ -276,41 +297,65 @@ def load_settings(
     Raises `ConfigError`, whose text lists every problem with its key, its source and what is legal.
     """
     problems: list[str] = []
+    named = environ.get("MAINSPRING_CONFIG")
+    path = config or (Path(named) if named else DEFAULT_FILE)
+    table = _read_file(problems, path, "flag --config" if config else named and "environment MAINSPRING_CONFIG")
+    told = PluginSettings(
+        _without_modules(table),
+        {key: value for key, value in environ.items() if key.startswith(PLUGIN_PREFIX)},
+        str(path),
+    )
     given = {
-        **_from_file(problems, config, environ.get("MAINSPRING_CONFIG")),
+        **_known(problems, table, str(path), {name: name for name in (*TABLE, "calendars")}),
         **_from_environment(problems, environ),
         **_from_flags(problems, overrides),
     }
     problems += _illegal(given)
     if problems:
         raise ConfigError("\n  ".join(["The settings are not right:", *problems]))
-    return Settings.model_validate({name: value for name, (value, _) in given.items()})
+    return Settings.model_validate({**{name: value for name, (value, _) in given.items()}, "plugin_settings": told})
 
 
-def _from_file(problems: list[str], config: Path | None, named: str | None) -> dict[str, _Given]:
-    path = config or (Path(named) if named else DEFAULT_FILE)
+def _read_file(problems: list[str], path: Path, named_by: str | None) -> dict[str, Any]:
+    text = ""
     try:
-        table = tomllib.loads(path.read_bytes().decode())
+        text = path.read_bytes().decode()
+        return tomllib.loads(text)
     except FileNotFoundError:
-        if config or named:
-            problems.append(f"{path} does not exist ({'flag --config' if config else 'environment MAINSPRING_CONFIG'})")
+        if named_by:
+            problems.append(f"{path} does not exist ({named_by})")
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         problems.append(f"{path} is not TOML: line {line} is not UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problems.append(f"{path} is not TOML: {error}")
-    else:
-        return _known(problems, table, str(path), {name: name for name in (*TABLE, "calendars")})
+        problems.append(f"{path} is not TOML: {error}{_list_and_tables(text)}")
     return {}
+
+
+def _list_and_tables(text: str) -> str:
+    """Say what to do about a list of plugins beside their tables."""
+    if not all(re.search(rf"^\s*{start}", text, re.MULTILINE) for start in (r"plugins\s*=", r"\[plugins\s*[].]")):
+        return ""
+    return f"; beside [plugins.NAME] write the list of plugins as {MODULES} = [...] below [plugins]"
+
+
+def _without_modules(table: dict[str, Any]) -> dict[str, Any]:
+    """Take the tables of plugins out of the file's table; the list of plugins stays in it."""
+    if not isinstance(below := table.get("plugins"), dict):
+        return {}
+    del table["plugins"]
+    if MODULES in below:
+        table["plugins"] = below.pop(MODULES)
+    return below
 
 
 def _from_environment(problems: list[str], environ: Mapping[str, str]) -> dict[str, _Given]:
     table = {
         key: value
         for key, value in environ.items()
-        if key.startswith(_PREFIX) and not key.startswith(_TESTS_PREFIX) and key not in _NOT_SETTINGS
+        if key.startswith(_PREFIX) and not key.startswith((_TESTS_PREFIX, PLUGIN_PREFIX)) and key not in _NOT_SETTINGS
     }
     return _known(problems, table, "environment", {row.env: row.name for row in TABLE.values()})
 
@@ -324,7 +369,7 @@ def _known(
     problems: list[str], table: Mapping[str, object], source: str, names: Mapping[str, str]
 ) -> dict[str, _Given]:
     """Return what `table` says about settings, by their names; every key that is none becomes a problem."""
-    problems += [_unknown(key, source, names) for key in table if key not in names]
+    problems += [_unknown(key, value, source, names) for key, value in table.items() if key not in names]
     return {
         names[key]: _Given(value, source if key == names[key] else f"{source} {key}")
         for key, value in table.items()
@@ -332,11 +377,15 @@ def _known(
     }
 
 
-def _unknown(key: str, source: str, names: Mapping[str, str]) -> str:
+def _unknown(key: str, value: object, source: str, names: Mapping[str, str]) -> str:
+    if isinstance(value, Mapping):
+        return f"{key} ({source}) is no setting; the settings of a plugin stand below [plugins.{key}]"
     keys = {name: key for key, name in names.items()}
     plain = key.removeprefix(_PREFIX).strip("-").replace("-", "_").lower()
     nearest = get_close_matches(plain, keys, n=1)
     hint = f"did you mean {keys[nearest[0]]}?" if nearest else f"the settings are {', '.join(keys.values())}"
+    if source == "environment" and not nearest:
+        hint += f", and {PLUGIN_PREFIX}NAME__KEY for those of a plugin"
     return f"{key} ({source}) is no setting; {hint}"
 
 

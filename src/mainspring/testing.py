@@ -23,7 +23,7 @@ from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
 from mainspring.service import SchedulerService
-from mainspring.settings import Settings
+from mainspring.settings import PluginSettings, Settings
 from mainspring.store import NodeBeat, Notes, Store
 from mainspring.store.sqlite import SqliteStore
 
@@ -34,8 +34,8 @@ class TestScheduler:
     """A scheduler in memory, whose time stands at `clock` and moves only by `advance`.
 
     What is due runs in the test's own event loop and is finished when `advance` returns. The use cases of REST are at
-    `service`, what happens is announced at `events`. Raises `ConfigError` for modules that a service would not start
-    with.
+    `service`, what happens is announced at `events`. `settings` are the sections that plugins bind with
+    `bind_settings`, by name. Raises `ConfigError` for modules and settings that a service would not start with.
 
     Jobs with ``isolation = "process"`` run right here too, on the test's time: in a process of their own they would
     live by the real clock. So nothing kills them, and no `memory_limit` holds.
@@ -43,11 +43,17 @@ class TestScheduler:
 
     __test__ = False  # not a test, whatever pytest thinks of its name
 
-    def __init__(self, *modules: SchedulerPluginModule, start: datetime = START) -> None:
+    def __init__(
+        self,
+        *modules: SchedulerPluginModule,
+        start: datetime = START,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.clock = ManualClock(start)
         self.events = Events()
         named = [(type(module).__name__, module) for module in modules]
-        self._registry = build(named, clock=self.clock)
+        told = PluginSettings(settings or {}, file=None)
+        self._registry = build(named, clock=self.clock, told=told)
         self._store = SqliteStore(None, self.clock)
         self._notes = Notes(self._store, self.clock)
         self.service = SchedulerService(
@@ -132,8 +138,8 @@ async def run_job(
 ) -> Run:
     """Run one job of a class at once and return how it ended.
 
-    `services` are what its constructor may ask for, by type. `body` needs no ``when``. Raises `InvalidRequestError`
-    when the body is none that the class takes.
+    `services` are what its constructor may ask for, by type; settings too, as an instance of their model. `body` needs
+    no ``when``. Raises `InvalidRequestError` when the body is none that the class takes.
     """
     module = _Single(job_class, services or {})
     async with TestScheduler(module) as scheduler:

@@ -16,6 +16,7 @@ from mainspring.clock import SystemClock
 from mainspring.job.retry import POISON
 from mainspring.schedule import format_time
 from tests.cluster.process import Process
+from tests.rogues import BLOCKED_SECONDS
 
 PLUGINS = ("--plugin", "tests.rogues:RogueModule", "--plugin", "tests.rogues:WildModule")
 DEATH = 10.0
@@ -47,7 +48,7 @@ ROGUES = [
     ("async", "leaves_child", "succeeded", None),
     ("sync", "leaves_fork", "succeeded", None),
     ("async", "leaves_child_and_loops", *OVER_TIME),
-    ("async", "closes_everything", "failed", "the worker process exited with code .*"),
+    ("async", "closes_everything", "failed", "the worker process lost its channel to the node.*"),
     ("async", "talks_nonsense", "failed", "the worker process broke its channel to the node"),
     ("wild", "raises_base", "failed", "GeneratorExit: stop all"),
     ("wild", "raises_wordless", "failed", "WordlessError: a WordlessError that has no words"),
@@ -180,6 +181,16 @@ def test_a_blocked_group_does_not_fill_the_node(tmp_path: Path) -> None:
         zoo.wait_for("run finished", group="zoo/blocker", outcome="succeeded")
         runs = [run for job in blockers for run in zoo.runs("blocker", job)]
         assert {"a job blocks the event loop of its group", None} == {run["reason"] for run in runs}
+
+
+def test_a_job_that_blocks_its_loop_is_named_in_the_log(zoo: Zoo) -> None:
+    """While it does, even if nothing waits behind it, with the place in its code; and when it is over."""
+    blocker = zoo.add("blocker", deed="blocks")
+    line = zoo.wait_for("a job blocks its event loop", job=blocker, over=False)
+    assert ("warning", "zoo/blocker") == (line["level"], line["group"])
+    assert re.search(r"/rogues\.py:\d+ \(Wild\.blocks\) > .*threading\.py:\d+ ", line["where"])
+    over = zoo.wait_for("a job blocks its event loop", job=blocker, over=True)
+    assert BLOCKED_SECONDS - 2 < over["seconds"] < BLOCKED_SECONDS + 1
 
 
 @pytest.mark.parametrize("deed", ["leaves_child_and_loops", "holds_the_lock"])

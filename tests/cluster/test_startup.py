@@ -148,3 +148,26 @@ def test_calendars_of_the_settings_that_are_wrong(tmp_path: Path) -> None:
     (tmp_path / "mainspring.toml").write_text("[calendars.c.holidays]\ncountry = 'ZZ'\n")
     ended = mainspring("node", "--store", "memory:", cwd=tmp_path)
     refused(ended, EX_CONFIG, "the holidays of the calendar c are not known for ZZ")
+
+
+def test_settings_of_plugins_that_are_wrong(tmp_path: Path) -> None:
+    """Each is named with its key and where it stands, and nothing of a secret is printed."""
+    (tmp_path / "mainspring.toml").write_text("[plugins.zoo]\nkeper = 's3cret'\n")
+    flags = ("--plugin", "tests.rogues:RogueModule")
+    environ = {"MAINSPRING_PLUGINS__ZOO__OPENS": "s3cret"}
+    ended = mainspring("node", "--store", "memory:", *flags, cwd=tmp_path, environ=environ)
+    refused(
+        ended,
+        EX_CONFIG,
+        "plugins.zoo.keper (mainspring.toml) is no setting; did you mean keeper?",
+        "plugins.zoo.opens (environment MAINSPRING_PLUGINS__ZOO__OPENS) Input should be a valid date",
+    )
+    assert "s3cret" not in ended.stderr
+
+
+def test_settings_of_plugins_that_are_not_here(tmp_path: Path) -> None:
+    """A node without a plugin may have the file of those that have it, and says so."""
+    (tmp_path / "mainspring.toml").write_text("[plugins.shop]\ntoken = 's3cret'\n")
+    with Process("node", "--store", "memory:", "--log-format", "json", cwd=tmp_path) as service:
+        line = service.wait_for("settings of plugins that are not loaded here")
+    assert (["shop"], "warning") == (line["sections"], line["level"])

@@ -35,7 +35,7 @@ class Demo:
                 *("--port", str(port), "--standin-port", str(standin_port)),
             ],
             cwd=directory,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("MAINSPRING_", "VPS4_"))}
+            env={name: value for name, value in os.environ.items() if not name.startswith("MAINSPRING_")}
             | {"MAINSPRING_LOG_LEVEL": "debug"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

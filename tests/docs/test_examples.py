@@ -60,7 +60,7 @@ def test_the_report_of_mistakes(tmp_path: Path) -> None:
 def test_the_package_names_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The guide's pyproject.toml announces a module that exists, and packs every file that it needs."""
     modules = save("docs/plugins.md", tmp_path)
-    (text,) = (block.text for block in blocks("docs/plugins.md", "toml"))
+    (text,) = (block.text for block in blocks("docs/plugins.md", "toml") if "[project]" in block.text)
     package = tomllib.loads(text)
     name, _, cls = package["project"]["entry-points"]["mainspring.plugins"]["shop"].partition(":")
     packed = package["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]

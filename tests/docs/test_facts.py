@@ -99,6 +99,7 @@ def one_of_each() -> list[events.Event]:
         events.RunFinished(good, job),
         events.RunFinished(bad, job),
         events.RunRefused(good),
+        events.LoopBlocked((key,), job, 2.0, "jobs.py:7 (Job.execute)", over=False),
     ]
     assert {type(event) for event in every} == set(get_args(events.Event))
     return every
@@ -164,6 +165,23 @@ def test_numbers_of_concepts() -> None:
     assert f"after {retry.HOPELESS} times for one fire time it gives up on it" in text
     assert f"After {retry.HOPELESS} losses for one fire time the job gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
+
+
+def test_example_of_attempts() -> None:
+    """The failures of the example count as the example says, and then the job gives up."""
+    now, key = datetime(2026, 1, 1, tzinfo=UTC), JobKey("vps4", "backups")
+    job = lifecycle.create(
+        job_id=UUID(int=1), key=key, request={}, trigger=Once(now), options=Options(), now=now, calendars={}
+    ).job
+    rows = table(CONCEPTS, "attempt")
+    for attempt, outcome, failures, then in rows:
+        job = job._replace(state=State.RUNNING, run=int(attempt), attempt=int(attempt), node="node", claimed_at=now)
+        ending = Ending(Outcome(outcome.strip("`")))
+        run = history.ended(job, ending, started_at=now, now=now)
+        job = lifecycle.after(job, run, ending, policy=RetryPolicy(max_attempts=3), now=now, chance=0, calendars={}).job
+        assert (int(failures), then == "gives up") == (job.failures, job.state is State.DONE)
+    revived = lifecycle.retry(job, now=now)
+    assert (0, len(rows)) == (revived.failures, revived.attempt)
 
 
 def test_numbers_of_guides() -> None:

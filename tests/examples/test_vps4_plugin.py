@@ -6,6 +6,7 @@ from mainspring_vps4.plugin import Vps4SchedulerPluginModule
 from mainspring.errors import ConfigError
 from mainspring.job import JobKey
 from mainspring.plugins import build
+from mainspring.settings import PluginSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +23,8 @@ async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
     await registry.close()
 
 
-def test_plugin_does_not_load_with_nonsense_in_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_does_not_load_with_nonsense_in_its_settings() -> None:
     """The operator hears of it at the start and not when the first backup is due."""
-    monkeypatch.setenv("VPS4_POSTPONE_MAXIMUM", "soon")
-    with pytest.raises(ConfigError, match="VPS4_POSTPONE_MAXIMUM"):
-        build([("vps4", Vps4SchedulerPluginModule())])
+    told = PluginSettings({"vps4": {"postpone_maximum": "soon"}})
+    with pytest.raises(ConfigError, match=r"plugins\.vps4\.postpone_maximum"):
+        build([("vps4", Vps4SchedulerPluginModule())], told=told)

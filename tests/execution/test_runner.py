@@ -11,7 +11,7 @@ from uuid import UUID
 import anyio.lowlevel
 import pytest
 import structlog
-from pydantic import field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from mainspring.clock import ManualClock
 from mainspring.execution import Assignment, Runner, runner
@@ -498,7 +498,7 @@ async def test_context_variables_reach_the_code(clock: ManualClock, kind: Kind) 
         ({}, "/vmId is required"),
         ({"vmId": 1, "size": 5}, "/size is not a field of this job group"),
         ({"vmId": 2}, "/vmId is\\0odd"),
-        ({"vmId": 3}, "the request the job group's own check failed with KeyError"),
+        ({"vmId": 3}, "the job group's own check failed with KeyError"),
     ],
     ids=["missing", "unknown", "refused with NUL", "bug"],
 )
@@ -523,6 +523,24 @@ async def test_a_stored_request_that_is_valid_no_longer_fails(
     ending = await run(clock, job_class, asked, request=request_)
     assert failed(f"the stored request is refused by the job group: {expected}") == ending
     assert [] == executed
+
+
+@pytest.mark.parametrize(
+    "request_", [{"event": "paid"}, {"eventName": "paid"}, {"eventName": "paid", "tries": 2}], ids=["1", "2", "3"]
+)
+async def test_a_request_of_an_older_version_is_run(clock: ManualClock, request_: dict[str, Any]) -> None:
+    """A field that got another name, and one that came later, are read as they were stored."""
+    seen: list[tuple[str, int]] = []
+
+    class Request(JobRequest):
+        event_name: str = Field(validation_alias=AliasChoices("eventName", "event"))
+        tries: int = 2
+
+    def note(context: JobExecutionContext) -> None:
+        seen.append((context.request.event_name, context.request.tries))
+
+    ending = await run(clock, a_job_class(async_def(note), Request=Request), request=request_)
+    assert (Ending(Outcome.SUCCEEDED), [("paid", 2)]) == (ending, seen)
 
 
 # --- the time limit

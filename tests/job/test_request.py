@@ -309,10 +309,26 @@ def test_details_say_what_to_do() -> None:
         "/backupName": "must not begin with a dash",
         "/keepDays": "must be a day or more",
         "/y": "is not a field of this job group",
-        "": "is refused by a check of the job group",
+        "": "the request is refused by a check of the job group",
         "/when": "is required: when the job is to run, or a schedule",
     } == {problem.pointer: problem.detail for problem in problems_of(body, Terse)}
-    assert ["is refused by a check of the job group"] == [p.detail for p in problems_of({**GOOD, "vmId": 5}, Terse)]
+    (problem,) = problems_of({**GOOD, "vmId": 5}, Terse)
+    assert "the request is refused by a check of the job group" == problem.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"full": True, "keepDays": 31, "backupName": "a"}, "a full backup is kept for 30 days at most"),
+        ({"full": True}, "a full backup needs a name"),
+        ({"full": True, "vmId": "x"}, "a full backup needs a name; /vmId Input should be a valid integer"),
+    ],
+)
+def test_what_is_said_of_the_whole_is_a_sentence_of_its_own(body: dict[str, Any], said: str) -> None:
+    """It is repeated as its author wrote it: nothing is put before it that would make nonsense of it."""
+    with pytest.raises(InvalidRequestError) as caught:
+        read(BackupRequest, {**GOOD, **body}, now=NOW)
+    assert sorted(said.split("; ")) == sorted(sentence.partition(",")[0] for sentence in str(caught.value).split("; "))
 
 
 # --- bugs of the plugin

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_type
 from uuid import UUID
 
+from pydantic import BaseModel, SecretStr
+
 from mainspring import (
     AnyOf,
     Backoff,
@@ -39,6 +41,13 @@ from mainspring import (
 from mainspring.testing import TestScheduler, run_job
 
 MINUTE = timedelta(minutes=1)
+
+
+class Vps4Settings(BaseModel):
+    """What the operator decides."""
+
+    token: SecretStr = SecretStr("")
+    patience: Duration = MINUTE
 
 
 class VmService(Protocol):
@@ -174,9 +183,10 @@ def a_setting(value: str) -> str:
     return value
 
 
-def returned(vms: VmService) -> HttpVmService:
-    """Make a service of another."""
+def returned(vms: VmService, settings: Vps4Settings) -> HttpVmService:
+    """Make a service of another, and of settings."""
     assert_type(vms, VmService)
+    assert_type(settings.patience, timedelta)
     return HttpVmService()
 
 
@@ -204,6 +214,7 @@ class Vps4SchedulerPluginModule(SchedulerPluginModule):
         binder.bind_service(yielded)
         binder.bind_service(async_yielded)
         binder.bind_service(lambda: MINUTE, provides=timedelta)
+        binder.bind_settings("vps4", Vps4Settings)
 
 
 # --- the tests that an author writes
@@ -220,7 +231,8 @@ async def a_test_of_one_job(vms: VmService, vm_id: UUID) -> None:
 
 async def a_test_of_a_schedule(when: datetime) -> None:
     """Let time pass."""
-    async with TestScheduler(Vps4SchedulerPluginModule(), start=when) as scheduler:
+    settings = {"vps4": {"token": "s3cret"}}
+    async with TestScheduler(Vps4SchedulerPluginModule(), start=when, settings=settings) as scheduler:
         job = await scheduler.create("vps4", "patch", {"when": when.isoformat()})
         await scheduler.advance(hours=3)
         assert_type([run.outcome for run in await scheduler.runs(job)], list[Outcome])
@@ -270,6 +282,8 @@ def wrong_words(binder: Binder, context: JobExecutionContext, listener: type[Sch
     binder.bind_job(listener)  # type: ignore[arg-type]
     binder.bind_trigger_listener(Vps4BackupJob)  # type: ignore[arg-type]
     binder.bind_job(PlainJob())  # type: ignore[arg-type]
+    binder.bind_settings("vps4", PlainJob)  # type: ignore[arg-type]
+    binder.bind_settings(Vps4Settings)  # type: ignore[call-arg, arg-type]
     context.attempt = 5  # type: ignore[misc]
     Vps4BackupJob.Request(vm_id="no UUID")  # type: ignore[arg-type]
     return [

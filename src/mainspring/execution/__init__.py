@@ -7,6 +7,9 @@ from mainspring.execution.lane import (
     Lane,
     job_loop,
 )
+from mainspring.execution.loop_watch import (
+    LoopWatch,
+)
 from mainspring.execution.quarantine import (
     Quarantine,
 )
@@ -25,6 +28,7 @@ __all__ = [
     "Assignment",
     "Executor",
     "Lane",
+    "LoopWatch",
     "ProcessRunner",
     "Quarantine",
     "Runner",

@@ -85,16 +85,28 @@ class Lane:
 
     def give(self, assignments: list[Assignment]) -> None:
         """Have assignments begin, each at its time."""
+        self._given += len(assignments)
+        self._send(assignments)
+
+    def _send(self, assignments: list[Assignment]) -> None:
         if self._batches_given == self._batches_taken:
             self._since = self._clock.monotonic()
         self._batches_given += 1
-        self._given += len(assignments)
         self.loop.call_soon_threadsafe(self._take_in, assignments)
 
     def close(self) -> None:
         """Let nothing begin any more."""
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self._close)
+
+    def ask(self) -> None:
+        """Give the loop something to do, by which `is_stuck` can tell whether it is blocked."""
+        self._send([])
+
+    @property
+    def untaken_since(self) -> float | None:
+        """The moment since which the loop has not taken in what it was given; `None` if it has."""
+        return None if self._batches_given == self._batches_taken else self._since
 
     def is_stuck(self, moment: float, seconds: float = STUCK_SECONDS) -> bool:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
@@ -158,6 +170,8 @@ class Lane:
     def _take_in(self, assignments: list[Assignment]) -> None:
         self._batches_taken += 1
         self._since = self._clock.monotonic()
+        if not assignments:
+            return
         in_order = not self._waiting or self._waiting[-1].not_before <= assignments[0].not_before
         self._waiting.extend(assignments)
         if not in_order:

@@ -62,6 +62,20 @@ class RunRefused(NamedTuple):
     run: Run
 
 
+class LoopBlocked(NamedTuple):
+    """A job keeps the event loop of its group from all else, or has done so: then it is `over`.
+
+    `job` is `None` if several take turns, or if it is a task or callback that a job left on the loop. Of which group it
+    is, of those that share the loop, is not known then. `where` is the place in the code.
+    """
+
+    groups: tuple[JobKey, ...]
+    job: Job | None
+    seconds: float
+    where: str
+    over: bool
+
+
 class NodeStarted(NamedTuple):
     """A node begins to claim jobs of these groups."""
 
@@ -116,6 +130,7 @@ Event = (
     | RunFinished
     | GaveUp
     | RunRefused
+    | LoopBlocked
     | NodeStarted
     | NodeStopped
     | NodeLost

@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job.options import Options
-from mainspring.problems import REFUSED, brief, pointer, problem_of, problems_of, sentence
+from mainspring.problems import pointer, problem_of, problems_of, sentence
 from mainspring.schedule import (
     HORIZON,
     Every,
@@ -213,7 +213,7 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
             yield problem_of((), error.type, error.message(), body)
         except (ValueError, AssertionError) as error:
             with suppress(*_BUGS):  # it cannot say what it found
-                yield Problem("", "INVALID_VALUE", brief(str(error) or REFUSED, body))
+                yield problem_of((), "value_error", f"Value error, {error}", body)
         except _BUGS:  # it needs a field that is not there
             continue
 

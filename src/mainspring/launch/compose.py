@@ -60,7 +60,7 @@ def load_registry(settings: Settings) -> Registry:
     """Load and check the plugins, those in the working directory too. Raises `ConfigError` with all their problems."""
     if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
-    return load(settings.plugins)
+    return load(settings.plugins, settings.plugin_settings)
 
 
 def db_upgrade(settings: Settings) -> str:
@@ -149,6 +149,8 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
     logs.subscribe(events, settings)
     if not store.durable:
         log.warning("jobs live in memory only and are gone when this process ends")
+    if registry.unbound:
+        log.warning("settings of plugins that are not loaded here", sections=list(registry.unbound))
     async with Lanes(registry, clock, settings) as lanes:
         host_lock = HostLock(default_directory() if store.shared else None)
         node = Node(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
 from mainspring.clock import Clock
-from mainspring.execution import Assignment, Lane, Quarantine, Slots
+from mainspring.execution import Assignment, Lane, LoopWatch, Quarantine, Slots
 from mainspring.failpoint import fp
 from mainspring.job import Ending, Events, Job, JobKey, Outcome, RunStarted, retry
 from mainspring.node.finisher import Finisher
@@ -48,6 +48,7 @@ class Dispatcher:
         self._clock = clock
         self._events = events
         self.running: dict[int, Assignment] = {}
+        self._watch = LoopWatch(registry, lanes, clock)
         self._unbegun: list[Assignment] = []
         self._some_unbegun = asyncio.Event()
         self.on_low: Callable[[], None] = lambda: None
@@ -130,12 +131,14 @@ class Dispatcher:
             self.running.pop(assignment.run, None)
 
     def take_back_stuck(self) -> None:
-        """Hand back what waits in lanes that are stuck: other nodes may be free.
+        """Name what blocks lanes, and hand back what waits in those that are stuck: other nodes may be free.
 
         The lane may come free at this moment. No lock is needed: a run first sets `started_at` and then looks whether
         it is still wanted; this first says that it is not wanted and then looks whether it has started. Whatever the
         order of these four steps, at least one of the two sees the other. If both do, the store takes one of them.
         """
+        for blocked in self._watch.look(self.running.values()):
+            self._events.announce(blocked)
         moment = self._clock.monotonic()
         stuck = {lane for lane in self.lanes.values() if lane.is_stuck(moment)}
         for assignment in [each for each in self.running.values() if stuck and each.lane in stuck]:

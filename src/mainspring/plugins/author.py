@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from structlog.typing import FilteringBoundLogger
 
 _Class = TypeVar("_Class", bound=type)
@@ -150,7 +151,7 @@ class JobExecutionContext:
 
     @property
     def attempt(self) -> int:
-        """Which try for this fire time this is, from 1."""
+        """The number of this run for its fire time, from 1. It counts every run, `max_attempts` only failures."""
         return self._job.attempt
 
     @property
@@ -201,7 +202,7 @@ class SchedulerJob(ABC):
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
     max_attempts: ClassVar[int] = 5
-    """How many tries one fire time gets."""
+    """How many runs of one fire time may fail before the job gives up on it."""
     backoff: ClassVar[Backoff] = Backoff()
     """How long to wait between them."""
     at_most_once: ClassVar[bool] = False
@@ -261,10 +262,22 @@ class SchedulerPluginModule(ABC):
 
 @dataclass(slots=True)
 class ServiceBinding:
-    """A service as it was bound: what makes it, and the type it is asked for by."""
+    """A service as it was bound: what makes it, and the type it is asked for by.
+
+    Groups that share a service share a loop, unless it is a mere `value`.
+    """
 
     source: Callable[..., Any]
     provides: Any
+    is_value: bool = False
+
+
+@dataclass(slots=True)
+class SettingsBinding:
+    """The settings of a plugin as they were bound: the name of their section, and the model that reads it."""
+
+    section: str
+    model: type[BaseModel]
 
 
 @dataclass(slots=True)
@@ -274,6 +287,7 @@ class Binder:
     jobs: list[type[SchedulerJob]] = field(default_factory=list)
     listeners: list[type[SchedulerTriggerListener]] = field(default_factory=list)
     services: list[ServiceBinding] = field(default_factory=list)
+    settings: list[SettingsBinding] = field(default_factory=list)
 
     def bind_job(self, job_class: type[SchedulerJob]) -> None:
         """Bind the job class of a job group; one for each (product, job group)."""
@@ -292,6 +306,15 @@ class Binder:
         ``close``, the first that it has.
         """
         self.services.append(ServiceBinding(source, provides))
+
+    def bind_settings(self, section: str, model: type[BaseModel]) -> None:
+        """Bind what the operator decides about the plugin, read into a pydantic model when the process starts.
+
+        It is what stands below ``[plugins.SECTION]`` in ``mainspring.toml``, and in variables such as
+        ``MAINSPRING_PLUGINS__SECTION__KEY``, which go before the file. Constructors ask for it by the type `model`. A
+        key that the model does not have is a mistake, unless the model says ``extra="allow"``.
+        """
+        self.settings.append(SettingsBinding(section, model))
 
 
 # --- what is answered and raised --------------------------------------------------------------------------------------
@@ -315,7 +338,7 @@ class Verdict:
 
     @classmethod
     def postpone(cls, delay: timedelta, reason: str | None = None) -> Verdict:
-        """Ask again after `delay`; the job stays the same job, with the same fire time, and uses up no attempt."""
+        """Ask again after `delay`; the job stays the same job, with the same fire time, and this is no failure."""
         return cls(Ending(Outcome.POSTPONED, reason, delay))
 
     @classmethod
@@ -333,7 +356,7 @@ class Signal(Exception):
 
 
 class Retry(Signal):
-    """The attempt failed; try again `after` that long (default: by the backoff), if the job has attempts left."""
+    """The attempt failed; try again `after` that long (default: by the backoff), if the job may fail once more."""
 
     def __init__(self, after: timedelta | None = None, reason: str | None = None) -> None:
         super().__init__(Ending(Outcome.FAILED, reason or "the job asked for a retry", after))
@@ -347,7 +370,7 @@ class Cancel(Signal):
 
 
 class Busy(Signal):
-    """What the job needs is at its limit: the job is postponed by `retry_after` and uses up no attempt.
+    """What the job needs is at its limit: the job is postponed by `retry_after`, and this counts as no failure.
 
     `scope` names what is busy.
     """

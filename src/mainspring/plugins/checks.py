@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, get_type_hints
 
+from pydantic import BaseModel
+
 from mainspring.job import SCHEDULING_FIELDS, Backoff, JobKey, JobRequest
-from mainspring.plugins.author import Binder, SchedulerJob, SchedulerTriggerListener, ServiceBinding
+from mainspring.plugins.author import (
+    Binder,
+    SchedulerJob,
+    SchedulerTriggerListener,
+    ServiceBinding,
+    SettingsBinding,
+)
 from mainspring.plugins.registry import Binding
 from mainspring.plugins.report import name_of
+from mainspring.plugins.sections import NAME_WORDS, SECTION_NAME, Sections
 from mainspring.plugins.services import parameters_of, provided_by, target_of
 
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", re.ASCII)
@@ -27,6 +36,7 @@ class Draft:
     """All that was bound, while it is being checked."""
 
     problems: list[str]
+    sections: Sections
     jobs: dict[JobKey, tuple[str, type[SchedulerJob]]] = field(default_factory=dict)
     listeners: dict[JobKey, list[type[SchedulerTriggerListener]]] = field(default_factory=dict)
     services: list[ServiceBinding] = field(default_factory=list)
@@ -39,6 +49,8 @@ class Draft:
             self._take(origin, listener, SchedulerTriggerListener, "veto_job_execution", self._take_listener)
         for service in binder.services:
             self._take_service(origin, service)
+        for settings in binder.settings:
+            self._take_settings(origin, settings)
 
     def _take(
         self, origin: str, cls: Any, base: type[Any], method: str, keep: Callable[[str, JobKey, Any], None]
@@ -75,12 +87,31 @@ class Draft:
         if any(other.provides == provides for other in self.services):
             self.problems.append(f"{origin}: {name_of(provides)} is provided twice")
         else:
-            self.services.append(ServiceBinding(service.source, provides))
+            self.services.append(ServiceBinding(service.source, provides, service.is_value))
+
+    def _take_settings(self, origin: str, binding: SettingsBinding) -> None:
+        """Check what settings were bound, and keep their model as a service."""
+        section: Any = binding.section
+        model: Any = binding.model
+        if not is_subclass(model, BaseModel):
+            self.problems.append(f"{origin}: the settings {section!r} are bound to {name_of(model)}, no pydantic model")
+        elif not (isinstance(section, str) and SECTION_NAME.fullmatch(section)):
+            self.problems.append(f"{origin}: the settings {section!r} are no name of {NAME_WORDS}")
+        elif section in self.sections.models:
+            other = name_of(self.sections.models[section])
+            self.problems.append(f"{origin}: the settings {section!r} of {name_of(model)} are bound to {other} already")
+        else:
+            self.sections.models[section] = model
+            self._take_service(origin, ServiceBinding(lambda: self.sections.get(section), model, is_value=True))
 
     def bindings(self) -> Iterator[Binding]:
         """Return the binding of each group."""
         for key, (origin, job_class) in self.jobs.items():
             yield Binding(key, job_class, tuple(self.listeners.get(key, ())), origin)
+
+    def check_settings(self) -> None:
+        """Read all settings, as far as they can be."""
+        self.problems += self.sections.read()
 
     def check_injection(self) -> None:
         """Find what is asked for but bound nowhere.

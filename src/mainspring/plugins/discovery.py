@@ -16,15 +16,18 @@ from mainspring.plugins.author import Binder, SchedulerPluginModule, ServiceBind
 from mainspring.plugins.checks import Draft, is_subclass
 from mainspring.plugins.registry import Registry
 from mainspring.plugins.report import describe, raise_all
+from mainspring.plugins.sections import Sections
 from mainspring.plugins.services import provider_of
+from mainspring.settings import PluginSettings
 
 ENTRY_POINTS = "mainspring.plugins"
+_NOTHING = PluginSettings()
 
 
-def load(plugins: Sequence[str]) -> Registry:
+def load(plugins: Sequence[str], told: PluginSettings = _NOTHING) -> Registry:
     """Find the plugins, let them bind, check everything.
 
-    Plugins are all installed entry points, and those named ``package.module:ClassName``.
+    Plugins are all installed entry points, and those named ``package.module:ClassName``; `told` are their settings.
 
     Raises `ConfigError` with all problems of all plugins.
     """
@@ -36,11 +39,15 @@ def load(plugins: Sequence[str]) -> Registry:
             modules.append((origin, _module(name)))
         except _PluginError as error:
             problems.append(f"{origin}: {error}")
-    return build(modules, problems=problems)
+    return build(modules, told=told, problems=problems)
 
 
 def build(
-    modules: Iterable[tuple[str, SchedulerPluginModule]], *, clock: Clock | None = None, problems: Sequence[str] = ()
+    modules: Iterable[tuple[str, SchedulerPluginModule]],
+    *,
+    clock: Clock | None = None,
+    told: PluginSettings = _NOTHING,
+    problems: Sequence[str] = (),
 ) -> Registry:
     """Let plugin modules (each with a name for messages) bind, and check everything.
 
@@ -48,9 +55,9 @@ def build(
 
     Raises `ConfigError` with all problems.
     """
-    draft = Draft(problems=list(problems))
+    draft = Draft(problems=list(problems), sections=Sections(told))
     time = clock or SystemClock()
-    draft.services.append(ServiceBinding(lambda: time, Clock))
+    draft.services.append(ServiceBinding(lambda: time, Clock, is_value=True))
     for origin, module in modules:
         binder = Binder()
         try:
@@ -60,9 +67,10 @@ def build(
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code
             draft.problems.append(f"{origin}: configure failed: {describe(error)}")
         draft.take(origin, binder)
+    draft.check_settings()
     draft.check_injection()
     raise_all(draft.problems)
-    return Registry(draft.bindings(), draft.services, provider_of(draft.services))
+    return Registry(draft.bindings(), draft.services, provider_of(draft.services), draft.sections.unbound)
 
 
 class _PluginError(Exception):

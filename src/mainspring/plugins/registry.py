@@ -13,7 +13,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.clock import Clock
 from mainspring.errors import ConfigError, NotFoundError, Problem
 from mainspring.job import JobKey, JobRequest, RetryPolicy
 from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, ServiceBinding
@@ -73,11 +72,20 @@ class BoundGroup(NamedTuple):
 class Registry:
     """The bindings of this process and their policies, and once it is open, what was built for each."""
 
-    def __init__(self, bindings: Iterable[Binding], services: Sequence[ServiceBinding], provider: Provider) -> None:
+    def __init__(
+        self,
+        bindings: Iterable[Binding],
+        services: Sequence[ServiceBinding],
+        provider: Provider,
+        unbound: Collection[str] = (),
+    ) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
         self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
         self.bound: dict[JobKey, BoundGroup] = {}
+        self.unbound = tuple(unbound)
+        """The sections of settings that no plugin of this process has bound."""
         self._services = {service.provides: service.source for service in services}
+        self._values = {service.provides for service in services if service.is_value}
         self._provider = provider
         self.scopes = self._scopes()
 
@@ -121,7 +129,7 @@ class Registry:
         """Divide groups and services into scopes that share no service. A service that nobody needs gets one too."""
         parts: list[tuple[list[Binding], set[Any]]] = []
         alone: list[tuple[list[Binding], set[Any]]] = [
-            *(([], self._required(provides)) for provides in self._services if provides is not Clock),
+            *(([], self._required(provides)) for provides in self._services if provides not in self._values),
             *(([binding], self._required(binding.job_class, *binding.listeners)) for binding in self.bindings.values()),
         ]
         for bindings, services in alone:
@@ -132,18 +140,18 @@ class Registry:
         return tuple(self._scope(*part) for part in parts)
 
     def _required(self, *wanting: Any) -> set[Any]:
-        """Return the services that classes need, directly or through others, without the clock, which all share."""
+        """Return the services that classes need, directly or through others, without mere values, which all share."""
         required: set[Any] = set()
         queue = [*wanting]
         while queue:
             wanted = queue.pop()
             if wanted in self._services:
-                if wanted is Clock or wanted in required:
+                if wanted in self._values or wanted in required:
                     continue
                 required.add(wanted)
             queue += needs_of(self._services.get(wanted, wanted), self._services).values()
         return required
 
     def _scope(self, bindings: Sequence[Binding], services: Collection[Any]) -> ServiceScope:
-        in_order = [provides for provides in self._services if provides in services or provides is Clock]
+        in_order = [provides for provides in self._services if provides in services or provides in self._values]
         return ServiceScope(bindings, in_order, self._provider)

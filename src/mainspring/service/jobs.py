@@ -234,7 +234,7 @@ class SchedulerService:
         `JobRunningError`, `JobFinishedError`, `PreconditionFailedError` when `version` is not the job's.
         """
         if not patch:
-            problem = Problem("", "EMPTY_PATCH", "names nothing to change; to move the job send when")
+            problem = Problem("", "EMPTY_PATCH", "the patch names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
         now, calendars = await self._store.now(), await self._calendars_for([patch], always=True)

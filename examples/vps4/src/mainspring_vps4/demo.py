@@ -31,7 +31,8 @@ BACKUP_SECONDS = 5
 """How long a backup runs. It must be more than `OCCUPIED_BEFORE` and less than the shortest postponement."""
 OCCUPIED_BEFORE = 1
 """Seconds before the backup at which the data centre is filled."""
-POSTPONE = {"VPS4_POSTPONE_MINIMUM": "PT6S", "VPS4_POSTPONE_MAXIMUM": "PT8S"}
+SETTING = "MAINSPRING_PLUGINS__VPS4__"
+POSTPONE = {f"{SETTING}POSTPONE_MINIMUM": "PT6S", f"{SETTING}POSTPONE_MAXIMUM": "PT8S"}
 NEXT_BACKUP = timedelta(minutes=10)
 POLL = 0.2
 """Seconds between two looks at the job."""
@@ -126,7 +127,7 @@ async def start(children: Children, options: Options) -> None:
         "service",
         *(sys.executable, "-m", "mainspring", "serve", "--store", options.store),
         *("--host", HOST, "--port", str(options.port)),
-        environment={"VPS4_API_URL": options.standin_url, **POSTPONE},
+        environment={f"{SETTING}API_URL": options.standin_url, **POSTPONE},
     )
 
 

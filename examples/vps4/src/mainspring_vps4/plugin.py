@@ -18,7 +18,7 @@ from mainspring_vps4.jobs import (
     Vps4ZombieCleanupJob,
 )
 from mainspring_vps4.listeners import BackupRateLimiter, Vps4BackupTriggerListener
-from mainspring_vps4.settings import Vps4Settings, read_settings
+from mainspring_vps4.settings import Vps4Settings
 from mainspring_vps4.vms import HttpVmService, VmService
 
 
@@ -26,14 +26,13 @@ class Vps4SchedulerPluginModule(SchedulerPluginModule):
     """Binds the jobs of vps4, the listener of its backups, and the services that both ask for."""
 
     def configure(self, binder: Binder) -> None:
-        """Bind everything. Raises `ConfigError` when a setting is nonsense, so that the service does not start."""
-        settings = read_settings()
+        """Bind everything."""
         binder.bind_job(Vps4BackupJob)
         binder.bind_job(Vps4ZombieCleanupJob)
         binder.bind_job(Vps4PatchJob)
         binder.bind_job(Vps4RemoveSupportUserJob)
         binder.bind_trigger_listener(Vps4BackupTriggerListener)
-        binder.bind_service(lambda: settings, provides=Vps4Settings)
+        binder.bind_settings("vps4", Vps4Settings)
         binder.bind_service(vm_service)
         binder.bind_service(postponement)
         binder.bind_service(rate_limiter)

@@ -1,25 +1,19 @@
-"""The settings of the plugin, read from environment variables ``VPS4_*``."""
+"""The settings of the plugin: what stands below ``[plugins.vps4]`` in ``mainspring.toml``."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import AnyHttpUrl, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
-from mainspring.errors import ConfigError
-from mainspring.schedule import Duration
-
-PREFIX = "VPS4_"
+from mainspring import Duration
 
 
-class Vps4Settings(BaseSettings):
+class Vps4Settings(BaseModel):
     """What the operator decides about the plugin. Durations are ISO 8601, such as ``PT10M``."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     api_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8090")
     """Where the VPS4 product API answers."""
@@ -35,19 +29,5 @@ class Vps4Settings(BaseSettings):
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Vps4Settings:
         if self.postpone_minimum > self.postpone_maximum:
-            raise ValueError(f"{PREFIX}POSTPONE_MINIMUM is longer than {PREFIX}POSTPONE_MAXIMUM")
+            raise ValueError("has a postpone_minimum that is longer than its postpone_maximum")
         return self
-
-
-def read_settings() -> Vps4Settings:
-    """Read the environment. Raises `ConfigError`, which says of every variable that is wrong what is wrong with it."""
-    try:
-        return Vps4Settings()
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ConfigError("; ".join(_sentence(p["loc"], p["msg"]) for p in problems)) from None
-
-
-def _sentence(location: tuple[int | str, ...], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"{PREFIX}{location[0]}: ".upper() + message if location else message

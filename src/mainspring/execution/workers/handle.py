@@ -13,12 +13,29 @@ import structlog
 
 from mainspring.execution.workers.output import Output
 from mainspring.execution.workers.spawner import Child, Spawner
-from mainspring.execution.workers.wire import OUT_OF_MEMORY
+from mainspring.execution.workers.wire import CHANNEL_LOST, OTHER_CODE, OUT_OF_MEMORY
 from mainspring.job import JobKey
 
 PATIENCE_SECONDS = 1.0
 """How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
 _LINE_LIMIT = 1 << 16
+_CODES = {
+    OUT_OF_MEMORY: "ran out of memory",
+    CHANNEL_LOST: "lost its channel to the node: the job has closed it",
+    OTHER_CODE: "runs other code than its node: it was updated; restart the node",
+}
+_SIGNALS = {
+    signal.SIGABRT: "abort() was called, as native code does that finds an error",
+    signal.SIGBUS: "native code used memory that is gone, such as that of a file which was cut",
+    signal.SIGFPE: "native code divided by zero",
+    signal.SIGILL: "native code has an instruction that this processor does not know",
+    signal.SIGKILL: "by the system, if the machine ran out of memory, or by somebody",
+    signal.SIGSEGV: "native code used memory that is not its own, or the stack was full",
+    signal.SIGSYS: "native code made a system call that is forbidden here",
+    signal.SIGXCPU: "its processor time is limited",
+}
+"""What a signal says about its cause. The memory limit is no part of it: more than that is a `MemoryError`, and native
+code that takes such an end without checking cannot be told from any other bug."""
 
 log = structlog.get_logger("mainspring.execution")
 
@@ -70,9 +87,9 @@ class Worker:
         return cls(key, child, output, ours, *await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT))
 
     @property
-    def code(self) -> int | None:
-        """The exit code, or the negative number of the signal that killed it."""
-        return self._child.code
+    def ran_out_of_memory(self) -> bool:
+        """Tell whether it has ended because it had no memory left."""
+        return self._child.code == OUT_OF_MEMORY
 
     def lives(self) -> bool:
         """Tell whether it has not ended yet: nobody but itself holds the other end of its channel."""
@@ -135,13 +152,16 @@ class Worker:
         code = self._child.code
         if self.silenced:
             return "the worker process broke its channel to the node"
+        if code is None:
+            return "the process that starts workers died, and the worker process with it"
         if code >= 0:
-            return f"the worker process exited with code {code}"
+            return f"the worker process {_CODES.get(code, f'exited with code {code}')}"
         try:
-            name = signal.Signals(-code).name
+            number = signal.Signals(-code)
         except ValueError:
-            name = "unknown"
-        return f"the worker process was killed by signal {-code} ({name})"
+            return f"the worker process was killed by signal {-code} ({signal.strsignal(-code)})"
+        cause = f": {_SIGNALS[number]}" if number in _SIGNALS else ""
+        return f"the worker process was killed by signal {-code} ({number.name}){cause}"
 
     async def _note_end(self) -> None:
         """Stop listening some time after the end: a process that left the group may hold the channel open."""
@@ -150,12 +170,7 @@ class Worker:
 
 
 def cause_of_death(death: WorkerDiedError, worker: Worker, memory_limit: int | None) -> str:
-    """Say of what a worker died, and if it may have been its memory, that too."""
-    code = worker.code
-    if code == OUT_OF_MEMORY:
-        return "the worker process ran out of memory"
-    if code == -signal.SIGKILL and not worker.silenced:
-        return f"{death}, which is what the system does when memory runs out"
-    if memory_limit is not None and code in {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS}:
-        return f"{death}; its memory is limited to {memory_limit} bytes"
+    """Say of what a worker died, and if it was its memory, how much it may take."""
+    if worker.ran_out_of_memory and memory_limit is not None:
+        return f"{death}; it may take {memory_limit} bytes beyond what it held at first"
     return str(death)

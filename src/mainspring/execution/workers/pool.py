@@ -175,7 +175,8 @@ class ProcessRunner:
 
     async def _make_ready(self, worker: Worker, key: JobKey | None) -> None:
         """Tell a worker whose it is, and wait until it is ready. Raises `WorkerDiedError`."""
-        settings = self._settings.model_dump(mode="json", include={"plugins", "threads", "log_level", "log_format"})
+        known = {"plugins", "plugin_settings", "threads", "log_level", "log_format"}
+        settings = self._settings.model_dump(mode="json", include=known)
         memory = None if key is None else self._registry.bindings[key].job_class.memory_limit
         worker.send({"path": sys.path, "settings": settings, "group": key, "memory": memory})
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -31,12 +30,15 @@ class Child:
     def __init__(self, kill: Callable[[int], None]) -> None:
         self.kill = kill
         """Sends a signal to it and all that it started."""
-        self.code = 0
-        """How it ended: the exit code, or the negative number of the signal that killed it."""
+        self.code: int | None = None
+        """How it ended: the exit code, or the negative number of the signal that killed it.
+
+        `None` if nobody knows, because what started it died.
+        """
         self.gone = asyncio.Event()
         """Set once it has ended and nothing is left of its group."""
 
-    def end(self, code: int) -> None:
+    def end(self, code: int | None) -> None:
         """Take down how it ended."""
         self.code = code
         self.gone.set()
@@ -103,7 +105,7 @@ class Spawner:
                 started.set_exception(OSError("the process that starts workers died"))
         self._orders.clear()
         for child in self._children.values():
-            child.end(-signal.SIGKILL)
+            child.end(None)
         self._children.clear()
 
     def _hear(self, news: dict[str, int]) -> None:

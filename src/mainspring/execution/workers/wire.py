@@ -10,8 +10,8 @@ from mainspring.job import Ending, Job, Outcome
 from mainspring.schedule import MICROSECOND
 from mainspring.store import PLAIN
 
-OUT_OF_MEMORY = 77
-"""The exit code of a worker that has no memory left to say how its job ended."""
+OUT_OF_MEMORY, CHANNEL_LOST, OTHER_CODE = 251, 252, 253
+"""The exit codes of a worker that cannot say otherwise what befell it: other programs hardly use these."""
 GOODBYE_SECONDS = 3.0
 """How long the services of a worker may take to clean up."""
 

@@ -27,7 +27,14 @@ from mainspring.errors import ConfigError
 from mainspring.execution.assignment import Assignment
 from mainspring.execution.endings import text
 from mainspring.execution.runner import Runner
-from mainspring.execution.workers.wire import GOODBYE_SECONDS, OUT_OF_MEMORY, read_claim, write_ending
+from mainspring.execution.workers.wire import (
+    CHANNEL_LOST,
+    GOODBYE_SECONDS,
+    OTHER_CODE,
+    OUT_OF_MEMORY,
+    read_claim,
+    write_ending,
+)
 from mainspring.job import Ending, JobKey, Outcome
 from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope, load
 from mainspring.settings import Settings
@@ -52,7 +59,7 @@ def main(parent: int) -> None:
     with redirect_stderr(stderr):
         logs.configure(settings)
     try:
-        registry = load(settings.plugins)
+        registry = load(settings.plugins, settings.plugin_settings)
         key = orders["group"] and JobKey(*orders["group"])
         worker = Worker(channel, registry, key, settings.threads)
         asyncio.run(worker.work(lines, orders["memory"]))
@@ -122,7 +129,7 @@ class Worker:
             try:
                 self._assignment = read_claim(order["run"])
             except (KeyError, TypeError, ValueError):  # the node runs other code: it was updated since it started
-                os._exit(os.EX_DATAERR)
+                os._exit(OTHER_CODE)
             self._task = self._loop.create_task(self._run(self._assignment))
         elif (assignment := self._assignment) is not None:
             assignment.stopping.why = order["interrupt"]
@@ -152,7 +159,7 @@ class Worker:
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except OSError:  # no channel, no result
-            os._exit(os.EX_IOERR)
+            os._exit(CHANNEL_LOST)
 
     async def _try(self, assignment: Assignment) -> Ending:
         """Run a job; a worker of all groups builds what its group needs when its first job comes."""
