@@ -98,7 +98,7 @@ def broken_app(registry: Registry, store: SqliteStore) -> ASGIApp:
         service=service,
         calendars=CalendarService(store, Notes(store, ManualClock())),
         registry=registry,
-        ready=lambda: True,
+        obstacle=lambda: None,
     )
 
 

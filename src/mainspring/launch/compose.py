@@ -125,7 +125,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         node, store, notes, events = parts
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         calendars = CalendarService(store, notes)
-        app = create_app(service=service, calendars=calendars, registry=registry, ready=lambda: node.ready)
+        app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: node.obstacle)
         server = http_server(app)
         node.yielding.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
