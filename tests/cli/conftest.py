@@ -50,7 +50,7 @@ class Compose(ModuleType):
     serve: Callable[[Settings], object]
     node: Callable[[Settings], object]
     load_registry: Callable[[Settings], object]
-    db_upgrade: Callable[[Settings], object]
+    db_upgrade: Callable[..., object]
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
     moved_by_zone_rules: Callable[[Settings], object]

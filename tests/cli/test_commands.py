@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from mainspring.cli.main import app
-from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
+from mainspring.errors import ConfigError, MainspringError, NodesAliveError, PortTakenError, StoreUnavailableError
 from mainspring.job import JobKey, Options, lifecycle
 from mainspring.schedule import Once
 from mainspring.service import Moved
@@ -35,9 +35,10 @@ class Keeper:
     def __init__(self, answer: object) -> None:
         self.answer = answer
         self.settings = Settings()
+        self.terms: dict[str, object] = {}
 
-    def __call__(self, settings: Settings) -> object:
-        self.settings = settings
+    def __call__(self, settings: Settings, **terms: object) -> object:
+        self.settings, self.terms = settings, terms
         return self.answer
 
 
@@ -111,6 +112,7 @@ def test_help_tells_every_setting(run: Run, command: str, without: set[str]) -> 
         (ConfigError("The settings are not right."), 78),
         (PortTakenError("The port is taken."), 69),
         (StoreUnavailableError("The store does not answer."), 69),
+        (NodesAliveError("Nodes live."), 1),
         (MainspringError("Something else."), 1),
     ],
 )
@@ -166,6 +168,15 @@ def test_db(run: Run, compose: Compose, command: str) -> None:
 
     assert run("db", command, "--store", "memory:", *yes) == (0, "The schema is fine.\n", "")
     assert function.settings.store == "memory:"
+
+
+@pytest.mark.parametrize(("flags", "force"), [([], False), (["--force"], True)])
+def test_upgrade_under_living_nodes(run: Run, compose: Compose, flags: list[str], *, force: bool) -> None:
+    """Only who says so upgrades the schema under them."""
+    compose.db_upgrade = db_upgrade = Keeper("It was upgraded.")
+
+    assert run("db", "upgrade", *flags).code == 0
+    assert db_upgrade.terms == {"force": force}
 
 
 def test_db_check_that_finds_something(run: Run, compose: Compose) -> None:

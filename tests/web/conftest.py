@@ -1,6 +1,6 @@
 """The application over a store in memory, with time that stands still and no node but the test itself."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, get_args
 from uuid import UUID

@@ -63,14 +63,16 @@ def load_registry(settings: Settings) -> Registry:
     return load(settings.plugins)
 
 
-def db_upgrade(settings: Settings) -> str:
-    """Make the store's schema or bring it up to date. Raises `ConfigError`."""
-    backend(settings.store).upgrade(settings.store)
-    return "The job store's schema is up to date."
+def db_upgrade(settings: Settings, *, force: bool = False) -> str:
+    """Make the store's schema or bring it up to date, and say what was done.
+
+    Raises `ConfigError`, and `NodesAliveError`, unless by `force`, while nodes work with it.
+    """
+    return backend(settings.store).upgrade(settings.store, force=force)
 
 
 def db_check(settings: Settings) -> str:
-    """Check that the store can be reached and its schema fits. Raises `ConfigError`."""
+    """Check that a service or node could use the store, and say so. Raises `ConfigError`."""
     return backend(settings.store).check(settings.store)
 
 
