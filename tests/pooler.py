@@ -12,22 +12,26 @@ KEY_DATA = b"K\x00\x00\x00\x0c"
 
 @contextmanager
 def pooler(url: str) -> Iterator[str]:
-    """Yield the URL under which the database of `url` is reached through a pooler, once."""
+    """Yield the URL under which the database of `url` is reached through a pooler."""
     server = urlsplit(url)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_pass_on, args=(listener, (server.hostname, server.port)), daemon=True)
-        thread.start()
+        address = server.hostname, server.port
+        threading.Thread(target=_serve, args=(listener, address), daemon=True).start()
         yield url.replace(f"{server.hostname}:{server.port}", f"127.0.0.1:{listener.getsockname()[1]}")
-        thread.join(timeout=30)
 
 
-def _pass_on(listener: socket.socket, address: tuple[str | None, int | None]) -> None:
-    client, _ = listener.accept()
+def _serve(listener: socket.socket, address: tuple[str | None, int | None]) -> None:
+    with suppress(OSError):  # the listener is closed at the end
+        while True:
+            threading.Thread(target=_pass_on, args=(listener.accept()[0], address), daemon=True).start()
+
+
+def _pass_on(client: socket.socket, address: tuple[str | None, int | None]) -> None:
     with client, socket.create_connection(address) as server:
-        other = threading.Thread(target=_copy, args=(client, server), daemon=True)
-        other.start()
-        _copy(server, client)
-        other.join(timeout=30)
+        back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+        back.start()
+        _copy(client, server)
+        back.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

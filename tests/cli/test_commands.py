@@ -292,6 +292,7 @@ def healthy(compose: Compose) -> Compose:
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
     compose.moved_by_zone_rules = Keeper((None, []))
+    compose.jobs_without_plugin = lambda *_: {}
     return compose
 
 
@@ -301,7 +302,9 @@ def test_doctor_finds_nothing(run: Run) -> None:
     code, out, err = run("doctor", "--port", "0", "--store", "postgresql://u:hunter2@h/d")
 
     assert (code, err) == (0, "")
-    assert verdicts(out) == dict.fromkeys(["Python", "SQLite", "settings", "plugins", "store", "zones", "port"], "ok")
+    assert verdicts(out) == dict.fromkeys(
+        ["Python", "SQLite", "settings", "plugins", "store", "jobs", "zones", "port"], "ok"
+    )
     assert f"tzdata {version('tzdata')}" in out
     assert "postgresql://u:***@h/d" in out
     assert "vps4/backups" in out
@@ -366,14 +369,26 @@ def test_doctor_finds_jobs_that_zones_would_move(run: Run, healthy: Compose, num
     assert more in text
 
 
-def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
-    """A file that a service uses is no fault."""
-    healthy.moved_by_zone_rules = raising(ConfigError("it is in use"))
+def test_doctor_finds_jobs_without_a_plugin(run: Run, healthy: Compose) -> None:
+    """They are a warning: another node may have their plugin."""
+    healthy.jobs_without_plugin = lambda *_: {JobKey("exp", "noop"): 551, JobKey("exp", "old"): 1}
 
     code, out, _ = run("doctor", "--port", "0")
 
-    assert (0, "ok") == (code, verdicts(out)["zones"])
-    assert "jobs were not looked at: it is in use" in out
+    assert (0, "warning") == (code, verdicts(out)["jobs"])
+    assert "exp/noop: 551 jobs wait, and no plugin here has their group" in out
+    assert "exp/old: 1 jobs wait" in out
+
+
+def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
+    """A file that a service uses is no fault."""
+    healthy.moved_by_zone_rules = raising(ConfigError("it is in use"))
+    healthy.jobs_without_plugin = raising(ConfigError("it is in use"))
+
+    code, out, _ = run("doctor", "--port", "0")
+
+    assert (0, "ok", "ok") == (code, verdicts(out)["jobs"], verdicts(out)["zones"])
+    assert out.count("jobs were not looked at: it is in use") == 2
 
 
 # --- version, help, documentation -------------------------------------------------------------------------------------

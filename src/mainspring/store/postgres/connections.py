@@ -151,8 +151,8 @@ class Database:
             found = await connection.fetchval("select version_num from mainspring.alembic_version")
         if found != HEAD:
             raise SchemaChangedError(
-                f"the job store's schema was brought to version {found} while this Mainspring, which needs {HEAD}, used "
-                "it; restart it with the version of Mainspring that upgraded the schema"
+                f"the job store's schema was brought to version {found} while this Mainspring, which needs {HEAD}, "
+                "used it; restart it with the version of Mainspring that upgraded the schema"
             )
 
     @asynccontextmanager
