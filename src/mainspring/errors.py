@@ -117,10 +117,11 @@ class SchemaError(ConfigError):
     code = "SCHEMA_ERROR"
 
 
-class NodesAliveError(MainspringError):
-    """The store's schema would change under nodes that work with it."""
+class NodesAliveError(SchemaError):
+    """The store's schema would be upgraded under nodes that work with it. The process exits with 1."""
 
     code = "NODES_ALIVE"
+    exit_code = 1
 
 
 class PortTakenError(ConfigError):
