@@ -391,6 +391,17 @@ def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
     assert out.count("jobs were not looked at: it is in use") == 2
 
 
+def command_lines() -> list[str]:
+    """Return every command in words, such as ``jobs list``."""
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    for group in app.registered_groups:
+        assert isinstance(group.typer_instance, typer.Typer)
+        for command in group.typer_instance.registered_commands:
+            assert command.callback
+            commands.append(f"{group.name} {command.name or command.callback.__name__}")
+    return commands
+
+
 # --- version, help, documentation -------------------------------------------------------------------------------------
 
 
@@ -427,6 +438,15 @@ def test_help_is_light() -> None:
         assert f"'{heavy}'" not in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["", *(group.name or "" for group in app.registered_groups), *command_lines()])
+def test_short_flag_asks_for_help(run: Run, command: str) -> None:
+    """Everywhere, as in other programs."""
+    code, out, err = run(*command.split(), "-h")
+
+    assert (0, "") == (code, err)
+    assert run(*command.split(), "--help").out == out
+
+
 def test_module_is_the_command() -> None:
     """``python -m mainspring`` works without the script."""
     ran = subprocess.run(
@@ -434,17 +454,6 @@ def test_module_is_the_command() -> None:
     )
 
     assert "doctor" in ran.stdout
-
-
-def command_lines() -> list[str]:
-    """Return every command in words, such as ``jobs list``."""
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    for group in app.registered_groups:
-        assert isinstance(group.typer_instance, typer.Typer)
-        for command in group.typer_instance.registered_commands:
-            assert command.callback
-            commands.append(f"{group.name} {command.name or command.callback.__name__}")
-    return commands
 
 
 @pytest.mark.parametrize("command", command_lines())
@@ -456,5 +465,5 @@ def test_docs_tell_every_command(run: Run, command: str) -> None:
 
     assert f"### `mainspring {command}" in text
     section = text.split(f"### `mainspring {command}", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    own = flags - {"--help", "--url", "--config", "--state"} - settings
+    own = flags - {"--help", "--url", "--config", "--state", "--output", "--json"} - settings
     assert own <= set(section.replace("`", " ").replace(",", " ").split())
