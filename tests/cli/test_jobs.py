@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from mainspring.cli.jobs import _DEADLY
-from mainspring.cli.output import relative
+from mainspring.cli.output import length, relative
 from mainspring.job import DEADLY
 from mainspring.schedule import format_time
 from tests.cli.conftest import Run, Service
@@ -93,7 +93,7 @@ def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
 
     _, first, second = run("jobs", "list", "vps4/backups", "--state", "dead").out.splitlines()
 
-    what = "failed, attempt 2: no [red]space[/red] left; vmId=79bf"
+    what = "failed: no [red]space[/red] left (attempt 2); vmId=79bf"
     assert first.split(maxsplit=4) == [ID, "scheduled", "in", "30m", what]
     assert second.split(maxsplit=4) == [ID, "dead", "23h", "ago", what]
 
@@ -157,12 +157,20 @@ def test_wide_list_has_everything(run: Run, service: Service) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.5, "in 500ms"), (1, "in 1s"), (59, "in 59s"), (60, "in 1m"), (3599, "in 59m"), (3600, "in 1h"),
-     (86_399, "in 23h"), (86_400, "in 1d"), (10**9, "in 31y"), (0, "0ms ago"), (-61, "1m ago"), (-200_000, "2d ago")],
+    [(0.5, "now"), (1, "in 1s"), (59, "in 59s"), (60, "in 1m"), (3599, "in 59m"), (3600, "in 1h"),
+     (86_399, "in 23h"), (86_400, "in 1d"), (10**9, "in 31y"), (0, "now"), (-61, "1m ago"), (-200_000, "2d ago")],
 )  # fmt: skip
 def test_relative_times(now: datetime, seconds: float, said: str) -> None:
     """In the largest unit, and on which side of now."""
     assert relative(format_time(now + timedelta(seconds=seconds)), now) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, ""), (0.0041, "4ms"), (1, "1.0s"), (1.26, "1.3s"), (540.9, "9m"), (7200, "2h")]
+)
+def test_lengths_of_time(seconds: float | None, said: str) -> None:
+    """As exact as people want to know."""
+    assert length(seconds) == said
 
 
 @pytest.mark.parametrize("text", ["", None, "soon", "2026-12-01"])
@@ -330,7 +338,7 @@ def test_runs(run: Run, service: Service) -> None:
 
     assert asked(service) == ("GET", f"{PATH}/{ID}/runs?limit=50")
     assert head.split() == ["run", "outcome", "attempt", "started", "late", "took", "reason"]
-    assert row.split(maxsplit=7) == ["7", "failed", "2", "23h", "ago", "1s", "1s", "no [red]space[/red] left"]
+    assert row.split(maxsplit=7) == ["7", "failed", "2", "23h", "ago", "1.0s", "1.0s", "no [red]space[/red] left"]
 
 
 def test_wide_runs(run: Run, service: Service) -> None:
@@ -626,7 +634,11 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         ),
         (["list", "a/b", "--limit", "0"], "--limit"),
         (["pause", "a/b", ""], "ID"),
-        (["pause", "a/b", "7"], "ID"),
+        (
+            ["pause", "a/b", "7"],
+            "Invalid value for 'ID': '7' is not the id of a job; write it in full, as in 019d0f7c-",
+        ),
+        (["show", "a/b", "019d0f7c-5b7"], "'019d0f7c-5b7' is not the id of a job"),
         (["reschedule", "a/b", ID], "--when"),
         (["create", "a/b", "vmId"], "'vmId' is neither key=text nor key:=json"),
         (["create", "a/b", "=x"], "'=x' is neither key=text nor key:=json"),

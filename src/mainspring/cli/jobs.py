@@ -28,7 +28,18 @@ from mainspring.cli.output import (
 app = commands("Work with the jobs of a running service.")
 
 _Group = Annotated[str, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group, as in vps4/backups.")]
-_JobId = Annotated[UUID, typer.Argument(metavar="ID", help="Id of the job.")]
+
+
+def _job_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not the id of a job; write it in full, as in 019d0f7c-5b7e-7c3a-8000-000000000001"
+        ) from None
+
+
+_JobId = Annotated[UUID, typer.Argument(parser=_job_id, metavar="ID", help="Id of the job.")]
 _When = Annotated[
     str | None, typer.Option(metavar="TIME", help="Time to run, as in 2026-12-01T10:00:00Z, or from now, as in +1h30m.")
 ]
@@ -312,7 +323,7 @@ def _what(job: Mapping[str, Any]) -> str:
     said = [f"{name}={_short(value)}" for name, value in request.items() if name not in _TIMES]
     if job.get("outcome") not in {None, "succeeded"}:
         reason = (job.get("lastRun") or {}).get("reason")
-        said.insert(0, f"{job['outcome']}, attempt {job.get('attempt')}{f': {reason}' if reason else ''};")
+        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {job.get('attempt')});")
     if schedule := request.get("schedule") or job.get("schedule"):
         said.append(", ".join(f"{name} {_short(value)}" for name, value in schedule.items()))
     return " ".join(said)

@@ -20,7 +20,7 @@ _START_COLUMNS = ("utc", "local", "at", "note")
 _PASSED_COLUMNS = ("first", "last", "occurrences", "fate", "reason")
 _ENDLESS = 10_000
 """The width of a table for which there is room."""
-_UNITS = {"m": 60, "h": 3600, "d": 86_400, "y": 31_557_600}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "y": 31_557_600}
 _STYLES = {
     **dict.fromkeys(["dead", "wrong", "failed", "timed_out", "lost"], "bold red"),
     **dict.fromkeys(["paused", "warning", "postponed", "vetoed", "interrupted"], "yellow"),
@@ -115,19 +115,21 @@ def _cell(value: object) -> str:
 def relative(moment: str | None, now: datetime) -> str:
     """Say how far from now a moment of the service is, as in ``in 9m`` or ``3h ago``; others are left as they are."""
     try:
-        seconds = (datetime.fromisoformat(moment or "") - now).total_seconds()
+        seconds = int((datetime.fromisoformat(moment or "") - now).total_seconds())
     except (ValueError, TypeError):
         return moment or ""
-    return f"in {length(seconds)}" if seconds > 0 else f"{length(-seconds)} ago"
+    return f"in {_in_units(seconds)}" if seconds > 0 else f"{_in_units(-seconds)} ago" if seconds else "now"
 
 
 def length(seconds: float | None) -> str:
-    """Say a length of time in its largest unit, as in ``4ms``, ``1.2s`` or ``9m``."""
+    """Say how long something took, as in ``4ms``, ``1.2s`` or ``9m``."""
     if seconds is None:
         return ""
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
-    if seconds < _UNITS["m"]:
-        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    return f"{seconds:.1f}s" if seconds < _UNITS["m"] else _in_units(int(seconds))
+
+
+def _in_units(seconds: int) -> str:
     unit = next(unit for unit in reversed(_UNITS) if seconds >= _UNITS[unit])
-    return f"{int(seconds / _UNITS[unit])}{unit}"
+    return f"{seconds // _UNITS[unit]}{unit}"
