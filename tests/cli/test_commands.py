@@ -376,8 +376,8 @@ def test_doctor_finds_jobs_without_a_plugin(run: Run, healthy: Compose) -> None:
     code, out, _ = run("doctor", "--port", "0")
 
     assert (0, "warning") == (code, verdicts(out)["jobs"])
-    assert "exp/noop: 551 jobs wait, and no plugin here has their group" in out
-    assert "exp/old: 1 jobs wait" in out
+    assert "no plugin here has exp/noop; jobs that wait there: 551" in out
+    assert "exp/old; jobs that wait there: 1" in out
 
 
 def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:

@@ -224,7 +224,7 @@ def test_jobs_whose_plugin_nobody_has(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout
     assert rows(ended.stdout)["jobs"] == (
         "warning",
-        "test/records: 2 jobs wait, and no plugin here has their group",
+        "no plugin here has test/records; jobs that wait there: 2",
     )
     well = mainspring("doctor", "--store", store, "--port", "0", "--plugin", PLUGIN, cwd=tmp_path)
     assert rows(well.stdout)["jobs"][0] == "ok"

@@ -172,7 +172,7 @@ def test_upgrade_under_living_nodes_is_refused(database: str, node: str) -> None
             return
         session.execute("select pg_try_advisory_lock(7236342, hashtext('a:1'))")
         said = refusal(upgrade_schema, database, NodesAliveError)
-        assert "1 nodes work with the schema as it is: a:1. Stop them first" in said
+        assert "the schema is in use by nodes that live: a:1. Stop them first" in said
         assert ("0002",) == session.execute("select version_num from mainspring.alembic_version").fetchone()
         assert upgrade_schema(database, force=True) == "0002"
     check_schema(database)

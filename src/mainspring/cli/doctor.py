@@ -111,7 +111,7 @@ def _jobs(settings: Settings) -> str:
     except ConfigError as error:
         return f"jobs were not looked at: {error}"
     if waiting:
-        lines = [f"{key}: {count} jobs wait, and no plugin here has their group" for key, count in waiting.items()]
+        lines = [f"no plugin here has {key}; jobs that wait there: {count}" for key, count in waiting.items()]
         raise _DoubtfulError("\n".join(lines))
     return "a plugin here has the group of each job"
 

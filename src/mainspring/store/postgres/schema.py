@@ -131,8 +131,8 @@ def _refuse_living_nodes(connection: _Connection) -> None:
         return
     if nodes := [str(name) for (name,) in connection.execute(_LIVING_NODES)]:
         raise NodesAliveError(
-            f"{len(nodes)} nodes work with the schema as it is: {', '.join(nodes)}. Stop them first, or upgrade it "
-            "under them with --force: until they are restarted, they may fail to run jobs"
+            f"the schema is in use by nodes that live: {', '.join(nodes)}. Stop them first, or upgrade it under them "
+            "with --force: until they are restarted, they may fail to run jobs"
         )
 
 
