@@ -627,7 +627,9 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
             "scheduled, running, paused, done, dead: jobs that gave up are dead",
         ),
         (["list", "a/b", "--state", "lost"], "jobs that gave up are dead"),
-        (["list", "a/b", "--limit", "1001"], "--limit"),
+        (["list", "a/b", "--limit", "1001"], "Invalid value for '--limit': must be less than or equal to 1000"),
+        (["list", "a/b", "--limit", "x"], "Invalid value for '--limit': must be a whole number"),
+        (["list", "a/b", "-o", "yaml"], "'-o': 'yaml' is not one of 'table', 'wide', 'json'"),
         (
             ["backfill", "a/b", ID, "--from", "-x", "--to", "-1h"],
             "for --from: '-x' is not a length of time",
