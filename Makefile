@@ -21,7 +21,7 @@ help: ## list these targets
 
 setup: $(READY) ## make .venv with everything in it (the other targets do it for you)
 
-run: $(READY) ## start Mainspring with the example plugin
+run: $(READY) ## start Mainspring with the example plugin, e.g. make run ARGS="--port 9089"
 	@$(BIN)/python -m mainspring_vps4.demo $(ARGS)
 
 test: $(READY) ## run the tests, e.g. make test ARGS="-k finish"

@@ -381,7 +381,7 @@ def test_calendars_are_tables_of_the_file() -> None:
         ("[calendars.a]\nweekly = [{days = ['SA'], end = 18:00:00}]", "calendars.a.weekly.0.end (FILE) must be text"),
         ("[calendars]\na = 1", "calendars.a (FILE) must be an object"),
         ("calendars = 1", "calendars (FILE) must be an object"),
-        ("[calendars.' a']", "calendars. a (FILE) String should match pattern"),
+        ("[calendars.' a']", "calendars. a (FILE) must match pattern"),
     ],
 )
 def test_illegal_calendars(toml: str, line: str) -> None:

@@ -95,6 +95,12 @@ class StoreUnavailableError(MainspringError):
     retry_after: ClassVar[timedelta] = timedelta(seconds=2)
 
 
+class SchemaChangedError(StoreUnavailableError):
+    """The store's schema was brought to another version while this process used it; a restart of it helps."""
+
+    code = "SCHEMA_CHANGED"
+
+
 class ConfigError(MainspringError):
     """Mainspring cannot start as configured: settings, plugins, store address or schema.
 
@@ -109,6 +115,13 @@ class SchemaError(ConfigError):
     """The store's schema is missing, older or newer than this version of Mainspring needs."""
 
     code = "SCHEMA_ERROR"
+
+
+class NodesAliveError(SchemaError):
+    """The store's schema would be upgraded under nodes that work with it. The process exits with 1."""
+
+    code = "NODES_ALIVE"
+    exit_code = 1
 
 
 class PortTakenError(ConfigError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from pydantic import ValidationError
+from pydantic_core import core_schema
 
 from mainspring.errors import Problem
 
@@ -12,11 +15,38 @@ REFUSED = "is refused by a check of the job group"
 _ALL_REFUSED = f"the request {REFUSED}"
 _ECHO = 64
 """How many characters of a name or a value that was sent an error repeats."""
+_KINDS = frozenset(get_args(core_schema.ErrorType))
+"""Pydantic's own rules, whose words are for programmers in Python; those of plugins are left as they are."""
+_TEXT, _NUMBER = "must be text", "must be a number"
+_WHOLE = "must be a whole number"
+_LIST, _OBJECT = "must be a list", "must be an object"
+_UUID = "must be a UUID such as 79bf0c2e-7a4c-4bb4-8a3b-3f2a5c8a1d11"
+_DATE, _CLOCK = "must be a date such as 2026-12-24", "must be a time of day such as 03:00"
+_MOMENT, _LENGTH = "must be a time such as 2026-12-01T10:00:00Z", "must be a length of time such as PT15M"
+_URL = "must be a URL such as https://example.com/path"
+_WORDS = {
+    "none_required": "must be null",
+    "string_type": _TEXT, "string_unicode": _TEXT,
+    "bool_type": "must be true or false", "bool_parsing": "must be true or false",
+    "int_type": _WHOLE, "int_parsing": _WHOLE, "int_parsing_size": _WHOLE, "int_from_float": _WHOLE,
+    "float_type": _NUMBER, "float_parsing": _NUMBER, "decimal_type": _NUMBER, "decimal_parsing": _NUMBER,
+    "list_type": _LIST, "tuple_type": _LIST, "set_type": _LIST, "frozen_set_type": _LIST, "iterable_type": _LIST,
+    "model_attributes_type": _OBJECT, "mapping_type": _OBJECT,
+    "uuid_type": _UUID, "uuid_parsing": _UUID, "uuid_version": "must be a UUID of another version",
+    "date_type": _DATE, "date_parsing": _DATE, "date_from_datetime_parsing": _DATE, "date_from_datetime_inexact": _DATE,
+    "time_type": _CLOCK, "time_parsing": _CLOCK,
+    "datetime_type": _MOMENT, "datetime_parsing": _MOMENT, "datetime_from_date_parsing": _MOMENT,
+    "datetime_object_invalid": _MOMENT,
+    "timezone_naive": "must have no time zone", "timezone_aware": "must have a time zone",
+    "time_delta_type": _LENGTH, "time_delta_parsing": _LENGTH,
+    "url_type": _URL, "url_parsing": _URL, "url_syntax_violation": _URL,
+}  # fmt: skip
+"""What must be, where pydantic says how it failed to read it."""
 _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
 
 
-def problems_of(error: ValidationError, body: object, *, owner: str = "this job group") -> list[Problem]:
+def problems_of(error: ValidationError, body: object, *, owner: str | None = None) -> list[Problem]:
     """Return each problem of a body; `owner` is what it was read as, for fields that it does not have."""
     return [
         problem_of(each["loc"], each["type"], each["msg"], body, owner=owner)
@@ -25,21 +55,29 @@ def problems_of(error: ValidationError, body: object, *, owner: str = "this job 
 
 
 def problem_of(
-    location: tuple[int | str, ...], kind: str, message: str, body: object, *, owner: str = "this job group"
+    location: tuple[int | str, ...], kind: str, message: str, body: object, *, owner: str | None = None
 ) -> Problem:
     """Return a problem at a place; `kind` is pydantic's name of the rule, or a code of ours."""
     match kind:
         case "missing":
             code, message = "REQD_FIELD_MISSING", "is required"
         case "extra_forbidden" | "unexpected_keyword_argument":
-            code, message = "UNKNOWN_FIELD", f"is not a field of {owner}"
+            code, message = "UNKNOWN_FIELD", f"is not a field of {owner or pointer(location[:-1]) or 'this job group'}"
         case "model_type" | "dataclass_type" | "dict_type":
-            code, message = "OBJECT_TYPE", "must be an object"
+            code, message = "OBJECT_TYPE", _OBJECT
         case "value_error" | "assertion_error":
             code, message = "INVALID_VALUE", message.partition(", ")[2] or (REFUSED if location else _ALL_REFUSED)
         case _:
-            code = kind.upper()
+            code, message = kind.upper(), _worded(kind, message)
     return Problem(pointer(location), code, brief(message, body))
+
+
+def _worded(kind: str, message: str) -> str:
+    """Say in our words what pydantic says: what must be, and nothing of Python."""
+    if kind not in _KINDS:
+        return message
+    worded = re.sub("^[A-Z][A-Za-z ]* should ", "must ", message, count=1).removeprefix("Input ")
+    return _WORDS.get(kind) or worded.replace(" a valid ", " a ").replace(" after validation", "")
 
 
 def brief(message: str, body: object) -> str:
@@ -57,10 +95,15 @@ def pointer(location: tuple[int | str, ...]) -> str:
 
 
 def sentence(problems: Sequence[Problem]) -> str:
-    """Say what is wrong, the first of it in full; what is wrong with the whole is a sentence of its own."""
-    said = [f"{problem.pointer} {problem.detail}".lstrip() for problem in problems]
+    """Say what is wrong, the first of it in full."""
+    said = [named(problem.pointer, problem.code, problem.detail) for problem in problems]
     more = [f"and {len(said) - _SAID} more"] if len(said) > _SAID else []
     return "; ".join(said[:_SAID] + more)
+
+
+def named(pointer: str, code: str, detail: str) -> str:
+    """Say what is wrong, after its place; what a plugin says of a request as a whole is a sentence by itself."""
+    return f"{pointer} {detail}" if pointer else f"the request {detail}" if code == "OBJECT_TYPE" else detail
 
 
 def _texts(value: object) -> Iterator[str]:

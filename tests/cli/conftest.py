@@ -50,10 +50,11 @@ class Compose(ModuleType):
     serve: Callable[[Settings], object]
     node: Callable[[Settings], object]
     load_registry: Callable[[Settings], object]
-    db_upgrade: Callable[[Settings], object]
+    db_upgrade: Callable[..., object]
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
     moved_by_zone_rules: Callable[[Settings], object]
+    jobs_without_plugin: Callable[[Settings, object], object]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from mainspring.cli.main import app
-from mainspring.errors import ConfigError, MainspringError, PortTakenError, StoreUnavailableError
+from mainspring.errors import ConfigError, MainspringError, NodesAliveError, PortTakenError, StoreUnavailableError
 from mainspring.job import JobKey, Options, lifecycle
 from mainspring.schedule import Once
 from mainspring.service import Moved
@@ -35,9 +35,10 @@ class Keeper:
     def __init__(self, answer: object) -> None:
         self.answer = answer
         self.settings = Settings()
+        self.terms: dict[str, object] = {}
 
-    def __call__(self, settings: Settings) -> object:
-        self.settings = settings
+    def __call__(self, settings: Settings, **terms: object) -> object:
+        self.settings, self.terms = settings, terms
         return self.answer
 
 
@@ -111,6 +112,7 @@ def test_help_tells_every_setting(run: Run, command: str, without: set[str]) -> 
         (ConfigError("The settings are not right."), 78),
         (PortTakenError("The port is taken."), 69),
         (StoreUnavailableError("The store does not answer."), 69),
+        (NodesAliveError("Nodes live."), 1),
         (MainspringError("Something else."), 1),
     ],
 )
@@ -166,6 +168,15 @@ def test_db(run: Run, compose: Compose, command: str) -> None:
 
     assert run("db", command, "--store", "memory:", *yes) == (0, "The schema is fine.\n", "")
     assert function.settings.store == "memory:"
+
+
+@pytest.mark.parametrize(("flags", "force"), [([], False), (["--force"], True)])
+def test_upgrade_under_living_nodes(run: Run, compose: Compose, flags: list[str], *, force: bool) -> None:
+    """Only who says so upgrades the schema under them."""
+    compose.db_upgrade = db_upgrade = Keeper("It was upgraded.")
+
+    assert run("db", "upgrade", *flags).code == 0
+    assert db_upgrade.terms == {"force": force}
 
 
 def test_db_check_that_finds_something(run: Run, compose: Compose) -> None:
@@ -281,6 +292,7 @@ def healthy(compose: Compose) -> Compose:
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
     compose.moved_by_zone_rules = Keeper((None, []))
+    compose.jobs_without_plugin = lambda *_: {}
     return compose
 
 
@@ -290,7 +302,9 @@ def test_doctor_finds_nothing(run: Run) -> None:
     code, out, err = run("doctor", "--port", "0", "--store", "postgresql://u:hunter2@h/d")
 
     assert (code, err) == (0, "")
-    assert verdicts(out) == dict.fromkeys(["Python", "SQLite", "settings", "plugins", "store", "zones", "port"], "ok")
+    assert verdicts(out) == dict.fromkeys(
+        ["Python", "SQLite", "settings", "plugins", "store", "jobs", "zones", "port"], "ok"
+    )
     assert f"tzdata {version('tzdata')}" in out
     assert "postgresql://u:***@h/d" in out
     assert "vps4/backups" in out
@@ -355,14 +369,37 @@ def test_doctor_finds_jobs_that_zones_would_move(run: Run, healthy: Compose, num
     assert more in text
 
 
-def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
-    """A file that a service uses is no fault."""
-    healthy.moved_by_zone_rules = raising(ConfigError("it is in use"))
+def test_doctor_finds_jobs_without_a_plugin(run: Run, healthy: Compose) -> None:
+    """They are a warning: another node may have their plugin."""
+    healthy.jobs_without_plugin = lambda *_: {JobKey("exp", "noop"): 551, JobKey("exp", "old"): 1}
 
     code, out, _ = run("doctor", "--port", "0")
 
-    assert (0, "ok") == (code, verdicts(out)["zones"])
-    assert "jobs were not looked at: it is in use" in out
+    assert (0, "warning") == (code, verdicts(out)["jobs"])
+    assert "no plugin here has exp/noop; jobs that wait there: 551" in out
+    assert "exp/old; jobs that wait there: 1" in out
+
+
+def test_doctor_cannot_look_at_jobs(run: Run, healthy: Compose) -> None:
+    """A file that a service uses is no fault."""
+    healthy.moved_by_zone_rules = raising(ConfigError("it is in use"))
+    healthy.jobs_without_plugin = raising(ConfigError("it is in use"))
+
+    code, out, _ = run("doctor", "--port", "0")
+
+    assert (0, "ok", "ok") == (code, verdicts(out)["jobs"], verdicts(out)["zones"])
+    assert out.count("jobs were not looked at: it is in use") == 2
+
+
+def command_lines() -> list[str]:
+    """Return every command in words, such as ``jobs list``."""
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    for group in app.registered_groups:
+        assert isinstance(group.typer_instance, typer.Typer)
+        for command in group.typer_instance.registered_commands:
+            assert command.callback
+            commands.append(f"{group.name} {command.name or command.callback.__name__}")
+    return commands
 
 
 # --- version, help, documentation -------------------------------------------------------------------------------------
@@ -401,6 +438,15 @@ def test_help_is_light() -> None:
         assert f"'{heavy}'" not in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["", *(group.name or "" for group in app.registered_groups), *command_lines()])
+def test_short_flag_asks_for_help(run: Run, command: str) -> None:
+    """Everywhere, as in other programs."""
+    code, out, err = run(*command.split(), "-h")
+
+    assert (0, "") == (code, err)
+    assert run(*command.split(), "--help").out == out
+
+
 def test_module_is_the_command() -> None:
     """``python -m mainspring`` works without the script."""
     ran = subprocess.run(
@@ -408,17 +454,6 @@ def test_module_is_the_command() -> None:
     )
 
     assert "doctor" in ran.stdout
-
-
-def command_lines() -> list[str]:
-    """Return every command in words, such as ``jobs list``."""
-    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    for group in app.registered_groups:
-        assert isinstance(group.typer_instance, typer.Typer)
-        for command in group.typer_instance.registered_commands:
-            assert command.callback
-            commands.append(f"{group.name} {command.name or command.callback.__name__}")
-    return commands
 
 
 @pytest.mark.parametrize("command", command_lines())
@@ -430,5 +465,5 @@ def test_docs_tell_every_command(run: Run, command: str) -> None:
 
     assert f"### `mainspring {command}" in text
     section = text.split(f"### `mainspring {command}", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    own = flags - {"--help", "--url", "--config", "--state"} - settings
+    own = flags - {"--help", "--url", "--config", "--state", "--output", "--json"} - settings
     assert own <= set(section.replace("`", " ").replace(",", " ").split())

@@ -1,12 +1,17 @@
 """``mainspring jobs``: what is sent, what is printed, and how refusals and silence look."""
 
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from mainspring.cli.jobs import _DEADLY
+from mainspring.cli.output import length, relative
+from mainspring.job import DEADLY
+from mainspring.schedule import format_time
 from tests.cli.conftest import Run, Service
 
 ID = "019d0f7c-5b7e-7c3a-8000-000000000001"
@@ -57,19 +62,121 @@ def cells(out: str) -> list[list[str]]:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """It is half past nine on the first of December."""
+    moment = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+    monkeypatch.setattr("mainspring.clock.SystemClock.now", lambda _: moment)
+    return moment
+
+
 def test_list(run: Run, service: Service) -> None:
-    """Jobs are listed as a table."""
-    service.answer = httpx2.Response(200, json=[JOB, JOB | {"outcome": "failed"}])
+    """Each job is a line: when it runs, and which one it is."""
+    recurring = JOB | {"jobRequest": {"vmId": "79bf", "schedule": {"every": "PT1H", "timeZone": "UTC"}}}
+    service.answer = httpx2.Response(200, json=[JOB, recurring])
 
     code, out, err = run("jobs", "list", "vps4/backups")
 
     assert (code, err) == (0, "")
-    assert asked(service) == ("GET", PATH)
-    assert cells(out) == [
-        ["id", "state", "nextRun", "outcome"],
-        [ID, "scheduled", "2026-12-01T10:00:00Z"],
-        [ID, "scheduled", "2026-12-01T10:00:00Z", "failed"],
+    assert asked(service) == ("GET", f"{PATH}?limit=50")
+    assert [line.rstrip().split(maxsplit=4) for line in out.splitlines()] == [
+        ["id", "state", "when", "job"],
+        [ID, "scheduled", "in", "30m", "vmId=79bf"],
+        [ID, "scheduled", "in", "30m", "vmId=79bf every PT1H, timeZone UTC"],
     ]
+
+
+def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
+    """Why a job failed comes first; one that gave up is dead, and what is there is when it did."""
+    failed = JOB | {"outcome": "failed", "attempt": 2}
+    service.answer = httpx2.Response(200, json=[failed, failed | {"state": "done", "nextRun": None}])
+
+    _, first, second = run("jobs", "list", "vps4/backups", "--state", "dead").out.splitlines()
+
+    what = "failed: no [red]space[/red] left (attempt 2); vmId=79bf"
+    assert first.split(maxsplit=4) == [ID, "scheduled", "in", "30m", what]
+    assert second.split(maxsplit=4) == [ID, "dead", "23h", "ago", what]
+
+
+def test_outcomes_of_dead_jobs_are_those_of_the_service() -> None:
+    """The command line tells them from others without loading what knows them."""
+    assert {outcome.value for outcome in DEADLY} == _DEADLY
+
+
+def test_long_fields_are_cut_short(run: Run, service: Service) -> None:
+    """So that several fit beside each other; the other form has all."""
+    service.answer = httpx2.Response(200, json=[JOB | {"jobRequest": {"text": "x" * 100, "list": [1, 2]}}])
+
+    assert f"text={'x' * 23}… list=[1, 2]" in run("jobs", "list", "vps4/backups").out
+    assert "x" * 100 in run("jobs", "list", "vps4/backups", "-o", "wide").out
+
+
+@pytest.mark.parametrize("command", [["list", "vps4/backups"], ["runs", "vps4/backups", ID]])
+def test_tables_fit_a_terminal(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """A line each in 80 columns, however much there is to say."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "no space left on device " * 10
+    item = {**JOB, **LAST_RUN, "jobRequest": {"vmId": "79bfd10c-1529-42de-bd68-1a6e084ee13d"}, "reason": reason}
+    service.answer = httpx2.Response(200, json=[item, item])
+
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in run("jobs", *command).out.splitlines()]
+
+    assert len(lines) == 3
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert lines[1].rstrip().endswith("…")
+
+
+def test_colours_are_for_terminals(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong is red there, unless nobody wants colours, and plain elsewhere."""
+    service.answer = httpx2.Response(200, json=[LAST_RUN])
+    command = ("jobs", "runs", "vps4/backups", ID)
+
+    plain = run(*command).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = run(*command).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    without = run(*command).out
+
+    assert "\x1b" not in plain
+    assert "\x1b[1;31mfailed" in coloured
+    assert "31m" not in without
+
+
+def test_wide_list_has_everything(run: Run, service: Service) -> None:
+    """Full times and the whole request, without a line being folded."""
+    service.answer = httpx2.Response(200, json=[JOB | {"schedule": {"every": "PT1H"}, "outcome": "failed"}])
+
+    head, row = run("jobs", "list", "vps4/backups", "-o", "wide").out.splitlines()
+
+    assert head.split() == ["id", "state", "nextRun", "attempt", "outcome", "reason", "schedule", "jobRequest"]
+    for part in ("2026-12-01T10:00:00Z", "no [red]space[/red] left", '{"every": "PT1H"}', '{"vmId": "79bf"}'):
+        assert part in row
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.5, "now"), (1, "in 1s"), (59, "in 59s"), (60, "in 1m"), (3599, "in 59m"), (3600, "in 1h"),
+     (86_399, "in 23h"), (86_400, "in 1d"), (10**9, "in 31y"), (0, "now"), (-61, "1m ago"), (-200_000, "2d ago")],
+)  # fmt: skip
+def test_relative_times(now: datetime, seconds: float, said: str) -> None:
+    """In the largest unit, and on which side of now."""
+    assert relative(format_time(now + timedelta(seconds=seconds)), now) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, ""), (0.0041, "4ms"), (1, "1.0s"), (1.26, "1.3s"), (540.9, "9m"), (7200, "2h")]
+)
+def test_lengths_of_time(seconds: float | None, said: str) -> None:
+    """As exact as people want to know."""
+    assert length(seconds) == said
+
+
+@pytest.mark.parametrize("text", ["", None, "soon", "2026-12-01"])
+def test_times_that_are_none(now: datetime, text: str | None) -> None:
+    """They are shown as they came."""
+    assert relative(text, now) == (text or "")
 
 
 def test_list_some(run: Run, service: Service) -> None:
@@ -78,6 +185,36 @@ def test_list_some(run: Run, service: Service) -> None:
 
     assert run("jobs", "list", "vps4/backups", "--state", "dead", "--limit", "3").code == 0
     assert asked(service) == ("GET", f"{PATH}?state=dead&limit=3")
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "asked_for", "said"),
+    [
+        (["list", "vps4/backups"], [], "limit=50", "--limit shows up to 1000, and --all all of them."),
+        (["list", "vps4/backups"], ["--limit", "7"], "limit=7", "--limit shows up to 1000, and --all all of them."),
+        (["runs", "vps4/backups", ID], [], "limit=50", "--limit shows up to 1000."),
+    ],
+)
+def test_list_that_is_cut_says_so(
+    run: Run, service: Service, command: list[str], flags: list[str], asked_for: str, said: str
+) -> None:
+    """And how to see more; what goes to stdout is the list alone."""
+    service.answer = httpx2.Response(200, json=[JOB], headers={"Link": '</next>; rel="next"'})
+
+    code, out, err = run("jobs", *command, *flags)
+
+    assert (0, asked_for) == (code, service.asked[0].url.query.decode())
+    assert err == f"These are the first 1; there may be more. {said}\n"
+    assert "more" not in out
+
+
+@pytest.mark.parametrize("flags", [["--all"], ["--json"], ["-o", "json"]])
+def test_list_of_all(run: Run, service: Service, flags: list[str]) -> None:
+    """Who says so, and programs, get all."""
+    service.answer = httpx2.Response(200, json=[])
+
+    assert run("jobs", "list", "vps4/backups", *flags).err == ""
+    assert asked(service) == ("GET", PATH)
 
 
 def test_json_is_what_the_service_answered(run: Run, service: Service) -> None:
@@ -197,12 +334,21 @@ def test_runs(run: Run, service: Service) -> None:
     """History is a table, too."""
     service.answer = httpx2.Response(200, json=[LAST_RUN])
 
-    head, row = cells(run("jobs", "runs", "vps4/backups", ID).out)
+    head, row = run("jobs", "runs", "vps4/backups", ID).out.splitlines()
 
-    assert asked(service) == ("GET", f"{PATH}/{ID}/runs")
-    assert head[:2] == ["run", "outcome"]
-    assert row[:3] == ["7", "failed", "2"]
-    assert "1.0" in row
+    assert asked(service) == ("GET", f"{PATH}/{ID}/runs?limit=50")
+    assert head.split() == ["run", "outcome", "attempt", "started", "late", "took", "reason"]
+    assert row.split(maxsplit=7) == ["7", "failed", "2", "23h", "ago", "1.0s", "1.0s", "no [red]space[/red] left"]
+
+
+def test_wide_runs(run: Run, service: Service) -> None:
+    """Also when it was due, and on which node it ran."""
+    service.answer = httpx2.Response(200, json=[LAST_RUN])
+
+    head, row = cells(run("jobs", "runs", "vps4/backups", ID, "-o", "wide").out)
+
+    assert "node" in head
+    assert {"n1", "2026-11-30T10:00:00Z", "1.0"} <= {*row}
 
 
 PREVIEW = {
@@ -293,6 +439,14 @@ def test_backfill(run: Run, service: Service, left: int, said: str) -> None:
     assert body(service) == {"from": span[1], "to": span[3]}
 
 
+def test_backfill_of_what_is_past(run: Run, service: Service) -> None:
+    """The range is said from now on backwards."""
+    service.answer = httpx2.Response(202, json={"created": 20, "left": 0})
+
+    assert run("jobs", "backfill", "vps4/backups", ID, "--from", "-7d", "--to", "-1h30m").code == 0
+    assert body(service) == {"from": "2026-11-24T09:30:00Z", "to": "2026-12-01T08:00:00Z"}
+
+
 def test_backfill_with_all_terms(run: Run, service: Service) -> None:
     """Cap and spacing go with it; the answer can be had as JSON."""
     service.answer = httpx2.Response(202, json={"created": 2, "left": 0})
@@ -320,7 +474,7 @@ def test_group_is_quoted(run: Run, service: Service) -> None:
 
     run("jobs", "list", "v p?/ü#")
 
-    assert asked(service) == ("GET", "/api/schedulers/v%20p%3F/%C3%BC%23/jobs")
+    assert asked(service) == ("GET", "/api/schedulers/v%20p%3F/%C3%BC%23/jobs?limit=50")
 
 
 # --- where the service is ---------------------------------------------------------------------------------------------
@@ -376,11 +530,11 @@ def problem(status: int, **members: object) -> httpx2.Response:
 
 
 def test_refusal(run: Run, service: Service) -> None:
-    """The sentence and every error go to stderr, with pointer and code."""
+    """Every error goes to stderr once, with its place and its code."""
     service.answer = problem(
         422,
-        title="Unprocessable",
-        detail="The job cannot be created.",
+        title="Invalid request",
+        detail="/vmId is required; makes no \x1bsense",
         id="JOB_CREATION_ERROR",
         errors=[
             {"pointer": "/vmId", "code": "REQD_FIELD_MISSING", "detail": "is required"},
@@ -393,17 +547,48 @@ def test_refusal(run: Run, service: Service) -> None:
 
     assert (code, out) == (1, "")
     assert err.splitlines() == [
-        "The job cannot be created. (JOB_CREATION_ERROR)",
-        "  /vmId REQD_FIELD_MISSING: is required",
-        "  the request INVALID_VALUE: makes no \N{REPLACEMENT CHARACTER}sense",
+        "Invalid request (JOB_CREATION_ERROR):",
+        "  /vmId is required (REQD_FIELD_MISSING)",
+        "  makes no \N{REPLACEMENT CHARACTER}sense (INVALID_VALUE)",
     ]
 
 
+@pytest.mark.parametrize(
+    ("detail", "pointer", "said"),
+    [
+        ("there is no job 7", "", "there is no job 7"),
+        ("/vmId is required", "/vmId", "/vmId is required"),
+        ("the patch names nothing to change", "", "the patch names nothing to change"),
+    ],
+)
+def test_refusal_for_one_reason(run: Run, service: Service, detail: str, pointer: str, said: str) -> None:
+    """It is one line."""
+    error = {"pointer": pointer, "code": "JUST_SO", "detail": said.removeprefix(f"{pointer} ")}
+    service.answer = problem(409, title="Conflict", detail=detail, id="CONFLICT", errors=[error])
+
+    assert run("jobs", "delete", "vps4/backups", ID) == (1, "", f"{said} (JUST_SO)\n")
+
+
 def test_refusal_that_may_pass(run: Run, service: Service) -> None:
-    """Whoever may simply try again is told so."""
+    """Whoever may simply try again is told so; a store that is away is told from a refusal."""
     service.answer = problem(503, title="The store is away", retryable=True)
 
-    assert run("jobs", "list", "vps4/backups") == (1, "", "The store is away (503)\nThe same call may succeed later.\n")
+    assert run("jobs", "list", "vps4/backups") == (
+        69,
+        "",
+        "The store is away (503)\nThe same call may succeed later.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(400, 1), (404, 1), (409, 1), (422, 1), (500, 1), (502, 69), (503, 69), (504, 69)]
+)
+@pytest.mark.parametrize("ours", [True, False])
+def test_exit_code_of_an_answer(run: Run, service: Service, status: int, expected: int, *, ours: bool) -> None:
+    """69 where nobody answers in the end, be it told by the service or by a proxy before it."""
+    service.answer = problem(status, title="No") if ours else httpx2.Response(status, text="<html>")
+
+    assert run("jobs", "show", "vps4/backups", ID).code == expected
 
 
 @pytest.mark.parametrize(
@@ -422,8 +607,8 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
 
     code, out, err = run("jobs", "list", "vps4/backups", "--url", "http://u:hunter2@h")
 
-    assert (code, out) == (1, "")
-    assert err == f"http://u:***@h{PATH} answered {status}, but not as Mainspring does.\n"
+    assert (code, out) == (69 if status.startswith("502") else 1, "")
+    assert err == f"http://u:***@h{PATH}?limit=50 answered {status}, but not as Mainspring does.\n"
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------------------
@@ -436,10 +621,26 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["list", "vps4/"], "is not a product and a job group"),
         (["list", "a/b/c"], "is not a product and a job group"),
         (["list", "../b"], "is not a product and a job group"),
-        (["list", "a/b", "--state", "lost"], "lost"),
+        (["list", "a/b", "--state", "gone"], "'gone' is none of scheduled, running, paused, done, dead"),
+        (
+            ["list", "a/b", "--state", "failed"],
+            "scheduled, running, paused, done, dead: jobs that gave up are dead",
+        ),
+        (["list", "a/b", "--state", "lost"], "jobs that gave up are dead"),
+        (["list", "a/b", "--limit", "1001"], "Invalid value for '--limit': must be less than or equal to 1000"),
+        (["list", "a/b", "--limit", "x"], "Invalid value for '--limit': must be a whole number"),
+        (["list", "a/b", "-o", "yaml"], "'-o': 'yaml' is not one of 'table', 'wide', 'json'"),
+        (
+            ["backfill", "a/b", ID, "--from", "-x", "--to", "-1h"],
+            "for --from: '-x' is not a length of time",
+        ),
         (["list", "a/b", "--limit", "0"], "--limit"),
         (["pause", "a/b", ""], "ID"),
-        (["pause", "a/b", "7"], "ID"),
+        (
+            ["pause", "a/b", "7"],
+            "Invalid value for 'ID': '7' is not the id of a job; write it in full, as in 019d0f7c-",
+        ),
+        (["show", "a/b", "019d0f7c-5b7"], "'019d0f7c-5b7' is not the id of a job"),
         (["reschedule", "a/b", ID], "--when"),
         (["create", "a/b", "vmId"], "'vmId' is neither key=text nor key:=json"),
         (["create", "a/b", "=x"], "'=x' is neither key=text nor key:=json"),
@@ -447,7 +648,7 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["create", "a/b", "--data", "[1]"], "Invalid value for --data: must be a JSON object"),
         (["create", "a/b", "--data", "{"], "Invalid value for --data: is not JSON"),
         (["create", "a/b", "--data", "[" * 100_000], "Invalid value for --data: is not JSON"),
-        (["create", "a/b", "--when", "+5"], "'+5' is not a length of time such as +30s, +5m, +2h or +1d"),
+        (["create", "a/b", "--when", "+5"], "'+5' is not a length of time such as +30s, +5m, +2h or -1d"),
         (["create", "a/b", "--when", "+"], "'+' is not a length of time"),
         (["preview", "a/b", ID, "--next", "0"], "--next"),
         (["preview", "a/b", ID, "--outage-to", "+5"], "Invalid value for --outage-to: '+5' is not a length of time"),

@@ -71,6 +71,10 @@ class Process:
         """Return what a path below the recorder's jobs answers."""
         return self._client.get(f"{self.url}/api/schedulers/test/records/jobs{path}").json()
 
+    def ready(self) -> int:
+        """Return the status of `/readyz`."""
+        return self._client.get(f"{self.url}/readyz").status_code
+
     def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
         """Wait for a log line of that event with those fields, and return it."""
         while True:

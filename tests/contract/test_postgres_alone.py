@@ -1,14 +1,14 @@
 """What only a store can show that several processes use at once, and what only a database with a clock of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.errors import SchemaError, StoreUnavailableError
+from mainspring.errors import SchemaChangedError, SchemaError, StoreUnavailableError
 from mainspring.job import Claim
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.schema import rebuild_schema
@@ -74,6 +74,40 @@ async def test_batch_holds_up_nobody(two: list[Store], edit: psycopg.Connection)
 
     assert [StoreUnavailableError, type(None)] == [type(answer) for answer in answers]
     assert lone == await two[0].get(lone.id)
+
+
+@pytest.mark.parametrize(
+    ("change", "verb"),
+    [
+        ("alter table mainspring.jobs add column colour text not null default ''", "add"),
+        ("alter table mainspring.jobs rename column due_at to due", "get"),
+        ("drop type mainspring.ended cascade", "finish"),
+        ("drop function mainspring.microseconds cascade", "claim"),
+    ],
+)
+async def test_schema_that_is_upgraded_under_a_store_is_told(
+    postgres_url: str, clock: ManualClock, change: str, verb: str
+) -> None:
+    """Whatever no longer fits is said to be that, not a bug: a restart with the other version helps."""
+    with temporary_database(postgres_url) as url:
+        rebuild_schema(url)
+        async with opened(PostgresStore(url, clock)) as store:
+            job = a_job(fire_at=START)
+            await store.add([job])
+            await store.join(NodeBeat(NODE))
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "add": lambda: store.add([a_job()]),
+                "get": lambda: store.get(job.id),
+                "claim": lambda: claim(store),
+                "finish": lambda: store.finish([]),
+            }
+            await calls[verb]()
+            with psycopg.connect(url) as connection:
+                connection.execute(change.encode())
+                connection.execute("update mainspring.alembic_version set version_num = '9999'")
+
+            with pytest.raises(SchemaChangedError, match="was brought to version 9999 while this Mainspring"):
+                await calls[verb]()
 
 
 async def test_a_schema_that_was_put_back_costs_one_call(two: list[Store], empty_url: str) -> None:

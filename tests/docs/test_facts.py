@@ -222,7 +222,7 @@ async def test_a_file_can_be_copied_while_it_is_used(tmp_path: Path) -> None:
     """The copy of a SQLite file in use is a job store, and its run numbers can be moved on too."""
     _, moves = (block.text for block in blocks(OPERATIONS, "sql"))
     (command,) = (block.text for block in blocks(OPERATIONS, "sh") if "vacuum into" in block.text)
-    _, name, statement = shlex.split(command)
+    _, name, statement = shlex.split(command.splitlines()[-1])
     store = SqliteStore(tmp_path / name, SystemClock())
     await store.open()
     with closing(sqlite3.connect(tmp_path / name)) as original:

@@ -200,7 +200,7 @@ class World:
         )
         life = asyncio.create_task(node.run())
         try:
-            await self.until(lambda: node.ready)
+            await self.until(lambda: node.obstacle is None)
             yield node
         finally:
             node.stop()

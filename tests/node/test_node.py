@@ -274,6 +274,31 @@ async def test_result_whose_answer_was_lost_is_not_refused(world: World) -> None
     assert [] == [event for event in world.seen if isinstance(event, RunRefused)]
 
 
+@pytest.mark.parametrize(
+    ("verb", "failing"), [("claim", "claims"), ("next_due", "claims"), ("beat", "beats"), ("finish", "writing results")]
+)
+async def test_node_names_what_keeps_jobs_from_running(world: World, verb: str, failing: str) -> None:
+    """A vital duty that fails for longer than a moment is an obstacle until a turn of it goes well."""
+    async with world.node() as node:
+        world.store.failing[verb] = 10**6
+        await world.create()
+        await world.happened(TurnFailed)
+        obstacles = [node.obstacle]
+        await world.pass_time(5)
+        obstacles.append(node.obstacle)
+        assert obstacles == [None, f"jobs do not run: {failing} fail; the log says why"]
+        world.store.failing[verb] = 0
+        await world.until(lambda: node.obstacle is None)
+
+
+async def test_history_that_cannot_be_pruned_is_no_obstacle(world: World) -> None:
+    """Jobs run all the same."""
+    world.store.failing["prune"] = 10**6
+    async with world.node() as node:
+        await world.happened(TurnFailed, 6)
+        assert node.obstacle is None
+
+
 async def test_node_that_lost_touch_starts_nothing(world: World) -> None:
     """Without a beat for most of a lease it claims no more, until it has beaten again."""
     async with world.node(lease="PT10S"):

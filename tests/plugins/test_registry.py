@@ -74,6 +74,22 @@ def test_find_of_an_unknown_group(key: JobKey) -> None:
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        (JobKey("vps4", "backup"), True),
+        (JobKey("vps", "backups"), True),
+        (JobKey("VPS4", "backups"), True),
+        (NOBODY, False),
+    ],
+)
+def test_find_of_a_group_that_was_misspelt(key: JobKey, *, near: bool) -> None:
+    """The one that was probably meant is named."""
+    with pytest.raises(NotFoundError) as caught:
+        a_registry(binds(a_job_class())).find(key)
+    assert near == ("; did you mean vps4/backups?" in str(caught.value))
+
+
 def test_a_key_is_a_pair() -> None:
     """("a-b", "c") and ("a", "b-c") are two groups, with a job class and a listener each."""
     one, other = JobKey("a-b", "c"), JobKey("a", "b-c")

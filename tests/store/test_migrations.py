@@ -4,15 +4,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
-from mainspring.errors import ConfigError, MainspringError, SchemaError, StoreUnavailableError
-from mainspring.store.migrations import HEAD, verdict
+from mainspring.errors import ConfigError, MainspringError, NodesAliveError, SchemaError, StoreUnavailableError
+from mainspring.store.migrations import HEAD, statements, upgraded, verdict
 from mainspring.store.postgres.schema import check_schema, rebuild_schema, upgrade_schema
 from mainspring.store.postgres.store import PostgresStore
-from tests.postgres import temporary_database
+from tests.pooler import pooler
+from tests.postgres import PostgresServer, temporary_database
 
 UPGRADE = "import sys; from mainspring.store.postgres.schema import upgrade_schema; upgrade_schema(sys.argv[1])"
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -41,7 +44,17 @@ def execute(url: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def refusal(verb: Callable[[str], None], url: str, kind: type[MainspringError]) -> str:
+def old_schema(url: str) -> None:
+    """Make the schema of the version before."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for version in ("0001", "0002"):
+            for statement in statements("postgres", version):
+                connection.execute(statement.encode())
+        connection.execute("create table mainspring.alembic_version (version_num varchar(32) primary key)")
+        connection.execute("insert into mainspring.alembic_version values ('0002')")
+
+
+def refusal(verb: Callable[[str], object], url: str, kind: type[MainspringError]) -> str:
     """Call a verb that must fail; say why it did."""
     with pytest.raises(MainspringError) as caught:
         verb(url)
@@ -147,7 +160,143 @@ def test_upgrades_at_once_wait_for_each_other(database: str) -> None:
     assert tables(database) == TABLES
 
 
+@pytest.mark.parametrize("node", ["living", "dead"])
+def test_upgrade_under_living_nodes_is_refused(database: str, node: str) -> None:
+    """The nodes are named and nothing is changed; those without a session are dead and in nobody's way."""
+    old_schema(database)
+    execute(database, "insert into mainspring.nodes (name, beat) values ('a:1', 1)")
+
+    with psycopg.connect(database, autocommit=True) as session:
+        if node == "dead":
+            assert upgrade_schema(database) == "0002"
+            return
+        session.execute("select pg_try_advisory_lock(7236342, hashtext('a:1'))")
+        said = refusal(upgrade_schema, database, NodesAliveError)
+        assert "the schema is in use by nodes that live: a:1. Stop them first" in said
+        assert ("0002",) == session.execute("select version_num from mainspring.alembic_version").fetchone()
+        assert upgrade_schema(database, force=True) == "0002"
+    check_schema(database)
+
+
+def test_upgrade_with_nothing_to_do_minds_no_node(database: str) -> None:
+    """What changes nothing can be run at any time."""
+    upgrade_schema(database)
+    execute(database, "insert into mainspring.nodes (name, beat) values ('a:1', 1)")
+
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("select pg_try_advisory_lock(7236342, hashtext('a:1'))")
+        assert upgrade_schema(database) == HEAD
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (None, f"The job store's schema was made; it is version {HEAD}."),
+        ("0001", f"The job store's schema was upgraded from version 0001 to {HEAD}."),
+        (HEAD, f"The job store's schema was version {HEAD} already; there was nothing to do."),
+    ],
+)
+def test_upgrade_says_what_it_did(before: str | None, said: str) -> None:
+    """From which version to which, or that there was nothing to do."""
+    assert upgraded(before) == said
+
+
+# --- who may use it
+
+
+@pytest.fixture
+def role(postgres: PostgresServer) -> Iterator[tuple[str, str, str]]:
+    """A role with the rights that docs/operations.md gives to nodes, its URL and that of the owner."""
+    name = f"app_{uuid4().hex}"
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+    grants = text[text.index("grant usage on schema") :].partition("```")[0].replace(" to app;", f" to {name};")
+    with temporary_database(postgres.url()) as database:
+        upgrade_schema(database)
+        execute(database, f"create role {name} login; {grants}")
+        yield name, database.replace("postgres@", f"{name}@", 1), database
+        execute(database, f"drop owned by {name}; drop role {name}")
+
+
+def test_rights_of_the_documentation_are_enough(role: tuple[str, str, str]) -> None:
+    """The page for operators and the check agree, also about the partitions that the owner made."""
+    check_schema(role[1])
+
+
+@pytest.mark.parametrize(
+    ("revoked", "granted"),
+    [
+        ("usage on sequence mainspring.fence", ["usage on sequence mainspring.fence"]),
+        ("usage on schema mainspring", ["usage on schema mainspring"]),
+        ("insert, delete on mainspring.runs", ["insert, delete on table mainspring.runs"]),
+        ("select on mainspring.alembic_version", ["select on table mainspring.alembic_version"]),
+        (
+            "all on mainspring.nodes, mainspring.stops",
+            [f"select, insert, update, delete on table mainspring.{table}" for table in ("nodes", "stops")],
+        ),
+    ],
+)
+def test_missing_rights_are_named_with_what_grants_them(
+    role: tuple[str, str, str], revoked: str, granted: list[str]
+) -> None:
+    """Each at once, in words that can be pasted, after which all is well; nothing is tried out."""
+    name, url, database = role
+    execute(database, f"revoke {revoked} from {name}")
+
+    said = refusal(check_schema, url, ConfigError)
+
+    assert f"the role {name} lacks rights" in said
+    grants = [line.strip() for line in said.splitlines()[1:]]
+    assert sorted(grants) == sorted(f"grant {right} to {name};" for right in granted)
+    execute(database, "".join(grants))
+    check_schema(url)
+
+
+def test_database_that_takes_no_writes_is_refused(database: str) -> None:
+    """A standby, or what is read-only, runs no jobs; that may pass."""
+    upgrade_schema(database)
+    url = f"{database}{'&' if '?' in database else '?'}options=-cdefault_transaction_read_only%3Don"
+
+    assert "takes no writes" in refusal(check_schema, url, StoreUnavailableError)
+
+
 # --- reaching the database
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("connect_timeout=3", "connect_timeout"),
+        ("keepalives_idle=30&keepalives=1", "keepalives, keepalives_idle"),
+        ("application_name=x&fallback_application_name=y", "fallback_application_name"),
+        ("statement_timeout=5s", "statement_timeout"),
+    ],
+)
+def test_parameters_that_a_driver_does_not_know_are_refused(query: str, named: str) -> None:
+    """They are named before anything is reached: no start with them will ever go well."""
+    said = refusal(check_schema, f"postgresql://u:secret@127.0.0.1:1/jobs?{query}", ConfigError)
+
+    assert f"parameters that Mainspring cannot use: {named}. Leave them out" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "query", ["application_name=x", "options=-cwork_mem%3D8MB", "sslmode=prefer", "target_session_attrs=read-write"]
+)
+async def test_parameters_that_both_drivers_know_are_taken(database: str, query: str) -> None:
+    """The check and the store read a URL alike."""
+    url = f"{database}{'&' if '?' in database else '?'}{query}"
+    upgrade_schema(url)
+    store = PostgresStore(url)
+    await store.open()
+
+    assert await store.nodes() == []
+    await store.close()
+
+
+def test_pooler_is_refused(postgres: PostgresServer) -> None:
+    """Sessions that go from hand to hand keep no locks and no prepared statements."""
+    with pooler(postgres.url()) as url:
+        assert "a connection pooler such as PgBouncer" in refusal(check_schema, url, ConfigError)
 
 
 def test_database_that_takes_no_schema_is_refused(database: str) -> None:

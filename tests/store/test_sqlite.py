@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import os
 import pwd
+import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from mainspring.clock import ManualClock
 from mainspring.errors import ConfigError, ConflictError, SchemaError, StoreUnavailableError
 from mainspring.job import Counts
+from mainspring.store.sqlite import backend
 from mainspring.store.sqlite import thread as sqlite
 from mainspring.store.sqlite.store import SqliteStore
 from tests.contract.build import a_job, opened
@@ -203,6 +206,53 @@ async def test_folder_that_is_closed_is_refused(store: SqliteStore, path: Path) 
         words = await refusal(store)
 
     assert f"{path} cannot be opened: Permission denied" in words
+
+
+BROKEN: dict[str, Callable[[Path], Path]] = {
+    "a closed folder": lambda folder: close(folder) / "jobs.db",
+    "a folder that cannot be made": lambda folder: close(folder) / "deeper" / "jobs.db",
+    "a file in the way": lambda folder: made(folder / "jobs.txt") / "jobs.db",
+    "a file for reading": lambda folder: close(made(folder / "jobs.db"), 0o444),
+    "a lock of somebody else": lambda folder: close(made(folder / "jobs.db.lock"), 0o400).with_suffix(""),
+    "a folder of that name": lambda folder: made(folder / "jobs.db", Path.mkdir),
+}
+
+
+def close(path: Path, mode: int = 0o500) -> Path:
+    """Leave others no right to write."""
+    path.chmod(mode)
+    return path
+
+
+def made(path: Path, make: Callable[[Path], None] = Path.touch) -> Path:
+    """Make a file or folder."""
+    make(path)
+    return path
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_check_finds_what_a_service_would(broken: str) -> None:
+    """Whatever keeps the store from being opened is found without it, and nothing is made."""
+    with tempfile.TemporaryDirectory() as name:  # nobody may not enter `tmp_path`
+        folder = close(Path(name), 0o777)
+        path = BROKEN[broken](folder)
+        before = set(folder.rglob("*"))
+        with nobody_special():
+            with pytest.raises(ConfigError, match=re.escape(str(path))):
+                backend.check(f"sqlite:///{path}")
+            assert before == set(folder.rglob("*"))
+            await refusal(SqliteStore(path, ManualClock()))
+
+
+def test_check_of_what_a_service_would_make(tmp_path: Path) -> None:
+    """A file that is not there yet is no fault; its full path is told."""
+    assert f"There is no {tmp_path}/a/b/jobs.db yet" in backend.check(f"sqlite:///{tmp_path}/a/b/jobs.db")
+
+
+def test_upgrade_says_what_it_did(path: Path) -> None:
+    """A file is made once."""
+    assert "was made" in backend.upgrade(f"sqlite:///{path}")
+    assert "nothing to do" in backend.upgrade(f"sqlite:///{path}")
 
 
 # --- the thread

@@ -1,6 +1,6 @@
 """The application over a store in memory, with time that stands still and no node but the test itself."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, get_args
 from uuid import UUID
@@ -64,17 +64,19 @@ def announced(events: Events) -> list[Event]:
 
 
 class MakeApp(Protocol):
-    def __call__(self, store: Store, ready: Callable[[], bool] = ...) -> ASGIApp: ...
+    def __call__(self, store: Store, obstacle: str | None = ...) -> ASGIApp: ...
 
 
 @pytest.fixture
 def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
     """Make the application over a store of the test's own."""
 
-    def make(store: Store, ready: Callable[[], bool] = lambda: True) -> ASGIApp:
+    def make(store: Store, obstacle: str | None = None) -> ASGIApp:
         notes = Notes(store, clock)
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
-        return create_app(service=service, calendars=CalendarService(store, notes), registry=registry, ready=ready)
+        return create_app(
+            service=service, calendars=CalendarService(store, notes), registry=registry, obstacle=lambda: obstacle
+        )
 
     return make
 

@@ -34,14 +34,14 @@ async def test_error_reads_like_this(client: httpx2.AsyncClient) -> None:
         "type": "about:blank",
         "title": "Invalid request",
         "status": 422,
-        "detail": "/amount Input should be greater than or equal to 1",
+        "detail": "/amount must be greater than or equal to 1",
         "instance": "order-66",
         "id": "JOB_CREATION_ERROR",
         "errors": [
             {
                 "pointer": "/amount",
                 "code": "GREATER_THAN_EQUAL",
-                "detail": "Input should be greater than or equal to 1",
+                "detail": "must be greater than or equal to 1",
             }
         ],
         "retryable": False,
@@ -98,7 +98,7 @@ def broken_app(registry: Registry, store: SqliteStore) -> ASGIApp:
         service=service,
         calendars=CalendarService(store, Notes(store, ManualClock())),
         registry=registry,
-        ready=lambda: True,
+        obstacle=lambda: None,
     )
 
 

@@ -94,7 +94,7 @@ async def test_sentence_names_the_first_three(client: httpx2.AsyncClient) -> Non
     answer = await order(client, orderId=..., amount=0, channel="fax", colour="red")
 
     assert answer.json()["detail"] == (
-        "/orderId is required; /amount Input should be greater than or equal to 1; /channel is no channel of ours: fax;"
+        "/orderId is required; /amount must be greater than or equal to 1; /channel is no channel of ours: fax;"
         " and 1 more"
     )
 

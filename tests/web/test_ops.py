@@ -7,10 +7,10 @@ from tests.web.answers import refusal, refused
 from tests.web.conftest import MakeApp, client_of
 
 
-@pytest.mark.parametrize("ready", [True, False])
-async def test_process_that_answers_is_alive(make_app: MakeApp, store: SqliteStore, *, ready: bool) -> None:
-    """Also while it starts or stops."""
-    async with client_of(make_app(store, lambda: ready)) as client:
+@pytest.mark.parametrize("obstacle", [None, "claims fail"])
+async def test_process_that_answers_is_alive(make_app: MakeApp, store: SqliteStore, obstacle: str | None) -> None:
+    """Also while no jobs run."""
+    async with client_of(make_app(store, obstacle)) as client:
         answer = await client.get("/livez")
 
     assert (200, {"status": "ok"}) == (answer.status_code, answer.json())
@@ -24,9 +24,9 @@ async def test_service_is_ready_while_it_takes_and_runs_jobs(make_app: MakeApp, 
     assert (200, {"status": "ok", "durable": False}) == (answer.status_code, answer.json())
 
 
-async def test_service_that_starts_or_stops_is_not_ready(make_app: MakeApp, store: SqliteStore) -> None:
-    """It says when to ask again, and jobs are taken all the same as long as it listens."""
-    async with client_of(make_app(store, lambda: False)) as client:
+async def test_service_whose_jobs_do_not_run_is_not_ready(make_app: MakeApp, store: SqliteStore) -> None:
+    """It says why and when to ask again, and jobs are taken all the same as long as it listens."""
+    async with client_of(make_app(store, "the service is starting or stopping")) as client:
         answer = await client.get("/readyz")
         created = await client.post("/api/schedulers/vps4/backups/jobs", json={"when": "2026-12-01T10:00:00Z"})
 

@@ -44,11 +44,17 @@ def test_all_calls_are_documented() -> None:
     assert routes == documented
 
 
+def below(kind: type[MainspringError]) -> Iterator[type[MainspringError]]:
+    """Return the kinds of errors that a client may see, those of a kind and of what is below it."""
+    for error in kind.__subclasses__():
+        if error is not ConfigError:
+            yield error
+            yield from below(error)
+
+
 def codes() -> Iterator[str]:
     """Return the codes that the source raises: those of the exceptions, and texts that look like one."""
-    yield from (
-        error.code for error in MainspringError.__subclasses__() if error not in {ConfigError, InvalidRequestError}
-    )
+    yield from (error.code for error in below(MainspringError) if error is not InvalidRequestError)
     package = ROOT / "src" / "mainspring"
     rooms = ("web", "service", "plugins", "job", "schedule")
     for path in [package / "problems.py", *(path for room in rooms for path in (package / room).rglob("*.py"))]:

@@ -1,12 +1,13 @@
 """The store fails, at any moment of any call: 503 each time, and never an empty list, a 404 or a success."""
 
 from typing import Any, cast
+from uuid import UUID
 
 import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.errors import StoreUnavailableError
+from mainspring.errors import SchemaChangedError, StoreUnavailableError
 from mainspring.store import Store
 from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, refusal, refused
@@ -119,6 +120,37 @@ async def test_list_that_breaks_off_is_not_a_shorter_list(
     async with client_of(make_app(cast("Store", FailingStore(store, 1)))) as client:
         with pytest.raises(StoreUnavailableError):  # goes to the server, which cuts the connection
             await client.get(at(NOTES))
+
+
+@pytest.mark.parametrize(("method", "speaks_of_writes"), [("GET", False), ("POST", True), ("DELETE", True)])
+async def test_only_a_call_that_writes_speaks_of_a_write(
+    client: httpx2.AsyncClient, store: SqliteStore, method: str, *, speaks_of_writes: bool
+) -> None:
+    """Whoever only read need not look whether something was done."""
+    await store.close()
+    body: dict[str, Any] = {"json": {"when": "2026-12-01T10:00:00Z"}} if method == "POST" else {}
+    path = f"{at(NOTES)}/{UUID(int=1)}" if method == "DELETE" else at(NOTES)
+
+    answer = await client.request(method, path, **body)
+
+    assert AWAY == refusal(answer)
+    assert answer.json()["detail"].startswith("the job store does not answer")
+    assert speaks_of_writes == ("a write in progress" in answer.json()["detail"])
+
+
+async def test_schema_that_was_upgraded_is_told(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, store: SqliteStore
+) -> None:
+    """The service is of no use until it is restarted, and says so in place of an error of its own."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise SchemaChangedError("the schema was brought to version 0004; restart it")
+
+    monkeypatch.setattr(store, "page", fail)
+    answer = await client.get(at(NOTES))
+
+    assert refused(503, "SCHEMA_CHANGED") == refusal(answer)
+    assert "restart it" in answer.json()["detail"]
 
 
 async def test_closed_store_is_a_store_that_is_away(client: httpx2.AsyncClient, store: SqliteStore) -> None:

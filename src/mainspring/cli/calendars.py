@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from mainspring.cli.client import ask
-from mainspring.cli.flags import DEFAULT_URL, AsJson, Url, commands, read_object
+from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
 from mainspring.cli.output import plain, print_answer, print_table
 
 app = commands("Work with the calendars of a running service.")
@@ -18,18 +18,21 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar
 
 
 @app.command("list")
-def list_calendars(*, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+@with_form
+def list_calendars(*, url: Url = DEFAULT_URL, form: Form = "table") -> None:
     """List the calendars."""
-    print_answer(ask(url, "GET", _PATH), _print_by_name, as_json=as_json)
+    print_answer(ask(url, "GET", _PATH), _print_by_name, form)
 
 
 @app.command("show")
-def show_calendar(name: _Name, *, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+@with_form
+def show_calendar(name: _Name, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
     """Show a calendar."""
-    print_answer(ask(url, "GET", _calendar_path(name)), _print_members, as_json=as_json)
+    print_answer(ask(url, "GET", _calendar_path(name)), _print_members, form)
 
 
 @app.command("put")
+@with_form
 def put_calendar(
     name: _Name,
     fields: Annotated[
@@ -39,11 +42,11 @@ def put_calendar(
     *,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="The calendar as a JSON object; fields win.")] = None,
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """Create or replace a calendar; jobs that use it follow."""
     answer = ask(url, "PUT", _calendar_path(name), body=read_object(data, fields or []))
-    print_answer(answer, _print_members, as_json=as_json)
+    print_answer(answer, _print_members, form)
 
 
 @app.command("delete")

@@ -23,6 +23,11 @@ class Answer:
     response: httpx2.Response
 
     @property
+    def has_more(self) -> bool:
+        """Whether this is a page, and there is another."""
+        return "next" in self.response.links
+
+    @property
     def text(self) -> str:
         """The answer as it came."""
         return self.response.text
@@ -67,18 +72,30 @@ def _refuse(response: httpx2.Response) -> NoReturn:
     if kind != "application/problem+json":
         _not_mainspring(response)
     for problem in _objects(response):
-        complain(f"{problem.get('detail') or problem.get('title')} ({problem.get('id') or response.status_code})")
-        for error in problem.get("errors") or ():
-            complain(f"  {error.get('pointer') or 'the request'} {error.get('code')}: {error.get('detail')}")
+        errors = problem.get("errors") or [{}]
+        if len(errors) > 1:
+            complain(f"{problem.get('title')} ({problem.get('id')}):")
+            for error in errors:
+                complain(
+                    f"  {error.get('pointer', '')} {error.get('detail')} ({error.get('code')})".replace("   ", "  ")
+                )
+        else:
+            code = errors[0].get("code") or problem.get("id") or response.status_code
+            complain(f"{problem.get('detail') or problem.get('title')} ({code})")
         if problem.get("retryable"):
             complain("The same call may succeed later.")
-    raise typer.Exit(REFUSED)
+    raise typer.Exit(_exit_code(response))
 
 
 def _not_mainspring(response: httpx2.Response) -> NoReturn:
     url = _masked(str(response.url))
     complain(f"{url} answered {response.status_code} {response.reason_phrase}, but not as Mainspring does.")
-    raise typer.Exit(REFUSED)
+    raise typer.Exit(_exit_code(response))
+
+
+def _exit_code(response: httpx2.Response) -> int:
+    """Tell a service or store that does not answer, which a proxy may say too, from one that refuses."""
+    return UNAVAILABLE if response.status_code in {502, 503, 504} else REFUSED
 
 
 def _objects(response: httpx2.Response) -> list[dict[str, Any]]:

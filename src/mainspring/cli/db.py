@@ -14,17 +14,21 @@ app = commands("Look after the schema of the job store.")
 
 @app.command(cls=SettingsCommand)
 @with_settings("store")
-def upgrade(**flags: Any) -> None:
-    """Bring the schema up to date."""
+def upgrade(
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Upgrade it even while nodes work with it.")] = False,
+    **flags: Any,
+) -> None:
+    """Make the schema or bring it up to date."""
     from mainspring.launch import compose
 
-    typer.echo(compose.db_upgrade(settings_of(flags)))
+    typer.echo(compose.db_upgrade(settings_of(flags), force=force))
 
 
 @app.command(cls=SettingsCommand)
 @with_settings("store")
 def check(**flags: Any) -> None:
-    """Say whether the schema is up to date."""
+    """Say whether a service or node could use the store."""
     from mainspring.launch import compose
 
     typer.echo(compose.db_check(settings_of(flags)))

@@ -7,30 +7,34 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
+from mainspring.cli.client import open_client
 from mainspring.cli.exits import REFUSED
 from mainspring.cli.flags import settings_of, with_settings
 from mainspring.cli.output import print_table
-from mainspring.errors import ConfigError, MainspringError
+from mainspring.errors import ConfigError, MainspringError, PortTakenError
 
 if TYPE_CHECKING:
     from mainspring.settings import Settings
 
 OLDEST_PYTHON = (3, 11)
+ANSWER_SECONDS = 5
+"""How long whoever has the port may take to answer."""
 MOST_MOVED = 20
 """How many of the jobs that new rules of time zones would move are listed."""
 
 
 class _Finding(NamedTuple):
     check: str
-    verdict: Literal["ok", "wrong"]
+    verdict: Literal["ok", "warning", "wrong"]
     detail: str
 
 
 @with_settings("store", "plugins", "host", "port")
 def doctor(**flags: Any) -> None:
-    """Check that Mainspring can start here.
+    """Check that Mainspring can start here, or runs well.
 
-    Looks at Python, SQLite, the settings, the plugins, the store with its schema, the time zones, and the port.
+    Looks at Python, SQLite, the settings, the plugins, the store with its schema and rights, the jobs that have no
+    plugin, the time zones, and the port, or who answers there.
     """
     findings = list(_findings(flags))
     print_table(_Finding._fields, findings)
@@ -49,17 +53,26 @@ def _findings(flags: Mapping[str, Any]) -> Iterator[_Finding]:
     from mainspring.launch import compose
 
     yield _Finding("settings", "ok", f"store {settings.store_shown}, node {settings.node}")
-    yield _examine("plugins", lambda: ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups")
+    plugins = _examine("plugins", lambda: _groups(settings))
+    yield plugins
     store = _examine("store", lambda: compose.db_check(settings))
     yield store
     if store.verdict == "ok":
+        if plugins.verdict == "ok":
+            yield _examine("jobs", lambda: _jobs(settings))
         yield _examine("zones", lambda: _zones(settings))
     yield _examine("port", lambda: _port(settings))
+
+
+class _DoubtfulError(MainspringError):
+    """What a check found is legal, but perhaps not meant."""
 
 
 def _examine(name: str, check: Callable[[], str]) -> _Finding:
     try:
         return _Finding(name, "ok", check())
+    except _DoubtfulError as error:
+        return _Finding(name, "warning", str(error))
     except MainspringError as error:
         return _Finding(name, "wrong", str(error))
 
@@ -81,6 +94,26 @@ def _sqlite() -> str:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise ConfigError(f"{sqlite3.sqlite_version} is too old: Mainspring needs {_dotted(OLDEST_SQLITE)}")
     return sqlite3.sqlite_version
+
+
+def _groups(settings: Settings) -> str:
+    from mainspring.launch import compose
+
+    return ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups"
+
+
+def _jobs(settings: Settings) -> str:
+    """Say that each job has its plugin here. Raises `MainspringError` with what groups have none."""
+    from mainspring.launch import compose
+
+    try:
+        waiting = compose.jobs_without_plugin(settings, compose.load_registry(settings))
+    except ConfigError as error:
+        return f"jobs were not looked at: {error}"
+    if waiting:
+        lines = [f"no plugin here has {key}; jobs that wait there: {count}" for key, count in waiting.items()]
+        raise _DoubtfulError("\n".join(lines))
+    return "a plugin here has the group of each job"
 
 
 def _zones(settings: Settings) -> str:
@@ -110,8 +143,33 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _port(settings: Settings) -> str:
-    """Take the address for a moment, as the service would. Raises `PortTakenError`."""
+    """Take the address for a moment, as the service would, or find that a service of ours has it and is well."""
     from mainspring.launch.serve import listening
 
-    with listening(settings):
-        return f"{settings.host} port {settings.port} is free"
+    try:
+        with listening(settings):
+            return f"{settings.host} port {settings.port} is free"
+    except PortTakenError as error:
+        if found := _who_answers(settings):
+            return found
+        raise error from error.__cause__
+
+
+def _who_answers(settings: Settings) -> str | None:
+    """Say which Mainspring answers at the address, if one does. Raises `MainspringError` if it is not ready."""
+    import httpx2
+
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - no one answers at these
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    try:
+        with open_client(url) as client:
+            about = client.get("/openapi.json", timeout=ANSWER_SECONDS).json()["info"]
+            ready = client.get("/readyz", timeout=ANSWER_SECONDS)
+            if about["title"] != "Mainspring":
+                return None
+            found = f"Mainspring {about['version']} answers at {url}"
+            if not ready.is_success:
+                raise MainspringError(f"{found}, but it is not ready: {ready.json()['detail']}")
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError):
+        return None
+    return found

@@ -6,12 +6,13 @@ load pydantic.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8089"
 Url = Annotated[str, typer.Option("--url", metavar="URL", envvar="MAINSPRING_URL", help="Address of the service.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answers.")]
+Form = Literal["table", "wide", "json"]
+"""How a command prints what it has to tell."""
+_Output = Annotated[
+    Form, typer.Option("--output", "-o", help="A table that fits the terminal, one with everything, or JSON.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
 
 _Config = Annotated[
     Path | None,
@@ -34,22 +40,45 @@ _Config = Annotated[
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
+class PlainCommand(TyperCommand):
+    """A command that says in plain words what is wrong with a flag or an argument."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Read the command line; what pydantic says of it is put into our words."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from mainspring.problems import problems_of
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = problems_of(error.__cause__, None)[0].detail
+            raise
+
+
+class _Commands(typer.Typer):
+    def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = PlainCommand, **named: Any) -> Any:
+        return super().command(name, cls=cls, **named)
+
+
 def commands(text: str) -> typer.Typer:
     """Return an empty family of commands with its help text."""
     # Plain text, because rich would triple the time of --help (90 ms to 275 ms).
-    return typer.Typer(
+    return _Commands(
         help=text,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
 # --- settings as flags ------------------------------------------------------------------------------------------------
 
 
-class SettingsCommand(TyperCommand):
+class SettingsCommand(PlainCommand):
     """A command whose flags take their help from the table of settings."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
@@ -93,6 +122,27 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
 
     overrides = {name: value for name, value in flags.items() if name != "config"}
     return load_settings(overrides, config=flags["config"])
+
+
+# --- how to print -----------------------------------------------------------------------------------------------------
+
+
+def with_form(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags ``-o`` and ``--json``; it is called with the `form` that they say."""
+
+    @functools.wraps(command)
+    def called(*args: Any, output: Form, as_json: bool, **named: Any) -> None:
+        command(*args, form="json" if as_json else output, **named)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "form" and p.kind is not p.VAR_KEYWORD]
+    rest = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    ours = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, default, annotation in (("output", "table", _Output), ("as_json", False, _AsJson))
+    ]
+    vars(called)["__signature__"] = signature.replace(parameters=[*own, *ours, *rest])
+    return called
 
 
 # --- a JSON object in arguments ---------------------------------------------------------------------------------------

@@ -2,60 +2,106 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
 import typer
 
-from mainspring.cli.client import ask
-from mainspring.cli.flags import DEFAULT_URL, AsJson, Url, commands, read_object
-from mainspring.cli.output import print_answer, print_items, print_previews, print_table
+from mainspring.cli.client import Answer, ask
+from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
+from mainspring.cli.output import (
+    complain,
+    length,
+    members,
+    print_answer,
+    print_previews,
+    print_table,
+    print_warnings,
+    relative,
+)
 
 app = commands("Work with the jobs of a running service.")
 
 _Group = Annotated[str, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group, as in vps4/backups.")]
-_JobId = Annotated[UUID, typer.Argument(metavar="ID", help="Id of the job.")]
+
+
+def _job_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not the id of a job; write it in full, as in 019d0f7c-5b7e-7c3a-8000-000000000001"
+        ) from None
+
+
+_JobId = Annotated[UUID, typer.Argument(parser=_job_id, metavar="ID", help="Id of the job.")]
 _When = Annotated[
     str | None, typer.Option(metavar="TIME", help="Time to run, as in 2026-12-01T10:00:00Z, or from now, as in +1h30m.")
 ]
 
-_JOB_COLUMNS = ("id", "state", "nextRun", "outcome")
-_RUN_COLUMNS = (
+PAGE = 50
+"""How many rows a table of a list has, if nothing is said."""
+MOST = 1000
+"""The largest page that the service gives."""
+_STATES = ("scheduled", "running", "paused", "done", "dead")
+_DEADLY = {"failed", "timed_out", "lost"}
+"""The outcomes of jobs that are done because they gave up."""
+_TIMES = {"when", "schedule", "options", "jobType", "repeatCount", "repeatIntervalInDays"}
+"""What a request has besides the fields of the plugin."""
+_SHORT = 24
+"""How many characters of a field a table shows."""
+_WIDE_JOB = ("id", "state", "nextRun", "attempt", "outcome", "reason", "schedule", "jobRequest")
+_WIDE_RUN = (
     "run", "outcome", "attempt", "scheduledFireTime", "startedAt", "finishedAt", "latenessSeconds", "node", "reason",
 )  # fmt: skip
 
 
+def _state(text: str) -> str:
+    if text in _STATES:
+        return text
+    hint = ": jobs that gave up are dead" if text in {*_DEADLY, "error", "gaveUp", "gave-up"} else ""
+    raise typer.BadParameter(f"{text!r} is none of {', '.join(_STATES)}{hint}")
+
+
 @app.command("list")
+@with_form
 def list_jobs(
     group: _Group,
     *,
     state: Annotated[
-        Literal["scheduled", "running", "paused", "done", "dead"] | None,
-        typer.Option(help="Only jobs in this state."),
+        str | None,
+        typer.Option(parser=_state, metavar="STATE", help=f"Only jobs in this state: {', '.join(_STATES)}."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many jobs.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help=f"At most this many jobs. [default: {PAGE} in a table]")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All jobs, however many they are.")] = False,
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """List the jobs of a group, by next run.
 
     Without --state these are the jobs that are not yet done. Dead jobs are those that gave up.
     """
-    query = {"state": state, "limit": limit}
-    answer = ask(url, "GET", _path(group), params={name: value for name, value in query.items() if value is not None})
-    print_answer(answer, _print_jobs, as_json=as_json)
+    answer = ask(url, "GET", _path(group), params=_given(state=state, limit=_page(limit, form, every=every)))
+    print_answer(answer, _jobs_in(form), form)
+    _tell_of_more(answer, "and --all all of them" if not every else "")
 
 
 @app.command("show")
-def show_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+@with_form
+def show_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
     """Show everything about one job."""
-    print_answer(ask(url, "GET", _path(group, job_id)), _print_facts, as_json=as_json)
+    print_answer(ask(url, "GET", _path(group, job_id)), _print_facts, form)
 
 
 @app.command("create")
+@with_form
 def create_job(
     group: _Group,
     fields: Annotated[
@@ -69,7 +115,7 @@ def create_job(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Create nothing; show what the job would do.")] = False,
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """Schedule a new job."""
     request = read_object(data, fields or [])
@@ -77,12 +123,13 @@ def create_job(
         request["when"] = _moment(when)
     if dry_run:
         answer = ask(url, "POST", _path(group), params={"dryRun": "true"}, body=request)
-        print_answer(answer, print_previews, as_json=as_json)
+        print_answer(answer, print_previews, form)
     else:
-        print_answer(ask(url, "POST", _path(group), body=request), _print_jobs, as_json=as_json)
+        print_answer(ask(url, "POST", _path(group), body=request), _jobs_in(form), form)
 
 
 @app.command("reschedule")
+@with_form
 def reschedule_job(
     group: _Group,
     job_id: _JobId,
@@ -92,11 +139,11 @@ def reschedule_job(
         typer.Option(metavar="TIME", help="New time to run, as in 2026-12-01T10:00:00Z, or from now, as in +1h30m."),
     ],
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """Move a job to another time."""
     answer = ask(url, "PATCH", _path(group, job_id), body={"when": _moment(when)})
-    print_answer(answer, _print_jobs, as_json=as_json)
+    print_answer(answer, _jobs_in(form), form)
 
 
 @app.command("pause")
@@ -124,18 +171,32 @@ def delete_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL) -> None
 
 
 @app.command("retry")
-def retry_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+@with_form
+def retry_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
     """Let a job that gave up try again."""
-    print_answer(ask(url, "POST", _path(group, job_id, "retry")), _print_jobs, as_json=as_json)
+    print_answer(ask(url, "POST", _path(group, job_id, "retry")), _jobs_in(form), form)
 
 
 @app.command("runs")
-def list_runs(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """List the runs of a job."""
-    print_answer(ask(url, "GET", _path(group, job_id, "runs")), _print_runs, as_json=as_json)
+@with_form
+def list_runs(
+    group: _Group,
+    job_id: _JobId,
+    *,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help=f"At most this many runs. [default: {PAGE} in a table]")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    form: Form = "table",
+) -> None:
+    """List the runs of a job, newest first."""
+    answer = ask(url, "GET", _path(group, job_id, "runs"), params=_given(limit=_page(limit, form)))
+    print_answer(answer, _wide_runs if form == "wide" else _print_runs, form)
+    _tell_of_more(answer)
 
 
 @app.command("preview")
+@with_form
 def preview_job(
     group: _Group,
     job_id: _JobId,
@@ -144,36 +205,39 @@ def preview_job(
     outage_from: Annotated[str | None, typer.Option(metavar="TIME", help="Suppose an outage that begins here.")] = None,
     outage_to: Annotated[str | None, typer.Option(metavar="TIME", help="Where the supposed outage ends.")] = None,
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """Show what a job will do."""
-    params = {} if number is None else {"next": str(number)}
+    params = _given(next=number)
     if outage_from is not None:
         params["outageFrom"] = _moment(outage_from, "--outage-from")
     if outage_to is not None:
         params["outageTo"] = _moment(outage_to, "--outage-to")
-    print_answer(ask(url, "GET", _path(group, job_id, "preview"), params=params), print_previews, as_json=as_json)
+    print_answer(ask(url, "GET", _path(group, job_id, "preview"), params=params), print_previews, form)
 
 
 @app.command("backfill")
+@with_form
 def backfill_job(  # noqa: PLR0913 - each is a flag
     group: _Group,
     job_id: _JobId,
     *,
-    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="The first fire time to run.")],
-    end: Annotated[str, typer.Option("--to", metavar="TIME", help="The last one.")],
+    begin: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="The first fire time to run; -7d is seven days ago.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="The last one; -0s is now.")],
     cap: Annotated[int | None, typer.Option(min=1, help="At most this many. [default: 1000]")] = None,
     spacing: Annotated[
         str | None, typer.Option(metavar="DURATION", help="How far apart they start, as in PT30S. [default: PT1S]")
     ] = None,
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
+    form: Form = "table",
 ) -> None:
     """Run a past range of a job's schedule."""
-    terms = {"from": begin, "to": end, "cap": cap, "spacing": spacing}
-    body = {name: value for name, value in terms.items() if value is not None}
+    span = {"from": _moment(begin, "--from"), "to": _moment(end, "--to")}
+    body = span | _given(cap=cap, spacing=spacing)
     answer = ask(url, "POST", _path(group, job_id, "backfill"), body=body)
-    print_answer(answer, _print_backfills, as_json=as_json)
+    print_answer(answer, _print_backfills, form)
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------
@@ -189,19 +253,30 @@ def _path(group: str, *rest: object) -> str:
     return "/".join([f"/api/schedulers/{owner}/jobs", *map(str, rest)])
 
 
+def _given(**values: object) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _page(limit: int | None, form: Form, *, every: bool = False) -> int | None:
+    """Return how many rows to ask for; programs that read JSON get all."""
+    return limit or (None if every or form == "json" else PAGE)
+
+
 def _moment(text: str, flag: str = "--when") -> str:
-    """Turn ``+1h30m`` into the moment that far from now. Any other text is left for the service to judge."""
-    if not text.startswith("+"):
+    """Turn ``+1h30m`` and ``-7d`` into the moment that far from now. Other text is left for the service to judge."""
+    if not text.startswith(("+", "-")):
         return text
     from mainspring.clock import SystemClock
     from mainspring.schedule import TimeError, format_time, parse_duration
 
     try:
-        return format_time(SystemClock().now() + parse_duration(_iso_duration(text[1:].upper())))
+        away = parse_duration(_iso_duration(text[1:].upper()))
     except TimeError as error:
         raise typer.BadParameter(
-            f"{text!r} is not a length of time such as +30s, +5m, +2h or +1d", param_hint=flag
+            f"{text!r} is not a length of time such as +30s, +5m, +2h or -1d", param_hint=flag
         ) from error
+    now = SystemClock().now()
+    return format_time(now + away if text[0] == "+" else now - away)
 
 
 def _iso_duration(text: str) -> str:
@@ -215,12 +290,90 @@ def _iso_duration(text: str) -> str:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
+def _jobs_in(form: Form) -> Callable[[list[dict[str, Any]]], None]:
+    return _wide_jobs if form == "wide" else _print_jobs
+
+
 def _print_jobs(jobs: list[dict[str, Any]]) -> None:
-    print_items(jobs, _JOB_COLUMNS)
+    now = _now()
+    rows = [(job.get("id"), _state_of(job), relative(_moment_of(job), now), _what(job)) for job in jobs]
+    print_table(("id", "state", "when", "job"), rows, fit="line")
+    print_warnings(jobs)
+
+
+def _wide_jobs(jobs: list[dict[str, Any]]) -> None:
+    reasons = [(job.get("lastRun") or {}).get("reason") for job in jobs]
+    facts = [{**job, "state": _state_of(job), "reason": why} for job, why in zip(jobs, reasons, strict=True)]
+    print_table(_WIDE_JOB, members(facts, _WIDE_JOB), fit="all")
+    print_warnings(jobs)
+
+
+def _state_of(job: Mapping[str, Any]) -> Any:
+    return "dead" if job.get("state") == "done" and job.get("outcome") in _DEADLY else job.get("state")
+
+
+def _moment_of(job: Mapping[str, Any]) -> Any:
+    """Return when a job runs next; where it does not, when its last run ended."""
+    return job.get("nextRun") or (job.get("lastRun") or {}).get("finishedAt")
+
+
+def _what(job: Mapping[str, Any]) -> str:
+    """Say which job it is: what is wrong with it, the plugin's own fields, and how it repeats."""
+    request = job.get("jobRequest") or {}
+    said = [f"{name}={_short(value)}" for name, value in request.items() if name not in _TIMES]
+    if job.get("outcome") not in {None, "succeeded"}:
+        reason = (job.get("lastRun") or {}).get("reason")
+        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {job.get('attempt')});")
+    if schedule := request.get("schedule") or job.get("schedule"):
+        said.append(", ".join(f"{name} {_short(value)}" for name, value in schedule.items()))
+    return " ".join(said)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 def _print_runs(runs: list[dict[str, Any]]) -> None:
-    print_items(runs, _RUN_COLUMNS)
+    now = _now()
+    rows = [
+        (
+            run.get("run"),
+            run.get("outcome"),
+            run.get("attempt"),
+            relative(run.get("startedAt"), now),
+            length(run.get("latenessSeconds")),
+            _took(run),
+            run.get("reason"),
+        )
+        for run in runs
+    ]
+    print_table(("run", "outcome", "attempt", "started", "late", "took", "reason"), rows, fit="line")
+
+
+def _took(run: Mapping[str, Any]) -> str:
+    try:
+        begin, end = (datetime.fromisoformat(run[name]) for name in ("startedAt", "finishedAt"))
+    except (LookupError, TypeError, ValueError):
+        return ""
+    return length((end - begin).total_seconds())
+
+
+def _wide_runs(runs: list[dict[str, Any]]) -> None:
+    print_table(_WIDE_RUN, members(runs, _WIDE_RUN), fit="all")
+
+
+def _now() -> datetime:
+    from mainspring.clock import SystemClock
+
+    return SystemClock().now()
+
+
+def _tell_of_more(answer: Answer, also: str = "") -> None:
+    """Say so if a list was cut, and how to see more of it."""
+    if answer.has_more:
+        shown = len(answer.objects())
+        complain(f"These are the first {shown}; there may be more. --limit shows up to {MOST}{also and f', {also}'}.")
 
 
 def _print_facts(jobs: list[dict[str, Any]]) -> None:

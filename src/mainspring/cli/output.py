@@ -6,17 +6,27 @@ Text from elsewhere passes through `plain`. Only ``--json`` prints an answer as 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from mainspring.cli.client import Answer
+    from mainspring.cli.flags import Form
 
 _START_COLUMNS = ("utc", "local", "at", "note")
 _PASSED_COLUMNS = ("first", "last", "occurrences", "fate", "reason")
+_ENDLESS = 10_000
+"""The width of a table for which there is room."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "y": 31_557_600}
+_STYLES = {
+    **dict.fromkeys(["dead", "wrong", "failed", "timed_out", "lost"], "bold red"),
+    **dict.fromkeys(["paused", "warning", "postponed", "vetoed", "interrupted"], "yellow"),
+    **dict.fromkeys(["running", "succeeded", "ok"], "green"),
+}
+"""Cells that have a colour on a terminal."""
 
 
 def complain(text: str) -> None:
@@ -29,18 +39,12 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def print_answer(answer: Answer, show: Callable[[list[dict[str, Any]]], None], *, as_json: bool) -> None:
+def print_answer(answer: Answer, show: Callable[[list[dict[str, Any]]], None], form: Form) -> None:
     """Print an answer as it came, or let `show` print its objects."""
-    if as_json:
+    if form == "json":
         typer.echo(answer.text)
     else:
         show(answer.objects())
-
-
-def print_items(items: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print a table of these members of the objects, and the service's warnings to stderr."""
-    print_table(columns, _cells(items, columns))
-    _print_warnings(items)
 
 
 def print_previews(previews: Iterable[Mapping[str, Any]]) -> None:
@@ -50,30 +54,48 @@ def print_previews(previews: Iterable[Mapping[str, Any]]) -> None:
         for member, columns in (("fireTimes", _START_COLUMNS), ("passed", _PASSED_COLUMNS)):
             if rows := preview.get(member):
                 typer.echo()
-                print_table(columns, _cells(rows, columns))
-        _print_warnings([preview])
+                print_table(columns, members(rows, columns))
+        print_warnings([preview])
 
 
-def _cells(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[list[object]]:
+def members(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[list[object]]:
+    """Return a row of these members for each object."""
     return [[item.get(column) for column in columns] for item in items]
 
 
-def _print_warnings(items: Iterable[Mapping[str, Any]]) -> None:
+def print_warnings(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print to stderr what the service warns of."""
     for warning in (warning for item in items for warning in item.get("warnings") or ()):
         complain(f"Warning: {warning.get('detail')} ({warning.get('code')})")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table, as wide as the terminal. Without a terminal no cell is wrapped."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, fit: Literal["fold", "line", "all"] = "fold"
+) -> None:
+    """Print a table that fits the terminal: cells are folded, or each row is one `line` that is cut at its end.
+
+    By `all`, and without a terminal, nothing is folded or cut.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 10_000)
+    console = Console(markup=False, highlight=False, emoji=False)
+    if fit == "all" or not console.is_terminal:
+        console.width = _ENDLESS
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(cell_len, column)) + 2 for column in zip(columns, *cells, strict=True)]
+    rest = max(console.width - sum(widths[:-1]), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
-    for row in rows:
-        table.add_row(*map(_cell, row))
+    for number, column in enumerate(columns):
+        if fit == "line":
+            last = rest if number == len(columns) - 1 else None
+            table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=last)
+        else:
+            table.add_column(column, overflow="fold", no_wrap=column == "id")
+    for row in cells:
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
     console.print(table)
 
 
@@ -85,3 +107,29 @@ def _cell(value: object) -> str:
             return plain(value)
         case _:
             return plain(json.dumps(value, ensure_ascii=False))
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+def relative(moment: str | None, now: datetime) -> str:
+    """Say how far from now a moment of the service is, as in ``in 9m`` or ``3h ago``; others are left as they are."""
+    try:
+        seconds = int((datetime.fromisoformat(moment or "") - now).total_seconds())
+    except (ValueError, TypeError):
+        return moment or ""
+    return f"in {_in_units(seconds)}" if seconds > 0 else f"{_in_units(-seconds)} ago" if seconds else "now"
+
+
+def length(seconds: float | None) -> str:
+    """Say how long something took, as in ``4ms``, ``1.2s`` or ``9m``."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    return f"{seconds:.1f}s" if seconds < _UNITS["m"] else _in_units(int(seconds))
+
+
+def _in_units(seconds: int) -> str:
+    unit = next(unit for unit in reversed(_UNITS) if seconds >= _UNITS[unit])
+    return f"{seconds // _UNITS[unit]}{unit}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from mainspring.cli.flags import SettingsCommand, commands, settings_of, with_settings
+from mainspring.cli.flags import Form, SettingsCommand, commands, settings_of, with_form, with_settings
 from mainspring.cli.output import print_table
 
 app = commands("Look at the plugins that a node would load.")
@@ -17,11 +17,8 @@ _COLUMNS = ("product", "jobGroup", "jobClass", "listeners", "plugin")
 
 @app.command("list", cls=SettingsCommand)
 @with_settings("plugins")
-def list_plugins(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    **flags: Any,
-) -> None:
+@with_form
+def list_plugins(*, form: Form = "table", **flags: Any) -> None:
     """List the job groups and their classes."""
     from mainspring.launch import compose
 
@@ -30,7 +27,7 @@ def list_plugins(
         (*key, _name(binding.job_class), [_name(listener) for listener in binding.listeners], binding.plugin)
         for key, binding in sorted(registry.bindings.items())
     ]
-    if as_json:
+    if form == "json":
         typer.echo(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows]))
     else:
         print_table(_COLUMNS, rows)

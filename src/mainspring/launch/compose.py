@@ -9,16 +9,17 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 
 from mainspring import logs
 from mainspring.clock import SystemClock
-from mainspring.job import Events, TurnFailed
+from mainspring.job import PENDING, Events, JobKey, TurnFailed
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import http_server, listening, stopped_by_signals
@@ -33,9 +34,10 @@ from mainspring.web import create_app
 LINGER_SECONDS = 1.0
 """How long a service that has stopped still answers: a proxy that sees `/readyz` turn red needs that to look away."""
 
-FOLLOW_PAUSE_SECONDS = 1.0
-"""How long to wait before schedules that could not be planned anew are tried again."""
+CATCH_UP_PAUSE_SECONDS = 1.0
+"""How long to wait before what failed at the start is tried again."""
 
+T = TypeVar("T")
 log = structlog.get_logger("mainspring")
 
 
@@ -63,14 +65,16 @@ def load_registry(settings: Settings) -> Registry:
     return load(settings.plugins, settings.plugin_settings)
 
 
-def db_upgrade(settings: Settings) -> str:
-    """Make the store's schema or bring it up to date. Raises `ConfigError`."""
-    backend(settings.store).upgrade(settings.store)
-    return "The job store's schema is up to date."
+def db_upgrade(settings: Settings, *, force: bool = False) -> str:
+    """Make the store's schema or bring it up to date, and say what was done.
+
+    Raises `ConfigError`, and `NodesAliveError`, unless by `force`, while nodes work with it.
+    """
+    return backend(settings.store).upgrade(settings.store, force=force)
 
 
 def db_check(settings: Settings) -> str:
-    """Check that the store can be reached and its schema fits. Raises `ConfigError`."""
+    """Check that a service or node could use the store, and say so. Raises `ConfigError`."""
     return backend(settings.store).check(settings.store)
 
 
@@ -85,20 +89,45 @@ def moved_by_zone_rules(settings: Settings) -> tuple[str | None, list[Moved]]:
 
     Raises `ConfigError`, also while another process uses a SQLite file.
     """
-    if not backend(settings.store).may_have_jobs(settings.store):
-        return None, []
 
-    async def look() -> tuple[str | None, list[Moved]]:
+    async def look(store: Store) -> tuple[str | None, list[Moved]]:
+        notes = Notes(store, SystemClock())
+        moved = [each async for each in Replanning(store, notes).moved_by_zone_rules()]
+        return await notes.zone_rules(), moved
+
+    nothing: tuple[str | None, list[Moved]] = (None, [])
+    return _look(settings, look, nothing)
+
+
+def jobs_without_plugin(settings: Settings, registry: Registry) -> Mapping[JobKey, int]:
+    """Return how many jobs wait in groups that no plugin here has. Raises like `moved_by_zone_rules`."""
+
+    async def look(store: Store) -> Mapping[JobKey, int]:
+        return await _without_plugin(store, registry)
+
+    return _look(settings, look, {})
+
+
+def _look(settings: Settings, look: Callable[[Store], Awaitable[T]], nothing: T) -> T:
+    """Return what there is in the store, or `nothing` if no service has used it yet."""
+    if not backend(settings.store).may_have_jobs(settings.store):
+        return nothing
+
+    async def look_and_close() -> T:
         store = backend(settings.store).make(settings.store)
         await store.open()
         try:
-            notes = Notes(store, SystemClock())
-            moved = [each async for each in Replanning(store, notes).moved_by_zone_rules()]
-            return await notes.zone_rules(), moved
+            return await look(store)
         finally:
             await store.close()
 
-    return run(look)
+    return run(look_and_close)
+
+
+async def _without_plugin(store: Store, registry: Registry) -> Mapping[JobKey, int]:
+    found = await store.counts()
+    counts = {key: sum(counts.states.get(state, 0) for state in PENDING) for key, counts in found.items()}
+    return {key: count for key, count in sorted(counts.items()) if count and key not in registry.bindings}
 
 
 # --- processes
@@ -123,9 +152,10 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
     clock = SystemClock()
     async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts):
         node, store, notes, events = parts
+        telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), events))
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         calendars = CalendarService(store, notes)
-        app = create_app(service=service, calendars=calendars, registry=registry, ready=lambda: node.ready)
+        app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: node.obstacle)
         server = http_server(app)
         node.yielding.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -135,9 +165,17 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
             await node.run()
             await clock.sleep(LINGER_SECONDS)
         finally:
+            telling.cancel()
             server.should_exit = True
             await serving
     return 0
+
+
+async def _tell_of_plugins(store: Store, registry: Registry) -> None:
+    """Warn of jobs that wait for a plugin that is missing here; another node may have it."""
+    if waiting := await _without_plugin(store, registry):
+        groups = ", ".join(f"{key}: {count}" for key, count in waiting.items())
+        log.warning("jobs wait in groups that no plugin here has", groups=groups)
 
 
 @asynccontextmanager
@@ -187,7 +225,8 @@ def _spare_the_collector() -> None:
 async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterator[None]:
     """Write the calendars of the settings; let jobs follow them and the rules of time zones, while others go on."""
     changed = await CalendarService(parts.store, parts.notes).adopt(settings.calendars)
-    following = asyncio.create_task(_follow(Replanning(parts.store, parts.notes), changed, parts.events))
+    follow = partial(_follow, Replanning(parts.store, parts.notes), list(changed))
+    following = asyncio.create_task(_catch_up("schedules", follow, parts.events))
     try:
         yield
     finally:
@@ -196,18 +235,23 @@ async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterat
             await following
 
 
-async def _follow(replanning: Replanning, calendars: Sequence[str], events: Events) -> None:
-    """Plan jobs anew until all follow; a store that is away may come back."""
-    clock, waiting = SystemClock(), list(calendars)
+async def _follow(replanning: Replanning, calendars: list[str]) -> None:
+    """Plan jobs anew until all follow."""
+    if (moved := await replanning.follow_zone_rules()) is not None:
+        log.info("schedules follow the rules of time zones", tzdata=zone_rules(), moved=moved)
+    while calendars:
+        moved = await replanning.plan_anew(calendar=calendars[-1])
+        log.info("schedules follow a calendar of the settings", calendar=calendars.pop(), moved=moved)
+
+
+async def _catch_up(loop: str, turn: Callable[[], Awaitable[None]], events: Events) -> None:
+    """Do at the start, beside all else, what needs the store; one that is away may come back."""
+    clock = SystemClock()
     while True:
         try:
-            if (moved := await replanning.follow_zone_rules()) is not None:
-                log.info("schedules follow the rules of time zones", tzdata=zone_rules(), moved=moved)
-            while waiting:
-                moved = await replanning.plan_anew(calendar=waiting[-1])
-                log.info("schedules follow a calendar of the settings", calendar=waiting.pop(), moved=moved)
+            await turn()
         except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
-            events.announce(TurnFailed("schedules", error))
-            await clock.sleep(FOLLOW_PAUSE_SECONDS)
+            events.announce(TurnFailed(loop, error))
+            await clock.sleep(CATCH_UP_PAUSE_SECONDS)
         else:
             return

@@ -32,6 +32,10 @@ from mainspring.store import NodeBeat, Notes, Store
 
 PRUNE_EVERY = timedelta(minutes=1)
 FAILED_TURN_PAUSE = timedelta(seconds=1)
+VITAL = {"claim": "claims", "beat": "beats", "finish": "writing results"}
+"""The duties without which no job runs, in words."""
+FAILING = timedelta(seconds=3)
+"""A vital duty that has failed for longer means that jobs do not run here; until then it may be a moment's trouble."""
 UNHEEDED_PAUSE = timedelta(seconds=2)
 """How long an interrupted run may take to end before the node leaves without it."""
 
@@ -84,7 +88,9 @@ class Node:
         self._stopping = asyncio.Event()
         self._hurried = False
         self._freed = asyncio.Event()
-        self.ready = False
+        self._is_up = False
+        self._failing: dict[str, float] = {}
+        """Since when each duty has failed at every turn."""
 
     @property
     def name(self) -> str:
@@ -95,6 +101,15 @@ class Node:
     def running(self) -> int:
         """How many jobs it has claimed that are not written yet."""
         return len(self._dispatcher.running)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why no jobs run here: the node starts or stops, or a vital duty fails; `None` while they do."""
+        if not self._is_up:
+            return "the service is starting or stopping"
+        begun = self._clock.monotonic() - FAILING.total_seconds()
+        failing = [words for duty, words in VITAL.items() if self._failing.get(duty, begun) < begun]
+        return f"jobs do not run: {' and '.join(failing)} fail; the log says why" if failing else None
 
     # --- life
 
@@ -111,9 +126,9 @@ class Node:
                 duties.create_task(self._repeat("sweep", self._on_pulse)),
                 duties.create_task(self._repeat("prune", self._prune)),
             ]
-            self.ready = True
+            self._is_up = True
             await self._stopping.wait()
-            self.ready = False
+            self._is_up = False
             await claiming  # not cancelled: what the store is just handing out would be nobody's
             await self._drain()
             for task in tasks:
@@ -140,8 +155,14 @@ class Node:
             try:
                 await turn()
             except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
-                self._events.announce(TurnFailed(duty, error))
+                self._note_failure(duty, error)
                 await self._clock.sleep(FAILED_TURN_PAUSE.total_seconds())
+            else:
+                self._failing.pop(duty, None)
+
+    def _note_failure(self, duty: str, error: Exception) -> None:
+        self._failing.setdefault(duty, self._clock.monotonic())
+        self._events.announce(TurnFailed(duty, error))
 
     # --- join
 
@@ -195,8 +216,10 @@ class Node:
         pulse = beat.answer
         if isinstance(pulse, Exception):
             self._recovery.forget()
-            self._events.announce(TurnFailed("beat", pulse))
-        elif beat.name == self.name and not pulse.alive:
+            self._note_failure("beat", pulse)
+            return
+        self._failing.pop("beat", None)
+        if beat.name == self.name and not pulse.alive:
             self._events.announce(NodeBuried(beat.name))
             self._dispatcher.interrupt(self._dispatcher.running, "the node was taken for dead")
             await self._join()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,6 +96,8 @@ class Registry:
             return self.bindings[key]
         except KeyError:
             detail = f"no plugin has registered the job group {key.job_group[:64]!r} of product {key.product[:64]!r}"
+            if near := get_close_matches(str(key)[:129], map(str, self.bindings), n=1):
+                detail += f"; did you mean {near[0]}?"
             raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
 
     async def open(self) -> None:

@@ -28,10 +28,13 @@ class Backend(Protocol):
         """Return the store; it is not open yet."""
 
     def check(self, url: str) -> str:
-        """Check that the store can be reached and its schema fits, and say so."""
+        """Check that a service or node could use the store, and say so; nothing is changed."""
 
-    def upgrade(self, url: str) -> None:
-        """Make the schema, or bring it up to date."""
+    def upgrade(self, url: str, *, force: bool = False) -> str:
+        """Make the schema, or bring it up to date, and say what was done.
+
+        Raises `NodesAliveError`, unless by `force`, while nodes work with a schema that would change under them.
+        """
 
     def rebuild(self, url: str) -> None:
         """Drop all jobs and history, and make the schema anew."""

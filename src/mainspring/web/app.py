@@ -17,9 +17,9 @@ from mainspring.web.openapi import document
 
 
 def create_app(
-    *, service: SchedulerService, calendars: CalendarService, registry: Registry, ready: Callable[[], bool]
+    *, service: SchedulerService, calendars: CalendarService, registry: Registry, obstacle: Callable[[], str | None]
 ) -> ASGIApp:
-    """Return the application; `ready` says whether jobs are accepted and run."""
+    """Return the application; `obstacle` says why jobs are not accepted and run, `None` while they are."""
     described = document(ROWS, registry.bindings.values(), version("mainspring"))
-    router = Router(ROWS, Services(service, calendars, ready, to_json(described)))
+    router = Router(ROWS, Services(service, calendars, obstacle, to_json(described)))
     return Gate(router.answer)

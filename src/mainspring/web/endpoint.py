@@ -36,8 +36,8 @@ class Services(NamedTuple):
 
     jobs: SchedulerService
     calendars: CalendarService
-    is_ready: Callable[[], bool]
-    """Whether jobs are accepted and run."""
+    obstacle: Callable[[], str | None]
+    """Why jobs are not accepted and run, `None` while they are."""
     document: bytes
     """The OpenAPI document."""
 

@@ -23,6 +23,7 @@ from mainspring.errors import (
     NotFoundError,
     PreconditionFailedError,
     Problem,
+    SchemaChangedError,
     StoreUnavailableError,
 )
 
@@ -50,6 +51,7 @@ STATUS: dict[type[MainspringError], int] = {
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
     StoreUnavailableError: 503,
+    SchemaChangedError: 503,
 }
 _TITLES = {
     400: "Malformed request",
@@ -118,7 +120,7 @@ def _ours(request: Request, error: MainspringError) -> Response:
         id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
     if sentence := _SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
-        detail = sentence
+        detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
     return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
 
 

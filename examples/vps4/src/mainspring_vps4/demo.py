@@ -72,7 +72,10 @@ async def run(options: Options, clock: Clock) -> int:
     """Run the demo and return its exit code: 0 after a signal or with --once, 69 for a taken port, else a child's."""
     for port, option in ((options.port, "--port"), (options.standin_port, "--standin-port")):
         if is_taken(port):
-            say(f"Port {port} of {HOST} is taken: stop what listens there, or choose another one with {option}.")
+            say(
+                f"Port {port} of {HOST} is taken: stop what listens there, or choose another one with {option}, "
+                f'as in make run ARGS="{option} {port + 1000}".'
+            )
             return EX_UNAVAILABLE
     async with Children(clock) as children:
         await start(children, options)

@@ -44,6 +44,15 @@ def verdict(found: str | None, upgrade: str) -> None:
     )
 
 
+def upgraded(before: str | None) -> str:
+    """Say what became of a schema that had that version before it was upgraded."""
+    if before == HEAD:
+        return f"The job store's schema was version {HEAD} already; there was nothing to do."
+    if before is None:
+        return f"The job store's schema was made; it is version {HEAD}."
+    return f"The job store's schema was upgraded from version {before} to {HEAD}."
+
+
 def needs_upgrade(found: str | None) -> bool:
     """Tell whether a schema is missing or older than the version needed. A newer one is left alone."""
     return found is None or found < HEAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mainspring.store.migrations import upgraded
 from mainspring.store.postgres.schema import check_schema, rebuild_schema, upgrade_schema
 from mainspring.store.postgres.store import PostgresStore
 
@@ -14,12 +15,12 @@ def make(url: str) -> PostgresStore:
 def check(url: str) -> str:
     """See `Backend.check`."""
     check_schema(url)
-    return "The job store can be reached and its schema fits."
+    return "The job store can be used: its schema and the rights of the role fit."
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, *, force: bool = False) -> str:
     """See `Backend.upgrade`."""
-    upgrade_schema(url)
+    return upgraded(upgrade_schema(url, force=force))
 
 
 def rebuild(url: str) -> None:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.errors import ConflictError, SchemaChangedError, StoreUnavailableError
 from mainspring.store.columns import Form, lists
+from mainspring.store.migrations import HEAD
 from mainspring.store.statements import load_statements
 
 CONNECT_SECONDS = 3.0
@@ -57,6 +58,8 @@ _ASTRAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.InternalServerError,  # a session remembers types by number: where a backup was put back there are others
 )
+# Statements that fit the schema of this version fail so where it was brought to another one meanwhile.
+_MISFITS = (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.InternalServerError)
 _FAILURES = (asyncpg.PostgresError, *_LOST)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -135,9 +138,22 @@ class Database:
                     except (TimeoutError, asyncio.CancelledError):
                         connection.terminate()  # or its way back to the pool would wait for the answer
                         raise
-            except _ASTRAY:
-                await pool.expire_connections()  # what cut off one has probably cut off all
+            except (*_ASTRAY, *_MISFITS) as error:
+                if isinstance(error, _ASTRAY):
+                    await pool.expire_connections()  # what cut off one has probably cut off all
+                if isinstance(error, _MISFITS):
+                    await self._refuse_changed_schema()
                 raise
+
+    async def _refuse_changed_schema(self) -> None:
+        """Raise `SchemaChangedError` if the schema is no longer that of this version."""
+        async with asyncio.timeout(ANSWER_SECONDS), self._pool.acquire() as connection:
+            found = await connection.fetchval("select version_num from mainspring.alembic_version")
+        if found != HEAD:
+            raise SchemaChangedError(
+                f"the job store's schema was brought to version {found} while this Mainspring, which needs {HEAD}, "
+                "used it; restart it with the version of Mainspring that upgraded the schema"
+            )
 
     @asynccontextmanager
     async def patient_connection(self) -> AsyncIterator[Any]:

@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from mainspring.clock import SystemClock
-from mainspring.store.sqlite.file import check_schema
+from mainspring.store.migrations import upgraded
+from mainspring.store.sqlite.file import check_rights, check_schema, schema_version
 from mainspring.store.sqlite.store import SqliteStore
 
 
@@ -26,13 +27,14 @@ def check(url: str) -> str:
     path = _path(url)
     if path is None:
         return "Jobs live in memory; their schema is made at each start."
+    check_rights(path)
     if not path.exists():
-        return f"There is no {path} yet; the service makes it when it starts."
+        return f"There is no {path.resolve()} yet; the service makes it when it starts."
     check_schema(path)
-    return "The job store can be reached and its schema fits."
+    return "The job store can be used: its schema and the rights on its files fit."
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: str, *, force: bool = False) -> str:  # noqa: ARG001 - a file that is in use is refused
     """See `Backend.upgrade`: opening the store does it."""
 
     async def open_and_close() -> None:
@@ -40,7 +42,10 @@ def upgrade(url: str) -> None:
         await store.open()
         await store.close()
 
+    path = _path(url)
+    before = schema_version(path) if path is not None and path.exists() else None
     asyncio.run(open_and_close())
+    return upgraded(before)
 
 
 def rebuild(url: str) -> None:

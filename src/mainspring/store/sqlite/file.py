@@ -28,14 +28,14 @@ def lock_file(path: Path) -> IO[str]:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         lock = os.fdopen(os.open(beside, os.O_CREAT | os.O_RDWR, 0o600), "r+")
     except OSError as error:
-        raise ConfigError(f"the job store {path} cannot be opened: {error.strerror}") from error
+        raise ConfigError(f"the job store {path.resolve()} cannot be opened: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         holder = lock.read().strip() or "unknown"
         lock.close()
         raise ConfigError(
-            f"the job store {path} is in use by another process (pid {holder}). "
+            f"the job store {path.resolve()} is in use by another process (pid {holder}). "
             "A SQLite file serves one process; nodes on several share a PostgreSQL store."
         ) from error
     lock.truncate(0)
@@ -44,16 +44,36 @@ def lock_file(path: Path) -> IO[str]:
     return lock
 
 
+def check_rights(path: Path) -> None:
+    """Raise `ConfigError` if this user could not make the file or write to it, or to those beside it."""
+    full, effective = path.resolve(), os.access in os.supports_effective_ids
+    try:
+        folder = next(parent for parent in full.parents if parent.exists())
+        files = [file for suffix in ("", "-wal", "-shm", ".lock") if (file := Path(f"{full}{suffix}")).exists()]
+    except OSError as error:
+        raise ConfigError(f"the job store {full} cannot be opened: {error.strerror}") from error
+    if not folder.is_dir():
+        raise ConfigError(f"the job store {full} cannot be opened: {folder} is no directory")
+    for place, right in ((folder, os.W_OK | os.X_OK), *((file, os.R_OK | os.W_OK) for file in files)):
+        if not os.access(place, right, effective_ids=effective):
+            raise ConfigError(f"the job store {full} cannot be used: this user may not write to {place}")
+
+
 def check_schema(path: Path) -> None:
     """Raise `SchemaError` unless the schema of a file is the one this version needs; nothing is changed.
 
     Works beside a service that uses the file. Raises `ConfigError` when it is no database.
     """
+    verdict(schema_version(path), "mainspring db upgrade")
+
+
+def schema_version(path: Path) -> str | None:
+    """Return the version of the schema of a file, `None` if it has none. Raises `ConfigError` if it is no database."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            verdict(sqlite_version(db), "mainspring db upgrade")
+            return sqlite_version(db)
     except sqlite3.DatabaseError as error:
-        raise ConfigError(f"the job store {path} is not a usable SQLite database: {error}") from error
+        raise ConfigError(f"the job store {path.resolve()} is not a usable SQLite database: {error}") from error
 
 
 def connect(path: Path | None) -> sqlite3.Connection:

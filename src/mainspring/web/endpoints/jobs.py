@@ -163,7 +163,10 @@ def _read_states(texts: list[str]) -> frozenset[str]:
     names = [name for text in texts for name in text.split(",")]
     done = len(names) == 1 and names[0] in {"done", "dead"}
     if not done and not {state.value for state in PENDING}.issuperset(names):
-        raise ParameterError("STATE_INVALID", "must be of scheduled, running and paused, or just one of done and dead")
+        raise ParameterError(
+            "STATE_INVALID",
+            "must be of scheduled, running and paused, or just one of done and dead: those that gave up",
+        )
     return frozenset(names)
 
 

@@ -19,9 +19,9 @@ async def livez(_call: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Answer 200 while jobs are accepted and run, 503 while the service starts, drains, or cannot reach its store."""
-    if not call.services.is_ready():
-        return problem(call.request, 503, "NOT_READY", "the service is starting or stopping")
+    """Answer 200 while jobs are accepted and run, else 503: the service starts or drains, or its store is away."""
+    if obstacle := call.services.obstacle():
+        return problem(call.request, 503, "NOT_READY", obstacle)
     try:
         await call.services.jobs.check_store()
     except StoreUnavailableError:
