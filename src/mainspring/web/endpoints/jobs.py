@@ -177,14 +177,12 @@ async def delete(call: Call) -> Response:
 
 async def pause(call: Call) -> Response:
     """Hold a job back."""
-    await call.services.jobs.pause_job(call.key, call.job_id)
-    return Response(status_code=204)
+    return job_response(await call.services.jobs.pause_job(call.key, call.job_id))
 
 
 async def resume(call: Call) -> Response:
     """Let a paused job go on."""
-    await call.services.jobs.resume_job(call.key, call.job_id)
-    return Response(status_code=204)
+    return job_response(await call.services.jobs.resume_job(call.key, call.job_id))
 
 
 async def retry(call: Call) -> Response:
@@ -306,8 +304,8 @@ ROWS = [
         may="jobs:write",
     ),
     Endpoint("DELETE", JOB, delete, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
-    Endpoint("POST", f"{JOB}/pause", pause, answers={204: None}, may="jobs:control"),
-    Endpoint("POST", f"{JOB}/resume", resume, answers={204: None}, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/pause", pause, answers={200: named("Job")}, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/resume", resume, answers={200: named("Job")}, may="jobs:control"),
     Endpoint("POST", f"{JOB}/retry", retry, answers={200: named("Job")}, may="jobs:control"),
     Endpoint("GET", f"{JOB}/preview", preview, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
     Endpoint(
