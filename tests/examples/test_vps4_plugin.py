@@ -13,7 +13,8 @@ pytestmark = pytest.mark.anyio
 async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
     """A node that loads the plugin can build everything in it, and close it again."""
     registry = build([("vps4", Vps4SchedulerPluginModule())])
-    expected = {JobKey("vps4", group) for group in ("backups", "zombie", "patch", "supportUser")}
+    groups = ("backups", "zombie", "patch", "cancelAccount", "destroyVm", "removeSupportUser", "supportUser")
+    expected = {JobKey("vps4", group) for group in groups}
     assert expected == set(registry.bindings)
     assert (Vps4BackupTriggerListener,) == registry.find(JobKey("vps4", "backups")).listeners
     await registry.open()
