@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     ValidationError,
     ValidationInfo,
@@ -67,7 +68,8 @@ class JobRequest(BaseModel):
 
     `when` is the first (or only) fire time. With ``jobType`` RECURRING the job repeats each `repeat_interval_in_days`
     civil days (UTC), and `repeat_count` times after the first; with ONE_TIME both are ignored. `schedule` is the richer
-    form. Fields that the model does not declare are refused, unless the model says ``extra="allow"``.
+    form. A scheduling field that is null counts as not sent: typed clients write all fields of a class. Fields that the
+    model does not declare are refused, unless the model says ``extra="allow"``.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -75,7 +77,9 @@ class JobRequest(BaseModel):
     )
 
     when: When | None = None
-    job_type: JobType = JobType.ONE_TIME
+    job_type: Annotated[JobType, BeforeValidator(lambda sent: JobType.ONE_TIME if sent is None else sent)] = (
+        JobType.ONE_TIME
+    )
     repeat_count: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
     repeat_interval_in_days: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
     schedule: Schedule | None = None
