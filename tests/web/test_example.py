@@ -145,3 +145,30 @@ def test_author_may_give_the_whole() -> None:
         size: int
 
     assert {"size": 7} == made(Order)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        True,
+        {"type": ["null", "integer"], "minimum": 3},
+        {"type": "array", "items": True, "minItems": 1},
+        {"type": "object", "properties": {"a": True}, "required": ["a", "b"]},
+        {"$ref": "https://example.com/schema.json"},
+        {"anyOf": [{"type": "null"}]},
+        {"type": "integer", "minimum": 3, "maximum": 2},
+        {"type": "stone"},
+    ],
+)
+def test_no_schema_does_harm(schema: Any) -> None:
+    """An author may write any: the service starts, and an example is made of what can be read."""
+    assert to_json(example(schema, {}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"), [({"type": ["null", "integer"], "minimum": 3}, 3), ({"enum": ["b", "a"]}, "b")]
+)
+def test_schema_by_hand_is_read(schema: Any, expected: object) -> None:
+    """In the forms that pydantic itself does not write."""
+    assert expected == example(schema, {})

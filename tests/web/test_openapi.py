@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from mainspring import JobRequest, job_group, product
 from mainspring.job import JobKey
@@ -274,6 +274,19 @@ def test_names_stay_when_code_moves() -> None:
     first, second = (properties(document, request["properties"][name]) for name in ("home", "work"))
     assert (["street"], ["city"]) == (list(first), list(second))
     assert {"ShopParcels_Address", "ShopParcels_Address2"} < document["components"]["schemas"].keys()
+
+
+def test_field_that_no_schema_can_describe_takes_anything() -> None:
+    """Its group has a form all the same."""
+
+    class Request(JobRequest, arbitrary_types_allowed=True):
+        shape: Annotated[IdleJob, BeforeValidator(lambda _: IdleJob())]
+        link: Annotated[str, WithJsonSchema({"$ref": "https://example.com/link.json"})] = ""
+
+    job_class = product("shop")(job_group("odd")(type("OddJob", (IdleJob,), {"Request": Request})))
+    document = described(ROWS, [Binding(JobKey("shop", "odd"), job_class, (), "test")], "1")
+
+    assert {"shape", "link"} < document["components"]["schemas"]["ShopOddRequest"]["properties"].keys()
 
 
 async def test_document_is_the_same_each_time(make_app: MakeApp, store: SqliteStore) -> None:

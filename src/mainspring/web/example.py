@@ -63,7 +63,7 @@ _LONGEST = 64
 """How often a repeated part of a pattern is repeated more than it must, at most."""
 
 
-Inner = Callable[[Schema], Any]
+Inner = Callable[[Any], Any]
 """Makes the example of a part."""
 
 
@@ -82,16 +82,25 @@ def at(now: datetime, document: bytes) -> bytes:
     return document
 
 
-def example(schema: Schema, definitions: Mapping[str, Schema], within: frozenset[str] = frozenset()) -> Any:
-    """Return a value of a schema; `definitions` are what it refers to, `within` those that the value is a part of."""
+def example(schema: Any, definitions: Mapping[str, Schema], within: frozenset[str] = frozenset()) -> Any:
+    """Return a value of a schema; `definitions` are what it refers to, `within` those that the value is a part of.
+
+    An author may have written the schema: what is not understood is passed over.
+    """
+    if not isinstance(schema, dict):
+        return _WORD  # True, which is anything
     given = [*schema.get("examples", ()), *(schema[word] for word in _FIXED if word in schema), *schema.get("enum", ())]
     if given:
         return given[0]
     if target := schema.get("$ref"):
-        return example(definitions[target], definitions, within | {target})
+        return example(definitions.get(target, {}), definitions, within | {target})
     inner = partial(example, definitions=definitions, within=within)
     choices = [choice for word in _CHOICES for choice in schema.get(word, ()) if choice.get("type") != "null"]
-    return inner(choices[0]) if choices else _MAKERS.get(schema.get("type", ""), _text)(schema, inner, within)
+    if choices:
+        return inner(choices[0])
+    kinds = schema.get("type", "string")
+    kind = next((kind for kind in kinds if kind != "null"), "null") if isinstance(kinds, list) else kinds
+    return _MAKERS.get(kind, _text)(schema | {"type": kind}, inner, within)
 
 
 def _object(schema: Schema, inner: Inner, _within: frozenset[str]) -> dict[str, Any]:
@@ -99,7 +108,7 @@ def _object(schema: Schema, inner: Inner, _within: frozenset[str]) -> dict[str, 
     members = {
         name: inner(part)
         for name, part in schema.get("properties", {}).items()
-        if name in required or not part.keys().isdisjoint({"examples", "example"})
+        if name in required or not {"examples", "example"}.isdisjoint(part if isinstance(part, dict) else ())
     }
     for number in range(len(members), schema.get("minProperties", 0)):
         rest = schema.get("additionalProperties")
@@ -162,7 +171,7 @@ _MAKERS: dict[str, Callable[[Schema, Inner, frozenset[str]], Any]] = {
     "boolean": lambda *_: False,
     "null": lambda *_: None,
 }
-"""By type; what has none is text."""
+"""By type; all others are text."""
 
 
 # --- text that a pattern finds

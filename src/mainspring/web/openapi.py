@@ -14,7 +14,8 @@ from itertools import count
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import to_json
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema, to_json
 
 from mainspring.job import JobKey, JobRequest
 from mainspring.plugins import Binding
@@ -114,9 +115,16 @@ def _request(model: type[JobRequest], group: str, base: Schema) -> tuple[Schema,
     return schema | {"properties": scheduling | schema["properties"]}, parts, sample
 
 
+class _Generator(GenerateJsonSchema):
+    """Describes what no JSON Schema can describe as anything."""
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> Schema:  # noqa: ARG002
+        return {}
+
+
 def _schema_of(model: type[BaseModel]) -> tuple[Schema, dict[str, Schema]]:
     """Return the schema of a model, and what it refers to by reference."""
-    schema = model.model_json_schema(ref_template=REFERENCE)
+    schema = model.model_json_schema(ref_template=REFERENCE, schema_generator=_Generator)
     definitions = {REFERENCE.format(model=name): part for name, part in schema.pop("$defs", {}).items()}
     return dict(definitions[schema["$ref"]]) if "$ref" in schema else schema, definitions
 
@@ -145,7 +153,7 @@ def _find_targets(part: Any, definitions: Mapping[str, Schema], found: dict[str,
     """Find what a schema refers to, and what that refers to, in the order in which it stands there."""
     if isinstance(part, dict):
         target = part.get("$ref")
-        if isinstance(target, str) and target not in found:
+        if isinstance(target, str) and target in definitions and target not in found:
             found[target] = None
             _find_targets(definitions[target], definitions, found)
         part = list(part.values())
