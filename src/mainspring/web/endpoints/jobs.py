@@ -244,7 +244,7 @@ _STATES = ["scheduled", "running", "paused", "done", "dead"]
 _STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, _read_states)
 _FROM = moment("from")
 _TO = moment("to")
-_LIMIT = number("limit", "How many jobs at most; without it all.", most=LIMIT, example=FORM_LIMIT)
+_LIMIT = number("limit", "How many jobs at most; all of them if it is left out.", most=LIMIT, example=FORM_LIMIT)
 _CURSOR = text("cursor", "From the Link header of the page before.")
 
 _NEXT = number("next", f"How many starts are shown, {LookAhead().number} unless it is given.", most=LIMIT)
