@@ -99,6 +99,27 @@ async def test_document_is_right_in_structure(document: Schema) -> None:
         assert all(re.fullmatch(r"[2][0-9]{2}|default", status) for status in operation["responses"])
 
 
+def schemas(part: object) -> Iterator[Schema]:
+    """Return everything in a part of the document that looks like a schema."""
+    if isinstance(part, dict):
+        if part.keys() & {"type", "anyOf", "oneOf", "$ref"}:
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from schemas(inner)
+
+
+async def test_schemas_say_enough_for_a_generated_client(document: Schema) -> None:
+    """What is null by default may be null, and a list says of what it is one."""
+    nulls = [schema for schema in schemas(document) if "default" in schema and schema["default"] is None]
+
+    assert len(nulls) > 9
+    assert [] == [schema for schema in nulls if {"type": "null"} not in schema.get("anyOf", [])]
+    arrays = [schema for schema in schemas(document) if schema.get("type") == "array"]
+    assert [] == [schema for schema in arrays if "items" not in schema]
+
+
 async def test_references_lead_somewhere(document: Schema) -> None:
     """And all within the document."""
     found = set(references(document))
@@ -154,6 +175,7 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
     """A job, a list, a preview and an error have just the members that the document names."""
     created = await client.post(at(BACKUPS), json={"when": "2026-12-01T10:00:00Z"})
     missing = await client.get("/api/schedulers/vps4/patching/jobs")
+    groups = await client.get("/api/schedulers")
     dry_run = await client.post(f"{at(BACKUPS)}?dryRun=true", json={"when": "2026-12-01T10:00:00Z"})
     preview = await client.get(f"{created.headers['location']}/preview")
     path = document["paths"][at(BACKUPS)]
@@ -162,6 +184,7 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
         schema = response["content"][media_type]["schema"]
         return set(properties(document, schema.get("items", schema)))
 
+    assert groups.json()[0].keys() == members(document["paths"]["/api/schedulers"]["get"]["responses"]["200"])
     assert created.json().keys() == members(path["post"]["responses"]["201"])
     assert created.json().keys() - {"warnings"} <= members(path["get"]["responses"]["200"])
     assert dry_run.json().keys() == members(path["post"]["responses"]["200"])
@@ -236,7 +259,9 @@ async def test_schemas_are_named_after_product_and_job_group(document: Schema) -
 
     assert {"Job", "Run", "Schedule", "Options", "Problem", "Calendar"} < names
     assert {"ShopOrdersRequest", "ShopOrders_Run", "ShopOrders_Schedule", "ShopOrders_Cat"} < names
-    assert document["components"]["schemas"]["ShopOrdersRequest"]["title"] == "ShopOrdersRequest"
+    titles = {name: schema["title"] for name, schema in document["components"]["schemas"].items() if "title" in schema}
+    assert {"ShopOrdersRequest", "ShopOrders_Cat", "Options", "Backfill", "Weekly"} <= titles.keys()
+    assert [] == [name for name, title in titles.items() if name != title]
     assert not [name for name in names if "tests" in name or "mainspring" in name or "__" in name]
 
 

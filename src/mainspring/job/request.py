@@ -63,6 +63,9 @@ class JobType(StrEnum):
     RECURRING = "RECURRING"
 
 
+_COUNT = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]})
+
+
 class JobRequest(BaseModel):
     """The base of every job group's ``Request``: subclass it with the group's own fields (camelCase on the wire).
 
@@ -80,8 +83,8 @@ class JobRequest(BaseModel):
     job_type: Annotated[JobType, BeforeValidator(lambda sent: JobType.ONE_TIME if sent is None else sent)] = (
         JobType.ONE_TIME
     )
-    repeat_count: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
-    repeat_interval_in_days: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
+    repeat_count: Annotated[Any, _COUNT] = None
+    repeat_interval_in_days: Annotated[Any, _COUNT] = None
     schedule: Schedule | None = None
     options: Options | None = None
 

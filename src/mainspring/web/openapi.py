@@ -134,6 +134,7 @@ def _with_names(
 ) -> tuple[Schema, dict[str, Schema]]:
     """Return a schema, and those that it refers to by their names here: the prefix and their titles.
 
+    The name becomes the title, too: some generators of clients name a class after the one, some after the other.
     pydantic puts the name of the module before a name that comes twice; here the second gets a number, in the order of
     the fields.
     """
@@ -145,7 +146,7 @@ def _with_names(
         numbered = (title if number == 1 else f"{title}{number}" for number in count(1))
         names[target] = next(name for name in numbered if name not in names.values())
     references = {target: REFERENCE.format(model=name) for target, name in names.items()}
-    parts = {name: _renamed(definitions[target], references) for target, name in names.items()}
+    parts = {name: {**_renamed(definitions[target], references), "title": name} for target, name in names.items()}
     return _renamed(schema, references), parts
 
 

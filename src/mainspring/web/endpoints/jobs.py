@@ -255,6 +255,16 @@ _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.
 
 _IF_MATCH = text("If-Match", "The ETag the job must still have.")
 
+_GROUP = {
+    "type": "object",
+    "properties": {
+        "product": {"type": "string"},
+        "jobGroup": {"type": "string"},
+        "registered": {"type": "boolean", "description": "Whether a plugin of this service runs its jobs."},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "jobs": {"type": "string", "description": "The path of its jobs."},
+    },
+}
 _MANY = {"type": "array", "items": REQUEST, "maxItems": BATCH_JOBS}
 _CREATED = {
     "type": "object",
@@ -271,7 +281,7 @@ _BACKFILLED = {
 }
 
 ROWS = [
-    Endpoint("GET", BASE, list_groups, answers={200: {"type": "array"}}, may="jobs:read"),
+    Endpoint("GET", BASE, list_groups, answers={200: {"type": "array", "items": _GROUP}}, may="jobs:read"),
     Endpoint(
         "GET",
         f"{GROUP}/jobs",
