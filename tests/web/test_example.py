@@ -159,6 +159,7 @@ def test_author_may_give_the_whole() -> None:
         {"anyOf": [{"type": "null"}]},
         {"type": "integer", "minimum": 3, "maximum": 2},
         {"type": "stone"},
+        {"type": "object", "examples": {"one": {"value": {}}}},
     ],
 )
 def test_no_schema_does_harm(schema: Any) -> None:

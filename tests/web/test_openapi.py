@@ -304,7 +304,7 @@ def test_names_stay_when_code_moves() -> None:
 def test_field_that_no_schema_can_describe_takes_anything() -> None:
     """Its group has a form all the same."""
 
-    class Request(JobRequest, arbitrary_types_allowed=True):
+    class Request(JobRequest, arbitrary_types_allowed=True, json_schema_extra={"examples": ["anything"]}):
         shape: Annotated[IdleJob, BeforeValidator(lambda _: IdleJob())]
         link: Annotated[str, WithJsonSchema({"$ref": "https://example.com/link.json"})] = ""
 

@@ -62,7 +62,6 @@ _WORD = "example"
 _LONGEST = 64
 """How often a repeated part of a pattern is repeated more than it must, at most."""
 
-
 Inner = Callable[[Any], Any]
 """Makes the example of a part."""
 
@@ -89,7 +88,8 @@ def example(schema: Any, definitions: Mapping[str, Schema], within: frozenset[st
     """
     if not isinstance(schema, dict):
         return _WORD  # True, which is anything
-    given = [*schema.get("examples", ()), *(schema[word] for word in _FIXED if word in schema), *schema.get("enum", ())]
+    lists = [schema[word] for word in ("examples", "enum") if isinstance(schema.get(word), list)]
+    given = [*(value for values in lists for value in values), *(schema[word] for word in _FIXED if word in schema)]
     if given:
         return given[0]
     if target := schema.get("$ref"):

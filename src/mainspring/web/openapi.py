@@ -109,6 +109,8 @@ def _request(model: type[JobRequest], group: str, base: Schema) -> tuple[Schema,
     own = {name: part for name, part in schema["properties"].items() if name not in scheduling}
     schema |= {"title": f"{group}Request", "properties": own}
     sample = example(schema, definitions)
+    if not isinstance(sample, dict):  # an author's, which no request can be
+        sample = {}
     if sample.keys().isdisjoint({"when", "schedule"}):
         sample = {"when": WHEN, **sample}
     schema, parts = _with_names(schema, definitions, f"{group}_")
