@@ -152,7 +152,7 @@ class Vps4RemoveSupportUserJob(VmJob):
     class Request(VmJob.Request):
         """Which user of which VM; without a name all of them."""
 
-        username: UserName | None = None
+        username: Annotated[UserName | None, Field(examples=["support"])] = None
 
     request: Request
 
