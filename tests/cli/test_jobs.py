@@ -311,7 +311,9 @@ def test_when(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, when:
 
 @pytest.mark.parametrize(("command", "told"), [("pause", "paused"), ("resume", "resumed")])
 def test_pause_and_resume(run: Run, service: Service, command: str, told: str) -> None:
-    """Nothing comes back, so the command says that it is done."""
+    """The command says in a sentence that it is done."""
+    service.answer = httpx2.Response(200, json=JOB)
+
     assert run("jobs", command, "vps4/backups", ID) == (0, f"Job {ID} is {told}.\n", "")
     assert asked(service) == ("POST", f"{PATH}/{ID}/{command}")
 

@@ -19,7 +19,7 @@ TOUR = "Five minutes with it"
 CALLS = [
     ["GET 200"],
     ["POST 201"],
-    ["GET 200", "PATCH 200", "POST 204", "POST 204", "DELETE 204"],
+    ["GET 200", "PATCH 200", "POST 200", "POST 200", "DELETE 204"],
     ["POST 422"],
     ["POST 200"],
     ["POST 201"],

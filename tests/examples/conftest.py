@@ -1,13 +1,21 @@
 """What the tests of the plugin vps4 share."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx2
 import pytest
+from mainspring_vps4.plugin import Vps4SchedulerPluginModule
 
 from mainspring import JobExecutionContext, JobRequest, Once
-from mainspring.job import Job, JobKey
+from mainspring.clock import ManualClock
+from mainspring.job import Events, Job, JobKey
+from mainspring.plugins import build
+from mainspring.service import CalendarService, SchedulerService
+from mainspring.store import Notes
+from mainspring.store.sqlite.store import SqliteStore
+from mainspring.web import create_app
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -21,3 +29,29 @@ def a_context() -> Callable[[JobRequest], JobExecutionContext]:
         return JobExecutionContext(job, request, NOON)
 
     return make
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """It is noon of 1 January 2026 until a test says otherwise."""
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+async def store(clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    """A store in memory."""
+    store = SqliteStore(None, clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def http(store: SqliteStore, clock: ManualClock) -> AsyncIterator[httpx2.AsyncClient]:
+    """The REST API of a service that has the plugin vps4; no node runs its jobs."""
+    registry, notes = build([("vps4", Vps4SchedulerPluginModule())]), Notes(store, clock)
+    service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=Events())
+    calendars = CalendarService(store, notes)
+    app = create_app(service=service, calendars=calendars, registry=registry, ready=lambda: True)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scheduler") as client:
+        yield client

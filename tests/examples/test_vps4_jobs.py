@@ -6,9 +6,13 @@ from uuid import UUID, uuid5
 import pytest
 from mainspring_vps4.jobs import (
     Postponement,
+    VmJob,
     Vps4BackupJob,
+    Vps4CancelAccountJob,
+    Vps4DestroyVmJob,
     Vps4PatchJob,
     Vps4RemoveSupportUserJob,
+    Vps4SupportUserJob,
     Vps4ZombieCleanupJob,
 )
 from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService, VmServiceError
@@ -53,7 +57,13 @@ class FakeVms:
     async def patch(self, vm_id: UUID, *, key: UUID) -> None:
         self._note("patch", vm_id, key)
 
-    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
+    async def cancel_account(self, vm_id: UUID, *, key: UUID) -> None:
+        self._note("cancel", vm_id, key)
+
+    async def destroy(self, vm_id: UUID, *, key: UUID) -> None:
+        self._note("destroy", vm_id, key)
+
+    async def remove_support_user(self, vm_id: UUID, name: str | None, *, key: UUID) -> None:
         self._note("supportUser", vm_id, name, key)
 
 
@@ -66,25 +76,35 @@ def a_backup(vms: VmService, chance: float = 0.5) -> Vps4BackupJob:
     return job
 
 
-def a_zombie(vms: VmService) -> Vps4ZombieCleanupJob:
-    """See `a_backup`."""
-    job = Vps4ZombieCleanupJob(vms)
-    job.request = Vps4ZombieCleanupJob.Request(vm_id=VM)
-    return job
+def about_a_vm(request: VmJob.Request, job_class: type[VmJob]) -> Make:
+    """Return how to build a job about a VM as the scheduler would."""
+
+    def make(vms: VmService) -> VmJob:
+        job = job_class(vms)
+        job.request = request
+        return job
+
+    return make
 
 
-def a_patch(vms: VmService) -> Vps4PatchJob:
-    """See `a_backup`."""
-    job = Vps4PatchJob(vms)
-    job.request = Vps4PatchJob.Request(vm_id=VM)
-    return job
+def a_vm(job_class: type[VmJob]) -> Make:
+    """Return how to build a job that is told no more than a VM."""
+    return about_a_vm(job_class.Request(vm_id=VM), job_class)
 
 
-def a_support_user(vms: VmService) -> Vps4RemoveSupportUserJob:
-    """See `a_backup`."""
-    job = Vps4RemoveSupportUserJob(vms)
-    job.request = Vps4RemoveSupportUserJob.Request(vm_id=VM, support_user_name="support-7")
-    return job
+named = about_a_vm(Vps4RemoveSupportUserJob.Request(vm_id=VM, username="support-7"), Vps4RemoveSupportUserJob)
+older = about_a_vm(Vps4SupportUserJob.Request(vm_id=VM, support_user_name="support-7"), Vps4SupportUserJob)
+ASKED = {
+    "backups": (a_backup, ("backup", VM, KEY, "nightly", "4711", "BACKUPS_AUTOMATIC")),
+    "zombie": (a_vm(Vps4ZombieCleanupJob), ("zombie", VM, KEY)),
+    "patch": (a_vm(Vps4PatchJob), ("patch", VM, KEY)),
+    "cancelAccount": (a_vm(Vps4CancelAccountJob), ("cancel", VM, KEY)),
+    "destroyVm": (a_vm(Vps4DestroyVmJob), ("destroy", VM, KEY)),
+    "removeSupportUser": (a_vm(Vps4RemoveSupportUserJob), ("supportUser", VM, None, KEY)),
+    "removeSupportUser, named": (named, ("supportUser", VM, "support-7", KEY)),
+    "supportUser": (older, ("supportUser", VM, "support-7", KEY)),
+}
+"""How a job of each group is built, and what it asks the product for."""
 
 
 async def run(job: SchedulerJob, context: Context) -> None:
@@ -94,15 +114,7 @@ async def run(job: SchedulerJob, context: Context) -> None:
     await running
 
 
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (a_backup, ("backup", VM, KEY, "nightly", "4711", "BACKUPS_AUTOMATIC")),
-        (a_zombie, ("zombie", VM, KEY)),
-        (a_patch, ("patch", VM, KEY)),
-        (a_support_user, ("supportUser", VM, "support-7", KEY)),
-    ],
-)
+@pytest.mark.parametrize(("make", "expected"), ASKED.values(), ids=ASKED)
 async def test_job_asks_the_product_once(make: Make, expected: tuple[object, ...], a_context: Context) -> None:
     """A job passes on what it was created with, under the key of its occurrence."""
     vms = FakeVms()
@@ -120,7 +132,7 @@ async def test_backup_is_postponed_while_the_data_centre_is_full(
     assert Ending(Outcome.POSTPONED, "busy: dc:ams3", timedelta(minutes=minutes)) == busy.value.ending
 
 
-@pytest.mark.parametrize("make", [a_backup, a_zombie, a_patch, a_support_user])
+@pytest.mark.parametrize("make", [make for make, _ in ASKED.values()], ids=ASKED)
 async def test_refused_job_is_cancelled(make: Make, a_context: Context) -> None:
     """What the product refuses for good is not tried again."""
     with pytest.raises(Cancel) as cancel:
@@ -128,7 +140,7 @@ async def test_refused_job_is_cancelled(make: Make, a_context: Context) -> None:
     assert Ending(Outcome.CANCELLED, "vps4 refuses: there is no such VM") == cancel.value.ending
 
 
-@pytest.mark.parametrize("make", [a_backup, a_zombie, a_patch, a_support_user])
+@pytest.mark.parametrize("make", [make for make, _ in ASKED.values()], ids=ASKED)
 async def test_other_trouble_is_an_ordinary_failure(make: Make, a_context: Context) -> None:
     """What may pass is left to the scheduler's retries."""
     trouble = VmServiceError("POST /api/vms answered 503: Service Unavailable")

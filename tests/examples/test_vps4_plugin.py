@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from mainspring_vps4.jobs import Vps4BackupJob, Vps4RemoveSupportUserJob
 from mainspring_vps4.listeners import Vps4BackupTriggerListener
@@ -10,17 +13,27 @@ from mainspring.settings import PluginSettings
 
 pytestmark = pytest.mark.anyio
 
+GROUPS = {"backups", "zombie", "patch", "cancelAccount", "destroyVm", "removeSupportUser", "supportUser"}
+ROOT = Path(__file__).parents[2]
+
 
 async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
     """A node that loads the plugin can build everything in it, and close it again."""
     registry = build([("vps4", Vps4SchedulerPluginModule())])
-    expected = {JobKey("vps4", group) for group in ("backups", "zombie", "patch", "supportUser")}
+    expected = {JobKey("vps4", group) for group in GROUPS}
     assert expected == set(registry.bindings)
     assert (Vps4BackupTriggerListener,) == registry.find(JobKey("vps4", "backups")).listeners
     await registry.open()
     made = {type(group.make_job()) for group in registry.bound.values()}
     assert {Vps4BackupJob, Vps4RemoveSupportUserJob} <= made
     await registry.close()
+
+
+@pytest.mark.parametrize("page", ["docs/seed.md", "examples/vps4/README.md"])
+def test_pages_list_the_groups(page: str) -> None:
+    """Those that there are, and no others."""
+    table = (ROOT / page).read_text("utf-8").partition("| job group |")[2].partition("\n\n")[0]
+    assert GROUPS == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
 
 def test_plugin_does_not_load_with_nonsense_in_its_settings() -> None:

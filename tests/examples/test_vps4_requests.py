@@ -3,9 +3,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from mainspring_vps4.jobs import Vps4BackupJob, Vps4PatchJob, Vps4RemoveSupportUserJob, Vps4ZombieCleanupJob
+from mainspring_vps4.jobs import (
+    Vps4BackupJob,
+    Vps4CancelAccountJob,
+    Vps4DestroyVmJob,
+    Vps4PatchJob,
+    Vps4RemoveSupportUserJob,
+    Vps4SupportUserJob,
+    Vps4ZombieCleanupJob,
+)
 
-from mainspring import JobRequest
+from mainspring import JobRequest, SchedulerJob
 from mainspring.errors import InvalidRequestError
 from mainspring.job import read
 
@@ -40,8 +48,18 @@ def test_backup_request_takes_all_its_fields() -> None:
     assert expected == request.model_dump(include=set(expected))
 
 
-@pytest.mark.parametrize("job_class", [Vps4BackupJob, Vps4ZombieCleanupJob, Vps4PatchJob])
-def test_vm_is_all_that_most_jobs_need(job_class: type[Vps4BackupJob | Vps4ZombieCleanupJob | Vps4PatchJob]) -> None:
+@pytest.mark.parametrize(
+    "job_class",
+    [
+        Vps4BackupJob,
+        Vps4ZombieCleanupJob,
+        Vps4PatchJob,
+        Vps4CancelAccountJob,
+        Vps4DestroyVmJob,
+        Vps4RemoveSupportUserJob,
+    ],
+)
+def test_vm_is_all_that_most_jobs_need(job_class: type[SchedulerJob]) -> None:
     """The request of the seed, a VM and a time, is a whole request."""
     request = read(job_class.Request, {"vmId": VM, "when": WHEN}, now=NOON).request
     assert {"vm_id": UUID(VM)} == request.model_dump(include={"vm_id"})
@@ -66,7 +84,11 @@ def test_vm_is_required() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 33])
-def test_support_user_name_must_be_one(name: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [(Vps4SupportUserJob.Request, "supportUserName"), (Vps4RemoveSupportUserJob.Request, "username")],
+)
+def test_support_user_name_must_be_one(model: type[JobRequest], field: str, name: str) -> None:
     """The name becomes part of a path, so what is no user name goes no further."""
-    body = {"vmId": VM, "when": WHEN, "supportUserName": name}
-    assert [pointer for pointer, _ in problems_of(Vps4RemoveSupportUserJob.Request, body)] == ["/supportUserName"]
+    body = {"vmId": VM, "when": WHEN, field: name}
+    assert [pointer for pointer, _ in problems_of(model, body)] == [f"/{field}"]

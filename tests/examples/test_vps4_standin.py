@@ -132,6 +132,27 @@ async def test_support_user_that_is_gone_is_fine() -> None:
         assert (await world.product.get("/api/vms")).json()[0]["supportUsers"] == []
 
 
+async def test_all_support_users_can_be_removed() -> None:
+    """Without a name nobody keeps access."""
+    async with a_world() as world:
+        await world.vms.remove_support_user(WEB, None, key=KEY)
+        vms = (await world.product.get("/api/vms")).json()
+        assert {str(WEB): [], str(DATABASE): ["support"], str(MAIL): ["support"]} == {
+            vm["id"]: vm["supportUsers"] for vm in vms
+        }
+
+
+async def test_account_is_cancelled_and_the_vm_destroyed() -> None:
+    """A VM without an account is a zombie; one that is gone already is fine."""
+    async with a_world() as world:
+        await world.vms.cancel_account(WEB, key=KEY)
+        vms = (await world.product.get("/api/vms")).json()
+        assert {str(WEB): True, str(DATABASE): False, str(MAIL): False} == {vm["id"]: vm["zombie"] for vm in vms}
+        for _ in range(2):
+            await world.vms.destroy(WEB, key=OTHER_KEY)
+        assert {str(DATABASE), str(MAIL)} == {vm["id"] for vm in (await world.product.get("/api/vms")).json()}
+
+
 async def test_patches_and_clean_up() -> None:
     """A patched VM says so, a cleaned up one is gone."""
     async with a_world() as world:

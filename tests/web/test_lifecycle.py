@@ -82,7 +82,7 @@ async def test_job_is_deleted_only_while_it_has_the_version_that_the_client_beli
 
 
 async def test_paused_job_is_held_back_until_it_is_resumed(client: httpx2.AsyncClient, jobs: Jobs) -> None:
-    """Nothing but its state changes."""
+    """Nothing but its state changes; each call answers with the job as it stands then, as PATCH does."""
     job_id = await jobs.create(BACKUPS, when="2026-12-01T10:00:00Z")
     before = await jobs.shown(BACKUPS, job_id)
 
@@ -91,8 +91,8 @@ async def test_paused_job_is_held_back_until_it_is_resumed(client: httpx2.AsyncC
     resumed = await client.post(at(BACKUPS, job_id, "resume"))
     after = await jobs.shown(BACKUPS, job_id)
 
-    assert (204, b"") == (paused.status_code, paused.content)
-    assert (204, b"") == (resumed.status_code, resumed.content)
+    assert (200, '"2"', between) == (paused.status_code, paused.headers["etag"], paused.json())
+    assert (200, '"3"', after) == (resumed.status_code, resumed.headers["etag"], resumed.json())
     assert before | {"state": "paused", "isPaused": True, "version": 2} == between
     assert before | {"version": 3} == after
 
@@ -106,7 +106,7 @@ async def test_second_time_changes_nothing(client: httpx2.AsyncClient, jobs: Job
 
     answer = await client.post(at(BACKUPS, job_id, call))
 
-    assert answer.status_code == 204
+    assert (200, before) == (answer.status_code, answer.json())
     assert before == await jobs.shown(BACKUPS, job_id)
 
 
@@ -118,8 +118,8 @@ async def test_running_job_is_paused_for_its_next_run(
 
     answer = await client.post(at(BACKUPS, job_id, "pause"))
 
-    assert answer.status_code == 204
     running = await jobs.shown(BACKUPS, job_id)
+    assert (200, running) == (answer.status_code, answer.json())
     assert ("running", True) == (running["state"], running["isPaused"])
     job = await store.get(job_id)
     assert job is not None

@@ -2,16 +2,22 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
+from mainspring import JobRequest, job_group, product
+from mainspring.job import JobKey
+from mainspring.plugins import Binding
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web.endpoints import ROWS
+from mainspring.web.openapi import document as described
+from mainspring.web.openapi import group_names
 from tests.web.answers import at
 from tests.web.conftest import MakeApp
-from tests.web.plugin import BACKUPS, BUGGY, LEFT, NOTES, ORDERS, RIGHT
+from tests.web.plugin import BACKUPS, BUGGY, LEFT, NOTES, ORDERS, RIGHT, IdleJob
 from tests.web.raw import ask
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -80,7 +86,7 @@ async def test_document_is_right_in_structure(document: Schema) -> None:
     assert document["info"].keys() >= {"title", "version"}
     assert document.keys() <= {"openapi", "info", "paths", "components", "servers"}
     for name in document["components"]["schemas"]:
-        assert re.fullmatch(r"[a-zA-Z0-9._-]+", name)
+        assert re.fullmatch(r"[a-zA-Z0-9_]+", name)
     for path, _, operation, parameters in operations(document):
         in_path = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
         assert set(re.findall(r"{(.*?)}", path)) == in_path
@@ -88,8 +94,30 @@ async def test_document_is_right_in_structure(document: Schema) -> None:
         assert all("schema" in parameter for parameter in parameters)
         assert all(parameter.get("required") for parameter in parameters if parameter["in"] == "path")
         assert operation["summary"]
+        assert all("default" not in parameter["schema"] for parameter in parameters)
         assert all(answer["description"] for answer in operation["responses"].values())
         assert all(re.fullmatch(r"[2][0-9]{2}|default", status) for status in operation["responses"])
+
+
+def schemas(part: object) -> Iterator[Schema]:
+    """Return everything in a part of the document that looks like a schema."""
+    if isinstance(part, dict):
+        if part.keys() & {"type", "anyOf", "oneOf", "$ref"}:
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from schemas(inner)
+
+
+async def test_schemas_say_enough_for_a_generated_client(document: Schema) -> None:
+    """What is null by default may be null, and a list says of what it is one."""
+    nulls = [schema for schema in schemas(document) if "default" in schema and schema["default"] is None]
+
+    assert len(nulls) > 9
+    assert [] == [schema for schema in nulls if {"type": "null"} not in schema.get("anyOf", [])]
+    arrays = [schema for schema in schemas(document) if schema.get("type") == "array"]
+    assert [] == [schema for schema in arrays if "items" not in schema]
 
 
 async def test_references_lead_somewhere(document: Schema) -> None:
@@ -147,6 +175,7 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
     """A job, a list, a preview and an error have just the members that the document names."""
     created = await client.post(at(BACKUPS), json={"when": "2026-12-01T10:00:00Z"})
     missing = await client.get("/api/schedulers/vps4/patching/jobs")
+    groups = await client.get("/api/schedulers")
     dry_run = await client.post(f"{at(BACKUPS)}?dryRun=true", json={"when": "2026-12-01T10:00:00Z"})
     preview = await client.get(f"{created.headers['location']}/preview")
     path = document["paths"][at(BACKUPS)]
@@ -155,6 +184,7 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
         schema = response["content"][media_type]["schema"]
         return set(properties(document, schema.get("items", schema)))
 
+    assert groups.json()[0].keys() == members(document["paths"]["/api/schedulers"]["get"]["responses"]["200"])
     assert created.json().keys() == members(path["post"]["responses"]["201"])
     assert created.json().keys() - {"warnings"} <= members(path["get"]["responses"]["200"])
     assert dry_run.json().keys() == members(path["post"]["responses"]["200"])
@@ -195,6 +225,93 @@ async def test_page_needs_nothing_from_elsewhere(client: httpx2.AsyncClient) -> 
         assert re.match(r"/[^/]", path), path
         assert (await client.get(path)).status_code == 200, path
     assert not re.search(r"""["'(]\s*(?:https?:)?//""", page.text)
+
+
+# --- names
+
+
+async def test_operations_have_names(document: Schema) -> None:
+    """Each its own, such as a generated client can call its methods."""
+    names = {(path, method): operation["operationId"] for path, method, operation, _ in operations(document)}
+
+    one, many = at(BACKUPS, "{jobId}"), at(BACKUPS)
+    expected = {
+        (many, "get"): "listVps4BackupsJobs",
+        (many, "post"): "createVps4BackupsJob",
+        (at(BACKUPS, "batch"), "post"): "createVps4BackupsJobs",
+        (one, "get"): "showVps4BackupsJob",
+        (one, "patch"): "changeVps4BackupsJob",
+        (one, "delete"): "deleteVps4BackupsJob",
+        (f"{one}/pause", "post"): "pauseVps4BackupsJob",
+        (f"{one}/runs", "get"): "listVps4BackupsRuns",
+        ("/api/schedulers", "get"): "listGroups",
+        ("/api/schedulers/calendars", "get"): "listCalendars",
+        ("/api/schedulers/calendars/{name}", "put"): "putCalendar",
+    }
+    assert expected.items() <= names.items()
+    assert len(names) == len({name.lower() for name in names.values()})
+    assert all(re.fullmatch("[a-z]+([A-Z0-9][A-Za-z0-9]*)+", name) for name in names.values())
+
+
+async def test_schemas_are_named_after_product_and_job_group(document: Schema) -> None:
+    """A model of the plugin has the name of its group before its own, so it may be called like one of ours."""
+    names = document["components"]["schemas"].keys()
+
+    assert {"Job", "Run", "Schedule", "Options", "Problem", "Calendar"} < names
+    assert {"ShopOrdersRequest", "ShopOrders_Run", "ShopOrders_Schedule", "ShopOrders_Cat"} < names
+    titles = {name: schema["title"] for name, schema in document["components"]["schemas"].items() if "title" in schema}
+    assert {"ShopOrdersRequest", "ShopOrders_Cat", "Options", "Backfill", "Weekly"} <= titles.keys()
+    assert [] == [name for name, title in titles.items() if name != title]
+    assert not [name for name in names if "tests" in name or "mainspring" in name or "__" in name]
+
+
+def test_groups_whose_names_read_alike_are_told_apart() -> None:
+    """By a part that follows from the pair alone; all others have the plain name."""
+    keys = [BACKUPS, LEFT, RIGHT, JobKey("a", "B_c"), JobKey("9", "x~y"), JobKey("vps4", "removeSupportUser")]
+
+    names = group_names(keys)
+
+    assert ["Vps4Backups", "9XY", "Vps4RemoveSupportUser"] == [names[keys[place]] for place in (0, 4, 5)]
+    assert len(keys) == len({name.lower() for name in names.values()})
+    assert names == group_names(keys[::-1])
+    assert all(re.fullmatch("[A-Za-z0-9]+", name) for name in names.values())
+
+
+def described_from(module: str, other: str) -> Schema:
+    """Return the document of a job group whose code is in modules of these names."""
+
+    def model(name: str, base: type[BaseModel], within: str, **fields: Any) -> Any:
+        return type(name, (base,), {"__module__": within, "__annotations__": fields})
+
+    home = model("Address", BaseModel, module, street=str)
+    work = model("Address", BaseModel, other, city=str)
+    request = model("Request", JobRequest, module, home=home, work=work, either=home | work)
+    job_class = product("shop")(job_group("parcels")(type("ParcelJob", (IdleJob,), {"Request": request})))
+    return described(ROWS, [Binding(JobKey("shop", "parcels"), job_class, (), "test")], "1")
+
+
+def test_names_stay_when_code_moves() -> None:
+    """To another module; two models of one name have numbers, in the order of the fields."""
+    document = described_from("a", "b")
+
+    assert document == described_from("d", "c")
+    request = document["components"]["schemas"]["ShopParcelsRequest"]
+    first, second = (properties(document, request["properties"][name]) for name in ("home", "work"))
+    assert (["street"], ["city"]) == (list(first), list(second))
+    assert {"ShopParcels_Address", "ShopParcels_Address2"} < document["components"]["schemas"].keys()
+
+
+def test_field_that_no_schema_can_describe_takes_anything() -> None:
+    """Its group has a form all the same."""
+
+    class Request(JobRequest, arbitrary_types_allowed=True, json_schema_extra={"examples": ["anything"]}):
+        shape: Annotated[IdleJob, BeforeValidator(lambda _: IdleJob())]
+        link: Annotated[str, WithJsonSchema({"$ref": "https://example.com/link.json"})] = ""
+
+    job_class = product("shop")(job_group("odd")(type("OddJob", (IdleJob,), {"Request": Request})))
+    document = described(ROWS, [Binding(JobKey("shop", "odd"), job_class, (), "test")], "1")
+
+    assert {"shape", "link"} < document["components"]["schemas"]["ShopOddRequest"]["properties"].keys()
 
 
 async def test_document_is_the_same_each_time(make_app: MakeApp, store: SqliteStore) -> None:

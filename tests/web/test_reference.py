@@ -15,6 +15,7 @@ from mainspring.errors import ConfigError, InvalidRequestError, MainspringError
 from mainspring.job import Outcome
 from mainspring.plugins import Registry, build
 from mainspring.web.endpoints import ROWS, docs
+from tests.web.answers import at
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, BackupsModule
 
@@ -137,6 +138,8 @@ async def test_example_is_what_the_service_says(
         job_id = await jobs.create(BACKUPS, schedule=DAILY | {"start": "2026-05-01T01:00:00Z"})
     else:
         job_id = await jobs.create(BACKUPS)
+    if title == "Resume a job":
+        await client.post(at(BACKUPS, job_id, "pause"))
 
     answer = await client.send(request(client, command.replace("$JOBS", JOBS).replace("$JOB", str(job_id))))
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     ValidationError,
     ValidationInfo,
@@ -62,12 +63,16 @@ class JobType(StrEnum):
     RECURRING = "RECURRING"
 
 
+_COUNT = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]})
+
+
 class JobRequest(BaseModel):
     """The base of every job group's ``Request``: subclass it with the group's own fields (camelCase on the wire).
 
     `when` is the first (or only) fire time. With ``jobType`` RECURRING the job repeats each `repeat_interval_in_days`
     civil days (UTC), and `repeat_count` times after the first; with ONE_TIME both are ignored. `schedule` is the richer
-    form. Fields that the model does not declare are refused, unless the model says ``extra="allow"``.
+    form. A scheduling field that is null counts as not sent: typed clients write all fields of a class. Fields that the
+    model does not declare are refused, unless the model says ``extra="allow"``.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -75,9 +80,11 @@ class JobRequest(BaseModel):
     )
 
     when: When | None = None
-    job_type: JobType = JobType.ONE_TIME
-    repeat_count: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
-    repeat_interval_in_days: Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 0})] = None
+    job_type: Annotated[JobType, BeforeValidator(lambda sent: JobType.ONE_TIME if sent is None else sent)] = (
+        JobType.ONE_TIME
+    )
+    repeat_count: Annotated[Any, _COUNT] = None
+    repeat_interval_in_days: Annotated[Any, _COUNT] = None
     schedule: Schedule | None = None
     options: Options | None = None
 

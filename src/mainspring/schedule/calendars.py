@@ -281,7 +281,7 @@ def calendar_to_json(calendar: Calendar) -> dict[str, Any]:
     return written | ({"dates": sorted(written["dates"])} if "dates" in written else {})
 
 
-CALENDAR_SCHEMA = _CALENDAR.json_schema(ref_template="#/components/schemas/mainspring.{model}")
+CALENDAR_SCHEMA = _CALENDAR.json_schema(ref_template="#/components/schemas/{model}")
 """A calendar as JSON Schema, with what it refers to under ``$defs``."""
 
 

@@ -100,6 +100,10 @@ class SchedulerService:
         """Whether jobs outlive this process."""
         return self._store.durable
 
+    def now(self) -> datetime:
+        """Return the time by the clock of this machine."""
+        return self._clock.now()
+
     async def check_store(self) -> None:
         """See that the store answers. Raises `StoreUnavailableError`."""
         await self._store.nodes()  # unlike `now`, which need not look into it

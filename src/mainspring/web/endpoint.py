@@ -39,7 +39,7 @@ class Services(NamedTuple):
     obstacle: Callable[[], str | None]
     """Why jobs are not accepted and run, `None` while they are."""
     document: bytes
-    """The OpenAPI document."""
+    """The OpenAPI document; its examples lack their moments, see `mainspring.web.example`."""
 
 
 class Call(NamedTuple):
@@ -98,7 +98,8 @@ class Call(NamedTuple):
 class Endpoint:
     """A route: the row that says all about it.
 
-    The first line of the function's docstring is its summary in the OpenAPI document.
+    In the OpenAPI document the name of the function becomes the `operationId`, and the first line of its docstring the
+    summary.
     """
 
     method: str
@@ -110,7 +111,7 @@ class Endpoint:
     headers: Sequence[Parameter[Any]] = ()
     """Headers that the document shows; they are read by the function."""
     body: Mapping[str, Schema] | None = None
-    """A schema for each media type."""
+    """A schema for each media type. Where it has `examples`, the form of `/docs` begins with the first."""
     answers: Mapping[int, Schema | None] = field(default_factory=dict)
     """A schema for each status of success, `None` where there is no body. A row without any is not in the document."""
     may: Right | None = None

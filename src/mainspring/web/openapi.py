@@ -1,39 +1,49 @@
 """The OpenAPI document, derived from the rows.
 
-Each registered job group has its own paths and its own request schema, so that ``/docs`` is a form for it.
+Each registered job group has its own paths and its own request schema, so that ``/docs`` is a form for it. The names of
+operations and schemas come from product and job group: they stay when an author renames or moves code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import count
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema, to_json
 
+from mainspring.job import JobKey, JobRequest
 from mainspring.plugins import Binding
-from mainspring.schedule import CALENDAR_SCHEMA, WANTED_SCHEMA, Schedule
+from mainspring.schedule import CALENDAR_SCHEMA, WANTED_SCHEMA
 from mainspring.web import answers, problem
 from mainspring.web.endpoint import Endpoint
+from mainspring.web.example import WHEN, example
 from mainspring.web.paths import GROUP, group_path
 from mainspring.web.query import Parameter
-from mainspring.web.schema import ID, REQUEST, Schema, named
+from mainspring.web.schema import ID, REFERENCE, REQUEST, Schema, named
 
 _NAMES: dict[str, Schema] = {"jobId": ID, "name": {"type": "string"}}
 """What may stand in a path for each name."""
 
 
 def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str) -> Schema:
-    """Return the OpenAPI 3.1 document of these rows for these job groups. Rows without `answers` are not in it."""
+    """Return the OpenAPI 3.1 document of these rows for these job groups. Rows without `answers` are not in it.
+
+    Its examples lack their moments; `mainspring.web.example.at` puts them in.
+    """
     models = {binding.key: binding.request_model for binding in bindings}
-    wanted = [(model, "validation") for model in dict.fromkeys([*models.values(), Schedule])]
-    reference = "#/components/schemas/{model}"
-    references, definitions = models_json_schema(wanted, by_alias=True, ref_template=reference)  # type: ignore[arg-type]
-    ours = {
+    names = group_names(models)
+    base, shared = _with_names(*_schema_of(JobRequest))
+    schemas = {
+        **shared,
         **answers.SCHEMAS,
         "Problem": problem.SCHEMA,
-        "Schedule": references[(Schedule, "validation")],
-        "Backfill": WANTED_SCHEMA,
+        "Backfill": WANTED_SCHEMA | {"title": "Backfill"},
         "Calendar": {name: part for name, part in CALENDAR_SCHEMA.items() if name != "$defs"},
         **CALENDAR_SCHEMA["$defs"],
     }
@@ -43,11 +53,13 @@ def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str
         if not row.path.startswith(GROUP):
             _describe(paths, row.path, _operation(row, row.tag), row)
     for key, model in models.items():
-        request = references[(model, "validation")]
+        request, parts, sample = _request(model, names[key], base)
+        schemas |= {f"{names[key]}Request": request, **parts}
         for row in described:
             if row.path.startswith(GROUP):
                 path = row.path.replace(GROUP, group_path(key), 1)
-                _describe(paths, path, _with_request(_operation(row, str(key)), request), row)
+                operation = _operation(row, str(key), names[key], sample)
+                _describe(paths, path, _with_request(operation, named(f"{names[key]}Request")), row)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,10 +68,115 @@ def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str
             "description": "Schedules jobs and runs them at their time.",
         },
         "paths": paths,
-        "components": {
-            "schemas": definitions.get("$defs", {}) | {f"mainspring.{name}": schema for name, schema in ours.items()}
-        },
+        "components": {"schemas": schemas},
     }
+
+
+# --- names
+
+
+def group_names(keys: Collection[JobKey]) -> dict[JobKey, str]:
+    """Return a name for each job group, such as ``Vps4Backups``.
+
+    Groups whose names would be the same, such as ``a-b/c`` and ``a/b-c``, have some of a hash in theirs.
+    """
+    plain = {key: "".join(word[0].upper() + word[1:] for word in re.findall("[A-Za-z0-9]+", str(key))) for key in keys}
+    times = Counter(name.lower() for name in plain.values())
+    return {
+        key: name if times[name.lower()] == 1 else name + sha256(str(key).encode()).hexdigest()[:6]
+        for key, name in plain.items()
+    }
+
+
+def _operation_id(row: Endpoint, group: str) -> str:
+    verb, *rest = row.call.__name__.split("_")
+    return verb + group + "".join(word.capitalize() for word in rest)
+
+
+# --- schemas
+
+
+def _request(model: type[JobRequest], group: str, base: Schema) -> tuple[Schema, dict[str, Schema], Any]:
+    """Return the schema of a group's request, those of the models in it by name, and an example.
+
+    The scheduling fields are those of `base`, so that all groups share what these refer to.
+    """
+    schema, definitions = _schema_of(model)
+    scheduling = {
+        model.model_fields[name].alias or name: base["properties"][field.alias or name]
+        for name, field in JobRequest.model_fields.items()
+    }
+    own = {name: part for name, part in schema["properties"].items() if name not in scheduling}
+    schema |= {"title": f"{group}Request", "properties": own}
+    sample = example(schema, definitions)
+    if not isinstance(sample, dict):  # an author's, which no request can be
+        sample = {}
+    if sample.keys().isdisjoint({"when", "schedule"}):
+        sample = {"when": WHEN, **sample}
+    schema, parts = _with_names(schema, definitions, f"{group}_")
+    return schema | {"properties": scheduling | schema["properties"]}, parts, sample
+
+
+class _Generator(GenerateJsonSchema):
+    """Describes what no JSON Schema can describe as anything."""
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> Schema:  # noqa: ARG002
+        return {}
+
+
+def _schema_of(model: type[BaseModel]) -> tuple[Schema, dict[str, Schema]]:
+    """Return the schema of a model, and what it refers to by reference."""
+    schema = model.model_json_schema(ref_template=REFERENCE, schema_generator=_Generator)
+    definitions = {REFERENCE.format(model=name): part for name, part in schema.pop("$defs", {}).items()}
+    return dict(definitions[schema["$ref"]]) if "$ref" in schema else schema, definitions
+
+
+def _with_names(
+    schema: Schema, definitions: Mapping[str, Schema], prefix: str = ""
+) -> tuple[Schema, dict[str, Schema]]:
+    """Return a schema, and those that it refers to by their names here: the prefix and their titles.
+
+    The name becomes the title, too: some generators of clients name a class after the one, some after the other.
+    pydantic puts the name of the module before a name that comes twice; here the second gets a number, in the order of
+    the fields.
+    """
+    targets: dict[str, None] = {}
+    _find_targets(schema, definitions, targets)
+    names: dict[str, str] = {}
+    for target in targets:
+        title = prefix + re.sub("[^A-Za-z0-9]", "", definitions[target].get("title", target.rpartition("__")[2]))
+        numbered = (title if number == 1 else f"{title}{number}" for number in count(1))
+        names[target] = next(name for name in numbered if name not in names.values())
+    references = {target: REFERENCE.format(model=name) for target, name in names.items()}
+    parts = {name: {**_renamed(definitions[target], references), "title": name} for target, name in names.items()}
+    return _renamed(schema, references), parts
+
+
+def _find_targets(part: Any, definitions: Mapping[str, Schema], found: dict[str, None]) -> None:
+    """Find what a schema refers to, and what that refers to, in the order in which it stands there."""
+    if isinstance(part, dict):
+        target = part.get("$ref")
+        if isinstance(target, str) and target in definitions and target not in found:
+            found[target] = None
+            _find_targets(definitions[target], definitions, found)
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            _find_targets(inner, definitions, found)
+
+
+def _renamed(part: Any, references: Mapping[str, str]) -> Any:
+    """Put new references in the place of others; the discriminator of a union has some as plain text."""
+    if isinstance(part, str):
+        return references.get(part, part)
+    if isinstance(part, dict):
+        return {name: _renamed(inner, references) for name, inner in part.items()}
+    if isinstance(part, list):
+        return [_renamed(inner, references) for inner in part]
+    return part
+
+
+# --- operations
 
 
 def _describe(paths: dict[str, Schema], path: str, operation: Schema, row: Endpoint) -> None:
@@ -69,9 +186,11 @@ def _describe(paths: dict[str, Schema], path: str, operation: Schema, row: Endpo
         item["parameters"] = [{"name": name, "in": "path", "required": True, "schema": _NAMES[name]} for name in names]
 
 
-def _operation(row: Endpoint, tag: str) -> Schema:
+def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> Schema:
+    """Describe a row: for a job group of that name, and with that request as its example."""
     summary = (row.call.__doc__ or "").partition("\n")[0].removesuffix(".")
     operation: Schema = {
+        "operationId": _operation_id(row, group),
         "summary": summary,
         "tags": [tag],
         "responses": {str(status): _answer(schema) for status, schema in row.answers.items()}
@@ -83,11 +202,18 @@ def _operation(row: Endpoint, tag: str) -> Schema:
         },
     }
     if row.body:
-        content = {media_type: {"schema": schema} for media_type, schema in row.body.items()}
+        content = {media_type: _content(media_type, schema, sample) for media_type, schema in row.body.items()}
         operation["requestBody"] = {"required": True, "content": content}
     if parameters := [*_parameters("query", row.query or ()), *_parameters("header", row.headers)]:
         operation["parameters"] = parameters
     return operation
+
+
+def _content(media_type: str, schema: Schema, sample: Any) -> Schema:
+    """Describe a body, with what its form begins with; lines of JSON are text to a form."""
+    value = example(schema, {REQUEST["$ref"]: {"examples": [sample]}})
+    is_json = media_type == "application/json"
+    return {"schema": schema, "example": value if is_json else f"{to_json(value).decode()}\n"}
 
 
 def _answer(schema: Schema | None) -> Schema:
@@ -100,6 +226,7 @@ def _parameters(place: str, parameters: Sequence[Parameter[Any]]) -> list[Schema
     return [
         {"name": parameter.name, "in": place, "schema": parameter.schema}
         | ({"description": parameter.description} if parameter.description else {})
+        | ({} if parameter.example is None else {"example": parameter.example})
         for parameter in parameters
     ]
 

@@ -39,6 +39,8 @@ class Parameter(Generic[T]):
     schema: Schema
     read: Callable[[list[str]], T]
     description: str = ""
+    example: T | None = None
+    """What the form of `/docs` sends unless it is changed. It would send a default of the schema, so none has one."""
 
 
 class Query:
@@ -84,7 +86,7 @@ class Query:
 # --- kinds of parameters
 
 
-def number(name: str, description: str = "", *, most: int | None = None, default: int | None = None) -> Parameter[int]:
+def number(name: str, description: str = "", *, most: int | None = None, example: int | None = None) -> Parameter[int]:
     """Describe a whole number from 1 to `most`."""
     limit = most or 2**63 - 1
 
@@ -94,9 +96,8 @@ def number(name: str, description: str = "", *, most: int | None = None, default
             raise ParameterError("NUMBER_RANGE", f"must be a whole number from 1 to {limit}")
         return int(text)
 
-    bounds = {"maximum": most, "default": default}
-    schema = {"type": "integer", "minimum": 1} | {key: value for key, value in bounds.items() if value is not None}
-    return Parameter(name, schema, read, description)
+    schema = {"type": "integer", "minimum": 1} | ({"maximum": most} if most else {})
+    return Parameter(name, schema, read, description, example)
 
 
 def moment(name: str, description: str = "") -> Parameter[datetime]:
@@ -112,14 +113,14 @@ def moment(name: str, description: str = "") -> Parameter[datetime]:
 
 
 def flag(name: str, description: str = "") -> Parameter[bool]:
-    """Describe a parameter that is true or false, which is what it is without being given."""
+    """Describe a parameter that is true or false; without being given it is false."""
 
     def read(texts: list[str]) -> bool:
         if texts[-1] not in {"true", "false"}:
             raise ParameterError("BOOLEAN_INVALID", "must be true or false")
         return texts[-1] == "true"
 
-    return Parameter(name, {"type": "boolean", "default": False}, read, description)
+    return Parameter(name, {"type": "boolean"}, read, description)
 
 
 def text(name: str, description: str = "") -> Parameter[str]:

@@ -12,9 +12,9 @@ REQUEST: Schema = {"$ref": "the request of the job group"}
 """Stands for the model of each job group: `openapi` puts the group's own in its place."""
 
 
-def named(name: str) -> Schema:
-    """Refer to a schema of ours by name.
+REFERENCE = "#/components/schemas/{model}"
 
-    Names with a dot are ours alone: a plugin's model is named after its class.
-    """
-    return {"$ref": f"#/components/schemas/mainspring.{name}"}
+
+def named(name: str) -> Schema:
+    """Refer to a schema of the document by name."""
+    return {"$ref": REFERENCE.format(model=name)}

@@ -1,4 +1,4 @@
-"""The jobs of vps4: `backups`, `zombie`, `patch` and `supportUser`.
+"""The jobs of vps4: a class for each of its job groups.
 
 Each asks the product to do something and ends when the product has taken it on. The occurrence id is the key of the
 call, so a run that is repeated (its node died after the call) asks for the same thing and not for a second one.
@@ -13,13 +13,16 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, SchedulerJob, job_group, product
 from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService
 
+VmId = Annotated[UUID, Field(examples=["79bfd10c-1529-42de-bd68-1a6e084ee13d"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=32)]
+UserName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=32), Field(examples=["support"])
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,10 @@ class Vps4BackupJob(SchedulerJob):
     class Request(JobRequest):
         """Which VM, and what the product is to note about the backup."""
 
-        vm_id: UUID
-        backup_name: Text | None = None
-        shopper_id: Text | None = None
-        scheduled_job_type: Text | None = None
+        vm_id: VmId
+        backup_name: Annotated[Text | None, Field(examples=["nightly"])] = None
+        shopper_id: Annotated[Text | None, Field(examples=["4711"])] = None
+        scheduled_job_type: Annotated[Text | None, Field(examples=["BACKUPS_MANUAL"])] = None
 
     request: Request
     timeout = timedelta(minutes=1)
@@ -82,21 +85,25 @@ class Vps4BackupJob(SchedulerJob):
             raise Busy(scope=f"dc:{error.data_center}", retry_after=self._postponement.draw()) from error
 
 
-@product("vps4")
-@job_group("zombie")
-class Vps4ZombieCleanupJob(SchedulerJob):
-    """Removes what is left of a VM whose account has ended."""
+class VmJob(SchedulerJob):
+    """What the other jobs share: they are about one VM."""
 
     class Request(JobRequest):
         """Which VM."""
 
-        vm_id: UUID
+        vm_id: VmId
 
     request: Request
     timeout = timedelta(minutes=1)
 
     def __init__(self, vms: VmService) -> None:
         self._vms = vms
+
+
+@product("vps4")
+@job_group("zombie")
+class Vps4ZombieCleanupJob(VmJob):
+    """Removes what is left of a VM whose account has ended."""
 
     async def execute(self, context: JobExecutionContext) -> None:
         """Ask for the clean-up."""
@@ -106,19 +113,8 @@ class Vps4ZombieCleanupJob(SchedulerJob):
 
 @product("vps4")
 @job_group("patch")
-class Vps4PatchJob(SchedulerJob):
+class Vps4PatchJob(VmJob):
     """Installs the outstanding patches of a VM."""
-
-    class Request(JobRequest):
-        """Which VM."""
-
-        vm_id: UUID
-
-    request: Request
-    timeout = timedelta(minutes=1)
-
-    def __init__(self, vms: VmService) -> None:
-        self._vms = vms
 
     async def execute(self, context: JobExecutionContext) -> None:
         """Ask for the patches."""
@@ -127,21 +123,56 @@ class Vps4PatchJob(SchedulerJob):
 
 
 @product("vps4")
-@job_group("supportUser")
-class Vps4RemoveSupportUserJob(SchedulerJob):
-    """Takes a support user's access to a VM away."""
+@job_group("cancelAccount")
+class Vps4CancelAccountJob(VmJob):
+    """Ends the account of a VM, which leaves a zombie."""
 
-    class Request(JobRequest):
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the end of the account."""
+        with refusal_cancels():
+            await self._vms.cancel_account(self.request.vm_id, key=context.occurrence_id)
+
+
+@product("vps4")
+@job_group("destroyVm")
+class Vps4DestroyVmJob(VmJob):
+    """Destroys a VM."""
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the destruction."""
+        with refusal_cancels():
+            await self._vms.destroy(self.request.vm_id, key=context.occurrence_id)
+
+
+@product("vps4")
+@job_group("removeSupportUser")
+class Vps4RemoveSupportUserJob(VmJob):
+    """Takes the access of support users to a VM away."""
+
+    class Request(VmJob.Request):
+        """Which user of which VM; without a name all of them."""
+
+        username: Annotated[UserName | None, Field(examples=["support"])] = None
+
+    request: Request
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Ask for the removal."""
+        with refusal_cancels():
+            await self._vms.remove_support_user(self.request.vm_id, self.request.username, key=context.occurrence_id)
+
+
+@product("vps4")
+@job_group("supportUser")
+class Vps4SupportUserJob(VmJob):
+    """Does the same for clients that know the older group."""
+
+    class Request(VmJob.Request):
         """Which user of which VM."""
 
-        vm_id: UUID
         support_user_name: UserName
 
     request: Request
-    timeout = timedelta(minutes=1)
-
-    def __init__(self, vms: VmService) -> None:
-        self._vms = vms
 
     async def execute(self, context: JobExecutionContext) -> None:
         """Ask for the removal."""

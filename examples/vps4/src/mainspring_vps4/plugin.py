@@ -13,8 +13,11 @@ from mainspring.clock import SystemClock
 from mainspring_vps4.jobs import (
     Postponement,
     Vps4BackupJob,
+    Vps4CancelAccountJob,
+    Vps4DestroyVmJob,
     Vps4PatchJob,
     Vps4RemoveSupportUserJob,
+    Vps4SupportUserJob,
     Vps4ZombieCleanupJob,
 )
 from mainspring_vps4.listeners import BackupRateLimiter, Vps4BackupTriggerListener
@@ -30,7 +33,10 @@ class Vps4SchedulerPluginModule(SchedulerPluginModule):
         binder.bind_job(Vps4BackupJob)
         binder.bind_job(Vps4ZombieCleanupJob)
         binder.bind_job(Vps4PatchJob)
+        binder.bind_job(Vps4CancelAccountJob)
+        binder.bind_job(Vps4DestroyVmJob)
         binder.bind_job(Vps4RemoveSupportUserJob)
+        binder.bind_job(Vps4SupportUserJob)
         binder.bind_trigger_listener(Vps4BackupTriggerListener)
         binder.bind_settings("vps4", Vps4Settings)
         binder.bind_service(vm_service)

@@ -53,8 +53,14 @@ class VmService(Protocol):
     async def patch(self, vm_id: UUID, *, key: UUID) -> None:
         """Start the installation of outstanding patches."""
 
-    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
-        """Take the support user's access away; one that is gone already is fine."""
+    async def cancel_account(self, vm_id: UUID, *, key: UUID) -> None:
+        """End the account of a VM: what is left of it is a zombie."""
+
+    async def destroy(self, vm_id: UUID, *, key: UUID) -> None:
+        """Destroy a VM; one that is gone already is fine."""
+
+    async def remove_support_user(self, vm_id: UUID, name: str | None, *, key: UUID) -> None:
+        """Take the access of a support user away, without a name that of all; one that is gone already is fine."""
 
 
 class HttpVmService:
@@ -88,9 +94,17 @@ class HttpVmService:
         """See `VmService.patch`."""
         await self._call("POST", f"/api/vms/{vm_id}/patches", key=key)
 
-    async def remove_support_user(self, vm_id: UUID, name: str, *, key: UUID) -> None:
+    async def cancel_account(self, vm_id: UUID, *, key: UUID) -> None:
+        """See `VmService.cancel_account`."""
+        await self._call("POST", f"/api/vms/{vm_id}/zombie", key=key)
+
+    async def destroy(self, vm_id: UUID, *, key: UUID) -> None:
+        """See `VmService.destroy`."""
+        await self._call("DELETE", f"/api/vms/{vm_id}", key=key, also_fine=httpx2.codes.NOT_FOUND)
+
+    async def remove_support_user(self, vm_id: UUID, name: str | None, *, key: UUID) -> None:
         """See `VmService.remove_support_user`."""
-        path = f"/api/vms/{vm_id}/supportUsers/{quote(name, safe='')}"
+        path = f"/api/vms/{vm_id}/supportUsers" + (f"/{quote(name, safe='')}" if name else "")
         await self._call("DELETE", path, key=key, also_fine=httpx2.codes.NOT_FOUND)
 
     async def _call(

@@ -11,6 +11,7 @@ from mainspring.schedule import calendar_to_json
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
 from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.example import DATE
 from mainspring.web.paths import BASE
 from mainspring.web.schema import Schema, named
 
@@ -24,12 +25,12 @@ async def list_calendars(call: Call) -> Response:
     return json_response({name: calendar_to_json(calendar) for name, calendar in calendars.items()})
 
 
-async def show(call: Call) -> Response:
+async def show_calendar(call: Call) -> Response:
     """Show a calendar."""
     return json_response(calendar_to_json(await call.services.calendars.get_calendar(call.path["name"])))
 
 
-async def put(call: Call) -> Response:
+async def put_calendar(call: Call) -> Response:
     """Write a calendar; jobs that keep to it follow."""
     name = call.path["name"]
     calendar, is_new = await call.services.calendars.put_calendar(name, await read_body(call.request))
@@ -37,7 +38,7 @@ async def put(call: Call) -> Response:
     return json_response(calendar_to_json(calendar), 201 if is_new else 200, headers)
 
 
-async def delete(call: Call) -> Response:
+async def delete_calendar(call: Call) -> Response:
     """Delete a calendar that no job keeps to."""
     await call.services.calendars.delete_calendar(call.path["name"])
     return Response(status_code=204)
@@ -45,18 +46,19 @@ async def delete(call: Call) -> Response:
 
 _Row = partial(Endpoint, tag="Calendars")
 _CALENDAR = named("Calendar")
+_NEW = {**_CALENDAR, "examples": [{"dates": [DATE]}]}
 _ALL: Schema = {"type": "object", "additionalProperties": _CALENDAR}
 
 ROWS = [
     _Row("GET", PATH, list_calendars, answers={200: _ALL}, may="jobs:read"),
-    _Row("GET", f"{PATH}/{{name}}", show, answers={200: _CALENDAR}, may="jobs:read"),
+    _Row("GET", f"{PATH}/{{name}}", show_calendar, answers={200: _CALENDAR}, may="jobs:read"),
     _Row(
         "PUT",
         f"{PATH}/{{name}}",
-        put,
-        body={"application/json": _CALENDAR},
+        put_calendar,
+        body={"application/json": _NEW},
         answers={200: _CALENDAR, 201: _CALENDAR},
         may="calendars:write",
     ),
-    _Row("DELETE", f"{PATH}/{{name}}", delete, answers={204: None}, may="calendars:write"),
+    _Row("DELETE", f"{PATH}/{{name}}", delete_calendar, answers={204: None}, may="calendars:write"),
 ]

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.example import at
 
 FOLDER = Path(__file__).parents[1] / "static" / "swagger-ui"
 _FILES = StaticFiles(directory=FOLDER)
@@ -40,8 +41,8 @@ async def _file(name: str, call: Call) -> Response:
 
 
 async def document(call: Call) -> Response:
-    """Hand out the OpenAPI document."""
-    return Response(call.services.document, media_type="application/json")
+    """Hand out the OpenAPI document, with examples that are good for a while."""
+    return Response(at(call.services.jobs.now(), call.services.document), media_type="application/json")
 
 
 ROWS = [

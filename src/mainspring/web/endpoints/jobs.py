@@ -17,6 +17,7 @@ from mainspring.web.answers import forecast_json, job_json, job_response, json_r
 from mainspring.web.body import BATCH_JOBS, read_batch, read_body, read_options
 from mainspring.web.cursor import Place, read_cursor, write_cursor
 from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.example import TODAY, WHEN, YESTERDAY
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
@@ -25,11 +26,13 @@ PAGE = 500
 """How many jobs of a streamed list are fetched at a time."""
 LIMIT = 1000
 """The largest page that may be asked for."""
+FORM_LIMIT = 50
+"""The page that the form of `/docs` asks for: 5,000 jobs at once hung a browser for three minutes."""
 _PAST = timedelta(seconds=5)
 """How far back `when` may lie without a warning: clocks differ."""
 
 
-async def groups(call: Call) -> Response:
+async def list_groups(call: Call) -> Response:
     """Products and job groups."""
     return json_response(
         [
@@ -49,7 +52,7 @@ async def groups(call: Call) -> Response:
 # --- new jobs
 
 
-async def create(call: Call) -> Response:
+async def create_job(call: Call) -> Response:
     """Schedule a job.
 
     With `dryRun` only say what it would do.
@@ -63,7 +66,7 @@ async def create(call: Call) -> Response:
     return job_response(job, 201, warnings=_warnings(job), Location=job_path(job))
 
 
-async def create_batch(call: Call) -> Response:
+async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
     ids = await call.services.jobs.create_jobs(call.key, await read_batch(call.request))
     return json_response({"created": len(ids), "ids": ids}, 201)
@@ -205,12 +208,12 @@ def _position(scope: str, query: Query) -> Place | None:
 # --- one job
 
 
-async def show(call: Call) -> Response:
+async def show_job(call: Call) -> Response:
     """Show a job."""
     return job_response(await call.services.jobs.get_job(call.key, call.job_id))
 
 
-async def change(call: Call) -> Response:
+async def change_job(call: Call) -> Response:
     """Move or change a job.
 
     Its time, schedule, options or payload, by a merge patch (RFC 7396).
@@ -221,7 +224,7 @@ async def change(call: Call) -> Response:
     return job_response(job, warnings=_warnings(job))
 
 
-async def delete(call: Call) -> Response:
+async def delete_job(call: Call) -> Response:
     """Delete a job.
 
     A run under way is asked to stop.
@@ -231,19 +234,17 @@ async def delete(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def pause(call: Call) -> Response:
+async def pause_job(call: Call) -> Response:
     """Hold a job back."""
-    await call.services.jobs.pause_job(call.key, call.job_id)
-    return Response(status_code=204)
+    return job_response(await call.services.jobs.pause_job(call.key, call.job_id))
 
 
-async def resume(call: Call) -> Response:
+async def resume_job(call: Call) -> Response:
     """Let a paused job go on."""
-    await call.services.jobs.resume_job(call.key, call.job_id)
-    return Response(status_code=204)
+    return job_response(await call.services.jobs.resume_job(call.key, call.job_id))
 
 
-async def retry(call: Call) -> Response:
+async def retry_job(call: Call) -> Response:
     """Try a fire time again that the job gave up on.
 
     That of a run, or the last. A dead job comes back for it.
@@ -270,7 +271,7 @@ def _read_run(body: Mapping[str, Any]) -> int | None:
 # --- looking ahead and back
 
 
-async def preview(call: Call) -> Response:
+async def preview_job(call: Call) -> Response:
     """Show what a job will do."""
     key, job_id, query = call.key, call.job_id, call.query()
     ahead = _look_ahead(query)
@@ -281,7 +282,7 @@ async def preview(call: Call) -> Response:
     return json_response(forecast_json(job, forecast, warnings))
 
 
-async def backfill(call: Call) -> Response:
+async def backfill_job(call: Call) -> Response:
     """Run a past range of a schedule afterwards."""
     key, job_id = call.key, call.job_id
     created, left = await call.services.jobs.lookahead.backfill_job(key, job_id, await read_body(call.request))
@@ -326,11 +327,11 @@ _OUTCOME = Parameter(
 _GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
 _FROM = moment("from")
 _TO = moment("to")
-_LIMIT = number("limit", most=LIMIT)
+_LIMIT = number("limit", "How many jobs at most; all of them if it is left out.", most=LIMIT, example=FORM_LIMIT)
 _CURSOR = text("cursor", "From the Link header of the page before.")
 _FILTERS = (_STATE, _OUTCOME, _GAVE_UP, _FROM, _TO, _LIMIT, _CURSOR)
 
-_NEXT = number("next", "How many starts are shown.", most=LIMIT, default=LookAhead().number)
+_NEXT = number("next", f"How many starts are shown, {LookAhead().number} unless it is given.", most=LIMIT)
 _OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
 _OUTAGE_TO = moment("outageTo")
 _AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
@@ -338,16 +339,28 @@ _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.
 
 _IF_MATCH = text("If-Match", "The ETag the job must still have.")
 
+_GROUP = {
+    "type": "object",
+    "properties": {
+        "product": {"type": "string"},
+        "jobGroup": {"type": "string"},
+        "registered": {"type": "boolean", "description": "Whether a plugin of this service runs its jobs."},
+        "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "jobs": {"type": "string", "description": "The path of its jobs."},
+    },
+}
 _MANY = {"type": "array", "items": REQUEST, "maxItems": BATCH_JOBS}
 _CREATED = {
     "type": "object",
     "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": ID}},
 }
-_PATCH = {"type": "object", "examples": [{"when": "2026-12-01T10:00:00Z"}]}
+_PATCH = {"type": "object", "examples": [{"when": WHEN}]}
 _RETRY = {
     "type": "object",
     "properties": {"run": {"type": "integer", "description": "The run that gave up; by default the last one."}},
+    "examples": [{}],
 }
+_BACKFILL = {**named("Backfill"), "examples": [{"from": YESTERDAY, "to": TODAY}]}
 _BACKFILLED = {
     "type": "object",
     "properties": {
@@ -357,7 +370,7 @@ _BACKFILLED = {
 }
 
 ROWS = [
-    Endpoint("GET", BASE, groups, answers={200: {"type": "array"}}, may="jobs:read"),
+    Endpoint("GET", BASE, list_groups, answers={200: {"type": "array", "items": _GROUP}}, may="jobs:read"),
     Endpoint(
         "GET",
         f"{BASE}/jobs",
@@ -377,7 +390,7 @@ ROWS = [
     Endpoint(
         "POST",
         f"{GROUP}/jobs",
-        create,
+        create_job,
         query=(_DRY_RUN, *_AHEAD),
         body={"application/json": REQUEST},
         answers={201: named("Job"), 200: named("Forecast")},
@@ -386,38 +399,38 @@ ROWS = [
     Endpoint(
         "POST",
         f"{GROUP}/jobs/batch",
-        create_batch,
+        create_jobs,
         body={"application/json": _MANY, "application/x-ndjson": REQUEST},
         answers={201: _CREATED},
         may="jobs:write",
     ),
-    Endpoint("GET", JOB, show, answers={200: named("Job")}, may="jobs:read"),
+    Endpoint("GET", JOB, show_job, answers={200: named("Job")}, may="jobs:read"),
     Endpoint(
         "PATCH",
         JOB,
-        change,
+        change_job,
         headers=(_IF_MATCH,),
         body={"application/json": _PATCH},
         answers={200: named("Job")},
         may="jobs:write",
     ),
-    Endpoint("DELETE", JOB, delete, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
-    Endpoint("POST", f"{JOB}/pause", pause, answers={204: None}, may="jobs:control"),
-    Endpoint("POST", f"{JOB}/resume", resume, answers={204: None}, may="jobs:control"),
+    Endpoint("DELETE", JOB, delete_job, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
+    Endpoint("POST", f"{JOB}/pause", pause_job, answers={200: named("Job")}, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/resume", resume_job, answers={200: named("Job")}, may="jobs:control"),
     Endpoint(
         "POST",
         f"{JOB}/retry",
-        retry,
+        retry_job,
         body={"application/json": _RETRY},
         answers={200: named("Job")},
         may="jobs:control",
     ),
-    Endpoint("GET", f"{JOB}/preview", preview, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
+    Endpoint("GET", f"{JOB}/preview", preview_job, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
     Endpoint(
         "POST",
         f"{JOB}/backfill",
-        backfill,
-        body={"application/json": named("Backfill")},
+        backfill_job,
+        body={"application/json": _BACKFILL},
         answers={202: _BACKFILLED},
         may="jobs:control",
     ),

@@ -12,6 +12,8 @@ from mainspring.web.schema import named
 
 LIMIT = 1000
 """The largest page that may be asked for, and how long one is that nobody has limited."""
+FORM_LIMIT = 50
+"""The page that the form of `/docs` asks for."""
 
 
 async def list_runs(call: Call) -> Response:
@@ -27,7 +29,7 @@ async def list_runs(call: Call) -> Response:
     return json_response([run_json(run) for run in history], headers=headers)
 
 
-_LIMIT = number("limit", most=LIMIT)
+_LIMIT = number("limit", "How many runs at most.", most=LIMIT, example=FORM_LIMIT)
 _BEFORE = number("before", "Runs numbered below.")
 
 ROWS = [

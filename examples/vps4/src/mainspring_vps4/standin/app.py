@@ -67,10 +67,13 @@ class Standin:
             routes=[
                 Route("/api/vms", self._list_vms),
                 Route("/api/vms", self._create_vm, methods=["POST"]),
+                Route("/api/vms/{vm}", self._destroy, methods=["DELETE"]),
                 Route("/api/vms/{vm}/backups", self._list_backups),
                 Route("/api/vms/{vm}/backups", self._create_backup, methods=["POST"]),
+                Route("/api/vms/{vm}/zombie", self._cancel_account, methods=["POST"]),
                 Route("/api/vms/{vm}/zombie/cleanup", self._clean_up_zombie, methods=["POST"]),
                 Route("/api/vms/{vm}/patches", self._patch, methods=["POST"]),
+                Route("/api/vms/{vm}/supportUsers", self._remove_support_users, methods=["DELETE"]),
                 Route("/api/vms/{vm}/supportUsers/{name}", self._remove_support_user, methods=["DELETE"]),
             ],
             exception_handlers={
@@ -98,6 +101,13 @@ class Standin:
         self._cloud.add(vm)
         return JSONResponse(_vm_json(vm), 201)
 
+    async def _destroy(self, request: Request) -> Response:
+        try:
+            self._cloud.remove(self._vm(request))
+        except UnknownVmError as error:
+            return _error(404, "NOT_FOUND", str(error))
+        return Response(status_code=202)
+
     async def _list_backups(self, request: Request) -> JSONResponse:
         return JSONResponse([_backup_json(backup) for backup in self._cloud.backups(self._vm(request))])
 
@@ -117,6 +127,10 @@ class Standin:
         if backup.order.scheduled_job_type != ON_DEMAND:
             await self._scheduler.schedule_next(backup)
 
+    async def _cancel_account(self, request: Request) -> Response:
+        self._vm(request).is_zombie = True
+        return Response(status_code=202)
+
     async def _clean_up_zombie(self, request: Request) -> Response:
         self._cloud.remove(self._vm(request))
         return Response(status_code=202)
@@ -124,6 +138,10 @@ class Standin:
     async def _patch(self, request: Request) -> Response:
         self._vm(request).patches += 1
         return Response(status_code=202)
+
+    async def _remove_support_users(self, request: Request) -> Response:
+        self._vm(request).support_users.clear()
+        return Response(status_code=204)
 
     async def _remove_support_user(self, request: Request) -> Response:
         users = self._vm(request).support_users
@@ -145,6 +163,7 @@ def _vm_json(vm: Vm) -> dict[str, Any]:
         "dataCenter": vm.data_center,
         "supportUsers": sorted(vm.support_users),
         "patches": vm.patches,
+        "zombie": vm.is_zombie,
     }
 
 

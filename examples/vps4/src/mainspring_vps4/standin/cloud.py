@@ -26,6 +26,8 @@ class Vm:
     id: UUID = field(default_factory=uuid4)
     support_users: set[str] = field(default_factory=lambda: {"support"})
     patches: int = 0
+    is_zombie: bool = False
+    """Its account has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
