@@ -52,6 +52,6 @@ async def http(store: SqliteStore, clock: ManualClock) -> AsyncIterator[httpx2.A
     registry, notes = build([("vps4", Vps4SchedulerPluginModule())]), Notes(store, clock)
     service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=Events())
     calendars = CalendarService(store, notes)
-    app = create_app(service=service, calendars=calendars, registry=registry, ready=lambda: True)
+    app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: None)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scheduler") as client:
         yield client

@@ -257,7 +257,7 @@ async def retry_job(call: Call) -> Response:
 def _read_run(body: Mapping[str, Any]) -> int | None:
     """Return which run is meant. Raises `InvalidRequestError`."""
     problems = [
-        Problem(f"/{name}", "EXTRA_FORBIDDEN", "is no field of this call; it takes run")
+        Problem(f"/{name}", "UNKNOWN_FIELD", "is no field of this call; it takes run")
         for name in body.keys() - {"run"}
     ]
     run = body.get("run")
