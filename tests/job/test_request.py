@@ -604,6 +604,23 @@ def test_schedule_of_each_kind(body: dict[str, Any], expected: Trigger) -> None:
     assert expected == trigger_of(body)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"cron": "30 2 30 2 *"},
+        {"rrule": "FREQ=YEARLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU"},  # 2128
+        {"rrule": "FREQ=YEARLY;INTERVAL=10;BYMONTH=2;BYMONTHDAY=29;BYDAY=SA"},
+        {"anyOf": [{"cron": "0 0 30 2 *"}, {"rrule": "FREQ=YEARLY;INTERVAL=9;BYMONTH=2;BYMONTHDAY=29;BYDAY=FR"}]},
+    ],
+)
+def test_never_is_said_of_the_years_that_were_looked_through(schedule: dict[str, Any]) -> None:
+    """A rule may have a day beyond them, so that nothing is said of days that do not exist."""
+    start = {"start": "2016-03-01T00:00:00Z"}
+    (problem,) = problems_of({"schedule": schedule | start}, JobRequest)
+    assert problem.code.endswith("_NEVER")
+    assert "does not fire in the 40 years from its start" in problem.detail
+
+
 def test_rrule_begins_with_a_whole_second() -> None:
     """A rule has no times between seconds: one that begins now begins with the next, and does not miss its first."""
     now = NOW + MICROSECOND

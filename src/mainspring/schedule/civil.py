@@ -71,12 +71,16 @@ class ListedTimes(tuple[int, ...]):
 
 
 class ClockTimes:
-    """All times that are made of some hours, some minutes and some seconds; not listed, for they may be thousands."""
+    """All times that are made of some hours, some minutes and some seconds; not listed, for they may be thousands.
 
-    __slots__ = ("_hour", "_minute", "hours", "minutes", "seconds")
+    `fraction` is what each of them has beyond its second, in microseconds.
+    """
 
-    def __init__(self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> None:
+    __slots__ = ("_hour", "_minute", "fraction", "hours", "minutes", "seconds")
+
+    def __init__(self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int], fraction: int = 0) -> None:
         self.hours, self.minutes, self.seconds = tuple(hours), tuple(minutes), tuple(seconds)
+        self.fraction = fraction
         self._minute = len(self.seconds)
         self._hour = len(self.minutes) * self._minute
 
@@ -86,7 +90,8 @@ class ClockTimes:
     def __getitem__(self, index: int, /) -> int:
         hour, rest = divmod(index, self._hour)
         minute, second = divmod(rest, self._minute)
-        return self.hours[hour] * HOUR + self.minutes[minute] * MINUTE + self.seconds[second] * SECOND
+        whole = self.hours[hour] * HOUR + self.minutes[minute] * MINUTE + self.seconds[second] * SECOND
+        return whole + self.fraction
 
     @property
     def crowded(self) -> bool:
@@ -105,7 +110,7 @@ class ClockTimes:
             place = bisect_left(self.minutes, minute)
             number += place * self._minute
             if place < len(self.minutes) and self.minutes[place] == minute:
-                number += bisect_left(self.seconds, -(-rest // SECOND))
+                number += bisect_left(self.seconds, -((self.fraction - rest) // SECOND))
         return number
 
 

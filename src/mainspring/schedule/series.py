@@ -83,12 +83,16 @@ class Steps(Series):
 
 @dataclass(frozen=True, slots=True)
 class OnCalendar(Series):
-    """The moments that civil times are in a zone."""
+    """The moments that civil times are in a zone, from `start` on.
+
+    Of a time that comes twice the policy `FIRST` takes the first that is not before the start.
+    """
 
     times: CivilTimes
     zone: str
     gap: DstGap
     overlap: DstOverlap
+    start: int
 
     def after(self, moment: int) -> int | None:
         """See `Series.after`."""
@@ -138,6 +142,8 @@ class OnCalendar(Series):
         begin, end = span.begin + span.offset, span.end + span.offset
         if span.offset < span.before and self.overlap is DstOverlap.FIRST:
             begin = span.begin + span.before
+            if self.start >= span.begin:
+                begin = min(begin, self.start + span.offset)
         if span.after < span.offset and self.overlap is DstOverlap.SECOND:
             end = span.end + span.after
         return begin, end

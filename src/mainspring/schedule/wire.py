@@ -109,7 +109,7 @@ def depends_on_id(trigger: Trigger, sent: object) -> tuple[str, ...]:
 
 
 def _whole_second(moment: datetime) -> datetime:
-    """Round up: the times of some rules have no fraction, and none may be before the start."""
+    """Round up: the times of some rules are counted in whole seconds, and none may be before the start."""
     return (moment + timedelta(seconds=1) - MICROSECOND).replace(microsecond=0)
 
 

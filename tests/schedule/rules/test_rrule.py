@@ -169,6 +169,28 @@ def test_rule_that_never_fires_is_found_out(text: str) -> None:
     assert thread_time() - begun < 0.05
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FREQ=DAILY", ["31 09:30:15.500000", "01 09:30:15.500000"]),
+        ("FREQ=DAILY;BYHOUR=9,10", ["31 09:30:15.500000", "31 10:30:15.500000"]),
+        ("FREQ=DAILY;BYMINUTE=30,31;BYSETPOS=1", ["31 09:30:15.500000", "01 09:30:15.500000"]),
+        ("FREQ=MONTHLY", ["31 09:30:15.500000", "31 09:30:15.500000"]),
+        ("FREQ=HOURLY", ["31 09:30:15.500000", "31 10:30:15.500000"]),
+        ("FREQ=MINUTELY;INTERVAL=7", ["31 09:30:15.500000", "31 09:37:15.500000"]),
+        ("FREQ=DAILY;BYSECOND=15", ["01 09:30:15.000000", "02 09:30:15.000000"]),  # what it says is not the start's
+    ],
+)
+def test_start_with_a_fraction_of_a_second(text: str, expected: list[str]) -> None:
+    """The second that is taken from the start is taken with its fraction, so that the start is a fire time."""
+    start = START.replace(microsecond=500_000)
+    trigger = Recurring(RRule(text), start)
+    found = list(islice(trigger.fire_times(start, start + timedelta(days=90)), 2))
+    assert expected == [f"{moment:%d %H:%M:%S.%f}" for moment in found]
+    assert 2 == trigger.number(start, found[-1])
+    assert 1 == trigger.number(start, found[-1] - timedelta(microseconds=1))
+
+
 def test_rrule_is_what_dateutil_takes_it_for() -> None:
     """Two hundred drawn rules fire when dateutil says, up to 60 times each over six years."""
     numbers = [check_rrule(text, start, 60) for text, start in rules(3, 200)]

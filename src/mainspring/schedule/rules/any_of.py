@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import SECOND, CivilTimes, merged
+from mainspring.schedule.civil import SECOND, CivilTimes, from_datetime, merged
 from mainspring.schedule.rules.rule import Frame, Rule, Rules, one_kind, rule_from_json, sent_rules, single, wire_model
 from mainspring.schedule.series import AnySeries, OnCalendar, Series
 from mainspring.schedule.zones import DstGap, DstOverlap
@@ -63,7 +63,10 @@ class AnyOf(Rule):
         for member in members:
             if isinstance(member, OnCalendar):
                 alike.setdefault((member.gap, member.overlap), []).append(member.times)
-        together = [OnCalendar(merged(tuple(times)), frame.time_zone, *policies) for policies, times in alike.items()]
+        start = from_datetime(frame.start)
+        together = [
+            OnCalendar(merged(tuple(times)), frame.time_zone, *policies, start) for policies, times in alike.items()
+        ]
         members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
         return members[0] if len(members) == 1 else AnySeries(tuple(members))
 

@@ -21,7 +21,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 from mainspring.errors import Problem
 from mainspring.schedule import words
 from mainspring.schedule.civil import ClockTimes, SameTimes
-from mainspring.schedule.rules.rule import CROWDED, Frame, Rule, Rules, on_calendar
+from mainspring.schedule.rules.rule import CROWDED, NEVER, Frame, Rule, Rules, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import TimeError, shown, text_reader
 
@@ -92,7 +92,7 @@ class Cron(Rule):
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""
-        return Problem("/schedule/cron", "CRON_NEVER", "never fires: there is no such day")
+        return Problem("/schedule/cron", "CRON_NEVER", NEVER)
 
     def words(self, _start: datetime) -> str:
         """See `Rule.words`."""
@@ -133,8 +133,8 @@ class CronField(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many values there are."""
-        return self.most - self.least + 1
+        """How many values there are; Sunday is two numbers and one day."""
+        return len(self.names) or self.most - self.least + 1
 
 
 FIELDS = (
@@ -321,13 +321,13 @@ def _range(term: str, field: CronField) -> set[int]:
     if match is None or (match["from"] == "*" and match["to"]):
         raise _invalid(f"has no {field.name} {shown(term)}")
     step = int(match["step"] or 1)
-    if not 1 <= step < field.size:
+    if not 1 <= step <= field.size:
         raise _invalid(f"has a step that does not fit the {field.name}: {shown(term)}")
     if match["from"] == "*":
-        return set(range(field.least, field.most + (field is not _WEEKDAY_FIELD), step))
+        return set(range(field.least, field.least + field.size, step))
     first = _value(match["from"], field)
     last = _value(match["to"], field) if match["to"] else field.most if match["step"] else first
-    if field is _WEEKDAY_FIELD and match["to"] == "SUN":
+    if field is _WEEKDAY_FIELD and match["to"] == "SUN" and first > 0:
         last = 7
     if first > last:
         raise _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}")

@@ -14,7 +14,7 @@ from mainspring.schedule import words
 from mainspring.schedule.civil import ClockTimes
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, ParsedRule, Parts, explicit, parse_rrule
 from mainspring.schedule.rules.rrule_times import compile_rrule
-from mainspring.schedule.rules.rule import CROWDED, Bounds, Frame, Rule, Rules, Terms, on_calendar
+from mainspring.schedule.rules.rule import CROWDED, NEVER, Bounds, Frame, Rule, Rules, Terms, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import text_reader
 from mainspring.schedule.zones import local_time
@@ -100,7 +100,7 @@ class RRule(Rule):
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""
-        return Problem("/schedule/rrule", "RRULE_NEVER", "never fires: there is no such day or time")
+        return Problem("/schedule/rrule", "RRULE_NEVER", NEVER)
 
     def words(self, start: datetime) -> str:
         """See `Rule.words`."""

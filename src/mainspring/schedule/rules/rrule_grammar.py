@@ -92,6 +92,8 @@ class Parts(NamedTuple):
     hours: tuple[int, ...] = ()
     minutes: tuple[int, ...] = ()
     seconds: tuple[int, ...] = ()
+    fraction: int = 0
+    """What its times have beyond their second, in microseconds."""
     positions: tuple[int, ...] = ()
 
 
@@ -250,4 +252,5 @@ def explicit(parts: Parts, anchor: datetime) -> Parts:
         elif frequency is Frequency.WEEKLY:
             parts = parts._replace(weekdays=(anchor.weekday(),))
     hours, minutes, seconds = clock_of(parts, (anchor.hour,), (anchor.minute,), (anchor.second,))
-    return parts._replace(hours=hours, minutes=minutes, seconds=seconds)
+    fraction = 0 if parts.seconds else anchor.microsecond
+    return parts._replace(hours=hours, minutes=minutes, seconds=seconds, fraction=fraction)

@@ -43,7 +43,7 @@ def _read(text: str) -> Parts:
 
 @lru_cache(maxsize=512)
 def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTimes:
-    times = ClockTimes(parts.hours, parts.minutes, parts.seconds)
+    times = ClockTimes(parts.hours, parts.minutes, parts.seconds, parts.fraction)
     if parts.positions:
         return ChosenTimes(_days(_day_parts(parts), phase), times, parts.positions)
     if parts.frequency in UNITS and parts.interval > 1:
@@ -55,7 +55,7 @@ def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTime
 
 
 def _day_parts(parts: Parts) -> Parts:
-    return parts._replace(hours=(), minutes=(), seconds=(), positions=())
+    return parts._replace(hours=(), minutes=(), seconds=(), fraction=0, positions=())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +170,8 @@ class SteppedTimes(CivilTimes):
         for hour in times.hours:
             for minute in times.minutes:
                 listed = by_rest.setdefault((hour * 60 + minute) // unit % interval, [])
-                listed.extend(hour * HOUR + minute * MINUTE + second * SECOND for second in times.seconds)
+                begin = hour * HOUR + minute * MINUTE + times.fraction
+                listed.extend(begin + second * SECOND for second in times.seconds)
         self._by_rest = {rest: ListedTimes(listed) for rest, listed in by_rest.items()}
         super().__init__(hourly=all(len({time // HOUR for time in listed}) == 24 for listed in by_rest.values()))
         self._years: dict[int, tuple[int, ...]] = {}

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.alias_generators import to_camel, to_snake
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import CivilTimes, ClockTimes
+from mainspring.schedule.civil import REACH, CivilTimes, ClockTimes, from_datetime
 from mainspring.schedule.series import OnCalendar, Series
 from mainspring.schedule.zones import DstGap, DstOverlap
 
+NEVER = f"does not fire in the {REACH} years from its start: no day and time in them are as it says"
+"""What is wrong with a rule of which no fire time was found."""
 CROWDED = "has fire times that are a second apart; every with PT1S says that"
 """What is wrong with a rule in days and times of day that fires each second."""
 
@@ -133,7 +135,7 @@ class Rule(ABC):
 
     @property
     def has_whole_seconds(self) -> bool:
-        """Whether its times have no fraction of a second, so that its start must have none."""
+        """Whether its start is a whole second where it is the moment of creation."""
         return False
 
     @property
@@ -175,8 +177,8 @@ class Rule(ABC):
 
     @property
     def never(self) -> Problem:
-        """What is said of a rule that has no fire time at all."""
-        return Problem("/schedule", "SCHEDULE_NEVER", "never fires")
+        """What is said of a rule that has no fire time in the years that are looked through."""
+        return Problem("/schedule", "SCHEDULE_NEVER", NEVER)
 
     @abstractmethod
     def words(self, start: datetime) -> str:
@@ -195,7 +197,8 @@ def on_calendar(times: CivilTimes, frame: Frame) -> OnCalendar:
     time.
     """
     gap, overlap = (DstGap.SKIP, DstOverlap.BOTH) if times.hourly else (DstGap.NEXT_VALID, DstOverlap.FIRST)
-    return OnCalendar(times, frame.time_zone, frame.dst_gap or gap, frame.dst_overlap or overlap)
+    policies = frame.dst_gap or gap, frame.dst_overlap or overlap
+    return OnCalendar(times, frame.time_zone, *policies, from_datetime(frame.start))
 
 
 def single(rules: Mapping[str, type[R]]) -> dict[str, type[R]]:
