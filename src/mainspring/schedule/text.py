@@ -262,7 +262,7 @@ def text_reader(
 
 def _read_text(value: object, read: Callable[[str], Any], type_error: str, must: str = "must be text") -> Any:
     if not isinstance(value, str) or not value:
-        raise PydanticCustomError(type_error, "{detail}", {"detail": must})
+        raise PydanticCustomError(type_error, "{detail}", {"detail": "is empty" if value == "" else must})
     try:
         return read(value)
     except TimeError as error:

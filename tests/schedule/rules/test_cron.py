@@ -174,6 +174,41 @@ def test_cron_refuses(expression: str) -> None:
     assert 0 < len(str(caught.value)) < 120
 
 
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("60 * * * *", "'60' as its minute, which is 0 to 59"),
+        ("1-60 * * * *", "'60' as its minute, which is 0 to 59"),
+        ("0 30 * * *", "'30' as its hour, which is 0 to 23"),
+        ("0 0 1 JANUARY *", "'JANUARY' as its month, which is 1 to 12, a range"),
+        ("1, * * * *", "a comma without a value beside it in its minute"),
+        ("0 22, 10 * * *", "a comma without a value"),
+        ("0 /2 * * *", "with a step as in */2"),
+        ("*/90 * * * *", "every, such as PT90M"),
+        ("H/90 * * * *", "every, such as PT90M"),
+        ("0 22-6 * * *", "over the end goes 22-23,0-6"),
+        ("0 0 * * FRI-TUE", "over the end goes 5-7,1-2"),
+        ("0 0 1 NOV-FEB *", "over the end goes 11-12,1-2"),
+        ("CRON_TZ=Europe/Berlin 0 3 * * *", "timeZone"),
+        ("TZ=UTC 0 3 * * *", "timeZone"),
+        ("@every 5m", "the member every"),
+        ("@reboot", "must be one of @yearly"),
+        ("* * LW * *", "the rrule FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"),
+        ("* * 15W * *", "W, the nearest weekday, is not supported"),
+        ("0 15 10 * * L", "Saturday is 6"),
+        ("45 * * ? *", "* is any value"),
+        ("0 15 10 * * ? *", "ends with a year, which must be left out"),
+        ("0 15 10 * * ? 2005", "start and end bound the years"),
+        ("* * * * * 2013,2014", "start and end bound the years"),
+    ],
+)
+def test_cron_says_what_to_write_instead(expression: str, hint: str) -> None:
+    """What is refused is named as it stands there, with what it may be or what says it here."""
+    with pytest.raises(TimeError) as caught:
+        compile_cron(expression)
+    assert hint in str(caught.value)
+
+
 def test_the_longest_expression_is_read_at_once() -> None:
     """An expression at the limit is read in a few milliseconds, however much it names."""
     expression = ",".join(["0-59"] * 48) + " * * * * *"

@@ -145,6 +145,29 @@ def test_rrule_refuses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("FREQ=FORTNIGHTLY", "FREQ=FORTNIGHTLY: it is one of YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY"),
+        ("FREQ=DAILY;BYHOUR=24", "BYHOUR=24: it is a list of 0 to 23"),
+        ("FREQ=DAILY;BYMONTHDAY=0", "BYMONTHDAY=0: it is a list of -31 to 31 without 0"),
+        ("FREQ=DAILY;BYHOUR=1,,2", "BYHOUR='': it is a list"),
+        ("FREQ=MONTHLY;BYDAY=XX", "BYDAY=XX: it is a list of days such as MO, or -1FR"),
+        ("FREQ=WEEKLY;UNTL=20191023", "'UNTL=20191023', which is no member of a rule"),
+        ("FREQ=DAILY;INTERVAL=0", "INTERVAL=0: it is 1 to 3653"),
+        ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL=TOMORROW: it is a time such as 20261231T235959Z"),
+        ("FREQ=DAILY\nEXDATE:20260101T000000Z", "EXDATE"),
+        ("FREQ=DAILY\r\nRDATE;VALUE=DATE:20260101", "RDATE"),
+        ("FREQ=DAILY\nRRULE:FREQ=WEEKLY", "a second line"),
+    ],
+)
+def test_rrule_says_what_is_wrong(text: str, hint: str) -> None:
+    """What is refused is named as it stands there, with what it may be."""
+    with pytest.raises(TimeError) as caught:
+        parse_rrule(text)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",

@@ -149,8 +149,12 @@ _DAY_FIELD, _MONTH_FIELD, _WEEKDAY_FIELD = FIELDS[3:]
 _HASHED = {_DAY_FIELD: 28, _WEEKDAY_FIELD: 6}
 """The greatest value that a bare ``H`` has where it is not the greatest of the field: a day that every month has."""
 _TERM = re.compile(r"(?P<from>\*|[A-Z]{3}|\d{1,2})(?:-(?P<to>[A-Z]{3}|\d{1,2}))?(?:/(?P<step>\d{1,2}))?", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 _LAST_DAY = re.compile(r"L(?:-(\d{1,2}))?", re.ASCII)
 _NTH = re.compile(r"([A-Z]{3}|\d)(?:#(\d)|L)", re.ASCII)
+_LAST_WEEKDAY = "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"
+_BEYOND = "; the member every, such as PT90M, is not bound to it"
+"""What is added where a step is too large for its field."""
 _HASH = re.compile(r"\bH(?:\((\d{1,2})-(\d{1,2})\))?(?:/(\d{1,2}))?(?![\w(])", re.ASCII)
 
 
@@ -262,12 +266,18 @@ def settle(expression: str, chance: Callable[[str], int]) -> str:
 def _split(expression: str) -> list[str]:
     if len(expression) > LONGEST_EXPRESSION:
         raise _invalid(f"is longer than {LONGEST_EXPRESSION} characters")
-    text = expression.strip(" \t")
+    text = expression.strip(" \t").upper()
     if text.startswith("@"):
+        if text.startswith("@EVERY"):
+            raise _invalid("has @every: the member every says that, as in PT5M")
         if text.lower() not in MACROS:
             raise _invalid(f"must be one of {', '.join(MACROS)}, or have five or six fields")
         text = MACROS[text.lower()]
-    fields = re.split(r"[ \t]+", text.upper())
+    fields = re.split(r"[ \t]+", text)
+    if fields[0].startswith(("CRON_TZ=", "TZ=")):
+        raise _invalid("begins with a time zone: timeZone says it, beside cron")
+    if len(fields) == 7 or (len(fields) == 6 and _YEAR.match(fields[-1])):
+        raise _invalid("ends with a year, which must be left out: start and end bound the years")
     if len(fields) not in {5, 6}:
         raise _invalid("must have five fields (minute, hour, day of month, month, day of week), or six (second first)")
     return fields
@@ -319,10 +329,10 @@ def _terms(text: str, field: CronField) -> Iterator[str]:
 def _range(term: str, field: CronField) -> set[int]:
     match = _TERM.fullmatch(term)
     if match is None or (match["from"] == "*" and match["to"]):
-        raise _invalid(f"has no {field.name} {shown(term)}")
+        raise _unreadable(term, field)
     step = int(match["step"] or 1)
     if not 1 <= step <= field.size:
-        raise _invalid(f"has a step that does not fit the {field.name}: {shown(term)}")
+        raise _invalid(f"has a step that is not 1 to {field.size} in its {field.name}: {shown(term)}{_BEYOND}")
     if match["from"] == "*":
         return set(range(field.least, field.least + field.size, step))
     first = _value(match["from"], field)
@@ -330,15 +340,34 @@ def _range(term: str, field: CronField) -> set[int]:
     if field is _WEEKDAY_FIELD and match["to"] == "SUN" and first > 0:
         last = 7
     if first > last:
-        raise _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}")
+        over = f"; over the end goes {first}-{field.most},{field.most + 1 - field.size}-{last}"
+        raise _invalid(
+            f"has a range of the {field.name} that goes backwards: {shown(term)}{'' if match['step'] else over}"
+        )
     return set(range(first, last + 1, step))
+
+
+def _unreadable(term: str, field: CronField) -> TimeError:
+    """Return what is said of a term that has no form of ours, with what to write instead where that is known."""
+    if not term:
+        return _invalid(f"has a comma without a value beside it in its {field.name}")
+    if field is _DAY_FIELD and term in {"LW", "WL"}:
+        return _invalid(f"has {shown(term)} as its {field.name}: the rrule {_LAST_WEEKDAY} says that")
+    if field is _DAY_FIELD and "W" in term:
+        return _invalid(f"has {shown(term)} as its {field.name}: W, the nearest weekday, is not supported")
+    if term == "?":
+        return _invalid(f"has ? as its {field.name}: it goes with the day of month and the day of week; * is any value")
+    if field is _WEEKDAY_FIELD and term == "L":
+        return _invalid(f"has 'L' as its {field.name}: Saturday is 6, and the last Saturday of the month is 6L")
+    forms = f"{field.least} to {field.most}, a range, * or a list, with a step as in */2"
+    return _invalid(f"has {shown(term)} as its {field.name}, which is {forms}")
 
 
 def _value(text: str, field: CronField) -> int:
     if text in field.names:
         return field.names.index(text) + field.least
     if not text.isdigit() or not field.least <= int(text) <= field.most:
-        raise _invalid(f"has no {field.name} {shown(text)}: it is {field.least} to {field.most}")
+        raise _invalid(f"has {shown(text)} as its {field.name}, which is {field.least} to {field.most}")
     return int(text)
 
 
@@ -349,9 +378,9 @@ def _settle(text: str, field: CronField, chance: int) -> str:
             raise _invalid(f"has a range that does not fit the {field.name}: {shown(match[0])}")
         if match[3] is None:
             return str(least + chance % (most - least + 1))
-        step = int(match[3])
-        if not 1 <= step <= most - least + 1:
-            raise _invalid(f"has a step that does not fit the {field.name}: {shown(match[0])}")
+        step, size = int(match[3]), most - least + 1
+        if not 1 <= step <= size:
+            raise _invalid(f"has a step that is not 1 to {size} in its {field.name}: {shown(match[0])}{_BEYOND}")
         return f"{least + chance % step}-{most}/{step}"
 
     return _HASH.sub(number, text) if "H" in text else text

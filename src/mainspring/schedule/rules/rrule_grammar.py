@@ -127,12 +127,15 @@ def parse_rrule(text: str) -> ParsedRule:
 
 def _members(text: str) -> dict[str, str]:
     members: dict[str, str] = {}
+    if lines := text.splitlines()[1:]:
+        name = re.split(r"[:;=]", lines[0])[0]
+        raise _invalid(_REFUSED.get(name, f"has a second line: {shown(lines[0])}"))
     for member in text.removesuffix(";").split(";"):
         name, equals, value = member.partition("=")
         if refusal := _REFUSED.get(re.split(r"[:;=\n]", name)[0]):
             raise _invalid(refusal)
         if not equals or not value or name not in {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_LISTS}:
-            raise _invalid(f"has no member {shown(member)}")
+            raise _invalid(f"has {shown(member)}, which is no member of a rule such as FREQ=WEEKLY;BYDAY=MO")
         if name in members:
             raise _invalid(f"has {name} twice")
         members[name] = value
@@ -146,7 +149,7 @@ def _parts(members: Mapping[str, str]) -> Parts:
     weekdays = _weekdays(members.get("BYDAY"))
     _check_together(members, frequency, numbered=any(place for place, _ in weekdays))
     if members.get("WKST", "MO") not in _WEEKDAYS:
-        raise _invalid(f"has no WKST {shown(members['WKST'])}")
+        raise _invalid(f"has WKST={_shown(members['WKST'])}: it is one of {', '.join(_WEEKDAYS)}")
     lists = {name: _numbers(members.get(name), name) for name in _LISTS}
     if len(lists["BYSETPOS"]) > MOST_POSITIONS:
         raise _invalid(f"has more than {MOST_POSITIONS} places in BYSETPOS")
@@ -177,7 +180,7 @@ def _frequency(text: str) -> Frequency:
     if text == "SECONDLY":
         raise _invalid("is SECONDLY: a schedule with every, such as PT10S, says that")
     if text not in Frequency.__members__:
-        raise _invalid(f"has no FREQ {shown(text)}")
+        raise _invalid(f"has FREQ={_shown(text)}: it is one of {', '.join(Frequency)}")
     return Frequency[text]
 
 
@@ -191,11 +194,16 @@ def _check_together(members: Mapping[str, str], frequency: Frequency, *, numbere
         raise _invalid("has a BYSETPOS that has nothing to choose from: it needs another BY member")
 
 
+def _shown(value: str) -> str:
+    """Return a value as an error may repeat it behind its name: what it is, if it stands in one word of ASCII."""
+    return value if value.isalnum() and value.isascii() and len(value) <= 20 else shown(value)
+
+
 def _number(text: str | None, name: str, most: int) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not 1 <= int(text) <= most:
-        raise _invalid(f"has no {name} {shown(text)}: it is 1 to {most}")
+        raise _invalid(f"has {name}={_shown(text)}: it is 1 to {most}")
     return int(text)
 
 
@@ -205,7 +213,7 @@ def _numbers(text: str | None, name: str) -> tuple[int, ...]:
     for term in text.split(",") if text else ():
         plain = re.fullmatch(r"[+-]?\d{1,3}", term, re.ASCII)
         if not plain or not least <= int(term) <= most or (least < 0 and int(term) == 0):
-            raise _invalid(f"has no {name} {shown(term)}")
+            raise _invalid(f"has {name}={_shown(term)}: it is a list of {least} to {most}{' without 0' * (least < 0)}")
         numbers.add(int(term))
     return tuple(sorted(numbers))
 
@@ -216,7 +224,7 @@ def _weekdays(text: str | None) -> set[tuple[int, int]]:
         match = _WEEKDAY.fullmatch(term)
         place = int(match[1] or 0) if match else 0
         if not match or abs(place) > 53 or (match[1] and not place):
-            raise _invalid(f"has no BYDAY {shown(term)}")
+            raise _invalid(f"has BYDAY={_shown(term)}: it is a list of days such as MO, or -1FR for the last Friday")
         weekdays.add((place, _WEEKDAYS[match[2]]))
     return weekdays
 
@@ -229,7 +237,7 @@ def _until(text: str | None) -> datetime | None:
         digits = match["day"] + (match["time"] or "235959") if match else ""
         until = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007 - what has no zone stays without
     except ValueError:
-        raise _invalid(f"has no UNTIL {shown(text)}: it is a time such as 20261231T235959Z") from None
+        raise _invalid(f"has UNTIL={_shown(text)}: it is a time such as 20261231T235959Z") from None
     return until.replace(tzinfo=UTC) if match and match["utc"] else until
 
 
