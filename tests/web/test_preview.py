@@ -42,7 +42,7 @@ async def test_nothing_is_created(client: httpx2.AsyncClient, store: SqliteStore
 
     assert {
         "valid": True,
-        "schedule": "At 03:00, on Monday to Friday (Europe/Berlin), from 1 June 2026 14:00.",
+        "schedule": "At 03:00, every Monday to Friday (Europe/Berlin), from 1 June 2026 14:00.",
         "fireTimes": [
             {
                 "utc": f"2026-06-0{day}T01:00:00Z",

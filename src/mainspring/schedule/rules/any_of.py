@@ -75,11 +75,6 @@ class AnyOf(Rule):
         """See `Rule.has_whole_seconds`."""
         return any(rule.has_whole_seconds for rule in self.rules)
 
-    @property
-    def follows_clocks(self) -> bool:
-        """See `Rule.follows_clocks`."""
-        return any(rule.follows_clocks for rule in self.rules)
-
     def for_job(self, chance: Callable[[str], int]) -> AnyOf:
         """See `Rule.for_job`."""
         return AnyOf(tuple(rule.for_job(chance) for rule in self.rules)) if self.depends_on_id else self

@@ -97,9 +97,8 @@ class Cron(Rule):
     def words(self, _start: datetime) -> str:
         """See `Rule.words`."""
         cron = compile_cron(self.expression)
-        days = cron.dates.words()
-        every_day = "every day" if not days and len(cron.clock) <= words.MOST_TIMES else ""
-        return words.joined(words.times_of_day(cron.clock), days or every_day)
+        every_day = "" if words.goes_on_all_day(cron.clock) else "every day"
+        return words.joined(words.times_of_day(cron.clock), cron.dates.words(every_day))
 
 
 def _read(text: str) -> Cron:
@@ -201,22 +200,27 @@ class CronDays:
             if (by_date or by_weekday) if either else (by_date and by_weekday):
                 yield ordinal + day
 
-    def words(self) -> str:
-        """Say which days they are; nothing, if it is every day."""
-        dates = [words.numbered("day", sorted(self.month_days.days), "month")] if len(self.month_days.days) < 31 else []
-        dates += [_from_last(number) for number in sorted(self.month_days.from_last)]
-        plain = sorted((day - 1) % 7 for day in self.weekdays.days)
+    def words(self, every_day: str) -> str:
+        """Say which days they are; `every_day`, with the months, if it is all of them."""
+        of, during = words.of_months(self.months), words.in_months(self.months)
+        by_date = "" if len(self.month_days.days) == 31 else f"on {words.numbered('day', self._dates())} {of}"
+        plain, nth = self._weekdays()
+        by_weekday = "" if len(plain) == 7 else words.on_weekdays(plain, nth, of, during)
+        if not (by_date and by_weekday):
+            either = not (self.month_days.starred or self.weekdays.starred)
+            return (not either and (by_date or by_weekday)) or words.joined(every_day, during, by=" ")
+        if self.month_days.starred or self.weekdays.starred:
+            return f"{by_date} if it is {words.some_weekdays(plain, nth, 'month')}"
+        return f"{by_date}, and {by_weekday}"
+
+    def _dates(self) -> list[int]:
+        """Number the days from the first of the month, and below zero from its last."""
+        return [*sorted(-number - 1 for number in self.month_days.from_last), *sorted(self.month_days.days)]
+
+    def _weekdays(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Count days of the week from Monday, those with a place in the month by themselves."""
         nth = [(place, (day - 1) % 7) for day, place in sorted(self.weekdays.nth)]
-        weekdays = "" if len(plain) == 7 else words.weekdays(plain, nth, "month")
-        either = not (self.month_days.starred or self.weekdays.starred)
-        named = filter(None, (" and ".join(filter(None, dates)), weekdays))
-        return words.joined((" or " if either else " if that is ").join(named), words.months(self.months))
-
-
-def _from_last(number: int) -> str:
-    if number == 0:
-        return "on the last day of the month"
-    return f"{words.many(number, 'day')} before the last of the month"
+        return sorted((day - 1) % 7 for day in self.weekdays.days), nth
 
 
 class CronTimes(SameTimes):

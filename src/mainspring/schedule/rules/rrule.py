@@ -105,27 +105,79 @@ class RRule(Rule):
     def words(self, start: datetime) -> str:
         """See `Rule.words`."""
         parts = explicit(parse_rrule(self.text).parts, start)
-        unit = _UNIT_WORDS[parts.frequency]
-        said = f"every {unit}" if parts.interval == 1 else f"every {words.many(parts.interval, unit)}"
-        days = [
-            words.weekdays(parts.weekdays, parts.nth_weekdays, "month" if parts.months else unit),
-            words.numbered("day", parts.month_days, "month"),
-            words.numbered("day", parts.year_days, "year"),
-            words.numbered("week", parts.weeks, "year"),
-        ]
+        clock = ClockTimes(parts.hours, parts.minutes, parts.seconds, parts.fraction)
+        in_steps = parts.frequency in UNITS and parts.interval > 1
+        times = _steps_in_words(parts, clock) if in_steps else words.times_of_day(clock)
         said = words.joined(
-            said, " that is also ".join(filter(None, days)), words.months(parts.months), _times_in_words(parts)
+            times, _days_in_words(parts, "" if in_steps or words.goes_on_all_day(clock) else "every day")
         )
+        unit = _UNIT_WORDS[parts.frequency]
         if parts.positions:
-            places = words.listed([words.ordinal(place) for place in parts.positions])
-            said += f", and of these times in each {unit} only the {places}"
+            places = [words.ordinal(place) for place in words.ahead_first(parts.positions)]
+            said += f", but only the {words.listed(places)} of these in each {unit}"
+        counts_weeks = parts.frequency is Frequency.WEEKLY and (parts.interval > 1 or parts.positions)
+        if parts.week_start and (counts_weeks or parts.weeks):
+            said += f" (weeks begin on {words.WEEKDAYS[parts.week_start]})"
         return said
 
 
-def _times_in_words(parts: Parts) -> str:
-    """Say the times of day; nothing, if the frequency alone says them."""
-    said = words.times_of_day(ClockTimes(parts.hours, parts.minutes, parts.seconds))
-    if parts.frequency in UNITS and len(parts.hours) * len(parts.seconds) == 24:
-        each_minute = parts.frequency is Frequency.MINUTELY and len(parts.minutes) == 60
-        return "" if each_minute or said == "every hour" else said
-    return said
+def _steps_in_words(parts: Parts, clock: ClockTimes) -> str:
+    """Say each n-th hour or minute, and of which hours and minutes it must be."""
+    if parts.frequency is Frequency.HOURLY:
+        at, only = words.at_minute(clock), ""
+    else:
+        at, only = words.at_second(clock), _only("minute", parts.minutes, 60)
+    every = words.each(parts.interval, _UNIT_WORDS[parts.frequency])
+    return words.joined(words.joined(every, at, by=" "), only, _only("hour", parts.hours, 24))
+
+
+def _only(unit: str, numbers: tuple[int, ...], whole: int) -> str:
+    return "" if len(numbers) == whole else f"only in {words.several(unit, numbers)}"
+
+
+def _days_in_words(parts: Parts, every_day: str) -> str:
+    """Say which days they are: those that one member names, if they are what the others ask for."""
+    said, of, during, of_year, period = _period_in_words(parts)
+    named: list[str] = []
+    conditions: list[str] = []
+    if parts.month_days:
+        named.append(f"on {words.numbered('day', parts.month_days)} {of}")
+        conditions.append(f"{words.one_of('day', parts.month_days)} of the month")
+    if parts.year_days:
+        named.append(words.joined(f"on {words.numbered('day', parts.year_days)} {of_year}", during, by=" "))
+        conditions.append(f"{words.one_of('day', parts.year_days)} of the year")
+    if (parts.weekdays or parts.nth_weekdays) and not (said and parts.frequency is Frequency.WEEKLY):
+        by_month = parts.frequency is Frequency.MONTHLY or parts.months
+        days = parts.weekdays, parts.nth_weekdays
+        named.append(words.on_weekdays(*days, of if by_month else of_year, during))
+        conditions.append(words.some_weekdays(*days, "month" if by_month else "year"))
+    if not said and named:
+        said = named[0]
+        del conditions[0]
+    else:
+        said = words.joined(said or every_day, during, by=" ")
+    if conditions:
+        said += f" if it is {' and '.join(conditions)}"
+    if parts.weeks:
+        said += f" in {words.numbered('week', parts.weeks)} {of_year}"
+    return words.joined(said, period)
+
+
+def _period_in_words(parts: Parts) -> tuple[str, str, str, str, str]:
+    """Say the days of an interval, of which months and in which months they are, of which years, and what is left."""
+    frequency, place = parts.frequency, words.ordinal(parts.interval)
+    of, during = words.of_months(parts.months), words.in_months(parts.months)
+    if parts.interval == 1 or frequency in UNITS:
+        return "", of, during, "of every year", ""
+    match frequency:
+        case Frequency.DAILY:
+            return words.each(parts.interval, "day"), of, during, "of every year", ""
+        case Frequency.WEEKLY:
+            weekdays = words.weekdays(parts.weekdays)
+            return f"{words.each(parts.interval, 'week')} on {weekdays}", of, during, "of every year", ""
+        case Frequency.MONTHLY if parts.months:
+            return "", of, during, "of every year", f"in every {place} month"
+        case Frequency.MONTHLY:
+            return "", f"of every {place} month", f"in every {place} month", "of every year", ""
+        case _:
+            return "", of, during, "of the year", f"in every {place} year"

@@ -138,11 +138,6 @@ class Rule(ABC):
         """Whether its start is a whole second where it is the moment of creation."""
         return False
 
-    @property
-    def follows_clocks(self) -> bool:
-        """Whether the time zone matters to it."""
-        return True
-
     def for_job(self, chance: Callable[[str], int]) -> Self:  # noqa: ARG002 - the same for all jobs
         """Return the rule as a job has it. `chance` answers a large number that is the job's own, for a name."""
         return self
