@@ -108,6 +108,14 @@ def depends_on_id(trigger: Trigger, sent: object) -> tuple[str, ...]:
     return trigger.depends_on_id
 
 
+def read_otherwise(trigger: Trigger, sent: object) -> tuple[str, ...]:
+    """Say what of the `schedule` that a job was created with, if it was, other programs read otherwise."""
+    if not isinstance(trigger, Recurring) or sent is None:
+        return ()
+    kind, value = sent_rules(Schedule.model_validate(sent), RULES)[0]
+    return tuple(dict.fromkeys(kind.from_wire(value, RULES).read_otherwise(value, trigger, RULES)))
+
+
 def _whole_second(moment: datetime) -> datetime:
     """Round up: the times of some rules are counted in whole seconds, and none may be before the start."""
     return (moment + timedelta(seconds=1) - MICROSECOND).replace(microsecond=0)

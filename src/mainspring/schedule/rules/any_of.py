@@ -113,6 +113,12 @@ class AnyOf(Rule):
             detail = f"must not name more than {MOST_TIMES} times a day, nor two that are a second apart"
             yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", detail)
 
+    def read_otherwise(self, sent: Sequence[BaseModel], frame: Frame, rules: Rules) -> Iterator[str]:
+        """See `Rule.read_otherwise`."""
+        for each in sent:
+            for kind, value in _sent_rule(each, rules):
+                yield from kind.from_wire(value, rules).read_otherwise(value, frame, rules)
+
     def words(self, start: datetime) -> str:
         """See `Rule.words`."""
         return "; and ".join(rule.words(start) for rule in self.rules)

@@ -24,6 +24,7 @@ from mainspring.schedule.civil import ClockTimes, SameTimes
 from mainspring.schedule.rules.rule import CROWDED, NEVER, Frame, Rule, Rules, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import TimeError, shown, text_reader
+from mainspring.schedule.zones import has_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,22 @@ class Cron(Rule):
         if self.clock(frame).crowded:
             yield Problem(pointer, "CRON_TOO_FREQUENT", CROWDED)
 
+    def read_otherwise(self, _sent: Cron, frame: Frame, _rules: Rules) -> Iterator[str]:
+        """See `Rule.read_otherwise`."""
+        fields = _split(self.expression)
+        days = compile_cron(self.expression).dates
+        if not (days.month_days.starred or days.weekdays.starred):
+            yield "a day has to match only one of the two day fields; some programs want both"
+        for text, field in zip(fields, FIELDS[-len(fields) :], strict=True):
+            for term in text.split(","):
+                yield from _read_otherwise(term, field, has_seconds=len(fields) == 6)
+        chosen = frame.dst_gap or frame.dst_overlap
+        if _EACH_FEW_HOURS.search(fields[-4]) and not chosen and has_change(frame.time_zone, frame.start):
+            yield (
+                f"the hours {shown(fields[-4])} are those of the clock, so that two runs come closer or further apart "
+                "when it is changed; the member every goes on in real time"
+            )
+
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""
@@ -99,6 +116,20 @@ class Cron(Rule):
         cron = compile_cron(self.expression)
         every_day = "" if words.goes_on_all_day(cron.clock) else "every day"
         return words.joined(words.times_of_day(cron.clock), cron.dates.words(every_day))
+
+
+def _read_otherwise(term: str, field: CronField, *, has_seconds: bool) -> Iterator[str]:
+    """Say what of one term of a field other programs read otherwise."""
+    if (step := _STEP.search(term)) and int(step[1]) == field.size > 1:
+        yield f"the step of {shown(term)} is as large as the {field.name}, so that it means once"
+    if field is not _WEEKDAY_FIELD:
+        return
+    if has_seconds and re.match(r"\d", term):
+        yield f"{shown(term)} counts the days of the week from Sunday, 0: Monday is 1; in Quartz Sunday is 1"
+    if re.match(r"[A-Z0-9]+/", term) and not has_hash(term):
+        yield f"{shown(term)} goes on to Sunday, which is 7; some programs end with Saturday, 6"
+    if re.match(r"(\w+)-\1", term):
+        yield f"{shown(term)} is that one day; some programs read it as every day"
 
 
 def _read(text: str) -> Cron:
@@ -154,6 +185,8 @@ _NTH = re.compile(r"([A-Z]{3}|\d)(?:#(\d)|L)", re.ASCII)
 _LAST_WEEKDAY = "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"
 _BEYOND = "; the member every, such as PT90M, is not bound to it"
 """What is added where a step is too large for its field."""
+_STEP = re.compile(r"/(\d+)$", re.ASCII)
+_EACH_FEW_HOURS = re.compile(r"(?:^|,)(?:\*|H)/(?!1$|24$)", re.ASCII)
 _HASH = re.compile(r"\bH(?:\((\d{1,2})-(\d{1,2})\))?(?:/(\d{1,2}))?(?![\w(])", re.ASCII)
 
 

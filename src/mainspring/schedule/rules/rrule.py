@@ -97,6 +97,18 @@ class RRule(Rule):
         if sent.until and terms.end:
             yield "end", "is also said by the UNTIL of the rrule; send one of them"
 
+    def read_otherwise(self, sent: ParsedRule, frame: Frame, _rules: Rules) -> Iterator[str]:
+        """See `Rule.read_otherwise`."""
+        parts = sent.parts
+        if parts.frequency is Frequency.YEARLY and parts.month_days and not (parts.months or parts.weeks):
+            yield "BYMONTHDAY without BYMONTH is a day of every month; some programs take the month of the start alone"
+        if sent.until_is_date:
+            yield f"UNTIL is a date and ends with that day in {frame.time_zone}; some programs end when it begins"
+        if parts.weekdays and parts.nth_weekdays:
+            yield "BYDAY has plain and numbered days, and a day has to be one of them; some programs want both"
+        if parts.frequency is Frequency.WEEKLY and parts.positions:
+            yield "BYSETPOS counts from the beginning of the week; some programs count from the start in the first week"
+
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""

@@ -101,13 +101,14 @@ class Parts(NamedTuple):
 class ParsedRule:
     """A rule that was read: its text without what bounds it, and these bounds.
 
-    `until` is a moment in UTC, or a civil time if it has no zone.
+    `until` is a moment in UTC, or a civil time if it has no zone; the end of its day, if it is a date.
     """
 
     text: str
     parts: Parts
     count: int | None
     until: datetime | None
+    until_is_date: bool = False
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -119,10 +120,12 @@ def parse_rrule(text: str) -> ParsedRule:
         raise _invalid(f"is longer than {LONGEST_RULE} characters")
     members = _members(text.upper().removeprefix("RRULE:"))
     count = _number(members.pop("COUNT", None), "COUNT", 2**31 - 1)
-    until = _until(members.pop("UNTIL", None))
+    last = members.pop("UNTIL", None)
+    until = _until(last)
     if count is not None and until is not None:
         raise _invalid("has both COUNT and UNTIL")
-    return ParsedRule(";".join(f"{name}={value}" for name, value in members.items()), _parts(members), count, until)
+    rule = ";".join(f"{name}={value}" for name, value in members.items())
+    return ParsedRule(rule, _parts(members), count, until, until_is_date=last is not None and "T" not in last)
 
 
 def _members(text: str) -> dict[str, str]:

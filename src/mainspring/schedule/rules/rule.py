@@ -170,6 +170,10 @@ class Rule(ABC):
         """Find members of the schedule that contradict the rule: the name of each, and what is wrong."""
         yield from ()
 
+    def read_otherwise(self, sent: Any, frame: Frame, rules: Rules) -> Iterator[str]:  # noqa: ARG002 - not all are
+        """Say what of the rule other programs read otherwise, or is perhaps not meant as it stands there."""
+        yield from ()
+
     @property
     def never(self) -> Problem:
         """What is said of a rule that has no fire time in the years that are looked through."""

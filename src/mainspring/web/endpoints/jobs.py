@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, State
-from mainspring.schedule import Forecast, Outage, depends_on_id
+from mainspring.schedule import Forecast, Outage, depends_on_id, read_otherwise
 from mainspring.service import LookAhead, SchedulerService
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
 from mainspring.web.body import BATCH_JOBS, read_batch, read_body
@@ -55,7 +55,7 @@ async def create(call: Call) -> Response:
     if call.has_query and (ahead := _dry_run(call.query())):
         key, body = call.key, await read_body(call.request)
         job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
-        warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
+        warnings = [*_warnings(job), *_read_otherwise(job), *_dealt_out(job), *_cut(forecast)]
         return json_response(forecast_json(job, forecast, warnings))
     job = await call.services.jobs.create_job(call.key, await read_body(call.request))
     return job_response(job, 201, warnings=_warnings(job), Location=job_path(job))
@@ -72,6 +72,12 @@ def _warnings(job: Job) -> list[dict[str, str]]:
     if job.next_run is None or job.next_run >= job.updated_at - _PAST:
         return []
     return [{"code": "WHEN_IN_PAST", "detail": "the next fire time is in the past; the job is due at once"}]
+
+
+def _read_otherwise(job: Job) -> list[dict[str, str]]:
+    """Say what of a schedule other programs read otherwise, so that it is perhaps not meant."""
+    details = read_otherwise(job.trigger, job.request.get("schedule"))
+    return [{"code": "READ_OTHERWISE", "detail": detail} for detail in details]
 
 
 def _dealt_out(job: Job) -> list[dict[str, str]]:
