@@ -605,6 +605,22 @@ def test_schedule_of_each_kind(body: dict[str, Any], expected: Trigger) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"when": ""}, "/when"),
+        ({"schedule": {"cron": ""}}, "/schedule/cron"),
+        ({"schedule": {"rrule": ""}}, "/schedule/rrule"),
+        ({"schedule": {"every": ""}}, "/schedule/every"),
+        ({"schedule": {"every": "P1D", "timeZone": ""}}, "/schedule/timeZone"),
+        ({"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"cron": ""}]}}, "/schedule/anyOf/1/cron"),
+    ],
+)
+def test_empty_text(body: dict[str, Any], pointer: str) -> None:
+    """What is text and empty is not told to be text."""
+    assert [(pointer, "is empty")] == [(problem.pointer, problem.detail) for problem in problems_of(body, JobRequest)]
+
+
+@pytest.mark.parametrize(
     "schedule",
     [
         {"cron": "30 2 30 2 *"},
