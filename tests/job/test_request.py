@@ -637,11 +637,12 @@ def test_never_is_said_of_the_years_that_were_looked_through(schedule: dict[str,
     assert "does not fire in the 40 years from its start" in problem.detail
 
 
-def test_rrule_begins_with_a_whole_second() -> None:
-    """A rule has no times between seconds: one that begins now begins with the next, and does not miss its first."""
-    now = NOW + MICROSECOND
-    trigger = read(JobRequest, {"schedule": {"rrule": "FREQ=DAILY"}}, now=now).trigger
-    assert NOW + timedelta(seconds=1) == trigger.first
+def test_rrule_and_cron_begin_with_a_whole_second() -> None:
+    """What begins now begins with the next second, and no fraction of it is counted or said."""
+    for rule in ({"rrule": "FREQ=DAILY"}, {"cron": "* * * * *"}, {"anyOf": [{"cron": "* * * * *"}, {"every": "P1D"}]}):
+        trigger = read(JobRequest, {"schedule": rule}, now=NOW + MICROSECOND).trigger
+        assert isinstance(trigger, Recurring)
+        assert NOW + timedelta(seconds=1) == trigger.start
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class Cron(Rule):
         """See `Rule.clock`."""
         return compile_cron(self.expression).clock
 
+    @property
+    def has_whole_seconds(self) -> bool:
+        """See `Rule.has_whole_seconds`."""
+        return True
+
     def for_job(self, chance: Callable[[str], int]) -> Cron:
         """See `Rule.for_job`: with a number in place of each ``H``."""
         return Cron(settle(self.expression, chance)) if has_hash(self.expression) else self
@@ -183,8 +188,6 @@ _YEAR = re.compile(r"\d{4}", re.ASCII)
 _LAST_DAY = re.compile(r"L(?:-(\d{1,2}))?", re.ASCII)
 _NTH = re.compile(r"([A-Z]{3}|\d)(?:#(\d)|L)", re.ASCII)
 _LAST_WEEKDAY = "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"
-_BEYOND = "; the member every, such as PT90M, is not bound to it"
-"""What is added where a step is too large for its field."""
 _STEP = re.compile(r"/(\d+)$", re.ASCII)
 _EACH_FEW_HOURS = re.compile(r"(?:^|,)(?:\*|H)/(?!1$|24$)", re.ASCII)
 _HASH = re.compile(r"\bH(?:\((\d{1,2})-(\d{1,2})\))?(?:/(\d{1,2}))?(?![\w(])", re.ASCII)
@@ -369,7 +372,7 @@ def _range(term: str, field: CronField) -> set[int]:
         raise _unreadable(term, field)
     step = int(match["step"] or 1)
     if not 1 <= step <= field.size:
-        raise _invalid(f"has a step that is not 1 to {field.size} in its {field.name}: {shown(term)}{_BEYOND}")
+        raise _large_step(term, field, field.size)
     if match["from"] == "*":
         return set(range(field.least, field.least + field.size, step))
     first = _value(match["from"], field)
@@ -400,6 +403,14 @@ def _unreadable(term: str, field: CronField) -> TimeError:
     return _invalid(f"has {shown(term)} as its {field.name}, which is {forms}")
 
 
+def _large_step(term: str, field: CronField, size: int) -> TimeError:
+    period = "PT90M" if field in FIELDS[:3] else "P90D"
+    return _invalid(
+        f"has a step that is not 1 to {size} in its {field.name}: {shown(term)}; the member every, such as {period}, "
+        "is not bound to it"
+    )
+
+
 def _value(text: str, field: CronField) -> int:
     if text in field.names:
         return field.names.index(text) + field.least
@@ -417,7 +428,7 @@ def _settle(text: str, field: CronField, chance: int) -> str:
             return str(least + chance % (most - least + 1))
         step, size = int(match[3]), most - least + 1
         if not 1 <= step <= size:
-            raise _invalid(f"has a step that is not 1 to {size} in its {field.name}: {shown(match[0])}{_BEYOND}")
+            raise _large_step(match[0], field, size)
         return f"{least + chance % step}-{most}/{step}"
 
     return _HASH.sub(number, text) if "H" in text else text
