@@ -242,12 +242,12 @@ def clock_of(parts: Parts, *anchor: tuple[int]) -> tuple[tuple[int, ...], tuple[
 def explicit(parts: Parts, anchor: datetime) -> Parts:
     """Fill in what a rule leaves to the civil time that it is counted from."""
     frequency = parts.frequency
-    if not (parts.weeks or parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
-        if frequency is Frequency.YEARLY:
+    if not (parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
+        if frequency is Frequency.WEEKLY or parts.weeks:
+            parts = parts._replace(weekdays=(anchor.weekday(),))
+        elif frequency is Frequency.YEARLY:
             parts = parts._replace(months=parts.months or (anchor.month,), month_days=(anchor.day,))
         elif frequency is Frequency.MONTHLY:
             parts = parts._replace(month_days=(anchor.day,))
-        elif frequency is Frequency.WEEKLY:
-            parts = parts._replace(weekdays=(anchor.weekday(),))
     hours, minutes, seconds = clock_of(parts, (anchor.hour,), (anchor.minute,), (anchor.second,))
     return parts._replace(hours=hours, minutes=minutes, seconds=seconds)
