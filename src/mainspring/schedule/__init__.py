@@ -51,6 +51,7 @@ from mainspring.schedule.preview import (
 )
 from mainspring.schedule.rules import (
     AnyOf,
+    At,
     Cron,
     Every,
     RRule,
@@ -86,6 +87,7 @@ from mainspring.schedule.wire import (
     depends_on_id,
     kind_problems,
     schedule_problems,
+    schedule_warnings,
     to_trigger,
     too_old,
 )
@@ -99,6 +101,7 @@ __all__ = [
     "ON_THE_WIRE",
     "WANTED_SCHEMA",
     "AnyOf",
+    "At",
     "Backfill",
     "Backfilled",
     "Calendar",
@@ -139,6 +142,7 @@ __all__ = [
     "preview",
     "realigned",
     "schedule_problems",
+    "schedule_warnings",
     "to_trigger",
     "too_old",
     "trigger_from_json",

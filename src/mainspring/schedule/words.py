@@ -6,7 +6,7 @@ Each rule says itself with these; `english` puts the sentences together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 from mainspring.schedule.civil import SECOND, ClockTimes
@@ -86,7 +86,12 @@ def moment(when: datetime, zone: str) -> str:
     """Say a moment as the clocks of a zone show it, to the second."""
     local = local_time(when, zone)
     time = _time(local.hour * 3600 + local.minute * 60 + local.second)
-    return f"{local.day} {MONTHS[local.month - 1]} {local.year} {time}"
+    return f"{day(local)} {time}"
+
+
+def day(when: date) -> str:
+    """Say a day."""
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
 
 
 def _time(seconds: int) -> str:

@@ -23,7 +23,7 @@ def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | Ch
     The rule must be one that `parse_rrule` takes. What is earlier than the anchor may be among them. `clock` has all
     times that a day may have.
     """
-    parts = explicit(_read(text), anchor)
+    parts = explicit(parse_rrule(text).parts, anchor)
     day = anchor.toordinal()
     units = day * 24 + anchor.hour
     phase = {
@@ -35,11 +35,6 @@ def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | Ch
         Frequency.MINUTELY: units * 60 + anchor.minute,
     }[parts.frequency]
     return _compile(parts, phase % parts.interval)
-
-
-@lru_cache(maxsize=1024)
-def _read(text: str) -> Parts:
-    return parse_rrule(text).parts
 
 
 @lru_cache(maxsize=512)
