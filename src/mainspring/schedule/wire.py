@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -15,13 +16,14 @@ from mainspring.schedule.rules import RULES, AnyOf, AnyRule, At, RRule
 from mainspring.schedule.rules.at import MOST_MOMENTS
 from mainspring.schedule.rules.recurrence_set import MOST_SAID, RecurrenceSet, Warned, read_rrule, some_of
 from mainspring.schedule.rules.rrule import moment_until
-from mainspring.schedule.rules.rule import Bounds, OnTheWire, Rules, field_of, one_kind, sent_rules, wire_model
+from mainspring.schedule.rules.rule import Bounds, OnTheWire, Rules, one_kind, sent_rules, wire_model
 from mainspring.schedule.text import (
     HORIZON,
     MICROSECOND,
     OLDEST,
     DayOrMoment,
     Duration,
+    TimeError,
     TimeZone,
     UpToAWeek,
     When,
@@ -81,22 +83,21 @@ def to_trigger(schedule: ScheduleTerms, when: datetime | None, now: datetime) ->
     return _trigger(schedule, *sent_rules(schedule, RULES)[0], when, now)
 
 
-def _set_of(schedule: ScheduleTerms) -> tuple[str, RecurrenceSet] | None:
-    """Return the recurrence set that a schedule has for its rule, with the kind of the member that holds it."""
-    found = [(kind.kind, sent) for kind, sent in sent_rules(schedule, RULES) if isinstance(sent, RecurrenceSet)]
-    return found[0] if found else None
+def _set_of(schedule: ScheduleTerms) -> RecurrenceSet | None:
+    """Return the recurrence set that a schedule has for its `rrule`, if it is one."""
+    sent = schedule.__dict__.get(RRule.kind)
+    return sent if isinstance(sent, RecurrenceSet) else None
 
 
 def _told(schedule: ScheduleTerms) -> ScheduleTerms:
     """Return a schedule with what its recurrence set says as members of its own; any other as it is."""
-    found = _set_of(schedule)
-    if found is None:
+    recurrence = _set_of(schedule)
+    if recurrence is None:
         return schedule
-    kind, recurrence = found
     told = Schedule.model_validate(recurrence.members(schedule.time_zone))
     members = {name: told.__dict__[name] for name in told.model_fields_set}
     members["excluded"] = (*told.excluded, *schedule.excluded)
-    return schedule.model_copy(update={field_of(kind): None} | members)
+    return schedule.model_copy(update={RRule.kind: None} | members)
 
 
 def _trigger(
@@ -145,44 +146,63 @@ def _whole_second(moment: datetime) -> datetime:
 
 
 def kind_problems(sent: object) -> Iterator[Problem]:
-    """Check that a schedule, as it was sent, says in one way how it repeats, and so each rule of a combination."""
+    """Check that a schedule, as it was sent, says in one way how it repeats, and so each rule of a combination.
+
+    And that all of a recurrence set can be kept.
+    """
     if not isinstance(sent, Mapping):
         return
     yield from one_kind(sent, RULES, "/schedule")
+    if (recurrence := _sent_set(sent)) is not None:
+        yield from _refusals(recurrence)
     for kind, rule in RULES.items():
         if rule.is_combination and kind in sent:
             yield from rule.kind_problems(sent[kind], f"/schedule/{kind}", RULES)
+
+
+def _sent_set(sent: Mapping[str, Any]) -> RecurrenceSet | None:
+    """Return the recurrence set of a schedule, as it was sent."""
+    text = sent.get(RRule.kind)
+    with suppress(TimeError):
+        recurrence = read_rrule(text) if isinstance(text, str) else None
+        return recurrence if isinstance(recurrence, RecurrenceSet) else None
+    return None
+
+
+def _refusals(recurrence: RecurrenceSet) -> Iterator[Problem]:
+    """Name what cannot be kept of a recurrence set one by one, or the first of very much."""
+    said = [*recurrence.refused[:MOST_SAID]]
+    if more := len(recurrence.refused) - len(said):
+        said.append(f"has {more} more lines that cannot be kept")
+    yield from (Problem(f"/schedule/{RRule.kind}", "INVALID_RRULE", detail) for detail in said)
 
 
 def schedule_problems(
     schedule: ScheduleTerms, when: datetime | None, now: datetime, calendars: Collection[str]
 ) -> Iterator[Problem]:
     """Check a schedule whose members are right by themselves; `calendars` are the names that it may use."""
-    if (found := _set_of(schedule)) is None:
+    if (recurrence := _set_of(schedule)) is None:
         yield from _problems(schedule, when, now, calendars)
     else:
-        yield from _set_problems(schedule, *found, when, now, calendars)
+        yield from _set_problems(schedule, recurrence, when, now, calendars)
 
 
 def _set_problems(
     schedule: ScheduleTerms,
-    kind: str,
     recurrence: RecurrenceSet,
     when: datetime | None,
     now: datetime,
     calendars: Collection[str],
 ) -> Iterator[Problem]:
     """Check a schedule that has a recurrence set; what is wrong with what the set says is wrong with its text."""
-    place, sent = f"/schedule/{kind}", schedule.model_fields_set
+    place, sent = f"/schedule/{RRule.kind}", schedule.model_fields_set
     if recurrence.refused:
-        said = recurrence.refused[:MOST_SAID]
-        more = len(recurrence.refused) - len(said)
-        yield Problem(place, "INVALID_RRULE", "; ".join([*said, *([f"and {more} more"] if more else [])]))
+        yield from _refusals(recurrence)
         return
     if schedule.start is not None and recurrence.start is not None:
-        yield Problem("/schedule/start", "SCHEDULE_CONFLICT", f"is also said by the DTSTART of the {kind}; send one")
+        yield Problem("/schedule/start", "SCHEDULE_CONFLICT", "is also said by the DTSTART of the rrule; send one")
     if "time_zone" in sent and recurrence.zone not in {None, schedule.time_zone}:
-        detail = f"is {recurrence.zone} by the DTSTART of the {kind}; send one of them"
+        detail = f"is {recurrence.zone} by the DTSTART of the rrule; send one of them"
         yield Problem("/schedule/timeZone", "SCHEDULE_CONFLICT", detail)
     sent_places = {f"/schedule/{field.alias}" for name, field in Schedule.model_fields.items() if name in sent}
     for problem in _problems(_told(schedule), when, now, calendars):
@@ -253,9 +273,7 @@ def schedule_warnings(trigger: Trigger, sent: Mapping[str, Any] | None) -> Itera
     """Warn of what a trigger may not do as it was meant; `sent` is the `schedule` that it was made of."""
     if not isinstance(trigger, Recurring) or sent is None:
         return
-    text = sent.get(RRule.kind)
-    recurrence = read_rrule(text) if isinstance(text, str) else None
-    if isinstance(recurrence, RecurrenceSet):
+    if (recurrence := _sent_set(sent)) is not None:
         yield from recurrence.warned
         if recurrence.has_open_times and "timeZone" not in sent:
             detail = f"has times without a time zone, which are taken for those of {trigger.time_zone}; send timeZone"

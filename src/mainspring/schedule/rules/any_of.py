@@ -149,7 +149,8 @@ def _together(members: Sequence[Series], frame: Frame) -> Series:
     alike: dict[tuple[DstGap, DstOverlap], list[CivilTimes]] = {}
     for member in members:
         if isinstance(member, OnCalendar):
-            alike.setdefault((member.gap, member.overlap), []).append(member.times)
+            policies = (member.gap, member.overlap) if frame.time_zone != "UTC" else (DstGap.SKIP, DstOverlap.FIRST)
+            alike.setdefault(policies, []).append(member.times)
     together = [OnCalendar(merged(tuple(times)), frame.time_zone, *policies) for policies, times in alike.items()]
     members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
     return members[0] if len(members) == 1 else AnySeries(tuple(members))
