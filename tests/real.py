@@ -31,7 +31,7 @@ REFUSED = {
     "fire times one second apart": ".*BYSECOND=6,5",
     "an `INTERVAL` of more than ten years": r".*INTERVAL=\d{5,}",
     "more than 1440 times a day together with `BYSETPOS`": ".*BYSECOND=1,2,3,4.*BYSETPOS",
-    "a first day later than 40 years after the start": ".*BYWEEKNO=53;INTERVAL=6;BYDAY=TH",
+    "a zone that does not exist": "(?=.*2016).*COUNT=15;BYDAY=SA|(?=.*2017).*BYDAY=-2MO;COUNT=5",
     "more than ten years ahead": r".* 99\d\d$",
     "a numbered day such as `1MO` with another frequency than `YEARLY` or `MONTHLY`, or with `BYWEEKNO`":
         r"(?=.*(DAILY|WEEKLY|BYWEEKNO)).*BYDAY=-?\d",
@@ -46,6 +46,7 @@ REFUSED = {
 """What is refused of rules, as docs/schedules.md says it, with the pattern of the rules and years that are so."""
 READ_OTHERWISE = {
     "libical and ical.net take the start's month alone": "(?!.*BYMONTH=)FREQ=YEARLY.*BYMONTHDAY",
+    "libical counts the years of weeks from the calendar year of the start": ".*BYWEEKNO=53;INTERVAL=[56];BYDAY=TH",
     "RFC 5545 ignores them beside a `DTSTART` that is a date": "FREQ=DAILY;BYMINUTE=1,2,3,4;INTERVAL=2",
 }
 """What others read otherwise, as there, and the rules that are so."""
@@ -109,13 +110,6 @@ class RealRule(NamedTuple):
         return bool(self.exceptions or self.additions)
 
     @property
-    def needs_weeks_of_their_own_year(self) -> bool:
-        """Whether its weeks leave the day of the week open, or are counted by the years that they belong to."""
-        return "BYWEEKNO" in self.text and (
-            not re.search("BYDAY|BYMONTHDAY|BYYEARDAY", self.text) or bool(re.search("INTERVAL|BYSETPOS", self.text))
-        )
-
-    @property
     def calendar_text(self) -> str:
         """The lines of its calendar."""
         start = self.dtstart if ":" in self.dtstart else f":{self.dtstart}"
@@ -130,7 +124,12 @@ class RealRule(NamedTuple):
     @property
     def zone(self) -> str:
         """The zone in which it is compared: its own, or UTC if that is none."""
-        return self.time_zone if self.time_zone in available_timezones() else "UTC"
+        known = available_timezones()
+        if self.needs_set:
+            return _WINDOWS.get(self.time_zone) or {zone.lower(): zone for zone in known}.get(
+                self.time_zone.lower(), "UTC"
+            )
+        return self.time_zone if self.time_zone in known else "UTC"
 
     def fire_times(self, number: int) -> list[datetime]:
         """List the first fire times: those of the file, or by dateutil if it gives none."""
@@ -139,7 +138,23 @@ class RealRule(NamedTuple):
         moments = [
             moment for civil in civils for moment in moments_of(civil, zone, DstGap.NEXT_VALID, DstOverlap.FIRST)
         ]
-        return [*islice(moments, number)]
+        for each in self._beside(self.additions):
+            midnight = datetime.combine(each, datetime.min.time(), zone).astimezone(UTC)
+            moments.append(each if isinstance(each, datetime) else midnight)
+        excluded = set(self._beside(self.exceptions))
+        start = self.start.replace(tzinfo=zone).astimezone(UTC)
+        kept = {moment for moment in moments if excluded.isdisjoint({moment, moment.astimezone(zone).date()})}
+        return sorted(moment for moment in kept if moment >= start)[:number]
+
+    def _beside(self, text: str) -> Iterator[datetime | date]:
+        """Read lines of exceptions or additions: moments, and days that are left out whole."""
+        for line in filter(None, text.split(";;")):
+            _, _, values = line.rpartition(":")
+            for value in values.split(","):
+                time = civil(value.partition("/")[0])
+                zone = UTC if value.endswith("Z") else ZoneInfo(self.zone)
+                is_day = "VALUE=DATE:" in self.dtstart or "T" not in value
+                yield time.date() if is_day else time.replace(tzinfo=zone).astimezone(UTC)
 
     def _civil_times(self) -> Iterator[datetime]:
         if self.instances is not None:
@@ -152,6 +167,13 @@ class RealRule(NamedTuple):
             if until and civil > _until(until, self.zone):
                 return
             yield civil
+
+
+_WINDOWS = {
+    "W. Europe Standard Time": "Europe/Berlin",
+    "Eastern Standard Time": "America/New_York",
+    "Pacific Standard Time": "America/Los_Angeles",
+}
 
 
 def _until(text: str, zone: str) -> datetime:

@@ -590,8 +590,8 @@ BERLIN = "Europe/Berlin"
             Recurring(RRule("FREQ=DAILY"), NOW, end=datetime(2027, 7, 1, 2, tzinfo=UTC), time_zone=BERLIN),
         ),
         (
-            {"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=WEEKLY"}]}},
-            Recurring(AnyOf((Cron("0 3 * * *"), Every(Period(days=1)), RRule("FREQ=WEEKLY"))), NOW),
+            {"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=WEEKLY;COUNT=3"}]}},
+            Recurring(AnyOf((Cron("0 3 * * *"), Every(Period(days=1)), RRule("FREQ=WEEKLY;COUNT=3"))), NOW),
         ),
         (
             {"schedule": {"cron": "0 3 * * *", "misfire": "fireNow", "overlap": "queue", "jitter": "PT0S"}},
@@ -692,7 +692,19 @@ def test_rrule_and_cron_begin_with_a_whole_second() -> None:
             {"anyOf": [{"cron": "0 * * * * *"}, {"cron": "1 * * * * *"}]},
             {("anyOf", "SCHEDULE_TOO_FREQUENT")},
         ),
-        ({"anyOf": [{"rrule": "FREQ=DAILY;COUNT=5"}]}, {("anyOf/0/rrule", "SCHEDULE_CONFLICT")}),
+        (
+            {"anyOf": [{"cron": "@daily"}, {"rrule": "FREQ=DAILY\nEXDATE:20270101"}]},
+            {("anyOf/1/rrule", "INVALID_RRULE")},
+        ),
+        ({"rrule": "RRULE:FREQ=DAILY\nEXRULE:FREQ=WEEKLY"}, {("rrule", "INVALID_RRULE")}),
+        ({"at": []}, {("at", "TOO_SHORT")}),
+        ({"at": ["2027-01-01T00:00:00Z"] * 1001}, {("at", "TOO_LONG")}),
+        ({"at": ["2027-01-01T00:00:00Z", "2027-01-01T00:00:00"]}, {("at/1", "WHEN_ZONE_REQUIRED")}),
+        ({"every": "P1D", "except": ["2027-01-01"] * 1001}, {("except", "TOO_LONG")}),
+        (
+            {"every": "P1D", "except": ["2027-02-29", "2027-01-01 10:00Z"]},
+            {("except/0", "WHEN_RANGE"), ("except/1", "WHEN_FORMAT")},
+        ),
         ({"anyOf": [{"cron": "0 0 30 2 *"}]}, {("", "SCHEDULE_NEVER")}),
         ({"anyOf": [{"cron": "0 3 * * *"}, {"every": "PT7H"}], "count": 5}, {("count", "SCHEDULE_CONFLICT")}),
         ({"cron": "0 3 * * *", "dstGap": "later"}, {("dstGap", "ENUM")}),
@@ -724,6 +736,29 @@ hostile = st.one_of(
     st.text(max_size=300),
     st.text(alphabet="*/,-?LW#H()0123456789 @MONFRI", max_size=300),
     st.text(alphabet="FREQ=DAILYBYMONTHSETPOSINTERVAL;,-+0123456789", max_size=300).map("FREQ=YEARLY;".__add__),
+    st.lists(
+        st.sampled_from(
+            [
+                "BEGIN:VEVENT",
+                "END:VEVENT",
+                "DTSTART:",
+                "DTSTART;TZID=",
+                "RDATE:",
+                "EXDATE:",
+                "RRULE:FREQ=",
+                "\r\n ",
+                "\n",
+                "UTC",
+                "20270101",
+                "T090000",
+                "Z",
+                "DAILY",
+                ";COUNT=3",
+                "RECURRENCE-ID:",
+                ",",
+            ]
+        )
+    ).map("".join),
     st.integers(),
     st.none(),
     st.lists(st.text(max_size=5), max_size=3),
@@ -734,7 +769,20 @@ hostile = st.one_of(
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["every", "cron", "rrule", "anyOf", "timeZone", "start", "end", "count", "misfire", "calendar"]
+            [
+                "every",
+                "cron",
+                "rrule",
+                "at",
+                "anyOf",
+                "timeZone",
+                "start",
+                "end",
+                "count",
+                "misfire",
+                "calendar",
+                "except",
+            ]
         ),
         hostile,
         max_size=4,

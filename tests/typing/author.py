@@ -11,6 +11,7 @@ from uuid import UUID
 
 from mainspring import (
     AnyOf,
+    At,
     Backoff,
     Binder,
     Busy,
@@ -145,7 +146,7 @@ class Vps4BackupTriggerListener(SchedulerTriggerListener):
             case Once(at):
                 assert_type(at, datetime)
             case Recurring(rule, start, count):
-                assert_type(rule, Every | Cron | RRule | AnyOf)
+                assert_type(rule, Every | Cron | RRule | At | AnyOf)
                 assert_type(start, datetime)
                 assert_type(count, int | None)
         assert_type(trigger.next_fire_time(context.fire_time), datetime | None)

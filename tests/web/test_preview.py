@@ -330,9 +330,21 @@ async def test_job_has_its_own_places(client: httpx2.AsyncClient, jobs: Jobs) ->
     assert (await jobs.shown(BACKUPS, job))["nextRun"] == starts(content)[0]
 
 
-async def test_what_is_shown_is_what_happens(client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"cron": "*/20 * * * *"},
+        {"cron": "*/20 * * * *", "except": ["2026-06-01T12:20:00Z", "2026-06-01T13:20:00Z"]},
+        {"anyOf": [{"rrule": "FREQ=HOURLY;COUNT=5"}, {"at": ["2026-06-01T12:30:00Z"]}, {"rrule": "FREQ=DAILY"}]},
+        {"rrule": "DTSTART:20260601T120000Z\nRRULE:FREQ=DAILY;COUNT=9\nRDATE:20260602T110000Z\nEXDATE:20260603"},
+    ],
+    ids=["cron", "except", "anyOf", "set"],
+)
+async def test_what_is_shown_is_what_happens(
+    client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock, rule: dict[str, Any]
+) -> None:
     """Run after run the job starts when its preview said."""
-    schedule = {"cron": "*/20 * * * *", "jitter": "PT10M", "count": 8}
+    schedule = {**rule, "jitter": "PT10M", "count": 8}
     job = await jobs.create(BACKUPS, schedule=schedule)
     foretold = starts(await shown(client, job, next=20))
 

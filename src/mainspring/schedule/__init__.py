@@ -51,6 +51,7 @@ from mainspring.schedule.preview import (
 )
 from mainspring.schedule.rules import (
     AnyOf,
+    At,
     Cron,
     Every,
     RRule,
@@ -87,6 +88,7 @@ from mainspring.schedule.wire import (
     kind_problems,
     read_otherwise,
     schedule_problems,
+    schedule_warnings,
     to_trigger,
     too_old,
 )
@@ -100,6 +102,7 @@ __all__ = [
     "ON_THE_WIRE",
     "WANTED_SCHEMA",
     "AnyOf",
+    "At",
     "Backfill",
     "Backfilled",
     "Calendar",
@@ -141,6 +144,7 @@ __all__ = [
     "read_otherwise",
     "realigned",
     "schedule_problems",
+    "schedule_warnings",
     "to_trigger",
     "too_old",
     "trigger_from_json",

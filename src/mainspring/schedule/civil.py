@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -42,6 +42,17 @@ def from_civil(civil: datetime) -> int:
 def to_datetime(moment: int) -> datetime:
     """Return microseconds as an aware moment in UTC. Raises `OverflowError` beyond the year 9999."""
     return _ORIGIN + timedelta(microseconds=moment - DAY)
+
+
+def joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Bring stretches into order, and make one of those that overlap or meet; leave out the empty ones."""
+    together: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if together and begin <= together[-1][1]:
+            together[-1] = (together[-1][0], max(together[-1][1], end))
+        elif begin < end:
+            together.append((begin, end))
+    return together
 
 
 # --- times of day -----------------------------------------------------------------------------------------------------

@@ -6,10 +6,14 @@ Each rule says itself (`Rule.words`); this module says the bounds and the terms 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from mainspring.schedule.trigger import Days, MisfirePolicy, Once, Overlap, Recurring, Trigger
-from mainspring.schedule.words import length, many, moment
+from mainspring.schedule.words import day, length, listed, many, moment
 from mainspring.schedule.zones import DstGap, DstOverlap, local_time
+
+_MOST_EXCLUDED = 3
+"""How many of the times that are excluded are said."""
 
 
 def describe(trigger: Trigger) -> str:
@@ -51,6 +55,8 @@ def _terms(trigger: Recurring) -> Iterator[str]:
             DstOverlap.SECOND: "Of a time that comes twice, the second is taken",
             DstOverlap.BOTH: "A time that comes twice is taken twice",
         }[trigger.dst_overlap]
+    if trigger.excluded:
+        yield f"Left out is {_left_out(trigger)}"
     yield from _when_late(trigger)
     if (use := trigger.calendar) is not None:
         times, wait = ("outside", "begin") if use.days is Days.INCLUDE else ("in", "end")
@@ -58,6 +64,16 @@ def _terms(trigger: Recurring) -> Iterator[str]:
         if use.postpones:
             fate = f"waits until they {wait}{f', and up to {length(use.spread)} longer' if use.spread else ''}"
         yield f"What falls {times} the times of the calendar {use.name} {fate}"
+
+
+def _left_out(trigger: Recurring) -> str:
+    """Say what is excluded, the first of it one by one: moments as the clocks of the schedule's zone show them."""
+    said = [
+        moment(each, trigger.time_zone) if isinstance(each, datetime) else day(each)
+        for each in trigger.excluded[:_MOST_EXCLUDED]
+    ]
+    more = len(trigger.excluded) - len(said)
+    return listed([*said, *([f"{more} more"] if more else [])])
 
 
 def _when_late(trigger: Recurring) -> Iterator[str]:

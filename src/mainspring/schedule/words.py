@@ -6,7 +6,7 @@ Each rule says itself with these; `english` puts the sentences together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 from mainspring.schedule.civil import DAY, HOUR, MINUTE, SECOND, ClockTimes, from_civil
@@ -104,7 +104,12 @@ def moment(when: datetime, zone: str) -> str:
     """Say a moment as the clocks of a zone show it."""
     local = local_time(when, zone)
     time = f"{time_of_day(from_civil(local) % DAY)}{' the second time' * is_second(when, zone)}"
-    return f"{local.day} {MONTHS[local.month - 1]} {local.year} {time}"
+    return f"{day(local)} {time}"
+
+
+def day(when: date) -> str:
+    """Say a day."""
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
 
 
 def time_of_day(time: int) -> str:

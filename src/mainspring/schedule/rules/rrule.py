@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import PlainSerializer, WithJsonSchema
 
 from mainspring.errors import Problem
 from mainspring.schedule import words
-from mainspring.schedule.civil import ClockTimes
+from mainspring.schedule.civil import ClockTimes, from_civil, from_datetime
+from mainspring.schedule.rules.recurrence_set import RecurrenceSet, read_rrule
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, ParsedRule, Parts, explicit, parse_rrule
 from mainspring.schedule.rules.rrule_times import compile_rrule
 from mainspring.schedule.rules.rule import CROWDED, NEVER, Bounds, Frame, Rule, Rules, Terms, on_calendar
-from mainspring.schedule.series import Series
+from mainspring.schedule.series import InTurn, Series
 from mainspring.schedule.text import text_reader
-from mainspring.schedule.zones import local_time
+from mainspring.schedule.zones import local_time, moment_of
 
 _UNIT_WORDS = {
     Frequency.YEARLY: "year",
@@ -27,11 +29,16 @@ _UNIT_WORDS = {
     Frequency.HOURLY: "hour",
     Frequency.MINUTELY: "minute",
 }
+_FIRST, _LAST = datetime(2, 1, 1), datetime(9998, 12, 31, 23, 59, 59)  # noqa: DTZ001 - they have no zone
+"""The civil times that are moments in every zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RRule(Rule):
-    """Fires at the civil times that a rule of RFC 5545 names, counted from the start; without its COUNT and UNTIL."""
+    """Fires at the civil times that a rule of RFC 5545 names, counted from the start.
+
+    Its COUNT is that of the times which the rule names itself, its UNTIL the last of them.
+    """
 
     kind: ClassVar[str] = "rrule"
     phrase: ClassVar[str] = "by an `rrule` (RFC 5545)"
@@ -48,32 +55,47 @@ class RRule(Rule):
         return self.text
 
     @classmethod
-    def wire_type(cls, _rules: Rules) -> Any:
-        """See `Rule.wire_type`."""
-        return Annotated[
-            ParsedRule,
-            text_reader(parse_rrule, ParsedRule, "INVALID_RRULE"),
-            PlainSerializer(lambda parsed: parsed.text, when_used="json"),
-            WithJsonSchema({"type": "string", "examples": ["FREQ=MONTHLY;BYDAY=-1FR"]}),
-        ]
+    def wire_type(cls, rules: Rules) -> Any:
+        """See `Rule.wire_type`. A recurrence set is made of several rules, so it is no member of a combination."""
+        schema = WithJsonSchema({"type": "string", "examples": ["FREQ=MONTHLY;BYDAY=-1FR"]})
+        if any(rule.is_combination for rule in rules.values()):
+            reader = text_reader(read_rrule, (ParsedRule, RecurrenceSet), "INVALID_RRULE")
+            return Annotated[ParsedRule | RecurrenceSet, reader, PlainSerializer(str, when_used="json"), schema]
+        reader = text_reader(parse_rrule, ParsedRule, "INVALID_RRULE")
+        return Annotated[ParsedRule, reader, PlainSerializer(str, when_used="json"), schema]
 
     @classmethod
     def from_wire(cls, sent: ParsedRule, _rules: Rules) -> RRule:
         """See `Rule.from_wire`."""
-        return cls(sent.text)
+        return cls(str(sent))
 
-    @classmethod
-    def bounds(cls, sent: ParsedRule) -> Bounds:
-        """See `Rule.bounds`: its COUNT and UNTIL."""
-        return Bounds(sent.count, sent.until)
+    def apart(self) -> tuple[RRule, Bounds]:
+        """See `Rule.apart`: its COUNT and UNTIL."""
+        parsed = parse_rrule(self.text)
+        return RRule(parsed.text), Bounds(parsed.count, parsed.until)
 
     def series(self, frame: Frame) -> Series:
         """See `Rule.series`."""
-        return on_calendar(compile_rrule(self.text, local_time(frame.start, frame.time_zone)), frame)
+        parsed = parse_rrule(self.text)
+        series = on_calendar(compile_rrule(parsed.text, local_time(frame.start, frame.time_zone)), frame)
+        last = None
+        if parsed.count is not None:
+            last = _nth(series, from_datetime(frame.start), parsed.count - 1)
+        elif parsed.until is not None:
+            last = moment_until(parsed.until, frame.time_zone)
+        return series if last is None else InTurn(((last, series),))
 
     def clock(self, frame: Frame) -> ClockTimes:
         """See `Rule.clock`."""
-        return compile_rrule(self.text, frame.start.replace(tzinfo=None)).clock
+        return compile_rrule(parse_rrule(self.text).text, frame.start.replace(tzinfo=None)).clock
+
+    def left(self, frame: Frame, gone: datetime) -> RRule | None:
+        """See `Rule.left`: with the rest of its COUNT."""
+        parsed = parse_rrule(self.text)
+        if parsed.count is None:
+            return self
+        count = parsed.count - self.series(frame).number(from_datetime(frame.start), from_datetime(gone) + 1)
+        return RRule(str(replace(parsed, count=count))) if count > 0 else None
 
     @property
     def has_whole_seconds(self) -> bool:
@@ -81,14 +103,17 @@ class RRule(Rule):
         return True
 
     def problems(
-        self, sent: ParsedRule, frame: Frame, pointer: str, _rules: Rules, *, combined: bool = False
+        self,
+        _sent: ParsedRule,
+        frame: Frame,
+        pointer: str,
+        _rules: Rules,
+        *,
+        combined: bool = False,  # noqa: ARG002 - the same in a combination
     ) -> Iterator[Problem]:
         """See `Rule.problems`."""
         if self.clock(frame).crowded:
             yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", CROWDED)
-        if combined and (sent.count or sent.until):
-            detail = "has a COUNT or UNTIL of its own; the schedule's count and end hold for all rules"
-            yield Problem(pointer, "SCHEDULE_CONFLICT", detail)
 
     def conflicts(self, sent: ParsedRule, terms: Terms) -> Iterator[tuple[str, str]]:
         """See `Rule.conflicts`."""
@@ -112,11 +137,13 @@ class RRule(Rule):
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""
-        return Problem("/schedule/rrule", "RRULE_NEVER", NEVER)
+        until = " before its UNTIL" if parse_rrule(self.text).until else ""
+        return Problem("/schedule/rrule", "RRULE_NEVER", NEVER + until)
 
     def words(self, start: datetime) -> str:
         """See `Rule.words`."""
-        parts = explicit(parse_rrule(self.text).parts, start)
+        parsed = parse_rrule(self.text)
+        parts = explicit(parsed.parts, start)
         clock = ClockTimes(parts.hours, parts.minutes, parts.seconds, parts.fraction)
         in_steps = parts.frequency in UNITS and parts.interval > 1
         times = _steps_in_words(parts, clock) if in_steps else words.times_of_day(clock)
@@ -130,7 +157,26 @@ class RRule(Rule):
         counts_weeks = parts.frequency is Frequency.WEEKLY and (parts.interval > 1 or parts.positions)
         if parts.week_start and (counts_weeks or parts.weeks):
             said += f" (weeks begin on {words.WEEKDAYS[parts.week_start]})"
-        return said
+        return words.joined(said, *_bounds_in_words(parsed))
+
+
+def moment_until(until: datetime, zone: str) -> int:
+    """Return the last moment of a rule that ends at a moment, or at a civil time of a zone."""
+    if until.tzinfo is not None:
+        return from_datetime(until)
+    return moment_of(from_civil(min(max(_FIRST, until), _LAST)), zone)
+
+
+# The last of many times takes up to 1 ms to find, and is asked for with each claim.
+_nth = lru_cache(maxsize=1024)(lambda series, low, number: series.nth(low, number))
+
+
+def _bounds_in_words(parsed: ParsedRule) -> Iterator[str]:
+    """Say how often and how long the rule fires by itself, as a member of a combination."""
+    if parsed.count is not None:
+        yield f"{words.many(parsed.count, 'time')} at most"
+    if parsed.until is not None:
+        yield f"until {words.moment(parsed.until.replace(tzinfo=UTC), 'UTC')}{' UTC' if parsed.until.tzinfo else ''}"
 
 
 def _steps_in_words(parts: Parts, clock: ClockTimes) -> str:

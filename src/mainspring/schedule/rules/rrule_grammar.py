@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from mainspring.schedule.civil import HOUR, MINUTE, ClockTimes
@@ -65,9 +65,9 @@ _LISTS = {
 }
 """The members that are lists of numbers, with the least and the greatest. Where that is below zero, zero is refused."""
 _REFUSED = {
-    "DTSTART": "has a DTSTART: the schedule's start says when to begin",
-    "EXDATE": "has an EXDATE: a calendar says which days to leave out",
-    "RDATE": "has an RDATE: anyOf adds other times",
+    "DTSTART": "has a DTSTART among its members: give it a line of its own, or send start",
+    "EXDATE": "has an EXDATE among its members: give it a line of its own, or send except",
+    "RDATE": "has an RDATE among its members: give it a line of its own, or send anyOf with at",
 }
 _NOT_WITH = {
     "BYWEEKNO": (Frequency.MONTHLY, Frequency.WEEKLY, Frequency.DAILY, Frequency.HOURLY, Frequency.MINUTELY),
@@ -106,18 +106,29 @@ class ParsedRule:
 
     text: str
     parts: Parts
-    count: int | None
-    until: datetime | None
+    count: int | None = None
+    until: datetime | None = None
     until_is_date: bool = False
+
+    def __str__(self) -> str:
+        said = self.text
+        if self.count is not None:
+            said += f";COUNT={self.count}"
+        if self.until is not None:
+            said += f";UNTIL={digits(self.until)}{'Z' if self.until.tzinfo else ''}"
+        return said
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def parse_rrule(text: str) -> ParsedRule:
     """Read a rule such as ``FREQ=MONTHLY;BYDAY=-1FR``. Raises `TimeError` with the code ``INVALID_RRULE``."""
     if len(text) > LONGEST_RULE:
         raise _invalid(f"is longer than {LONGEST_RULE} characters")
+    if "\n" in text:
+        raise _invalid("has several lines, which only the rrule of a whole schedule may have")
     members = _members(text.upper().removeprefix("RRULE:"))
     count = _number(members.pop("COUNT", None), "COUNT", 2**31 - 1)
     last = members.pop("UNTIL", None)
@@ -130,9 +141,6 @@ def parse_rrule(text: str) -> ParsedRule:
 
 def _members(text: str) -> dict[str, str]:
     members: dict[str, str] = {}
-    if lines := text.splitlines()[1:]:
-        name = re.split(r"[:;=]", lines[0])[0]
-        raise _invalid(_REFUSED.get(name, f"has a second line: {shown(lines[0])}"))
     for member in text.removesuffix(";").split(";"):
         name, equals, value = member.partition("=")
         if refusal := _REFUSED.get(re.split(r"[:;=\n]", name)[0]):
@@ -244,6 +252,13 @@ def _until(text: str | None) -> datetime | None:
     return until.replace(tzinfo=UTC) if match and match["utc"] else until
 
 
+def digits(civil: date) -> str:
+    """Write a day, or a time, as calendars do."""
+    return re.sub(
+        "[-:]", "", civil.replace(tzinfo=None).isoformat() if isinstance(civil, datetime) else civil.isoformat()
+    )
+
+
 def clock_of(parts: Parts, *anchor: tuple[int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the hours, minutes and seconds of a rule that is counted from this hour, minute and second."""
     hour, minute, second = anchor
@@ -255,13 +270,13 @@ def clock_of(parts: Parts, *anchor: tuple[int]) -> tuple[tuple[int, ...], tuple[
 def explicit(parts: Parts, anchor: datetime) -> Parts:
     """Fill in what a rule leaves to the civil time that it is counted from."""
     frequency = parts.frequency
-    if not (parts.weeks or parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
-        if frequency is Frequency.YEARLY:
+    if not (parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
+        if frequency is Frequency.WEEKLY or parts.weeks:
+            parts = parts._replace(weekdays=(anchor.weekday(),))
+        elif frequency is Frequency.YEARLY:
             parts = parts._replace(months=parts.months or (anchor.month,), month_days=(anchor.day,))
         elif frequency is Frequency.MONTHLY:
             parts = parts._replace(month_days=(anchor.day,))
-        elif frequency is Frequency.WEEKLY:
-            parts = parts._replace(weekdays=(anchor.weekday(),))
     hours, minutes, seconds = clock_of(parts, (anchor.hour,), (anchor.minute,), (anchor.second,))
     fraction = 0 if parts.seconds else anchor.microsecond
     return parts._replace(hours=hours, minutes=minutes, seconds=seconds, fraction=fraction)

@@ -118,10 +118,9 @@ class Rule(ABC):
     def from_wire(cls, sent: Any, rules: Rules) -> Self:
         """Return the rule that was sent; `rules` as for `wire_type`."""
 
-    @classmethod
-    def bounds(cls, sent: Any) -> Bounds:  # noqa: ARG003 - most rules have none
-        """Return what the rule's text itself says of how often and how long it fires."""
-        return _UNBOUNDED
+    def apart(self) -> tuple[Self, Bounds]:
+        """Return the rule without what its own text says of how often and how long it fires, and that."""
+        return self, _UNBOUNDED
 
     # --- when it fires
 
@@ -140,6 +139,10 @@ class Rule(ABC):
 
     def for_job(self, chance: Callable[[str], int]) -> Self:  # noqa: ARG002 - the same for all jobs
         """Return the rule as a job has it. `chance` answers a large number that is the job's own, for a name."""
+        return self
+
+    def left(self, frame: Frame, gone: datetime) -> Self | None:  # noqa: ARG002 - most count nothing
+        """Return the rule less the fire times up to and including `gone`; `None` if nothing is left of it."""
         return self
 
     @property

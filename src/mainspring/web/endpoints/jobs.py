@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, State
-from mainspring.schedule import Forecast, Outage, depends_on_id, read_otherwise
+from mainspring.schedule import Forecast, Outage, depends_on_id, read_otherwise, schedule_warnings
 from mainspring.service import LookAhead, SchedulerService
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
 from mainspring.web.body import BATCH_JOBS, read_batch, read_body
@@ -69,9 +69,15 @@ async def create_batch(call: Call) -> Response:
 
 def _warnings(job: Job) -> list[dict[str, str]]:
     """Say what is legal but perhaps not meant about a job that has just been written."""
-    if job.next_run is None or job.next_run >= job.updated_at - _PAST:
-        return []
-    return [{"code": "WHEN_IN_PAST", "detail": "the next fire time is in the past; the job is due at once"}]
+    warnings = _of_schedule(job)
+    if job.next_run is not None and job.next_run < job.updated_at - _PAST:
+        detail = "the next fire time is in the past; the job is due at once"
+        warnings.append({"code": "WHEN_IN_PAST", "detail": detail})
+    return warnings
+
+
+def _of_schedule(job: Job) -> list[dict[str, str]]:
+    return [warned._asdict() for warned in schedule_warnings(job.trigger, job.request.get("schedule"))]
 
 
 def _read_otherwise(job: Job) -> list[dict[str, str]]:
@@ -208,7 +214,7 @@ async def preview(call: Call) -> Response:
     query.check()
     job, forecast = await call.services.jobs.lookahead.preview_job(key, job_id, ahead)
     paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
-    warnings = [*([paused] if job.paused else []), *_cut(forecast)]
+    warnings = [*_of_schedule(job), *([paused] if job.paused else []), *_cut(forecast)]
     return json_response(forecast_json(job, forecast, warnings))
 
 
