@@ -176,7 +176,8 @@ def rules(seed: int, number: int) -> list[tuple[str, datetime]]:
 
     Left out is where dateutil differs from RFC 5545: it takes numbered and plain days together for an *and*, lets
     BYSETPOS count from the start within the first week, and does not see that week -52 may be the first of a year and
-    begin in the year before.
+    begin in the year before. With BYWEEKNO it takes all days of a week that no other member names, and counts INTERVAL
+    and BYSETPOS by calendar years; `tests/schedule/rules/test_rrule_weeks.py` has a reference for these.
     """
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     return [(_drawn_rule(chance), _CIVIL + timedelta(seconds=chance.randint(0, 86400 * 800))) for _ in range(number)]
@@ -195,9 +196,14 @@ def _drawn_rule(chance: random.Random) -> str:
         for name, frequencies, likely, values, most in _MEMBERS
         if frequency in frequencies and chance.random() < likely
     }
-    if frequency in _LONG and "BYWEEKNO" not in parts and chance.random() < 0.3:
+    if "BYWEEKNO" in parts:
+        parts.pop("INTERVAL", None)
+        if not {"BYDAY", "BYMONTHDAY", "BYYEARDAY"} & parts.keys():
+            parts["BYDAY"] = some([*_DAYS], 4)
+    elif frequency in _LONG and chance.random() < 0.3:
         parts["BYDAY"] = ",".join(f"{chance.choice([1, 2, 3, 5, -1, -2])}{day}" for day in chance.sample(_DAYS, 2))
-    if frequency in {*_LONG, "DAILY"} and any(name.startswith("BY") for name in parts) and chance.random() < 0.3:
+    nothing_to_choose = "BYWEEKNO" in parts or not any(name.startswith("BY") for name in parts)
+    if frequency in {*_LONG, "DAILY"} and not nothing_to_choose and chance.random() < 0.3:
         parts["BYSETPOS"] = some([1, 2, 3, -1, -2, 10], 2)
     return ";".join(f"{name}={value}" for name, value in parts.items())
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         job_group,
         product,
     )
-    from mainspring.schedule import AnyOf, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
+    from mainspring.schedule import AnyOf, At, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
 
 __all__ = [
     "AnyOf",
+    "At",
     "Backoff",
     "Binder",
     "Busy",
@@ -61,7 +62,7 @@ _ROOMS = {
     "ConfigError": "errors",
     "Outcome": "job",
 }
-_SCHEDULE = frozenset({"AnyOf", "Cron", "Duration", "Every", "Once", "RRule", "Recurring", "Trigger", "When"})
+_SCHEDULE = frozenset({"AnyOf", "At", "Cron", "Duration", "Every", "Once", "RRule", "Recurring", "Trigger", "When"})
 
 
 def __getattr__(name: str) -> object:

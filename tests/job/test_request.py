@@ -606,8 +606,8 @@ BERLIN = "Europe/Berlin"
             Recurring(RRule("FREQ=DAILY"), NOW, end=datetime(2027, 7, 1, 2, tzinfo=UTC), time_zone=BERLIN),
         ),
         (
-            {"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=WEEKLY"}]}},
-            Recurring(AnyOf((Cron("0 3 * * *"), Every(Period(days=1)), RRule("FREQ=WEEKLY"))), NOW),
+            {"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"every": "P1D"}, {"rrule": "FREQ=WEEKLY;COUNT=3"}]}},
+            Recurring(AnyOf((Cron("0 3 * * *"), Every(Period(days=1)), RRule("FREQ=WEEKLY;COUNT=3"))), NOW),
         ),
         (
             {"schedule": {"cron": "0 3 * * *", "misfire": "fireNow", "overlap": "queue", "jitter": "PT0S"}},
@@ -620,11 +620,45 @@ def test_schedule_of_each_kind(body: dict[str, Any], expected: Trigger) -> None:
     assert expected == trigger_of(body)
 
 
-def test_rrule_begins_with_a_whole_second() -> None:
-    """A rule has no times between seconds: one that begins now begins with the next, and does not miss its first."""
-    now = NOW + MICROSECOND
-    trigger = read(JobRequest, {"schedule": {"rrule": "FREQ=DAILY"}}, now=now).trigger
-    assert NOW + timedelta(seconds=1) == trigger.first
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"when": ""}, "/when"),
+        ({"schedule": {"cron": ""}}, "/schedule/cron"),
+        ({"schedule": {"rrule": ""}}, "/schedule/rrule"),
+        ({"schedule": {"every": ""}}, "/schedule/every"),
+        ({"schedule": {"every": "P1D", "timeZone": ""}}, "/schedule/timeZone"),
+        ({"schedule": {"anyOf": [{"cron": "0 3 * * *"}, {"cron": ""}]}}, "/schedule/anyOf/1/cron"),
+    ],
+)
+def test_empty_text(body: dict[str, Any], pointer: str) -> None:
+    """What is text and empty is not told to be text."""
+    assert [(pointer, "is empty")] == [(problem.pointer, problem.detail) for problem in problems_of(body, JobRequest)]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"cron": "30 2 30 2 *"},
+        {"rrule": "FREQ=YEARLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU"},  # 2128
+        {"rrule": "FREQ=YEARLY;INTERVAL=10;BYMONTH=2;BYMONTHDAY=29;BYDAY=SA"},
+        {"anyOf": [{"cron": "0 0 30 2 *"}, {"rrule": "FREQ=YEARLY;INTERVAL=9;BYMONTH=2;BYMONTHDAY=29;BYDAY=FR"}]},
+    ],
+)
+def test_never_is_said_of_the_years_that_were_looked_through(schedule: dict[str, Any]) -> None:
+    """A rule may have a day beyond them, so that nothing is said of days that do not exist."""
+    start = {"start": "2016-03-01T00:00:00Z"}
+    (problem,) = problems_of({"schedule": schedule | start}, JobRequest)
+    assert problem.code.endswith("_NEVER")
+    assert "does not fire in the 40 years from its start" in problem.detail
+
+
+def test_rrule_and_cron_begin_with_a_whole_second() -> None:
+    """What begins now begins with the next second, and no fraction of it is counted or said."""
+    for rule in ({"rrule": "FREQ=DAILY"}, {"cron": "* * * * *"}, {"anyOf": [{"cron": "* * * * *"}, {"every": "P1D"}]}):
+        trigger = read(JobRequest, {"schedule": rule}, now=NOW + MICROSECOND).trigger
+        assert isinstance(trigger, Recurring)
+        assert NOW + timedelta(seconds=1) == trigger.start
 
 
 @pytest.mark.parametrize(
@@ -674,7 +708,19 @@ def test_rrule_begins_with_a_whole_second() -> None:
             {"anyOf": [{"cron": "0 * * * * *"}, {"cron": "1 * * * * *"}]},
             {("anyOf", "SCHEDULE_TOO_FREQUENT")},
         ),
-        ({"anyOf": [{"rrule": "FREQ=DAILY;COUNT=5"}]}, {("anyOf/0/rrule", "SCHEDULE_CONFLICT")}),
+        (
+            {"anyOf": [{"cron": "@daily"}, {"rrule": "FREQ=DAILY\nEXDATE:20270101"}]},
+            {("anyOf/1/rrule", "INVALID_RRULE")},
+        ),
+        ({"rrule": "RRULE:FREQ=DAILY\nEXRULE:FREQ=WEEKLY"}, {("rrule", "INVALID_RRULE")}),
+        ({"at": []}, {("at", "TOO_SHORT")}),
+        ({"at": ["2027-01-01T00:00:00Z"] * 1001}, {("at", "TOO_LONG")}),
+        ({"at": ["2027-01-01T00:00:00Z", "2027-01-01T00:00:00"]}, {("at/1", "WHEN_ZONE_REQUIRED")}),
+        ({"every": "P1D", "except": ["2027-01-01"] * 1001}, {("except", "TOO_LONG")}),
+        (
+            {"every": "P1D", "except": ["2027-02-29", "2027-01-01 10:00Z"]},
+            {("except/0", "WHEN_RANGE"), ("except/1", "WHEN_FORMAT")},
+        ),
         ({"anyOf": [{"cron": "0 0 30 2 *"}]}, {("", "SCHEDULE_NEVER")}),
         ({"anyOf": [{"cron": "0 3 * * *"}, {"every": "PT7H"}], "count": 5}, {("count", "SCHEDULE_CONFLICT")}),
         ({"cron": "0 3 * * *", "dstGap": "later"}, {("dstGap", "ENUM")}),
@@ -706,6 +752,29 @@ hostile = st.one_of(
     st.text(max_size=300),
     st.text(alphabet="*/,-?LW#H()0123456789 @MONFRI", max_size=300),
     st.text(alphabet="FREQ=DAILYBYMONTHSETPOSINTERVAL;,-+0123456789", max_size=300).map("FREQ=YEARLY;".__add__),
+    st.lists(
+        st.sampled_from(
+            [
+                "BEGIN:VEVENT",
+                "END:VEVENT",
+                "DTSTART:",
+                "DTSTART;TZID=",
+                "RDATE:",
+                "EXDATE:",
+                "RRULE:FREQ=",
+                "\r\n ",
+                "\n",
+                "UTC",
+                "20270101",
+                "T090000",
+                "Z",
+                "DAILY",
+                ";COUNT=3",
+                "RECURRENCE-ID:",
+                ",",
+            ]
+        )
+    ).map("".join),
     st.integers(),
     st.none(),
     st.lists(st.text(max_size=5), max_size=3),
@@ -716,7 +785,20 @@ hostile = st.one_of(
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["every", "cron", "rrule", "anyOf", "timeZone", "start", "end", "count", "misfire", "calendar"]
+            [
+                "every",
+                "cron",
+                "rrule",
+                "at",
+                "anyOf",
+                "timeZone",
+                "start",
+                "end",
+                "count",
+                "misfire",
+                "calendar",
+                "except",
+            ]
         ),
         hostile,
         max_size=4,

@@ -1,13 +1,13 @@
 """Schedules that tests draw, and small helpers to build moments and to walk through fire times."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any
 from zoneinfo import available_timezones, reset_tzpath
 
 from hypothesis import strategies as st
 
-from mainspring.schedule import AnyOf, Cron, Every, Overlap, Period, Recurring, RRule, Trigger
+from mainspring.schedule import AnyOf, At, Cron, Every, Overlap, Period, Recurring, RRule, Trigger
 from mainspring.schedule.trigger import Blackout, CalendarUse, Days, Misfire, MisfirePolicy
 from mainspring.schedule.zones import DstGap, DstOverlap
 
@@ -62,6 +62,7 @@ rules = st.one_of(
     st.builds(Every, periods),
     st.sampled_from([Cron("0 3 * * *"), Cron("*/5 * * * * *"), RRule("FREQ=DAILY;BYHOUR=3")]),
     st.just(AnyOf((Cron("0 3 * * *"), RRule("FREQ=WEEKLY"), Every(Period(days=1))))),
+    st.just(AnyOf((RRule("FREQ=WEEKLY;COUNT=5"), RRule("FREQ=DAILY;UNTIL=20300101T000000Z"), At((TEN,))))),
 )
 lengths = st.timedeltas(timedelta(), timedelta(days=7))
 recurrings = st.builds(
@@ -81,4 +82,5 @@ recurrings = st.builds(
     overlap=st.sampled_from(Overlap),
     calendar=st.none()
     | st.builds(CalendarUse, st.just("holidays"), st.sampled_from(Days), st.sampled_from(Blackout), lengths),
+    excluded=st.lists(moments | st.dates(date(2020, 1, 1), date(2040, 1, 1)), max_size=3).map(tuple),
 )

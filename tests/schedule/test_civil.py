@@ -14,7 +14,7 @@ from mainspring.schedule import Every, Period, Recurring
 from mainspring.schedule.civil import ClockTimes
 from mainspring.schedule.rules import AnyOf, Cron, RRule
 from mainspring.schedule.zones import DstGap, DstOverlap, local_time
-from tests.schedules import check_transition, cron_expressions, rules, transitions
+from tests.schedules import check_transition, cron_expressions, rules, transitions, walk
 
 BERLIN = "Europe/Berlin"
 GAP_DAY, OVERLAP_DAY = "2026-03-29", "2026-10-25"
@@ -86,6 +86,38 @@ def test_gap(expression: str, gap: DstGap | None, expected: list[str]) -> None:
 def test_overlap(expression: str, overlap: DstOverlap | None, expected: list[str]) -> None:
     """A time that comes twice is taken the first time, the second time, or both times, in the order of time."""
     assert expected == on(OVERLAP_DAY, a_cron(expression, overlap=overlap))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (RRule("FREQ=DAILY"), ["25 02:30+0100", "26 02:30+0100"]),
+        (RRule("FREQ=DAILY;BYHOUR=2;BYMINUTE=45"), ["25 02:45+0100", "26 02:45+0100"]),
+        (Cron("30 2 * * *"), ["25 02:30+0100", "26 02:30+0100"]),
+        (Cron("*/20 2 * * *"), ["25 02:40+0100", "26 02:00+0100"]),
+        (Cron("15 2 * * *"), ["26 02:15+0100", "27 02:15+0100"]),  # at 02:30 the clocks have shown it twice
+        (AnyOf((Cron("30 2 * * *"), Cron("45 2 * * *"))), ["25 02:30+0100", "25 02:45+0100"]),
+    ],
+)
+@pytest.mark.parametrize("policy", [None, DstOverlap.FIRST, DstOverlap.SECOND, DstOverlap.BOTH])
+def test_start_in_the_second_half_of_a_repeated_hour(
+    rule: Cron | RRule | AnyOf, expected: list[str], policy: DstOverlap | None
+) -> None:
+    """Of a time that comes twice, the first that is not before the start is taken: no day is lost."""
+    zone = ZoneInfo(BERLIN)
+    start = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zone).astimezone(UTC)
+    trigger = Recurring(rule, start, time_zone=BERLIN, dst_overlap=policy)
+    found = walk(trigger, start, start + timedelta(days=9))
+    assert expected == [f"{moment.astimezone(zone):%d %H:%M%z}" for moment in found[:2]]
+    assert len(found) == trigger.number(start, start + timedelta(days=9))
+
+
+@pytest.mark.parametrize("minute", [29, 0])
+def test_start_in_the_first_half_of_a_repeated_hour(minute: int) -> None:
+    """The first pass is still to come, so the second is not taken."""
+    start = datetime(2026, 10, 25, 2, minute, tzinfo=ZoneInfo(BERLIN)).astimezone(UTC)
+    found = walk(Recurring(Cron("30 2 * * *"), start, time_zone=BERLIN), start, start + timedelta(days=1, hours=6))
+    assert [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 26, 1, 30, tzinfo=UTC)] == found
 
 
 @pytest.mark.parametrize(("day", "hours"), [(GAP_DAY, 23), (OVERLAP_DAY, 25), ("2026-06-01", 24)])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from mainspring import (
     AnyOf,
+    At,
     Backoff,
     Binder,
     Busy,
@@ -154,7 +155,7 @@ class Vps4BackupTriggerListener(SchedulerTriggerListener):
             case Once(at):
                 assert_type(at, datetime)
             case Recurring(rule, start, count):
-                assert_type(rule, Every | Cron | RRule | AnyOf)
+                assert_type(rule, Every | Cron | RRule | At | AnyOf)
                 assert_type(start, datetime)
                 assert_type(count, int | None)
         assert_type(trigger.next_fire_time(context.fire_time), datetime | None)

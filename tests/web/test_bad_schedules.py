@@ -12,7 +12,7 @@ from tests.web.plugin import BACKUPS
 CRON = [
     "", " ", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 0 *",
     "* * * 13 *", "* * * * 8", "a * * * *", "-1 * * * *", "1.5 * * * *", "1e1 * * * *", "0x5 * * * *", "005 * * * *",
-    "*/0 * * * *", "*/60 * * * *", "1/2/3 * * * *", "5-1 * * * *", "1- * * * *", "*-5 * * * *", "1-*/5 * * * *",
+    "*/0 * * * *", "*/61 * * * *", "1/2/3 * * * *", "5-1 * * * *", "1- * * * *", "*-5 * * * *", "1-*/5 * * * *",
     "1,,2 * * * *", ", * * * *", "1;2 * * * *", "* * * FOO *", "* * * * MONDAY", "* * * * 7-1", "* * L-31 * *",
     "* * LW * *", "* * 15W * *", "L W #", "* * * * 5#6", "* * * * 5#0", "* * * * #2", "* * * * L", "@reboot",
     "@every 5m", "@", "?", "H(5-1) * * * *", "H(0-60) * * * *", "H/0 * * * *", "H/61 * * * *", "H( * * * *",
@@ -33,7 +33,10 @@ RRULE = [
     "FREQ=DAILY;BYSETPOS=1", "FREQ=DAILY;BYHOUR=1;BYSETPOS=0", "FREQ=MINUTELY;BYSECOND=1;BYSETPOS=1",
     "FREQ=YEARLY;BYWEEKNO=54", "FREQ=MONTHLY;BYWEEKNO=1", "FREQ=YEARLY;BYYEARDAY=367", "FREQ=DAILY;WKST=1",
     "FREQ=DAILY;BYEASTER=0", "FREQ=DAILY;X-FOO=1", "FREQ=DAILY;RSCALE=GREGORIAN", "FREQ=DAILY;DTSTART=20260101",
-    "DTSTART:20260101\nRRULE:FREQ=DAILY", "FREQ=DAILY\nEXDATE:20260101", "FREQ=DAILY ;INTERVAL=2", "A" * 5000,
+    "DTSTART:1\nRRULE:FREQ=DAILY", "FREQ=DAILY\nEXDATE:x", "FREQ=DAILY ;INTERVAL=2", "A" * 5000, "A:\n" * 50_000,
+    "DTSTART:20270101\nRRULE:FREQ=DAILY\nEXRULE:FREQ=DAILY", "DTSTART;TZID=Mars/Olympus:20270101T000000", "RRULE:\n",
+    "BEGIN:VEVENT\nEND:VEVENT", "BEGIN:VEVENT\nBEGIN:VEVENT", "END:VEVENT\nEND:VCALENDAR\nBEGIN:", "\n ;\n:\n",
+    "RDATE:00010101T000000", "DTSTART;TZID=Asia/Tokyo:99991231T235959\nRRULE:FREQ=DAILY", "EXDATE:20270101", "DTSTART:",
     "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=MONTHLY;BYDAY=6MO", "FREQ=YEARLY;BYWEEKNO=30;BYMONTH=1",
     "FREQ=DAILY;BYHOUR=1;BYSETPOS=2", "FREQ=YEARLY;BYDAY=MO;BYSETPOS=366", "FREQ=DAILY;BYSECOND=0,1",
     "FREQ=YEARLY;BYDAY=MO;BYSETPOS=1,2,3,4,5,6,7,8,9,10,11,12,13", 5, True, [], {},
@@ -71,6 +74,9 @@ MEMBERS: dict[str, list[object]] = {
         {"policy": "fireAll", "spacing": "P8D"}, {"policy": "fireAll", "spacing": 1},
         {"policy": "fireAll", "spacing": ""},
     ],
+    "except": [
+        "", "2026-12-24", {}, 1, [1], [""], ["2026-12-24T10:00:00"], ["tomorrow"], ["9999-12-31"], ["20261224"], [[]],
+    ],
     "calendar": [
         "", "holidays", "../x", "x" * 65, 1, True, [], {}, {"name": "x", "days": "y"}, {"name": "x", "blackout": 1},
         {"name": "x", "spread": "P8D"}, {"days": "include"},
@@ -94,7 +100,16 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"anyOf": [{"every": "P1D", "timeZone": "UTC"}]}, "/schedule/anyOf/0/timeZone"),
     ({"anyOf": [{"anyOf": [{"every": "P1D"}]}]}, "/schedule/anyOf/0/anyOf"),
     ({"anyOf": [{"every": "PT59S"}, {"cron": "@daily"}]}, "/schedule/anyOf/0/every"),
-    ({"anyOf": [{"rrule": "FREQ=DAILY;COUNT=2"}, {"cron": "@daily"}]}, "/schedule/anyOf/0/rrule"),
+    ({"anyOf": [{"rrule": "DTSTART:20270101\nRRULE:FREQ=DAILY"}, {"cron": "@daily"}]}, "/schedule/anyOf/0/rrule"),
+    ({"at": []}, "/schedule/at"),
+    ({"at": "2027-01-01T00:00:00Z"}, "/schedule/at"),
+    ({"at": ["2027-01-01"]}, "/schedule/at/0"),
+    ({"at": ["2027-01-01T00:00:00Z", 5]}, "/schedule/at/1"),
+    ({"at": ["2025-01-01T00:00:00Z"]}, "/schedule"),
+    ({"at": ["2027-01-01T00:00:00Z"], "every": "P1D"}, "/schedule/at"),
+    ({"cron": "@daily", "except": ["2027-02-30"]}, "/schedule/except/0"),
+    ({"cron": "@daily", "end": "2026-06-02T00:00:00Z", "except": ["2026-06-02"]}, "/schedule/end"),
+    ({"every": "P1D", "count": 1, "at": None, "except": ["0001-01-01"]}, "/schedule/except/0"),
     ({"anyOf": [{"cron": "0 * * * * *"}, {"cron": "1 * * * * *"}]}, "/schedule/anyOf"),
     ({"anyOf": [{"cron": "0 0 30 2 *"}, {"cron": "0 0 31 4 *"}]}, "/schedule"),
     ({"anyOf": [{"cron": "@daily"}, {"every": "PT7H"}], "count": 3}, "/schedule/count"),
@@ -210,10 +225,20 @@ async def test_any_mix_has_an_answer(client: httpx2.AsyncClient) -> None:
         "UTC",
         "2026-07-01T00:00:00Z",
     ]
-    values += ["skip", "both", "fireAll", "allow", None, {"policy": "fireAll"}, [{"cron": "H H * * *"}], 7]
-    names = ["every", "cron", "rrule", "anyOf", *MEMBERS]
+    values += [
+        "skip",
+        "both",
+        "fireAll",
+        "allow",
+        None,
+        {"policy": "fireAll"},
+        [{"cron": "H H * * *"}],
+        7,
+        ["2027-01-01T00:00:00Z"],
+    ]
+    names = ["every", "cron", "rrule", "at", "anyOf", *MEMBERS]
     told = set()
-    for _ in range(600):
+    for _ in range(1000):
         sent = {name: chance.choice(values) for name in chance.sample(names, chance.randint(1, 4))}
         answer = await client.post(at(BACKUPS), json={"schedule": {chance.choice(["cron", "x"]): "@daily"} | sent})
         told.add(answer.status_code)

@@ -24,8 +24,8 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 Schema = dict[str, Any]
 
 SCHEDULE = {
-    "every", "cron", "rrule", "anyOf", "timeZone", "start", "startFires", "end", "count", "dstGap", "dstOverlap",
-    "jitter", "window", "misfire", "grace", "overlap", "calendar",
+    "every", "cron", "rrule", "at", "anyOf", "timeZone", "start", "startFires", "end", "count", "dstGap", "dstOverlap",
+    "jitter", "window", "misfire", "grace", "overlap", "calendar", "except",
 }  # fmt: skip
 """The members of a schedule."""
 

@@ -42,7 +42,7 @@ async def test_nothing_is_created(client: httpx2.AsyncClient, store: SqliteStore
 
     assert {
         "valid": True,
-        "schedule": "At 03:00, on Monday to Friday (Europe/Berlin), from 1 June 2026 14:00.",
+        "schedule": "At 03:00, every Monday to Friday (Europe/Berlin), from 1 June 2026 14:00.",
         "fireTimes": [
             {
                 "utc": f"2026-06-0{day}T01:00:00Z",
@@ -105,6 +105,50 @@ async def test_bad_body_is_refused_as_if_it_were_meant(
     assert (real.status_code if real.status_code != 201 else 200) == dry.status_code
     if dry.status_code != 200:
         assert {**real.json(), "instance": ""} == {**dry.json(), "instance": ""}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "parts"),
+    [
+        ({"cron": "0 0 13 * FRI"}, ["only one of the two day fields"]),
+        ({"cron": "0 0 1-7 * MON"}, ["only one of the two day fields"]),
+        ({"cron": "0 0 */2 * FRI"}, []),
+        ({"cron": "0 0 12 * * 1"}, ["'1' counts the days of the week from Sunday"]),
+        ({"cron": "0 0 12 * * 1-5,5L"}, ["'1-5' counts", "'5L' counts"]),
+        ({"cron": "0 0 12 * * MON-FRI"}, []),
+        ({"cron": "0 12 * * 1"}, []),
+        ({"cron": "0 0 * * 3/1"}, ["'3/1' goes on to Sunday"]),
+        ({"cron": "0 0 * * MON/2"}, ["'MON/2' goes on to Sunday"]),
+        ({"cron": "0 0 * * */2"}, []),
+        ({"cron": "0 0 * * SUN-SUN"}, ["'SUN-SUN' is that one day"]),
+        ({"cron": "0 0 * * 0-0"}, ["'0-0' is that one day"]),
+        ({"cron": "*/60 * * * *"}, ["'*/60' is as large as the minute"]),
+        ({"cron": "0 */24 * * *"}, ["'*/24' is as large as the hour"]),
+        ({"cron": "0 0 */31 * *"}, ["'*/31' is as large as the day of month"]),
+        ({"cron": "0 0 1 */12 *"}, ["'*/12' is as large as the month"]),
+        ({"cron": "0 0 * * */7"}, ["'*/7' is as large as the day of week"]),
+        ({"cron": "0 */2 * * *", "timeZone": "Europe/Berlin"}, ["the hours '*/2' are those of the clock"]),
+        ({"cron": "0 */2 * * *", "timeZone": "Europe/Berlin", "dstOverlap": "both"}, []),
+        ({"cron": "0 */2 * * *", "timeZone": "Asia/Kolkata"}, []),
+        ({"cron": "0 */2 * * *"}, []),
+        ({"rrule": "FREQ=YEARLY;BYMONTHDAY=15"}, ["a day of every month"]),
+        ({"rrule": "FREQ=YEARLY;BYMONTHDAY=15;BYMONTH=5"}, []),
+        ({"rrule": "FREQ=DAILY;UNTIL=20271231", "timeZone": "Asia/Tokyo"}, ["ends with that day in Asia/Tokyo"]),
+        ({"rrule": "FREQ=DAILY;UNTIL=20271231T235959"}, []),
+        ({"rrule": "FREQ=MONTHLY;BYDAY=MO,-2TU"}, ["plain and numbered days"]),
+        ({"rrule": "FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=1"}, ["from the beginning of the week"]),
+        ({"anyOf": [{"cron": "0 0 13 * FRI"}, {"rrule": "FREQ=YEARLY;BYMONTHDAY=15"}]}, ["only one", "every month"]),
+        ({"every": "P1D"}, []),
+    ],
+)
+async def test_what_others_read_otherwise(
+    client: httpx2.AsyncClient, schedule: dict[str, Any], parts: list[str]
+) -> None:
+    """A preview names each thing that people may mean otherwise, and nothing else."""
+    warnings = (await dry(client, schedule))["warnings"]
+    assert ["READ_OTHERWISE"] * len(parts) == [warning["code"] for warning in warnings]
+    for part, warning in zip(parts, warnings, strict=True):
+        assert part in warning["detail"]
 
 
 async def test_dry_run_in_no_group(client: httpx2.AsyncClient) -> None:
@@ -286,9 +330,21 @@ async def test_job_has_its_own_places(client: httpx2.AsyncClient, jobs: Jobs) ->
     assert (await jobs.shown(BACKUPS, job))["nextRun"] == starts(content)[0]
 
 
-async def test_what_is_shown_is_what_happens(client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"cron": "*/20 * * * *"},
+        {"cron": "*/20 * * * *", "except": ["2026-06-01T12:20:00Z", "2026-06-01T13:20:00Z"]},
+        {"anyOf": [{"rrule": "FREQ=HOURLY;COUNT=5"}, {"at": ["2026-06-01T12:30:00Z"]}, {"rrule": "FREQ=DAILY"}]},
+        {"rrule": "DTSTART:20260601T120000Z\nRRULE:FREQ=DAILY;COUNT=9\nRDATE:20260602T110000Z\nEXDATE:20260603"},
+    ],
+    ids=["cron", "except", "anyOf", "set"],
+)
+async def test_what_is_shown_is_what_happens(
+    client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock, rule: dict[str, Any]
+) -> None:
     """Run after run the job starts when its preview said."""
-    schedule = {"cron": "*/20 * * * *", "jitter": "PT10M", "count": 8}
+    schedule = {**rule, "jitter": "PT10M", "count": 8}
     job = await jobs.create(BACKUPS, schedule=schedule)
     foretold = starts(await shown(client, job, next=20))
 

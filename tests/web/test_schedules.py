@@ -8,6 +8,13 @@ import pytest
 from tests.web.answers import at, refusal, uncreatable
 from tests.web.plugin import BACKUPS
 
+SET = """DTSTART;TZID=W. Europe Standard Time:20260706T090000
+RRULE:FREQ=WEEKLY;COUNT=5
+RDATE;TZID=W. Europe Standard Time:20260708T090000
+EXDATE;TZID=W. Europe Standard Time:20260713T090000,20260714T090000
+X-EXTRA:1
+"""
+
 
 @pytest.mark.parametrize(
     ("body", "next_run", "schedule"),
@@ -84,6 +91,39 @@ from tests.web.plugin import BACKUPS
             id="several",
         ),
         pytest.param(
+            {"schedule": {"at": ["2026-07-02T09:00:00+02:00", "2026-07-01T09:00:00Z"]}},
+            "2026-07-01T09:00:00Z",
+            {
+                "at": ["2026-07-01T09:00:00Z", "2026-07-02T07:00:00Z"],
+                "start": "2026-06-01T12:00:00Z",
+                "timeZone": "UTC",
+            },
+            id="single moments",
+        ),
+        pytest.param(
+            {"schedule": {"cron": "0 9 * * *", "except": ["2026-06-02", "2026-06-03T09:00:00Z"]}},
+            "2026-06-04T09:00:00Z",
+            {
+                "cron": "0 9 * * *",
+                "start": "2026-06-01T12:00:00Z",
+                "timeZone": "UTC",
+                "except": ["2026-06-02", "2026-06-03T09:00:00Z"],
+            },
+            id="with exceptions",
+        ),
+        pytest.param(
+            {"schedule": {"rrule": SET, "count": 4}},
+            "2026-07-06T07:00:00Z",
+            {
+                "anyOf": [{"rrule": "FREQ=WEEKLY;COUNT=5"}, {"at": ["2026-07-08T07:00:00Z"]}],
+                "start": "2026-07-06T07:00:00Z",
+                "timeZone": "Europe/Berlin",
+                "count": 4,
+                "except": ["2026-07-13T07:00:00Z", "2026-07-14T07:00:00Z"],
+            },
+            id="recurrence set",
+        ),
+        pytest.param(
             {"when": "2026-07-01T03:00:00Z", "jobType": "RECURRING", "repeatIntervalInDays": 7, "repeatCount": 2},
             "2026-07-01T03:00:00Z",
             {"every": "P7D", "start": "2026-07-01T03:00:00Z", "count": 3, "timeZone": "UTC"},
@@ -112,6 +152,38 @@ async def test_schedule_is_answered_as_it_was_understood(
     job = answer.json()
     assert answer.status_code == 201
     assert (next_run, schedule, body) == (job["nextRun"], job["schedule"], job["jobRequest"])
+
+
+async def test_warnings_of_a_recurrence_set(client: httpx2.AsyncClient) -> None:
+    """They come with the new job, with a dry run, with a preview and with a change."""
+    body = {"schedule": {"rrule": SET}}
+    created = await client.post(at(BACKUPS), json=body)
+    expected = [
+        ("TIME_ZONE_READ_AS", "the time zone 'W. Europe Standard Time' is read as Europe/Berlin"),
+        ("RRULE_IGNORED", "what does not say when it repeats is ignored: X-EXTRA"),
+        ("NO_EFFECT", "these change no fire time: except 2026-07-14T07:00:00Z"),
+    ]
+
+    answers = [
+        created,
+        await client.post(at(BACKUPS), params={"dryRun": "true"}, json=body),
+        await client.get(f"{created.headers['location']}/preview"),
+        await client.patch(created.headers["location"], json={"schedule": {"count": 3}}),
+    ]
+
+    for answer in answers:
+        assert expected == [(warning["code"], warning["detail"]) for warning in answer.json()["warnings"]]
+
+
+async def test_all_that_a_recurrence_set_cannot_keep_is_told(client: httpx2.AsyncClient) -> None:
+    """Each line by its number, in one answer."""
+    text = SET + "".join(f"EXRULE:FREQ=MONTHLY;COUNT={number}\n" for number in range(1, 13))
+    problem = (await client.post(at(BACKUPS), json={"schedule": {"rrule": text, "count": 0}})).json()
+
+    assert {"/schedule/rrule", "/schedule/count"} == {error["pointer"] for error in problem["errors"]}
+    details = [error["detail"] for error in problem["errors"] if error["pointer"] == "/schedule/rrule"]
+    assert all(f"line {number} (EXRULE)" in detail for number, detail in zip(range(6, 16), details, strict=False))
+    assert "has 2 more lines that cannot be kept" == details[10]
 
 
 @pytest.mark.parametrize(

@@ -163,15 +163,13 @@ def _wire_names(model: type[JobRequest]) -> frozenset[str]:
 
 
 def _first_of_each_place(problems: list[Problem]) -> Iterator[Problem]:
-    """Report at most one problem per field, and each object-level problem once.
+    """Report problems of one kind per field, and each problem once.
 
     `RESERVED_FIELD` hides `UNKNOWN_FIELD`, a bad value hides what follows from it.
     """
-    said: set[str | Problem] = set()
-    for problem in problems:
-        place = problem.pointer or problem
-        if place not in said:
-            said.add(place)
+    codes: dict[str | Problem, str] = {}
+    for problem in dict.fromkeys(problems):
+        if problem.code == codes.setdefault(problem.pointer or problem, problem.code):
             yield problem
 
 

@@ -51,6 +51,7 @@ from mainspring.schedule.preview import (
 )
 from mainspring.schedule.rules import (
     AnyOf,
+    At,
     Cron,
     Every,
     RRule,
@@ -85,7 +86,9 @@ from mainspring.schedule.wire import (
     Schedule,
     depends_on_id,
     kind_problems,
+    read_otherwise,
     schedule_problems,
+    schedule_warnings,
     to_trigger,
     too_old,
 )
@@ -99,6 +102,7 @@ __all__ = [
     "ON_THE_WIRE",
     "WANTED_SCHEMA",
     "AnyOf",
+    "At",
     "Backfill",
     "Backfilled",
     "Calendar",
@@ -137,8 +141,10 @@ __all__ = [
     "parse_duration",
     "parse_when",
     "preview",
+    "read_otherwise",
     "realigned",
     "schedule_problems",
+    "schedule_warnings",
     "to_trigger",
     "too_old",
     "trigger_from_json",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mainspring.schedule.civil import DAY, from_datetime, to_datetime
+from mainspring.schedule.civil import DAY, from_datetime, joined, to_datetime
 from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, TimeError, TimeZone, text_reader
 from mainspring.schedule.trigger import CalendarUse, Days, spread
 from mainspring.schedule.zones import moment_of, span_at
@@ -184,7 +184,7 @@ class Calendar:
     @cached_property
     def _ranges(self) -> Sequence[tuple[int, int]]:
         """The ranges as ordinals of days, in order; those that overlap are one."""
-        return _joined(
+        return joined(
             (each.first.toordinal(), each.last.toordinal()) for each in self.ranges if each.first <= each.last
         )
 
@@ -200,18 +200,7 @@ class Calendar:
                 week[number].append((start, end if start < end else DAY))
                 if end <= start:
                     week[(number + 1) % 7].append((0, end))
-        return [_joined(stretches) for stretches in week]
-
-
-def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Bring stretches into order, and make one of those that overlap or meet; leave out the empty ones."""
-    joined: list[tuple[int, int]] = []
-    for begin, end in sorted(stretches):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((begin, end))
-    return joined
+        return [joined(stretches) for stretches in week]
 
 
 _FOREVER = 1 << 62

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -44,6 +44,17 @@ def to_datetime(moment: int) -> datetime:
     return _ORIGIN + timedelta(microseconds=moment - DAY)
 
 
+def joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Bring stretches into order, and make one of those that overlap or meet; leave out the empty ones."""
+    together: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if together and begin <= together[-1][1]:
+            together[-1] = (together[-1][0], max(together[-1][1], end))
+        elif begin < end:
+            together.append((begin, end))
+    return together
+
+
 # --- times of day -----------------------------------------------------------------------------------------------------
 
 
@@ -71,12 +82,16 @@ class ListedTimes(tuple[int, ...]):
 
 
 class ClockTimes:
-    """All times that are made of some hours, some minutes and some seconds; not listed, for they may be thousands."""
+    """All times that are made of some hours, some minutes and some seconds; not listed, for they may be thousands.
 
-    __slots__ = ("_hour", "_minute", "hours", "minutes", "seconds")
+    `fraction` is what each of them has beyond its second, in microseconds.
+    """
 
-    def __init__(self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int]) -> None:
+    __slots__ = ("_hour", "_minute", "fraction", "hours", "minutes", "seconds")
+
+    def __init__(self, hours: Sequence[int], minutes: Sequence[int], seconds: Sequence[int], fraction: int = 0) -> None:
         self.hours, self.minutes, self.seconds = tuple(hours), tuple(minutes), tuple(seconds)
+        self.fraction = fraction
         self._minute = len(self.seconds)
         self._hour = len(self.minutes) * self._minute
 
@@ -86,7 +101,8 @@ class ClockTimes:
     def __getitem__(self, index: int, /) -> int:
         hour, rest = divmod(index, self._hour)
         minute, second = divmod(rest, self._minute)
-        return self.hours[hour] * HOUR + self.minutes[minute] * MINUTE + self.seconds[second] * SECOND
+        whole = self.hours[hour] * HOUR + self.minutes[minute] * MINUTE + self.seconds[second] * SECOND
+        return whole + self.fraction
 
     @property
     def crowded(self) -> bool:
@@ -105,7 +121,7 @@ class ClockTimes:
             place = bisect_left(self.minutes, minute)
             number += place * self._minute
             if place < len(self.minutes) and self.minutes[place] == minute:
-                number += bisect_left(self.seconds, -(-rest // SECOND))
+                number += bisect_left(self.seconds, -((self.fraction - rest) // SECOND))
         return number
 
 

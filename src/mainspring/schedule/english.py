@@ -6,10 +6,14 @@ Each rule says itself (`Rule.words`); this module says the bounds and the terms 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
-from mainspring.schedule.trigger import Blackout, Days, MisfirePolicy, Once, Overlap, Recurring, Trigger
-from mainspring.schedule.words import length, many, moment
+from mainspring.schedule.trigger import Days, MisfirePolicy, Once, Overlap, Recurring, Trigger
+from mainspring.schedule.words import day, length, listed, many, moment
 from mainspring.schedule.zones import DstGap, DstOverlap, local_time
+
+_MOST_EXCLUDED = 3
+"""How many of the times that are excluded are said."""
 
 
 def describe(trigger: Trigger) -> str:
@@ -17,16 +21,13 @@ def describe(trigger: Trigger) -> str:
     if isinstance(trigger, Once):
         return f"Once, on {moment(trigger.at, 'UTC')}."
     said = trigger.rule.words(local_time(trigger.start, trigger.time_zone))
-    if trigger.rule.follows_clocks:
-        said += f" ({trigger.time_zone})"
-    first, *rest = [f"{said[0].upper()}{said[1:]}{_bounds(trigger)}", *_terms(trigger)]
-    return ". ".join([first, *rest]) + "."
+    first = f"{said[0].upper()}{said[1:]} ({trigger.time_zone}){_bounds(trigger)}"
+    return ". ".join([first, *_terms(trigger)]) + "."
 
 
 def _bounds(trigger: Recurring) -> str:
-    said = f", from {moment(trigger.start, trigger.time_zone)}"
-    if trigger.start_fires:
-        said += ", and then as well"
+    counted = "counted " if trigger.rule.start_is_fire_time else ""
+    said = f", {counted}from {moment(trigger.start, trigger.time_zone)}"
     if trigger.end is not None:
         said += f", until {moment(trigger.end, trigger.time_zone)}"
     if trigger.count is not None:
@@ -36,6 +37,8 @@ def _bounds(trigger: Recurring) -> str:
 
 def _terms(trigger: Recurring) -> Iterator[str]:
     """Say each thing that is not as it is by default."""
+    if trigger.start_fires and not trigger.rule.start_is_fire_time:
+        yield "It fires at the start as well"
     if trigger.window:
         yield f"It starts anywhere within {length(trigger.window)} of these times, always at the same place"
     if trigger.jitter:
@@ -52,11 +55,25 @@ def _terms(trigger: Recurring) -> Iterator[str]:
             DstOverlap.SECOND: "Of a time that comes twice, the second is taken",
             DstOverlap.BOTH: "A time that comes twice is taken twice",
         }[trigger.dst_overlap]
+    if trigger.excluded:
+        yield f"Left out is {_left_out(trigger)}"
     yield from _when_late(trigger)
     if (use := trigger.calendar) is not None:
         times, wait = ("outside", "begin") if use.days is Days.INCLUDE else ("in", "end")
-        fate = f"waits until they {wait}" if use.blackout is Blackout.POSTPONE else "is left out"
+        fate = "is left out"
+        if use.postpones:
+            fate = f"waits until they {wait}{f', and up to {length(use.spread)} longer' if use.spread else ''}"
         yield f"What falls {times} the times of the calendar {use.name} {fate}"
+
+
+def _left_out(trigger: Recurring) -> str:
+    """Say what is excluded, the first of it one by one: moments as the clocks of the schedule's zone show them."""
+    said = [
+        moment(each, trigger.time_zone) if isinstance(each, datetime) else day(each)
+        for each in trigger.excluded[:_MOST_EXCLUDED]
+    ]
+    more = len(trigger.excluded) - len(said)
+    return listed([*said, *([f"{more} more"] if more else [])])
 
 
 def _when_late(trigger: Recurring) -> Iterator[str]:
@@ -65,7 +82,9 @@ def _when_late(trigger: Recurring) -> Iterator[str]:
             f"What could not start in time is caught up with: {many(trigger.misfire.cap, 'time')} at most, "
             f"{length(trigger.misfire.spacing)} apart"
         )
-    if trigger.latest is not None:
+    if trigger.latest is not None and trigger.misfire.policy is MisfirePolicy.SKIP:
+        yield f"Each starts at most {length(trigger.latest)} late, or is skipped"
+    elif trigger.latest is not None:
         yield f"What could not start within {length(trigger.latest)} is skipped"
     if trigger.overlap is not Overlap.QUEUE:
         yield {

@@ -8,7 +8,14 @@ from typing import Any
 
 from mainspring.schedule.rules import RULES
 from mainspring.schedule.rules.rule import rule_from_json
-from mainspring.schedule.text import format_duration, format_time, parse_duration, parse_when
+from mainspring.schedule.text import (
+    format_duration,
+    format_excluded,
+    format_time,
+    parse_duration,
+    parse_excluded,
+    parse_when,
+)
 from mainspring.schedule.trigger import (
     Blackout,
     CalendarUse,
@@ -44,14 +51,15 @@ def trigger_to_json(trigger: Trigger) -> dict[str, Any]:
         "grace": None if trigger.grace is None else format_duration(trigger.grace),
         "overlap": None if trigger.overlap is Overlap.QUEUE else trigger.overlap,
         "calendar": trigger.calendar and _calendar_to_json(trigger.calendar),
+        "except": [format_excluded(each) for each in trigger.excluded] or None,
     }
     return written | {name: value for name, value in optional.items() if value is not None}
 
 
 def trigger_from_json(data: Mapping[str, Any]) -> Trigger:
     """Read what `trigger_to_json` wrote. Raises `ValueError` for a kind of rule that is not known here."""
-    if "at" in data:
-        return Once(parse_when(data["at"]))
+    if isinstance(at := data.get("at"), str):
+        return Once(parse_when(at))
     return read_plain(data) if data.keys() <= _PLAIN else read_full(data)
 
 
@@ -87,6 +95,7 @@ def read_full(data: Mapping[str, Any]) -> Recurring:
         grace=None if grace is None else parse_duration(grace),
         overlap=Overlap(data.get("overlap", Overlap.QUEUE)),
         calendar=_calendar_from_json(data["calendar"]) if "calendar" in data else None,
+        excluded=tuple(map(parse_excluded, data.get("except", ()))),
     )
 
 

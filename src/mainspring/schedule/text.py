@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -237,6 +237,27 @@ def _zones() -> frozenset[str]:
     return frozenset(files("tzdata").joinpath("zones").read_text().split())
 
 
+def find_zone(name: str) -> str | None:
+    """Return the IANA time zone that is meant by a name of another style; `None` if none is.
+
+    That is a name in the wrong case, one of Windows (``W. Europe Standard Time``), or one behind the path of its maker
+    (``/example.org/20260101/Europe/Berlin``).
+    """
+    if name in _zones():
+        return name
+    names = _zone_names()
+    parts = name.casefold().split("/")
+    return next((zone for place in range(len(parts)) if (zone := names.get("/".join(parts[place:])))), None)
+
+
+@cache
+def _zone_names() -> dict[str, str]:
+    """Return the zones by the names that others have for them, in lower case."""
+    lines = files("mainspring.schedule").joinpath("windows_zones.txt").read_text().splitlines()
+    windows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return {name.casefold(): zone for name, zone in windows} | {zone.casefold(): zone for zone in _zones()}
+
+
 @cache
 def zone_rules() -> str:
     """Return the release of the rules of time zones that are in use, such as ``2026.6``: that of the package tzdata."""
@@ -247,7 +268,7 @@ def zone_rules() -> str:
 
 
 def text_reader(
-    read: Callable[[str], Any], accepts: type, type_error: str, must: str = "must be text"
+    read: Callable[[str], Any], accepts: type | tuple[type, ...], type_error: str, must: str = "must be text"
 ) -> BeforeValidator:
     """Make a validator that reads text by our grammar and lets a ready value pass.
 
@@ -262,7 +283,7 @@ def text_reader(
 
 def _read_text(value: object, read: Callable[[str], Any], type_error: str, must: str = "must be text") -> Any:
     if not isinstance(value, str) or not value:
-        raise PydanticCustomError(type_error, "{detail}", {"detail": must})
+        raise PydanticCustomError(type_error, "{detail}", {"detail": "is empty" if value == "" else must})
     try:
         return read(value)
     except TimeError as error:
@@ -303,5 +324,31 @@ TimeZone = Annotated[
     text_reader(check_zone, tuple, "TIME_ZONE_UNKNOWN"),
     WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]}),
 ]
+_DAY_FORM = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def parse_excluded(text: str) -> date:
+    """Read a day, or a moment. Raises `TimeError`."""
+    if not _DAY_FORM.fullmatch(text):
+        return parse_when(text)
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if date.min.year < day.year < date.max.year:  # else in some zones it is beyond the calendar
+            return day
+    raise TimeError("WHEN_RANGE", "names a day that does not exist")
+
+
+def format_excluded(value: date) -> str:
+    """Write a day, or a moment."""
+    return format_time(value) if isinstance(value, datetime) else value.isoformat()
+
+
+DayOrMoment = Annotated[
+    date,
+    PlainValidator(lambda value: value if isinstance(value, date) else _read_text(value, parse_excluded, "WHEN_TYPE")),
+    PlainSerializer(format_excluded, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["2026-12-24", _EXAMPLE]}),
+]
+"""A moment, or a whole day of the schedule's zone."""
 ON_THE_WIRE = with_config(ConfigDict(alias_generator=to_camel, extra="forbid"))
 """For dataclasses that stand on the wire: their members are in camelCase, and no others are taken."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, cast
@@ -18,11 +18,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from mainspring.schedule.civil import from_datetime, to_datetime
-from mainspring.schedule.rules import AnyRule
-from mainspring.schedule.series import Series
+from mainspring.schedule.civil import DAY, from_datetime, joined, to_datetime
+from mainspring.schedule.rules import AnyRule, At
+from mainspring.schedule.series import Series, Without
 from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, UpToAWeek
-from mainspring.schedule.zones import DstGap, DstOverlap
+from mainspring.schedule.zones import DstGap, DstOverlap, moment_of
 
 GRACE = timedelta(minutes=1)
 """How late an occurrence may start under the misfire policy `SKIP` where the schedule does not say."""
@@ -137,6 +137,8 @@ class Once:
 class Recurring:
     """Fires when its rule says, from `start` to `end` (both included), at most `count` times.
 
+    It does not fire at what is `excluded`: moments, and whole days of `time_zone`.
+
     `start_fires` makes the start a fire time of its own, though the rule may not name it; with `Every` it always is
     one. Rules in days and times of day follow the clocks of `time_zone`. What becomes of civil times that a change of
     the clocks skips or repeats, `dst_gap` and `dst_overlap` decide. If left open, a rule that names the hours keeps to
@@ -161,6 +163,7 @@ class Recurring:
     grace: timedelta | None = None
     overlap: Overlap = Overlap.QUEUE
     calendar: CalendarUse | None = None
+    excluded: tuple[date, ...] = ()
     _made: Series | None = field(default=None, init=False, repr=False, compare=False)
     """The series, once it was asked for.
 
@@ -233,7 +236,8 @@ class Recurring:
     def starting(self, moment: datetime, gone: datetime) -> Recurring:
         """Return this trigger begun anew at `moment`, less the fire times up to and including `gone`."""
         count = self.count and max(1, self.count - self.number(self.start, gone))
-        return replace(self, start=moment, count=count, start_fires=not self.rule.start_is_fire_time)
+        rule = self.rule.left(self, gone) or At(())
+        return replace(self, rule=rule, start=moment, count=count, start_fires=not rule.start_is_fire_time)
 
     def for_job(self, job_id: UUID) -> Recurring:
         """Return this trigger as a job has it: with a number where its rule leaves one to the job, as ``H`` in cron."""
@@ -273,7 +277,9 @@ class Recurring:
 
     @property
     def _opens(self) -> bool:
-        return self.start_fires or self.rule.start_is_fire_time
+        if not (self.start_fires or self.rule.start_is_fire_time):
+            return False
+        return not self.excluded or self._without().end(from_datetime(self.start)) is None
 
     def _next(self, series: Series, after: datetime) -> datetime | None:
         start = from_datetime(self.start)
@@ -295,8 +301,22 @@ class Recurring:
 
     def _series(self) -> Series:
         if self._made is None:
-            object.__setattr__(self, "_made", self.rule.series(self))
+            object.__setattr__(self, "_made", self._without() if self.excluded else self.rule.series(self))
         return cast("Series", self._made)
+
+    def _without(self) -> Without:
+        if isinstance(self._made, Without):
+            return self._made
+        return Without(self.rule.series(self), tuple(joined(stretch(each, self.time_zone) for each in self.excluded)))
+
+
+def stretch(excluded: date, zone: str) -> tuple[int, int]:
+    """Return from when to when a schedule leaves out what it excludes: a moment, or a day of its zone."""
+    if isinstance(excluded, datetime):
+        moment = from_datetime(excluded)
+        return moment, moment + 1
+    day = excluded.toordinal() * DAY
+    return moment_of(day, zone), moment_of(day + DAY, zone)
 
 
 Trigger = Once | Recurring

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -10,21 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import BeforeValidator, Field
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import from_civil, to_datetime
-from mainspring.schedule.rules import RULES, AnyRule
-from mainspring.schedule.rules.rule import OnTheWire, Rules, one_kind, sent_rules, wire_model
+from mainspring.schedule.civil import to_datetime
+from mainspring.schedule.rules import RULES, AnyOf, AnyRule, At, RRule
+from mainspring.schedule.rules.at import MOST_MOMENTS
+from mainspring.schedule.rules.recurrence_set import MOST_SAID, RecurrenceSet, Warned, read_rrule, some_of
+from mainspring.schedule.rules.rrule import moment_until
+from mainspring.schedule.rules.rule import Bounds, OnTheWire, Rules, one_kind, sent_rules, wire_model
 from mainspring.schedule.text import (
     HORIZON,
     MICROSECOND,
     OLDEST,
+    DayOrMoment,
     Duration,
+    TimeError,
     TimeZone,
     UpToAWeek,
     When,
+    format_excluded,
     format_time,
 )
-from mainspring.schedule.trigger import CalendarUse, Misfire, MisfirePolicy, Overlap, Recurring, Trigger
-from mainspring.schedule.zones import DstGap, DstOverlap, moment_of
+from mainspring.schedule.trigger import CalendarUse, Misfire, MisfirePolicy, Overlap, Recurring, Trigger, stretch
+from mainspring.schedule.zones import DstGap, DstOverlap
 
 KINDS = tuple(RULES)
 """The members of a schedule that say how it repeats: it has one of them."""
@@ -51,6 +58,7 @@ class ScheduleTerms(OnTheWire):
     grace: Annotated[Duration, Field(ge=timedelta())] | None = None
     overlap: Overlap = Overlap.QUEUE
     calendar: Annotated[CalendarUse, _named("name")] | None = None
+    excluded: Annotated[tuple[DayOrMoment, ...], Field(max_length=MOST_MOMENTS, alias="except")] = ()
 
 
 def schedule_model(rules: Rules) -> type[ScheduleTerms]:
@@ -71,18 +79,38 @@ else:
 
 def to_trigger(schedule: ScheduleTerms, when: datetime | None, now: datetime) -> Recurring:
     """Return the trigger of a schedule that has one kind of rule; with `when` that is the first fire time."""
+    schedule = _told(schedule)
     return _trigger(schedule, *sent_rules(schedule, RULES)[0], when, now)
+
+
+def _set_of(schedule: ScheduleTerms) -> RecurrenceSet | None:
+    """Return the recurrence set that a schedule has for its `rrule`, if it is one."""
+    sent = schedule.__dict__.get(RRule.kind)
+    return sent if isinstance(sent, RecurrenceSet) else None
+
+
+def _told(schedule: ScheduleTerms) -> ScheduleTerms:
+    """Return a schedule with what its recurrence set says as members of its own; any other as it is."""
+    recurrence = _set_of(schedule)
+    if recurrence is None:
+        return schedule
+    told = Schedule.model_validate(recurrence.members(schedule.time_zone))
+    members = {name: told.__dict__[name] for name in told.model_fields_set}
+    members["excluded"] = (*told.excluded, *schedule.excluded)
+    return schedule.model_copy(update={RRule.kind: None} | members)
 
 
 def _trigger(
     schedule: ScheduleTerms, kind: type[AnyRule], sent: Any, when: datetime | None, now: datetime
 ) -> Recurring:
-    rule, bounds = kind.from_wire(sent, RULES), kind.bounds(sent)
+    rule, bounds = kind.from_wire(sent, RULES), Bounds()
+    if not schedule.excluded:  # else a COUNT of the rule counts also what is excluded, as RFC 5545 has it
+        rule, bounds = rule.apart()
     return Recurring(
         rule=rule,
         start=when or schedule.start or (_whole_second(now) if rule.has_whole_seconds else now),
         count=schedule.count or bounds.count,
-        end=schedule.end or (bounds.until and _moment(bounds.until, schedule.time_zone)),
+        end=schedule.end or (bounds.until and to_datetime(moment_until(bounds.until, schedule.time_zone))),
         time_zone=schedule.time_zone,
         start_fires=not rule.start_is_fire_time and (schedule.start_fires or when is not None),
         dst_gap=schedule.dst_gap,
@@ -93,6 +121,7 @@ def _trigger(
         grace=schedule.grace,
         overlap=schedule.overlap,
         calendar=schedule.calendar,
+        excluded=schedule.excluded,
     )
 
 
@@ -103,39 +132,94 @@ def depends_on_id(trigger: Trigger, sent: object) -> tuple[str, ...]:
     schedule leaves one to the job.
     """
     if isinstance(trigger, Recurring) and sent is not None:
-        kind, value = sent_rules(Schedule.model_validate(sent), RULES)[0]
+        kind, value = sent_rules(_told(Schedule.model_validate(sent)), RULES)[0]
         trigger = replace(trigger, rule=kind.from_wire(value, RULES))
     return trigger.depends_on_id
 
 
+def read_otherwise(trigger: Trigger, sent: object) -> tuple[str, ...]:
+    """Say what of the `schedule` that a job was created with, if it was, other programs read otherwise."""
+    if not isinstance(trigger, Recurring) or sent is None:
+        return ()
+    kind, value = sent_rules(_told(Schedule.model_validate(sent)), RULES)[0]
+    return tuple(dict.fromkeys(kind.from_wire(value, RULES).read_otherwise(value, trigger, RULES)))
+
+
 def _whole_second(moment: datetime) -> datetime:
-    """Round up: the times of some rules have no fraction, and none may be before the start."""
+    """Round up: the times of some rules are counted in whole seconds, and none may be before the start."""
     return (moment + timedelta(seconds=1) - MICROSECOND).replace(microsecond=0)
-
-
-def _moment(until: datetime, zone: str) -> datetime:
-    if until.tzinfo is not None:
-        return until
-    return to_datetime(moment_of(from_civil(until), zone))
 
 
 # --- all problems at once ---------------------------------------------------------------------------------------------
 
 
 def kind_problems(sent: object) -> Iterator[Problem]:
-    """Check that a schedule, as it was sent, says in one way how it repeats, and so each rule of a combination."""
+    """Check that a schedule, as it was sent, says in one way how it repeats, and so each rule of a combination.
+
+    And that all of a recurrence set can be kept.
+    """
     if not isinstance(sent, Mapping):
         return
     yield from one_kind(sent, RULES, "/schedule")
+    if (recurrence := _sent_set(sent)) is not None:
+        yield from _refusals(recurrence)
     for kind, rule in RULES.items():
         if rule.is_combination and kind in sent:
             yield from rule.kind_problems(sent[kind], f"/schedule/{kind}", RULES)
+
+
+def _sent_set(sent: Mapping[str, Any]) -> RecurrenceSet | None:
+    """Return the recurrence set of a schedule, as it was sent."""
+    text = sent.get(RRule.kind)
+    with suppress(TimeError):
+        recurrence = read_rrule(text) if isinstance(text, str) else None
+        return recurrence if isinstance(recurrence, RecurrenceSet) else None
+    return None
+
+
+def _refusals(recurrence: RecurrenceSet) -> Iterator[Problem]:
+    """Name what cannot be kept of a recurrence set one by one, or the first of very much."""
+    said = [*recurrence.refused[:MOST_SAID]]
+    if more := len(recurrence.refused) - len(said):
+        said.append(f"has {more} more lines that cannot be kept")
+    yield from (Problem(f"/schedule/{RRule.kind}", "INVALID_RRULE", detail) for detail in said)
 
 
 def schedule_problems(
     schedule: ScheduleTerms, when: datetime | None, now: datetime, calendars: Collection[str]
 ) -> Iterator[Problem]:
     """Check a schedule whose members are right by themselves; `calendars` are the names that it may use."""
+    if (recurrence := _set_of(schedule)) is None:
+        yield from _problems(schedule, when, now, calendars)
+    else:
+        yield from _set_problems(schedule, recurrence, when, now, calendars)
+
+
+def _set_problems(
+    schedule: ScheduleTerms,
+    recurrence: RecurrenceSet,
+    when: datetime | None,
+    now: datetime,
+    calendars: Collection[str],
+) -> Iterator[Problem]:
+    """Check a schedule that has a recurrence set; what is wrong with what the set says is wrong with its text."""
+    place, sent = f"/schedule/{RRule.kind}", schedule.model_fields_set
+    if recurrence.refused:
+        yield from _refusals(recurrence)
+        return
+    if schedule.start is not None and recurrence.start is not None:
+        yield Problem("/schedule/start", "SCHEDULE_CONFLICT", "is also said by the DTSTART of the rrule; send one")
+    if "time_zone" in sent and recurrence.zone not in {None, schedule.time_zone}:
+        detail = f"is {recurrence.zone} by the DTSTART of the rrule; send one of them"
+        yield Problem("/schedule/timeZone", "SCHEDULE_CONFLICT", detail)
+    sent_places = {f"/schedule/{field.alias}" for name, field in Schedule.model_fields.items() if name in sent}
+    for problem in _problems(_told(schedule), when, now, calendars):
+        yield problem if problem.pointer in {"/schedule", *sent_places} else replace(problem, pointer=place)
+
+
+def _problems(
+    schedule: ScheduleTerms, when: datetime | None, now: datetime, calendars: Collection[str]
+) -> Iterator[Problem]:
     if schedule.start is not None and schedule.start > now + HORIZON:
         limit = format_time(now + HORIZON)
         yield Problem("/schedule/start", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
@@ -150,7 +234,7 @@ def schedule_problems(
     trigger = _trigger(schedule, kind, sent, when, now)
     by_itself = trigger.rule.problems(sent, trigger, f"/schedule/{kind.kind}", RULES)
     found = [*by_itself, *_conflicts(schedule, trigger, sent)]
-    yield from found or _never(schedule, trigger)
+    yield from found or _never(schedule, trigger, kind)
 
 
 def too_old(pointer: str, start: datetime | None, now: datetime) -> Iterator[Problem]:
@@ -176,11 +260,52 @@ def _conflicts(schedule: ScheduleTerms, trigger: Recurring, sent: Any) -> Iterat
         yield conflict("count", "cannot be kept for this mix of rules; send an end")
 
 
-def _never(schedule: ScheduleTerms, trigger: Recurring) -> Iterator[Problem]:
+def _never(schedule: ScheduleTerms, trigger: Recurring, kind: type[AnyRule]) -> Iterator[Problem]:
     """Check that there are fire times, and one before the end."""
     endless = replace(trigger, end=None, count=None)
-    if replace(endless, start_fires=False).next_fire_time(trigger.start - MICROSECOND) is None:
-        yield trigger.rule.never
+    before = trigger.start - MICROSECOND
+    of_rule = replace(endless, start_fires=False)
+    if of_rule.next_fire_time(before) is None:
+        is_emptied = trigger.excluded and replace(of_rule, excluded=()).next_fire_time(before) is not None
+        emptied = Problem("/schedule/except", "SCHEDULE_NEVER", "leaves out every fire time")
+        yield emptied if is_emptied else trigger.rule.never
     elif trigger.end is not None and endless.first > trigger.end:
-        pointer = "/schedule/end" if schedule.end else f"/schedule/{trigger.rule.kind}"
+        pointer = "/schedule/end" if schedule.end else f"/schedule/{kind.kind}"
         yield Problem(pointer, "SCHEDULE_NEVER", "is before the first fire time")
+
+
+# --- what is legal but perhaps not meant ------------------------------------------------------------------------------
+
+
+def schedule_warnings(trigger: Trigger, sent: Mapping[str, Any] | None) -> Iterator[Warned]:
+    """Warn of what a trigger may not do as it was meant; `sent` is the `schedule` that it was made of."""
+    if not isinstance(trigger, Recurring) or sent is None:
+        return
+    if (recurrence := _sent_set(sent)) is not None:
+        yield from recurrence.warned
+        if recurrence.has_open_times and "timeZone" not in sent:
+            detail = f"has times without a time zone, which are taken for those of {trigger.time_zone}; send timeZone"
+            yield Warned("TIME_ZONE_OPEN", f"the rrule {detail}")
+        if recurrence.start is not None and not _begins_with_start(trigger):
+            detail = "is no time of the rule, so it is no fire time; startFires makes it one"
+            yield Warned("DTSTART_NOT_NAMED", f"the start {format_time(trigger.start)} {detail}")
+    if idle := [*_idle(trigger)]:
+        yield Warned("NO_EFFECT", f"these change no fire time: {some_of(idle)}")
+
+
+def _begins_with_start(trigger: Recurring) -> bool:
+    """Say whether the start is a fire time, or would be one if it were not left out."""
+    return replace(trigger, excluded=()).next_fire_time(trigger.start - MICROSECOND) == trigger.start
+
+
+def _idle(trigger: Recurring) -> Iterator[str]:
+    """Name the single moments that are not fire times, and what is excluded but would be none."""
+    rules = trigger.rule.rules if isinstance(trigger.rule, AnyOf) else (trigger.rule,)
+    for moment in (moment for rule in rules if isinstance(rule, At) for moment in rule.moments):
+        if moment < trigger.start or (trigger.end is not None and moment > trigger.end):
+            yield f"at {format_time(moment)}"
+    everything = replace(trigger, excluded=())
+    for each in trigger.excluded:
+        begin, end = stretch(each, trigger.time_zone)
+        if everything.number(to_datetime(begin), to_datetime(end) - MICROSECOND) == 0:
+            yield f"except {format_excluded(each)}"

@@ -79,6 +79,18 @@ def local_time(moment: datetime, zone: str) -> datetime:
     return to_datetime(instant + span_at(zone, instant).offset).replace(tzinfo=None)
 
 
+def is_second(moment: datetime, zone: str) -> bool:
+    """Say whether the clocks of a zone have shown the time of a moment before, because they were put back."""
+    instant = from_datetime(moment)
+    span = span_at(zone, instant)
+    return instant + span.offset < span.begin + span.before
+
+
+def has_change(zone: str, moment: datetime) -> bool:
+    """Say whether the clocks of a zone are changed some time after a moment."""
+    return span_at(zone, from_datetime(moment)).end < _FOREVER
+
+
 def moment_of(civil: int, zone: str) -> int:
     """Return the first moment that a civil time is in a zone; of one that the clocks skip, the first after the gap."""
     span = span_at(zone, civil - 2 * DAY)

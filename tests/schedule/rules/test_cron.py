@@ -31,6 +31,17 @@ def first(expression: str, number: int = 3, start: datetime = START) -> list[str
         # six fields: the seconds come first
         ("15 0 3 * * *", ["2026-01-01 03:00:15", "2026-01-02 03:00:15", "2026-01-03 03:00:15"]),
         ("*/30 * * * * *", ["2026-01-01 00:00", "2026-01-01 00:00:30", "2026-01-01 00:01"]),
+        # a step as large as its field: once
+        ("*/60 * * * *", ["2026-01-01 00:00", "2026-01-01 01:00", "2026-01-01 02:00"]),
+        ("30/60 * * * *", ["2026-01-01 00:30", "2026-01-01 01:30", "2026-01-01 02:30"]),
+        ("*/60 * * * * *", ["2026-01-01 00:00", "2026-01-01 00:01", "2026-01-01 00:02"]),
+        ("0 */24 * * *", ["2026-01-01 00:00", "2026-01-02 00:00", "2026-01-03 00:00"]),
+        ("0 0 */31 * *", ["2026-01-01 00:00", "2026-02-01 00:00", "2026-03-01 00:00"]),
+        ("0 0 1 */12 *", ["2026-01-01 00:00", "2027-01-01 00:00", "2028-01-01 00:00"]),
+        ("0 0 1 3/12 *", ["2026-03-01 00:00", "2027-03-01 00:00", "2028-03-01 00:00"]),
+        ("0 0 * * */7", ["2026-01-04 00:00", "2026-01-11 00:00", "2026-01-18 00:00"]),
+        ("0 0 * * 5/7", ["2026-01-02 00:00", "2026-01-09 00:00", "2026-01-16 00:00"]),
+        ("H/60 H/24 * * *", ["2026-01-01 00:00", "2026-01-02 00:00", "2026-01-03 00:00"]),
         # names, in any case
         ("0 0 * * fri", ["2026-01-02 00:00", "2026-01-09 00:00", "2026-01-16 00:00"]),
         ("0 0 * * MON-WED", ["2026-01-05 00:00", "2026-01-06 00:00", "2026-01-07 00:00"]),
@@ -39,6 +50,9 @@ def first(expression: str, number: int = 3, start: datetime = START) -> list[str
         # Sunday is 0 and 7
         ("0 0 * * 0", ["2026-01-04 00:00", "2026-01-11 00:00", "2026-01-18 00:00"]),
         ("0 0 * * 7", ["2026-01-04 00:00", "2026-01-11 00:00", "2026-01-18 00:00"]),
+        ("0 0 * * SUN-SUN", ["2026-01-04 00:00", "2026-01-11 00:00", "2026-01-18 00:00"]),
+        ("0 0 * * MON-MON", ["2026-01-05 00:00", "2026-01-12 00:00", "2026-01-19 00:00"]),
+        ("0 0 * * 3/3", ["2026-01-03 00:00", "2026-01-07 00:00", "2026-01-10 00:00"]),
         ("0 0 * * 5-7", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
         # two restricted fields for days: either
         ("0 0 13 * FRI", ["2026-01-02 00:00", "2026-01-09 00:00", "2026-01-13 00:00"]),
@@ -94,8 +108,15 @@ def test_cron(expression: str, expected: list[str]) -> None:
         "5-1 * * * *",
         "* 22-2 * * *",
         "*/0 * * * *",
-        "*/60 * * * *",
+        "*/61 * * * *",
         "*/90 * * * *",
+        "0 */25 * * *",
+        "0 0 */32 * *",
+        "0 0 1/32 * *",
+        "0 0 1 */13 *",
+        "0 0 * * */8",
+        "0 0 * * 1/8",
+        "H/61 * * * *",
         "*/-5 * * * *",
         "*-5 * * * *",
         "1,,2 * * * *",
@@ -151,6 +172,41 @@ def test_cron_refuses(expression: str) -> None:
     assert thread_time() - begun < 0.05
     assert "INVALID_CRON" == caught.value.code
     assert 0 < len(str(caught.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("60 * * * *", "'60' as its minute, which is 0 to 59"),
+        ("1-60 * * * *", "'60' as its minute, which is 0 to 59"),
+        ("0 30 * * *", "'30' as its hour, which is 0 to 23"),
+        ("0 0 1 JANUARY *", "'JANUARY' as its month, which is 1 to 12, a range"),
+        ("1, * * * *", "a comma without a value beside it in its minute"),
+        ("0 22, 10 * * *", "a comma without a value"),
+        ("0 /2 * * *", "with a step as in */2"),
+        ("*/90 * * * *", "every, such as PT90M"),
+        ("H/90 * * * *", "every, such as PT90M"),
+        ("0 22-6 * * *", "over the end goes 22-23,0-6"),
+        ("0 0 * * FRI-TUE", "over the end goes 5-7,1-2"),
+        ("0 0 1 NOV-FEB *", "over the end goes 11-12,1-2"),
+        ("CRON_TZ=Europe/Berlin 0 3 * * *", "timeZone"),
+        ("TZ=UTC 0 3 * * *", "timeZone"),
+        ("@every 5m", "the member every"),
+        ("@reboot", "must be one of @yearly"),
+        ("* * LW * *", "the rrule FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"),
+        ("* * 15W * *", "W, the nearest weekday, is not supported"),
+        ("0 15 10 * * L", "Saturday is 6"),
+        ("45 * * ? *", "* is any value"),
+        ("0 15 10 * * ? *", "ends with a year, which must be left out"),
+        ("0 15 10 * * ? 2005", "start and end bound the years"),
+        ("* * * * * 2013,2014", "start and end bound the years"),
+    ],
+)
+def test_cron_says_what_to_write_instead(expression: str, hint: str) -> None:
+    """What is refused is named as it stands there, with what it may be or what says it here."""
+    with pytest.raises(TimeError) as caught:
+        compile_cron(expression)
+    assert hint in str(caught.value)
 
 
 def test_the_longest_expression_is_read_at_once() -> None:

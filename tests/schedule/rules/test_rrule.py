@@ -145,6 +145,28 @@ def test_rrule_refuses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("FREQ=FORTNIGHTLY", "FREQ=FORTNIGHTLY: it is one of YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY"),
+        ("FREQ=DAILY;BYHOUR=24", "BYHOUR=24: it is a list of 0 to 23"),
+        ("FREQ=DAILY;BYMONTHDAY=0", "BYMONTHDAY=0: it is a list of -31 to 31 without 0"),
+        ("FREQ=DAILY;BYHOUR=1,,2", "BYHOUR='': it is a list"),
+        ("FREQ=MONTHLY;BYDAY=XX", "BYDAY=XX: it is a list of days such as MO, or -1FR"),
+        ("FREQ=WEEKLY;UNTL=20191023", "'UNTL=20191023', which is no member of a rule"),
+        ("FREQ=DAILY;INTERVAL=0", "INTERVAL=0: it is 1 to 3653"),
+        ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL=TOMORROW: it is a time such as 20261231T235959Z"),
+        ("FREQ=DAILY\nEXDATE:20260101T000000Z", "several lines"),
+        ("FREQ=DAILY\r\nRDATE;VALUE=DATE:20260101", "several lines"),
+    ],
+)
+def test_rrule_says_what_is_wrong(text: str, hint: str) -> None:
+    """What is refused is named as it stands there, with what it may be."""
+    with pytest.raises(TimeError) as caught:
+        parse_rrule(text)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
@@ -167,6 +189,28 @@ def test_rule_that_never_fires_is_found_out(text: str) -> None:
     begun = thread_time()
     assert trigger.next_fire_time(START) is None
     assert thread_time() - begun < 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FREQ=DAILY", ["31 09:30:15.500000", "01 09:30:15.500000"]),
+        ("FREQ=DAILY;BYHOUR=9,10", ["31 09:30:15.500000", "31 10:30:15.500000"]),
+        ("FREQ=DAILY;BYMINUTE=30,31;BYSETPOS=1", ["31 09:30:15.500000", "01 09:30:15.500000"]),
+        ("FREQ=MONTHLY", ["31 09:30:15.500000", "31 09:30:15.500000"]),
+        ("FREQ=HOURLY", ["31 09:30:15.500000", "31 10:30:15.500000"]),
+        ("FREQ=MINUTELY;INTERVAL=7", ["31 09:30:15.500000", "31 09:37:15.500000"]),
+        ("FREQ=DAILY;BYSECOND=15", ["01 09:30:15.000000", "02 09:30:15.000000"]),  # what it says is not the start's
+    ],
+)
+def test_start_with_a_fraction_of_a_second(text: str, expected: list[str]) -> None:
+    """The second that is taken from the start is taken with its fraction, so that the start is a fire time."""
+    start = START.replace(microsecond=500_000)
+    trigger = Recurring(RRule(text), start)
+    found = list(islice(trigger.fire_times(start, start + timedelta(days=90)), 2))
+    assert expected == [f"{moment:%d %H:%M:%S.%f}" for moment in found]
+    assert 2 == trigger.number(start, found[-1])
+    assert 1 == trigger.number(start, found[-1] - timedelta(microseconds=1))
 
 
 def test_rrule_is_what_dateutil_takes_it_for() -> None:

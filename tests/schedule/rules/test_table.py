@@ -118,5 +118,5 @@ def test_schema_has_another_kind() -> None:
 
 
 def test_kinds_are_those_of_the_table() -> None:
-    """Without the row of this test there are four."""
-    assert ("every", "cron", "rrule", "anyOf") == KINDS
+    """Without the row of this test there are five."""
+    assert ("every", "cron", "rrule", "at", "anyOf") == KINDS

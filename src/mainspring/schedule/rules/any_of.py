@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import SECOND, CivilTimes, merged
+from mainspring.schedule.civil import SECOND, CivilTimes, from_datetime, merged
 from mainspring.schedule.rules.rule import Frame, Rule, Rules, one_kind, rule_from_json, sent_rules, single, wire_model
-from mainspring.schedule.series import AnySeries, OnCalendar, Series
+from mainspring.schedule.series import FOREVER, AnySeries, InTurn, Listed, OnCalendar, Series, With
 from mainspring.schedule.zones import DstGap, DstOverlap
 
 MOST_RULES = 10
@@ -57,29 +57,31 @@ class AnyOf(Rule):
         return cls(tuple(rule.from_wire(value, rules) for each in sent for rule, value in _sent_rule(each, rules)))
 
     def series(self, frame: Frame) -> Series:
-        """See `Rule.series`. Rules that follow the clocks alike are merged, so that they can be counted as one."""
+        """See `Rule.series`."""
         members = [rule.series(frame) for rule in self.rules]
-        alike: dict[tuple[DstGap, DstOverlap], list[CivilTimes]] = {}
-        for member in members:
-            if isinstance(member, OnCalendar):
-                alike.setdefault((member.gap, member.overlap), []).append(member.times)
-        together = [OnCalendar(merged(tuple(times)), frame.time_zone, *policies) for policies, times in alike.items()]
-        members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
-        return members[0] if len(members) == 1 else AnySeries(tuple(members))
+        listed = Listed(tuple(sorted({at for each in members if isinstance(each, Listed) for at in each.moments})))
+        lasting = [_last(each) for each in members if not isinstance(each, Listed)]
+        if not lasting:
+            return listed
+        ends = sorted({last for last, _ in lasting})
+        turns = [(end, _together([each for last, each in lasting if last >= end], frame)) for end in ends]
+        series = turns[0][1] if ends == [FOREVER] else InTurn(tuple(turns))
+        return With(series, listed) if listed.moments else series
 
     @property
     def has_whole_seconds(self) -> bool:
         """See `Rule.has_whole_seconds`."""
         return any(rule.has_whole_seconds for rule in self.rules)
 
-    @property
-    def follows_clocks(self) -> bool:
-        """See `Rule.follows_clocks`."""
-        return any(rule.follows_clocks for rule in self.rules)
-
     def for_job(self, chance: Callable[[str], int]) -> AnyOf:
         """See `Rule.for_job`."""
         return AnyOf(tuple(rule.for_job(chance) for rule in self.rules)) if self.depends_on_id else self
+
+    def left(self, frame: Frame, gone: datetime) -> AnyOf | None:
+        """See `Rule.left`."""
+        members = [rule.left(frame, gone) for rule in self.rules]
+        rules = tuple(rule for rule in members if rule is not None)
+        return AnyOf(rules) if rules else None
 
     @property
     def depends_on_id(self) -> tuple[str, ...]:
@@ -115,6 +117,12 @@ class AnyOf(Rule):
             detail = f"must not name more than {MOST_TIMES} times a day, nor two that are a second apart"
             yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", detail)
 
+    def read_otherwise(self, sent: Sequence[BaseModel], frame: Frame, rules: Rules) -> Iterator[str]:
+        """See `Rule.read_otherwise`."""
+        for each in sent:
+            for kind, value in _sent_rule(each, rules):
+                yield from kind.from_wire(value, rules).read_otherwise(value, frame, rules)
+
     def words(self, start: datetime) -> str:
         """See `Rule.words`."""
         return "; and ".join(rule.words(start) for rule in self.rules)
@@ -130,3 +138,23 @@ class AnyOf(Rule):
 def _sent_rule(sent: BaseModel, rules: Rules) -> list[tuple[type[Rule], Any]]:
     """Return the one rule that a member of `anyOf` has. Where it has several, which is refused, the last."""
     return sent_rules(sent, rules)[-1:]
+
+
+def _last(series: Series) -> tuple[int, Series]:
+    """Return the last moment of a member with what it is the last of, so that members with an end are merged too."""
+    return series.turns[0] if isinstance(series, InTurn) else (FOREVER, series)
+
+
+def _together(members: Sequence[Series], frame: Frame) -> Series:
+    """Return the moments of several series; those that follow the clocks alike are merged, to be counted as one."""
+    alike: dict[tuple[DstGap, DstOverlap], list[CivilTimes]] = {}
+    for member in members:
+        if isinstance(member, OnCalendar):
+            policies = (member.gap, member.overlap) if frame.time_zone != "UTC" else (DstGap.SKIP, DstOverlap.FIRST)
+            alike.setdefault(policies, []).append(member.times)
+    start = from_datetime(frame.start)
+    together = [
+        OnCalendar(merged(tuple(times)), frame.time_zone, *policies, start) for policies, times in alike.items()
+    ]
+    members = [*together, *(member for member in members if not isinstance(member, OnCalendar))]
+    return members[0] if len(members) == 1 else AnySeries(tuple(members))

@@ -21,9 +21,10 @@ from pydantic import PlainSerializer, WithJsonSchema
 from mainspring.errors import Problem
 from mainspring.schedule import words
 from mainspring.schedule.civil import ClockTimes, SameTimes
-from mainspring.schedule.rules.rule import CROWDED, Frame, Rule, Rules, on_calendar
+from mainspring.schedule.rules.rule import CROWDED, NEVER, Frame, Rule, Rules, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import TimeError, shown, text_reader
+from mainspring.schedule.zones import has_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class Cron(Rule):
         """See `Rule.clock`."""
         return compile_cron(self.expression).clock
 
+    @property
+    def has_whole_seconds(self) -> bool:
+        """See `Rule.has_whole_seconds`."""
+        return True
+
     def for_job(self, chance: Callable[[str], int]) -> Cron:
         """See `Rule.for_job`: with a number in place of each ``H``."""
         return Cron(settle(self.expression, chance)) if has_hash(self.expression) else self
@@ -89,17 +95,46 @@ class Cron(Rule):
         if self.clock(frame).crowded:
             yield Problem(pointer, "CRON_TOO_FREQUENT", CROWDED)
 
+    def read_otherwise(self, _sent: Cron, frame: Frame, _rules: Rules) -> Iterator[str]:
+        """See `Rule.read_otherwise`."""
+        fields = _split(self.expression)
+        days = compile_cron(self.expression).dates
+        if not (days.month_days.starred or days.weekdays.starred):
+            yield "a day has to match only one of the two day fields; some programs want both"
+        for text, field in zip(fields, FIELDS[-len(fields) :], strict=True):
+            for term in text.split(","):
+                yield from _read_otherwise(term, field, has_seconds=len(fields) == 6)
+        chosen = frame.dst_gap or frame.dst_overlap
+        if _EACH_FEW_HOURS.search(fields[-4]) and not chosen and has_change(frame.time_zone, frame.start):
+            yield (
+                f"the hours {shown(fields[-4])} are those of the clock, so that two runs come closer or further apart "
+                "when it is changed; the member every goes on in real time"
+            )
+
     @property
     def never(self) -> Problem:
         """See `Rule.never`."""
-        return Problem("/schedule/cron", "CRON_NEVER", "never fires: there is no such day")
+        return Problem("/schedule/cron", "CRON_NEVER", NEVER)
 
     def words(self, _start: datetime) -> str:
         """See `Rule.words`."""
         cron = compile_cron(self.expression)
-        days = cron.dates.words()
-        every_day = "every day" if not days and len(cron.clock) <= words.MOST_TIMES else ""
-        return words.joined(words.times_of_day(cron.clock), days or every_day)
+        every_day = "" if words.goes_on_all_day(cron.clock) else "every day"
+        return words.joined(words.times_of_day(cron.clock), cron.dates.words(every_day))
+
+
+def _read_otherwise(term: str, field: CronField, *, has_seconds: bool) -> Iterator[str]:
+    """Say what of one term of a field other programs read otherwise."""
+    if (step := _STEP.search(term)) and int(step[1]) == field.size > 1:
+        yield f"the step of {shown(term)} is as large as the {field.name}, so that it means once"
+    if field is not _WEEKDAY_FIELD:
+        return
+    if has_seconds and re.match(r"\d", term):
+        yield f"{shown(term)} counts the days of the week from Sunday, 0: Monday is 1; in Quartz Sunday is 1"
+    if re.match(r"[A-Z0-9]+/", term) and not has_hash(term):
+        yield f"{shown(term)} goes on to Sunday, which is 7; some programs end with Saturday, 6"
+    if re.match(r"(\w+)-\1", term):
+        yield f"{shown(term)} is that one day; some programs read it as every day"
 
 
 def _read(text: str) -> Cron:
@@ -133,8 +168,8 @@ class CronField(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many values there are."""
-        return self.most - self.least + 1
+        """How many values there are; Sunday is two numbers and one day."""
+        return len(self.names) or self.most - self.least + 1
 
 
 FIELDS = (
@@ -149,8 +184,12 @@ _DAY_FIELD, _MONTH_FIELD, _WEEKDAY_FIELD = FIELDS[3:]
 _HASHED = {_DAY_FIELD: 28, _WEEKDAY_FIELD: 6}
 """The greatest value that a bare ``H`` has where it is not the greatest of the field: a day that every month has."""
 _TERM = re.compile(r"(?P<from>\*|[A-Z]{3}|\d{1,2})(?:-(?P<to>[A-Z]{3}|\d{1,2}))?(?:/(?P<step>\d{1,2}))?", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 _LAST_DAY = re.compile(r"L(?:-(\d{1,2}))?", re.ASCII)
 _NTH = re.compile(r"([A-Z]{3}|\d)(?:#(\d)|L)", re.ASCII)
+_LAST_WEEKDAY = "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"
+_STEP = re.compile(r"/(\d+)$", re.ASCII)
+_EACH_FEW_HOURS = re.compile(r"(?:^|,)(?:\*|H)/(?!1$|24$)", re.ASCII)
 _HASH = re.compile(r"\bH(?:\((\d{1,2})-(\d{1,2})\))?(?:/(\d{1,2}))?(?![\w(])", re.ASCII)
 
 
@@ -197,22 +236,27 @@ class CronDays:
             if (by_date or by_weekday) if either else (by_date and by_weekday):
                 yield ordinal + day
 
-    def words(self) -> str:
-        """Say which days they are; nothing, if it is every day."""
-        dates = [words.numbered("day", sorted(self.month_days.days), "month")] if len(self.month_days.days) < 31 else []
-        dates += [_from_last(number) for number in sorted(self.month_days.from_last)]
-        plain = sorted((day - 1) % 7 for day in self.weekdays.days)
+    def words(self, every_day: str) -> str:
+        """Say which days they are; `every_day`, with the months, if it is all of them."""
+        of, during = words.of_months(self.months), words.in_months(self.months)
+        by_date = "" if len(self.month_days.days) == 31 else f"on {words.numbered('day', self._dates())} {of}"
+        plain, nth = self._weekdays()
+        by_weekday = "" if len(plain) == 7 else words.on_weekdays(plain, nth, of, during)
+        if not (by_date and by_weekday):
+            either = not (self.month_days.starred or self.weekdays.starred)
+            return (not either and (by_date or by_weekday)) or words.joined(every_day, during, by=" ")
+        if self.month_days.starred or self.weekdays.starred:
+            return f"{by_date} if it is {words.some_weekdays(plain, nth, 'month')}"
+        return f"{by_date}, and {by_weekday}"
+
+    def _dates(self) -> list[int]:
+        """Number the days from the first of the month, and below zero from its last."""
+        return [*sorted(-number - 1 for number in self.month_days.from_last), *sorted(self.month_days.days)]
+
+    def _weekdays(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Count days of the week from Monday, those with a place in the month by themselves."""
         nth = [(place, (day - 1) % 7) for day, place in sorted(self.weekdays.nth)]
-        weekdays = "" if len(plain) == 7 else words.weekdays(plain, nth, "month")
-        either = not (self.month_days.starred or self.weekdays.starred)
-        named = filter(None, (" and ".join(filter(None, dates)), weekdays))
-        return words.joined((" or " if either else " if that is ").join(named), words.months(self.months))
-
-
-def _from_last(number: int) -> str:
-    if number == 0:
-        return "on the last day of the month"
-    return f"{words.many(number, 'day')} before the last of the month"
+        return sorted((day - 1) % 7 for day in self.weekdays.days), nth
 
 
 class CronTimes(SameTimes):
@@ -262,12 +306,18 @@ def settle(expression: str, chance: Callable[[str], int]) -> str:
 def _split(expression: str) -> list[str]:
     if len(expression) > LONGEST_EXPRESSION:
         raise _invalid(f"is longer than {LONGEST_EXPRESSION} characters")
-    text = expression.strip(" \t")
+    text = expression.strip(" \t").upper()
     if text.startswith("@"):
+        if text.startswith("@EVERY"):
+            raise _invalid("has @every: the member every says that, as in PT5M")
         if text.lower() not in MACROS:
             raise _invalid(f"must be one of {', '.join(MACROS)}, or have five or six fields")
         text = MACROS[text.lower()]
-    fields = re.split(r"[ \t]+", text.upper())
+    fields = re.split(r"[ \t]+", text)
+    if fields[0].startswith(("CRON_TZ=", "TZ=")):
+        raise _invalid("begins with a time zone: timeZone says it, beside cron")
+    if len(fields) == 7 or (len(fields) == 6 and _YEAR.match(fields[-1])):
+        raise _invalid("ends with a year, which must be left out: start and end bound the years")
     if len(fields) not in {5, 6}:
         raise _invalid("must have five fields (minute, hour, day of month, month, day of week), or six (second first)")
     return fields
@@ -319,26 +369,53 @@ def _terms(text: str, field: CronField) -> Iterator[str]:
 def _range(term: str, field: CronField) -> set[int]:
     match = _TERM.fullmatch(term)
     if match is None or (match["from"] == "*" and match["to"]):
-        raise _invalid(f"has no {field.name} {shown(term)}")
+        raise _unreadable(term, field)
     step = int(match["step"] or 1)
-    if not 1 <= step < field.size:
-        raise _invalid(f"has a step that does not fit the {field.name}: {shown(term)}")
+    if not 1 <= step <= field.size:
+        raise _large_step(term, field, field.size)
     if match["from"] == "*":
-        return set(range(field.least, field.most + (field is not _WEEKDAY_FIELD), step))
+        return set(range(field.least, field.least + field.size, step))
     first = _value(match["from"], field)
     last = _value(match["to"], field) if match["to"] else field.most if match["step"] else first
-    if field is _WEEKDAY_FIELD and match["to"] == "SUN":
+    if field is _WEEKDAY_FIELD and match["to"] == "SUN" and first > 0:
         last = 7
     if first > last:
-        raise _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}")
+        over = f"; over the end goes {first}-{field.most},{field.most + 1 - field.size}-{last}"
+        raise _invalid(
+            f"has a range of the {field.name} that goes backwards: {shown(term)}{'' if match['step'] else over}"
+        )
     return set(range(first, last + 1, step))
+
+
+def _unreadable(term: str, field: CronField) -> TimeError:
+    """Return what is said of a term that has no form of ours, with what to write instead where that is known."""
+    if not term:
+        return _invalid(f"has a comma without a value beside it in its {field.name}")
+    if field is _DAY_FIELD and term in {"LW", "WL"}:
+        return _invalid(f"has {shown(term)} as its {field.name}: the rrule {_LAST_WEEKDAY} says that")
+    if field is _DAY_FIELD and "W" in term:
+        return _invalid(f"has {shown(term)} as its {field.name}: W, the nearest weekday, is not supported")
+    if term == "?":
+        return _invalid(f"has ? as its {field.name}: it goes with the day of month and the day of week; * is any value")
+    if field is _WEEKDAY_FIELD and term == "L":
+        return _invalid(f"has 'L' as its {field.name}: Saturday is 6, and the last Saturday of the month is 6L")
+    forms = f"{field.least} to {field.most}, a range, * or a list, with a step as in */2"
+    return _invalid(f"has {shown(term)} as its {field.name}, which is {forms}")
+
+
+def _large_step(term: str, field: CronField, size: int) -> TimeError:
+    period = "PT90M" if field in FIELDS[:3] else "P90D"
+    return _invalid(
+        f"has a step that is not 1 to {size} in its {field.name}: {shown(term)}; the member every, such as {period}, "
+        "is not bound to it"
+    )
 
 
 def _value(text: str, field: CronField) -> int:
     if text in field.names:
         return field.names.index(text) + field.least
     if not text.isdigit() or not field.least <= int(text) <= field.most:
-        raise _invalid(f"has no {field.name} {shown(text)}: it is {field.least} to {field.most}")
+        raise _invalid(f"has {shown(text)} as its {field.name}, which is {field.least} to {field.most}")
     return int(text)
 
 
@@ -349,9 +426,9 @@ def _settle(text: str, field: CronField, chance: int) -> str:
             raise _invalid(f"has a range that does not fit the {field.name}: {shown(match[0])}")
         if match[3] is None:
             return str(least + chance % (most - least + 1))
-        step = int(match[3])
-        if not 1 <= step <= most - least + 1:
-            raise _invalid(f"has a step that does not fit the {field.name}: {shown(match[0])}")
+        step, size = int(match[3]), most - least + 1
+        if not 1 <= step <= size:
+            raise _large_step(match[0], field, size)
         return f"{least + chance % step}-{most}/{step}"
 
     return _HASH.sub(number, text) if "H" in text else text

@@ -12,11 +12,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import DAY, ListedTimes, SameTimes, from_datetime
+from mainspring.schedule.civil import DAY, ListedTimes, SameTimes, from_civil, from_datetime
 from mainspring.schedule.rules.rule import Frame, Rule, Rules, Terms, on_calendar
 from mainspring.schedule.series import Series, Steps
 from mainspring.schedule.text import FLOOR, MICROSECOND, CalendarPeriod, Period, parse_period
-from mainspring.schedule.words import MONTHS, WEEKDAYS, length, listed, many
+from mainspring.schedule.words import MONTHS, WEEKDAYS, length, listed, many, time_of_day
 from mainspring.schedule.zones import moment_of, span_at
 
 _COMBINED_FLOOR = timedelta(minutes=1)
@@ -66,11 +66,6 @@ class Every(Rule):
             return MixedSteps(period, start, anchor, frame.time_zone)
         return on_calendar(EveryDays(period, anchor), frame)
 
-    @property
-    def follows_clocks(self) -> bool:
-        """See `Rule.follows_clocks`."""
-        return not self.period.exact
-
     def problems(
         self, _sent: Period, _frame: Frame, pointer: str, _rules: Rules, *, combined: bool = False
     ) -> Iterator[Problem]:
@@ -91,8 +86,7 @@ class Every(Rule):
         said = f"every {self._length_in_words()}"
         if self.period.exact:
             return said
-        time = start.strftime("%H:%M:%S").removesuffix(":00")
-        time += f".{start.microsecond:06}" if start.microsecond else ""
+        time = time_of_day(from_civil(start) % DAY)
         if self.period.months:
             return f"{said}{self._day_in_words(start)} at {time}"
         weekday = f" on {WEEKDAYS[start.weekday()]}" if self.period.days and self.period.days % 7 == 0 else ""
@@ -113,7 +107,7 @@ class Every(Rule):
         if self.period.days:
             return ""
         day = f"{start.day} {MONTHS[start.month - 1]}" if self.period.months % 12 == 0 else f"day {start.day}"
-        return f" on {day}" + (", or the last day of a shorter month" if start.day > 28 else "")
+        return f" on {day}" + (" (or the last day of a shorter month)" if start.day > 28 else "")
 
 
 # --- its series -------------------------------------------------------------------------------------------------------

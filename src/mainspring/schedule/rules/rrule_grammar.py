@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from mainspring.schedule.civil import HOUR, MINUTE, ClockTimes
@@ -65,9 +65,9 @@ _LISTS = {
 }
 """The members that are lists of numbers, with the least and the greatest. Where that is below zero, zero is refused."""
 _REFUSED = {
-    "DTSTART": "has a DTSTART: the schedule's start says when to begin",
-    "EXDATE": "has an EXDATE: a calendar says which days to leave out",
-    "RDATE": "has an RDATE: anyOf adds other times",
+    "DTSTART": "has a DTSTART among its members: give it a line of its own, or send start",
+    "EXDATE": "has an EXDATE among its members: give it a line of its own, or send except",
+    "RDATE": "has an RDATE among its members: give it a line of its own, or send anyOf with at",
 }
 _NOT_WITH = {
     "BYWEEKNO": (Frequency.MONTHLY, Frequency.WEEKLY, Frequency.DAILY, Frequency.HOURLY, Frequency.MINUTELY),
@@ -92,6 +92,8 @@ class Parts(NamedTuple):
     hours: tuple[int, ...] = ()
     minutes: tuple[int, ...] = ()
     seconds: tuple[int, ...] = ()
+    fraction: int = 0
+    """What its times have beyond their second, in microseconds."""
     positions: tuple[int, ...] = ()
 
 
@@ -99,28 +101,42 @@ class Parts(NamedTuple):
 class ParsedRule:
     """A rule that was read: its text without what bounds it, and these bounds.
 
-    `until` is a moment in UTC, or a civil time if it has no zone.
+    `until` is a moment in UTC, or a civil time if it has no zone; the end of its day, if it is a date.
     """
 
     text: str
     parts: Parts
-    count: int | None
-    until: datetime | None
+    count: int | None = None
+    until: datetime | None = None
+    until_is_date: bool = False
+
+    def __str__(self) -> str:
+        said = self.text
+        if self.count is not None:
+            said += f";COUNT={self.count}"
+        if self.until is not None:
+            said += f";UNTIL={digits(self.until)}{'Z' if self.until.tzinfo else ''}"
+        return said
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def parse_rrule(text: str) -> ParsedRule:
     """Read a rule such as ``FREQ=MONTHLY;BYDAY=-1FR``. Raises `TimeError` with the code ``INVALID_RRULE``."""
     if len(text) > LONGEST_RULE:
         raise _invalid(f"is longer than {LONGEST_RULE} characters")
+    if "\n" in text:
+        raise _invalid("has several lines, which only the rrule of a whole schedule may have")
     members = _members(text.upper().removeprefix("RRULE:"))
     count = _number(members.pop("COUNT", None), "COUNT", 2**31 - 1)
-    until = _until(members.pop("UNTIL", None))
+    last = members.pop("UNTIL", None)
+    until = _until(last)
     if count is not None and until is not None:
         raise _invalid("has both COUNT and UNTIL")
-    return ParsedRule(";".join(f"{name}={value}" for name, value in members.items()), _parts(members), count, until)
+    rule = ";".join(f"{name}={value}" for name, value in members.items())
+    return ParsedRule(rule, _parts(members), count, until, until_is_date=last is not None and "T" not in last)
 
 
 def _members(text: str) -> dict[str, str]:
@@ -130,7 +146,7 @@ def _members(text: str) -> dict[str, str]:
         if refusal := _REFUSED.get(re.split(r"[:;=\n]", name)[0]):
             raise _invalid(refusal)
         if not equals or not value or name not in {"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_LISTS}:
-            raise _invalid(f"has no member {shown(member)}")
+            raise _invalid(f"has {shown(member)}, which is no member of a rule such as FREQ=WEEKLY;BYDAY=MO")
         if name in members:
             raise _invalid(f"has {name} twice")
         members[name] = value
@@ -144,7 +160,7 @@ def _parts(members: Mapping[str, str]) -> Parts:
     weekdays = _weekdays(members.get("BYDAY"))
     _check_together(members, frequency, numbered=any(place for place, _ in weekdays))
     if members.get("WKST", "MO") not in _WEEKDAYS:
-        raise _invalid(f"has no WKST {shown(members['WKST'])}")
+        raise _invalid(f"has WKST={_shown(members['WKST'])}: it is one of {', '.join(_WEEKDAYS)}")
     lists = {name: _numbers(members.get(name), name) for name in _LISTS}
     if len(lists["BYSETPOS"]) > MOST_POSITIONS:
         raise _invalid(f"has more than {MOST_POSITIONS} places in BYSETPOS")
@@ -175,7 +191,7 @@ def _frequency(text: str) -> Frequency:
     if text == "SECONDLY":
         raise _invalid("is SECONDLY: a schedule with every, such as PT10S, says that")
     if text not in Frequency.__members__:
-        raise _invalid(f"has no FREQ {shown(text)}")
+        raise _invalid(f"has FREQ={_shown(text)}: it is one of {', '.join(Frequency)}")
     return Frequency[text]
 
 
@@ -189,11 +205,16 @@ def _check_together(members: Mapping[str, str], frequency: Frequency, *, numbere
         raise _invalid("has a BYSETPOS that has nothing to choose from: it needs another BY member")
 
 
+def _shown(value: str) -> str:
+    """Return a value as an error may repeat it behind its name: what it is, if it stands in one word of ASCII."""
+    return value if value.isalnum() and value.isascii() and len(value) <= 20 else shown(value)
+
+
 def _number(text: str | None, name: str, most: int) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not 1 <= int(text) <= most:
-        raise _invalid(f"has no {name} {shown(text)}: it is 1 to {most}")
+        raise _invalid(f"has {name}={_shown(text)}: it is 1 to {most}")
     return int(text)
 
 
@@ -203,7 +224,7 @@ def _numbers(text: str | None, name: str) -> tuple[int, ...]:
     for term in text.split(",") if text else ():
         plain = re.fullmatch(r"[+-]?\d{1,3}", term, re.ASCII)
         if not plain or not least <= int(term) <= most or (least < 0 and int(term) == 0):
-            raise _invalid(f"has no {name} {shown(term)}")
+            raise _invalid(f"has {name}={_shown(term)}: it is a list of {least} to {most}{' without 0' * (least < 0)}")
         numbers.add(int(term))
     return tuple(sorted(numbers))
 
@@ -214,7 +235,7 @@ def _weekdays(text: str | None) -> set[tuple[int, int]]:
         match = _WEEKDAY.fullmatch(term)
         place = int(match[1] or 0) if match else 0
         if not match or abs(place) > 53 or (match[1] and not place):
-            raise _invalid(f"has no BYDAY {shown(term)}")
+            raise _invalid(f"has BYDAY={_shown(term)}: it is a list of days such as MO, or -1FR for the last Friday")
         weekdays.add((place, _WEEKDAYS[match[2]]))
     return weekdays
 
@@ -227,8 +248,15 @@ def _until(text: str | None) -> datetime | None:
         digits = match["day"] + (match["time"] or "235959") if match else ""
         until = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007 - what has no zone stays without
     except ValueError:
-        raise _invalid(f"has no UNTIL {shown(text)}: it is a time such as 20261231T235959Z") from None
+        raise _invalid(f"has UNTIL={_shown(text)}: it is a time such as 20261231T235959Z") from None
     return until.replace(tzinfo=UTC) if match and match["utc"] else until
+
+
+def digits(civil: date) -> str:
+    """Write a day, or a time, as calendars do."""
+    return re.sub(
+        "[-:]", "", civil.replace(tzinfo=None).isoformat() if isinstance(civil, datetime) else civil.isoformat()
+    )
 
 
 def clock_of(parts: Parts, *anchor: tuple[int]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -242,12 +270,13 @@ def clock_of(parts: Parts, *anchor: tuple[int]) -> tuple[tuple[int, ...], tuple[
 def explicit(parts: Parts, anchor: datetime) -> Parts:
     """Fill in what a rule leaves to the civil time that it is counted from."""
     frequency = parts.frequency
-    if not (parts.weeks or parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
-        if frequency is Frequency.YEARLY:
+    if not (parts.year_days or parts.month_days or parts.weekdays or parts.nth_weekdays):
+        if frequency is Frequency.WEEKLY or parts.weeks:
+            parts = parts._replace(weekdays=(anchor.weekday(),))
+        elif frequency is Frequency.YEARLY:
             parts = parts._replace(months=parts.months or (anchor.month,), month_days=(anchor.day,))
         elif frequency is Frequency.MONTHLY:
             parts = parts._replace(month_days=(anchor.day,))
-        elif frequency is Frequency.WEEKLY:
-            parts = parts._replace(weekdays=(anchor.weekday(),))
     hours, minutes, seconds = clock_of(parts, (anchor.hour,), (anchor.minute,), (anchor.second,))
-    return parts._replace(hours=hours, minutes=minutes, seconds=seconds)
+    fraction = 0 if parts.seconds else anchor.microsecond
+    return parts._replace(hours=hours, minutes=minutes, seconds=seconds, fraction=fraction)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 from mainspring.schedule.civil import DAY, HOUR, MINUTE, SECOND, CivilTimes, ClockTimes, ListedTimes, SameTimes, Times
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, Parts, explicit, parse_rrule
@@ -22,11 +23,11 @@ def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | Ch
     The rule must be one that `parse_rrule` takes. What is earlier than the anchor may be among them. `clock` has all
     times that a day may have.
     """
-    parts = explicit(_read(text), anchor)
+    parts = explicit(parse_rrule(text).parts, anchor)
     day = anchor.toordinal()
     units = day * 24 + anchor.hour
     phase = {
-        Frequency.YEARLY: anchor.year,
+        Frequency.YEARLY: _week(anchor.date(), parts.week_start).year if parts.weeks else anchor.year,
         Frequency.MONTHLY: anchor.year * 12 + anchor.month,
         Frequency.WEEKLY: (day - 1 - parts.week_start) // 7,
         Frequency.DAILY: day,
@@ -36,14 +37,9 @@ def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | Ch
     return _compile(parts, phase % parts.interval)
 
 
-@lru_cache(maxsize=1024)
-def _read(text: str) -> Parts:
-    return parse_rrule(text).parts
-
-
 @lru_cache(maxsize=512)
 def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTimes:
-    times = ClockTimes(parts.hours, parts.minutes, parts.seconds)
+    times = ClockTimes(parts.hours, parts.minutes, parts.seconds, parts.fraction)
     if parts.positions:
         return ChosenTimes(_days(_day_parts(parts), phase), times, parts.positions)
     if parts.frequency in UNITS and parts.interval > 1:
@@ -55,7 +51,7 @@ def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTime
 
 
 def _day_parts(parts: Parts) -> Parts:
-    return parts._replace(hours=(), minutes=(), seconds=(), positions=())
+    return parts._replace(hours=(), minutes=(), seconds=(), fraction=0, positions=())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,12 +68,18 @@ class RuleDays:
             self._years[year] = tuple(day.toordinal() for day in self._look_through(year) if self._matches(day))
         return self._years[year]
 
+    def around(self, year: int) -> Sequence[int]:
+        """List the days of all periods that have days in a year; of others there may be some before and after them."""
+        if not self.parts.weeks:
+            return [*self.in_year(year - 1)[-7:], *self.in_year(year), *self.in_year(year + 1)[:7]]
+        return [day for near in range(year - 2, year + 3) for day in self.in_year(near)]
+
     def period(self, day: int) -> int:
         """Return the number of the period that a day lies in."""
         when = date.fromordinal(day)
         match self.parts.frequency:
             case Frequency.YEARLY:
-                return when.year
+                return _week(when, self.parts.week_start).year if self.parts.weeks else when.year
             case Frequency.MONTHLY:
                 return when.year * 12 + when.month
             case Frequency.WEEKLY:
@@ -86,9 +88,10 @@ class RuleDays:
                 return day
 
     def _look_through(self, year: int) -> Iterator[date]:
-        if self.parts.frequency is Frequency.YEARLY and year % self.parts.interval != self.phase:
+        parts = self.parts
+        if parts.frequency is Frequency.YEARLY and not parts.weeks and year % parts.interval != self.phase:
             return
-        for month in self.parts.months or range(1, 13):
+        for month in parts.months or range(1, 13):
             first = date(year, month, 1).toordinal()
             yield from map(date.fromordinal, range(first, first + _month_length(year, month)))
 
@@ -99,7 +102,7 @@ class RuleDays:
             and (not parts.month_days or _is_one_of(parts.month_days, day.day, _month_length(day.year, day.month)))
             and (not (parts.weekdays or parts.nth_weekdays) or self._has_weekday(day))
             and (not parts.year_days or _is_one_of(parts.year_days, day.timetuple().tm_yday, _year_length(day.year)))
-            and (not parts.weeks or _is_one_of(parts.weeks, *_week(day, parts.week_start)))
+            and (not parts.weeks or _is_one_of(parts.weeks, *_week(day, parts.week_start)[1:]))
         )
 
     def _has_weekday(self, day: date) -> bool:
@@ -132,14 +135,20 @@ def _year_length(year: int) -> int:
     return 366 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 365
 
 
-def _week(day: date, week_start: int) -> tuple[int, int]:
-    """Return the number of a day's week, and how many weeks its year has; the first week has four days or more."""
-    middle = day.toordinal() - (day.weekday() - week_start) % 7 + 3
-    year = date.fromordinal(middle).year
-    length = _year_length(year)
-    place = date.fromordinal(middle).timetuple().tm_yday
+class _Week(NamedTuple):
+    """A week: the year that it belongs to, its number in it, and how many weeks that year has."""
+
+    year: int
+    number: int
+    weeks: int
+
+
+def _week(day: date, week_start: int) -> _Week:
+    """Return a day's week. It belongs to the year in which it has four days or more (ISO 8601)."""
+    middle = date.fromordinal(day.toordinal() - (day.weekday() - week_start) % 7 + 3)
+    place = middle.timetuple().tm_yday
     number = (place + 6) // 7
-    return number, number + (length - place) // 7
+    return _Week(middle.year, number, number + (_year_length(middle.year) - place) // 7)
 
 
 class PlainTimes(SameTimes):
@@ -170,7 +179,8 @@ class SteppedTimes(CivilTimes):
         for hour in times.hours:
             for minute in times.minutes:
                 listed = by_rest.setdefault((hour * 60 + minute) // unit % interval, [])
-                listed.extend(hour * HOUR + minute * MINUTE + second * SECOND for second in times.seconds)
+                begin = hour * HOUR + minute * MINUTE + times.fraction
+                listed.extend(begin + second * SECOND for second in times.seconds)
         self._by_rest = {rest: ListedTimes(listed) for rest, listed in by_rest.items()}
         super().__init__(hourly=all(len({time // HOUR for time in listed}) == 24 for listed in by_rest.values()))
         self._years: dict[int, tuple[int, ...]] = {}
@@ -214,10 +224,9 @@ class ChosenTimes(CivilTimes):
         return self._years[year]
 
     def _choose(self, year: int) -> dict[int, Times]:
-        """Choose in every period of the year; a week may begin before it, or end after it."""
-        days = [*self._days.in_year(year - 1)[-7:], *self._days.in_year(year), *self._days.in_year(year + 1)[:7]]
+        """Choose in every period that has days in the year; a week, or a year of weeks, may begin before it."""
         chosen: set[int] = set()
-        for _, group in groupby(days, self._days.period):
+        for _, group in groupby(self._days.around(year), self._days.period):
             chosen.update(self._of_period(list(group)))
         chosen_days = groupby(sorted(chosen), lambda civil: civil // DAY)
         return {

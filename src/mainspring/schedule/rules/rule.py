@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.alias_generators import to_camel, to_snake
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import CivilTimes, ClockTimes
+from mainspring.schedule.civil import REACH, CivilTimes, ClockTimes, from_datetime
 from mainspring.schedule.series import OnCalendar, Series
 from mainspring.schedule.zones import DstGap, DstOverlap
 
+NEVER = f"does not fire in the {REACH} years from its start: no day and time in them are as it says"
+"""What is wrong with a rule of which no fire time was found."""
 CROWDED = "has fire times that are a second apart; every with PT1S says that"
 """What is wrong with a rule in days and times of day that fires each second."""
 
@@ -116,10 +118,9 @@ class Rule(ABC):
     def from_wire(cls, sent: Any, rules: Rules) -> Self:
         """Return the rule that was sent; `rules` as for `wire_type`."""
 
-    @classmethod
-    def bounds(cls, sent: Any) -> Bounds:  # noqa: ARG003 - most rules have none
-        """Return what the rule's text itself says of how often and how long it fires."""
-        return _UNBOUNDED
+    def apart(self) -> tuple[Self, Bounds]:
+        """Return the rule without what its own text says of how often and how long it fires, and that."""
+        return self, _UNBOUNDED
 
     # --- when it fires
 
@@ -133,16 +134,15 @@ class Rule(ABC):
 
     @property
     def has_whole_seconds(self) -> bool:
-        """Whether its times have no fraction of a second, so that its start must have none."""
+        """Whether its start is a whole second where it is the moment of creation."""
         return False
-
-    @property
-    def follows_clocks(self) -> bool:
-        """Whether the time zone matters to it."""
-        return True
 
     def for_job(self, chance: Callable[[str], int]) -> Self:  # noqa: ARG002 - the same for all jobs
         """Return the rule as a job has it. `chance` answers a large number that is the job's own, for a name."""
+        return self
+
+    def left(self, frame: Frame, gone: datetime) -> Self | None:  # noqa: ARG002 - most count nothing
+        """Return the rule less the fire times up to and including `gone`; `None` if nothing is left of it."""
         return self
 
     @property
@@ -173,10 +173,14 @@ class Rule(ABC):
         """Find members of the schedule that contradict the rule: the name of each, and what is wrong."""
         yield from ()
 
+    def read_otherwise(self, sent: Any, frame: Frame, rules: Rules) -> Iterator[str]:  # noqa: ARG002 - not all are
+        """Say what of the rule other programs read otherwise, or is perhaps not meant as it stands there."""
+        yield from ()
+
     @property
     def never(self) -> Problem:
-        """What is said of a rule that has no fire time at all."""
-        return Problem("/schedule", "SCHEDULE_NEVER", "never fires")
+        """What is said of a rule that has no fire time in the years that are looked through."""
+        return Problem("/schedule", "SCHEDULE_NEVER", NEVER)
 
     @abstractmethod
     def words(self, start: datetime) -> str:
@@ -195,7 +199,8 @@ def on_calendar(times: CivilTimes, frame: Frame) -> OnCalendar:
     time.
     """
     gap, overlap = (DstGap.SKIP, DstOverlap.BOTH) if times.hourly else (DstGap.NEXT_VALID, DstOverlap.FIRST)
-    return OnCalendar(times, frame.time_zone, frame.dst_gap or gap, frame.dst_overlap or overlap)
+    policies = frame.dst_gap or gap, frame.dst_overlap or overlap
+    return OnCalendar(times, frame.time_zone, *policies, from_datetime(frame.start))
 
 
 def single(rules: Mapping[str, type[R]]) -> dict[str, type[R]]:

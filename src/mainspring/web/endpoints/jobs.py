@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Position, State
-from mainspring.schedule import Forecast, Outage, depends_on_id
+from mainspring.schedule import Forecast, Outage, depends_on_id, read_otherwise, schedule_warnings
 from mainspring.service import LookAhead
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
 from mainspring.web.body import BATCH_JOBS, read_batch, read_body, read_options
@@ -60,7 +60,7 @@ async def create_job(call: Call) -> Response:
     if call.has_query and (ahead := _dry_run(call.query())):
         key, body = call.key, await read_body(call.request)
         job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
-        warnings = [*_warnings(job), *_dealt_out(job), *_cut(forecast)]
+        warnings = [*_warnings(job), *_read_otherwise(job), *_dealt_out(job), *_cut(forecast)]
         return json_response(forecast_json(job, forecast, warnings))
     job = await call.services.jobs.create_job(call.key, await read_body(call.request))
     return job_response(job, 201, warnings=_warnings(job), Location=job_path(job))
@@ -74,9 +74,21 @@ async def create_jobs(call: Call) -> Response:
 
 def _warnings(job: Job) -> list[dict[str, str]]:
     """Say what is legal but perhaps not meant about a job that has just been written."""
-    if job.next_run is None or job.next_run >= job.updated_at - _PAST:
-        return []
-    return [{"code": "WHEN_IN_PAST", "detail": "the next fire time is in the past; the job is due at once"}]
+    warnings = _of_schedule(job)
+    if job.next_run is not None and job.next_run < job.updated_at - _PAST:
+        detail = "the next fire time is in the past; the job is due at once"
+        warnings.append({"code": "WHEN_IN_PAST", "detail": detail})
+    return warnings
+
+
+def _of_schedule(job: Job) -> list[dict[str, str]]:
+    return [warned._asdict() for warned in schedule_warnings(job.trigger, job.request.get("schedule"))]
+
+
+def _read_otherwise(job: Job) -> list[dict[str, str]]:
+    """Say what of a schedule other programs read otherwise, so that it is perhaps not meant."""
+    details = read_otherwise(job.trigger, job.request.get("schedule"))
+    return [{"code": "READ_OTHERWISE", "detail": detail} for detail in details]
 
 
 def _dealt_out(job: Job) -> list[dict[str, str]]:
@@ -257,8 +269,7 @@ async def retry_job(call: Call) -> Response:
 def _read_run(body: Mapping[str, Any]) -> int | None:
     """Return which run is meant. Raises `InvalidRequestError`."""
     problems = [
-        Problem(f"/{name}", "UNKNOWN_FIELD", "is no field of this call; it takes run")
-        for name in body.keys() - {"run"}
+        Problem(f"/{name}", "UNKNOWN_FIELD", "is no field of this call; it takes run") for name in body.keys() - {"run"}
     ]
     run = body.get("run")
     if run is not None and (type(run) is not int or not 0 < run < 2**63):
@@ -278,7 +289,7 @@ async def preview_job(call: Call) -> Response:
     query.check()
     job, forecast = await call.services.jobs.lookahead.preview_job(key, job_id, ahead)
     paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
-    warnings = [*([paused] if job.paused else []), *_cut(forecast)]
+    warnings = [*_of_schedule(job), *([paused] if job.paused else []), *_cut(forecast)]
     return json_response(forecast_json(job, forecast, warnings))
 
 
