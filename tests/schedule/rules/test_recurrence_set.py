@@ -299,9 +299,12 @@ def test_moved_job_keeps_what_is_left_of_its_rules() -> None:
     moved = trigger.starting(datetime(2027, 1, 8, 7, tzinfo=UTC), gone)
     assert ["2027-01-08 07:00", "2027-01-15 07:00", "2027-03-01 09:00"] == first(moved)
     last = trigger.starting(datetime(2027, 4, 1, 7, tzinfo=UTC), datetime(2027, 3, 31, tzinfo=UTC))
+    assert last == trigger_from_json(trigger_to_json(last))
     assert ["2027-04-01 07:00"] == first(last)
     single = trigger_of("DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:20270105T090000Z")
-    assert ["2027-02-01 07:00"] == first(single.starting(datetime(2027, 2, 1, 7, tzinfo=UTC), FAR))
+    alone = single.starting(datetime(2027, 2, 1, 7, tzinfo=UTC), FAR)
+    assert ["2027-02-01 07:00"] == first(alone)
+    assert "At no other time, from 1 February 2027 07:00, and then as well" in describe(alone)
 
 
 def test_it_is_said() -> None:
@@ -398,6 +401,30 @@ def test_large_sets_are_read_at_once() -> None:
         read_rrule("\n".join(lines) * 10)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "x\n",
+        " \n",
+        " a\n",
+        "A:\n",
+        "RDATE:,\n",
+        "RRULE:FREQ=DAILY\n",
+        "BEGIN:VEVENT\nRECURRENCE-ID:1\n",
+        'A;B="',
+        ";A=",
+    ],
+)
+def test_hostile_text_is_refused_at_once(part: str) -> None:
+    """As much as may be sent of anything takes no second."""
+    text = (f"EXRULE:\nA{part}" + part * 100_000)[:100_000]
+    begun = thread_time()
+    found = read_rrule(text)
+    assert thread_time() - begun < 1
+    assert isinstance(found, RecurrenceSet)
+    assert 0 < len(found.refused) <= 11
+
+
 # --- warnings
 
 
@@ -417,6 +444,13 @@ def test_names_of_zones(name: str, zone: str) -> None:
     text = f"DTSTART;TZID={name}:20270704T090000\nRRULE:FREQ=DAILY\nEXDATE;TZID={name}:20270705T090000"
     assert zone == trigger_of(text).time_zone
     assert ("TIME_ZONE_READ_AS" in warnings(text)) is (name != zone)
+
+
+def test_zone_that_is_meant_is_named() -> None:
+    """A schedule's own zone must be IANA's; the error says which one may be meant."""
+    with pytest.raises(ValueError, match="is Europe/Berlin meant") as caught:
+        Schedule.model_validate({"cron": "@daily", "timeZone": "w. europe standard time"})
+    assert "TIME_ZONE_UNKNOWN" in str(caught.value)
 
 
 def test_no_zone_is_guessed() -> None:
