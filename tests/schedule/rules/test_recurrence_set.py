@@ -260,6 +260,15 @@ def test_count_of_a_rule_and_count_of_the_schedule() -> None:
     assert ["2027-01-04 09:00", "2027-01-06 09:00"] == first(trigger_of(lines, count=2))
 
 
+@pytest.mark.parametrize(("count", "years"), [(50, 50), (120, 120), (2**31 - 1, 200)])
+def test_count_of_a_rule_may_take_longer_than_a_search(count: int, years: int) -> None:
+    """A rule ends after its COUNT, also where that is further away than a next fire time is looked for."""
+    begun = thread_time()
+    trigger = trigger_of(f"DTSTART:20270104T090000Z\nRRULE:FREQ=YEARLY;COUNT={count}\nEXDATE:20280104")
+    assert years - 1 == trigger.number(trigger.start, datetime(2226, 12, 31, tzinfo=UTC))
+    assert thread_time() - begun < 1
+
+
 def test_same_moment_counts_once() -> None:
     """Of rules and single moments that meet, one fire time is left (RFC 5545)."""
     lines = "DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nRRULE:FREQ=WEEKLY;COUNT=2"
