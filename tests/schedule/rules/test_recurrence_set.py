@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from time import thread_time
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +14,11 @@ from dateutil.rrule import rrule, rruleset, rrulestr
 
 from mainspring.schedule import (
     Recurring,
+    Start,
+    Unrun,
+    calendar_from_json,
     describe,
+    preview,
     schedule_problems,
     schedule_warnings,
     to_trigger,
@@ -298,6 +303,33 @@ def test_clocks_that_change() -> None:
     assert "2027-03-28 03:00" in first(trigger_of(lines), zone=BERLIN)
     left = first(trigger_of(f"{lines}\nEXDATE;TZID=Europe/Berlin:20270328T023000"), zone=BERLIN)
     assert ["2027-03-27 02:30", "2027-03-29 02:30"] == left
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({}, ["10-30 02:30", "10-31 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both"}, ["10-30 02:30", "10-31 02:30", "10-31 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both", "except": ["2027-10-31"]}, ["10-30 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both", "except": ["2027-10-31T01:30:00Z"]}, ["10-30 02:30", "10-31 02:30", "11-01 02:30"]),
+    ],
+)
+def test_policies_for_the_clocks_hold_for_sets(terms: dict[str, Any], expected: list[str]) -> None:
+    """A time that comes twice is taken as often as the schedule says, and a day is left out with all of it."""
+    lines = "DTSTART;TZID=Europe/Berlin:20271030T023000\nRRULE:FREQ=DAILY;UNTIL=20271101\nRDATE:20271030T003000Z"
+    assert [f"2027-{time}" for time in expected] == first(trigger_of(lines, **terms), zone=BERLIN)
+
+
+def test_calendar_and_window_hold_for_sets() -> None:
+    """Single moments too are ruled out by a calendar, and start within the window."""
+    lines = "DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nRDATE:20270110T090000Z,20270111T090000Z"
+    freeze = {"freeze": calendar_from_json({"dates": ["2027-01-05", "2027-01-10"]})}
+    schedule = Schedule.model_validate({"rrule": lines, "calendar": "freeze", "window": "PT1H"})
+    trigger = to_trigger(schedule, None, NOW)
+    shown = [*preview(trigger, now=NOW, job_id=UUID(int=2**31), calendars=freeze)]
+    starts = [f"{each.at:%m-%d %H:%M}" for each in shown if isinstance(each, Start)]
+    assert ["01-04 09:30", "01-11 09:30"] == starts
+    assert [2] == [each.number for each in shown if isinstance(each, Unrun)]
 
 
 def test_moved_job_keeps_what_is_left_of_its_rules() -> None:
