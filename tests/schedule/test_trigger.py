@@ -18,7 +18,7 @@ from mainspring.schedule import (
 )
 from mainspring.schedule.rules import AnyOf, Cron
 from mainspring.schedule.zones import DstGap, DstOverlap
-from tests.schedule.drawn import BERLIN, TEN, at, everies, fire_times, moments, periods, zones
+from tests.schedule.drawn import BERLIN, TEN, at, everies, fire_times, moments, periods, recurrings, zones
 
 # --- Once
 
@@ -357,3 +357,19 @@ def test_realigned(stored: datetime, today: datetime) -> None:
 def test_what_has_no_zone_is_not_realigned() -> None:
     """A moment stays what it is."""
     assert TEN == realigned(Once(TEN), TEN)
+
+
+@given(recurrings, st.integers(0, 400))
+def test_any_schedule_is_counted_as_it_fires(trigger: Recurring, place: int) -> None:
+    """What is counted by arithmetic is what is gone through: rules, single moments and exceptions together."""
+    low, high = trigger.start, trigger.start + timedelta(days=40)
+    number = trigger.number(low, high)
+    if number > 400:
+        return
+    times = list(trigger.fire_times(low, high))
+    assert times == sorted(set(times))
+    assert number == len(times)
+    assert (times[-1] if times else None) == trigger.last(low, high)
+    if place < number:
+        assert times[place] == trigger.nth(low, place)
+        assert number - place == trigger.number(times[place], high)

@@ -56,7 +56,7 @@ def _terms(trigger: Recurring) -> Iterator[str]:
             DstOverlap.BOTH: "A time that comes twice is taken twice",
         }[trigger.dst_overlap]
     if trigger.excluded:
-        yield f"Left out is {_left_out(trigger)}"
+        yield f"It leaves out {_left_out(trigger)}"
     yield from _when_late(trigger)
     if (use := trigger.calendar) is not None:
         times, wait = ("outside", "begin") if use.days is Days.INCLUDE else ("in", "end")

@@ -227,7 +227,9 @@ def format_duration(duration: timedelta) -> str:
 def check_zone(name: str) -> str:
     """Return `name` when it is an IANA time zone, else raise `TimeError`."""
     if name not in _zones():
-        raise TimeError("TIME_ZONE_UNKNOWN", "is not an IANA time zone such as Europe/Berlin")
+        meant = find_zone(name)
+        hint = f" such as Europe/Berlin; is {meant} meant?" if meant else " such as Europe/Berlin"
+        raise TimeError("TIME_ZONE_UNKNOWN", f"is not an IANA time zone{hint}")
     return name
 
 

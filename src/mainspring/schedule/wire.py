@@ -14,7 +14,7 @@ from mainspring.errors import Problem
 from mainspring.schedule.civil import to_datetime
 from mainspring.schedule.rules import RULES, AnyOf, AnyRule, At, RRule
 from mainspring.schedule.rules.at import MOST_MOMENTS
-from mainspring.schedule.rules.recurrence_set import MOST_SAID, RecurrenceSet, Warned, read_rrule, some_of
+from mainspring.schedule.rules.recurrence_set import RecurrenceSet, Warned, read_rrule, some_of
 from mainspring.schedule.rules.rrule import moment_until
 from mainspring.schedule.rules.rule import Bounds, OnTheWire, Rules, one_kind, sent_rules, wire_model
 from mainspring.schedule.text import (
@@ -178,11 +178,7 @@ def _sent_set(sent: Mapping[str, Any]) -> RecurrenceSet | None:
 
 
 def _refusals(recurrence: RecurrenceSet) -> Iterator[Problem]:
-    """Name what cannot be kept of a recurrence set one by one, or the first of very much."""
-    said = [*recurrence.refused[:MOST_SAID]]
-    if more := len(recurrence.refused) - len(said):
-        said.append(f"has {more} more lines that cannot be kept")
-    yield from (Problem(f"/schedule/{RRule.kind}", "INVALID_RRULE", detail) for detail in said)
+    yield from (Problem(f"/schedule/{RRule.kind}", "INVALID_RRULE", detail) for detail in recurrence.refused)
 
 
 def schedule_problems(

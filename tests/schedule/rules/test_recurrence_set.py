@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from time import thread_time
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +14,11 @@ from dateutil.rrule import rrule, rruleset, rrulestr
 
 from mainspring.schedule import (
     Recurring,
+    Start,
+    Unrun,
+    calendar_from_json,
     describe,
+    preview,
     schedule_problems,
     schedule_warnings,
     to_trigger,
@@ -260,6 +265,15 @@ def test_count_of_a_rule_and_count_of_the_schedule() -> None:
     assert ["2027-01-04 09:00", "2027-01-06 09:00"] == first(trigger_of(lines, count=2))
 
 
+@pytest.mark.parametrize(("count", "years"), [(50, 50), (120, 120), (2**31 - 1, 200)])
+def test_count_of_a_rule_may_take_longer_than_a_search(count: int, years: int) -> None:
+    """A rule ends after its COUNT, also where that is further away than a next fire time is looked for."""
+    begun = thread_time()
+    trigger = trigger_of(f"DTSTART:20270104T090000Z\nRRULE:FREQ=YEARLY;COUNT={count}\nEXDATE:20280104")
+    assert years - 1 == trigger.number(trigger.start, datetime(2226, 12, 31, tzinfo=UTC))
+    assert thread_time() - begun < 1
+
+
 def test_same_moment_counts_once() -> None:
     """Of rules and single moments that meet, one fire time is left (RFC 5545)."""
     lines = "DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nRRULE:FREQ=WEEKLY;COUNT=2"
@@ -291,6 +305,33 @@ def test_clocks_that_change() -> None:
     assert ["2027-03-27 02:30", "2027-03-29 02:30"] == left
 
 
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({}, ["10-30 02:30", "10-31 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both"}, ["10-30 02:30", "10-31 02:30", "10-31 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both", "except": ["2027-10-31"]}, ["10-30 02:30", "11-01 02:30"]),
+        ({"dstOverlap": "both", "except": ["2027-10-31T01:30:00Z"]}, ["10-30 02:30", "10-31 02:30", "11-01 02:30"]),
+    ],
+)
+def test_policies_for_the_clocks_hold_for_sets(terms: dict[str, Any], expected: list[str]) -> None:
+    """A time that comes twice is taken as often as the schedule says, and a day is left out with all of it."""
+    lines = "DTSTART;TZID=Europe/Berlin:20271030T023000\nRRULE:FREQ=DAILY;UNTIL=20271101\nRDATE:20271030T003000Z"
+    assert [f"2027-{time}" for time in expected] == first(trigger_of(lines, **terms), zone=BERLIN)
+
+
+def test_calendar_and_window_hold_for_sets() -> None:
+    """Single moments too are ruled out by a calendar, and start within the window."""
+    lines = "DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nRDATE:20270110T090000Z,20270111T090000Z"
+    freeze = {"freeze": calendar_from_json({"dates": ["2027-01-05", "2027-01-10"]})}
+    schedule = Schedule.model_validate({"rrule": lines, "calendar": "freeze", "window": "PT1H"})
+    trigger = to_trigger(schedule, None, NOW)
+    shown = [*preview(trigger, now=NOW, job_id=UUID(int=2**31), calendars=freeze)]
+    starts = [f"{each.at:%m-%d %H:%M}" for each in shown if isinstance(each, Start)]
+    assert ["01-04 09:30", "01-11 09:30"] == starts
+    assert [2] == [each.number for each in shown if isinstance(each, Unrun)]
+
+
 def test_moved_job_keeps_what_is_left_of_its_rules() -> None:
     """A job that is moved by `when` has what its rules have left to count, and no more."""
     text = "DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=3\nRRULE:FREQ=WEEKLY;COUNT=3\nRDATE:20270301T090000Z"
@@ -299,9 +340,12 @@ def test_moved_job_keeps_what_is_left_of_its_rules() -> None:
     moved = trigger.starting(datetime(2027, 1, 8, 7, tzinfo=UTC), gone)
     assert ["2027-01-08 07:00", "2027-01-15 07:00", "2027-03-01 09:00"] == first(moved)
     last = trigger.starting(datetime(2027, 4, 1, 7, tzinfo=UTC), datetime(2027, 3, 31, tzinfo=UTC))
+    assert last == trigger_from_json(trigger_to_json(last))
     assert ["2027-04-01 07:00"] == first(last)
     single = trigger_of("DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:20270105T090000Z")
-    assert ["2027-02-01 07:00"] == first(single.starting(datetime(2027, 2, 1, 7, tzinfo=UTC), FAR))
+    alone = single.starting(datetime(2027, 2, 1, 7, tzinfo=UTC), FAR)
+    assert ["2027-02-01 07:00"] == first(alone)
+    assert "At no other time, from 1 February 2027 07:00, and then as well" in describe(alone)
 
 
 def test_it_is_said() -> None:
@@ -398,6 +442,30 @@ def test_large_sets_are_read_at_once() -> None:
         read_rrule("\n".join(lines) * 10)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        "x\n",
+        " \n",
+        " a\n",
+        "A:\n",
+        "RDATE:,\n",
+        "RRULE:FREQ=DAILY\n",
+        "BEGIN:VEVENT\nRECURRENCE-ID:1\n",
+        'A;B="',
+        ";A=",
+    ],
+)
+def test_hostile_text_is_refused_at_once(part: str) -> None:
+    """As much as may be sent of anything takes no second."""
+    text = (f"EXRULE:\nA{part}" + part * 100_000)[:100_000]
+    begun = thread_time()
+    found = read_rrule(text)
+    assert thread_time() - begun < 1
+    assert isinstance(found, RecurrenceSet)
+    assert 0 < len(found.refused) <= 11
+
+
 # --- warnings
 
 
@@ -417,6 +485,13 @@ def test_names_of_zones(name: str, zone: str) -> None:
     text = f"DTSTART;TZID={name}:20270704T090000\nRRULE:FREQ=DAILY\nEXDATE;TZID={name}:20270705T090000"
     assert zone == trigger_of(text).time_zone
     assert ("TIME_ZONE_READ_AS" in warnings(text)) is (name != zone)
+
+
+def test_zone_that_is_meant_is_named() -> None:
+    """A schedule's own zone must be IANA's; the error says which one may be meant."""
+    with pytest.raises(ValueError, match="is Europe/Berlin meant") as caught:
+        Schedule.model_validate({"cron": "@daily", "timeZone": "w. europe standard time"})
+    assert "TIME_ZONE_UNKNOWN" in str(caught.value)
 
 
 def test_no_zone_is_guessed() -> None:

@@ -55,6 +55,8 @@ class At(Rule):
 
     def words(self, _start: datetime) -> str:
         """See `Rule.words`."""
+        if not self.moments:
+            return "at no other time"
         said = [f"{words.moment(moment, 'UTC')} UTC" for moment in self.moments[:_MOST_SAID]]
         more = len(self.moments) - len(said)
         return f"on {words.listed([*said, *([words.many(more, 'other moment')] if more else [])])}"

@@ -25,14 +25,14 @@ from mainspring.schedule.zones import moment_of
 LONGEST_SET = 100_000
 """How many characters a recurrence set may have."""
 MOST_SAID = 10
-"""How many things of a kind a sentence names."""
+"""How many things of a kind are named."""
 _EVENTS = frozenset({"VEVENT", "VTODO", "VJOURNAL"})
 _LINE = re.compile(r'(?P<name>[A-Za-z0-9-]+)(?P<parameters>(?:;[A-Za-z0-9-]+=(?:"[^"]*"|[^;:"])*)*):(?P<value>.*)')
 _PARAMETER = re.compile(r';([A-Za-z0-9-]+)=((?:"[^"]*"|[^;:"])*)')
 _TIME = re.compile(r"(\d{8})(?:T(\d{6}))?(Z)?", re.ASCII)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def read_rrule(text: str) -> ParsedRule | RecurrenceSet:
     """Read a rule, or a recurrence set. Raises `TimeError` with the code ``INVALID_RRULE`` if it cannot be read at all.
 
@@ -78,16 +78,17 @@ class Warned(NamedTuple):
 class RecurrenceSet:
     """A recurrence set that was read.
 
-    `refused` says each thing that cannot be kept, `warned` each that was taken otherwise than it stands there.
+    `refused` says each thing that cannot be kept, and then nothing else is told; `warned` says each that was taken
+    otherwise than it stands there.
     """
 
     text: str
-    start: Stamp | None
-    rules: tuple[str, ...]
-    at: tuple[Stamp, ...]
-    excluded: tuple[Stamp, ...]
-    refused: tuple[str, ...]
-    warned: tuple[Warned, ...]
+    start: Stamp | None = None
+    rules: tuple[str, ...] = ()
+    at: tuple[Stamp, ...] = ()
+    excluded: tuple[Stamp, ...] = ()
+    refused: tuple[str, ...] = ()
+    warned: tuple[Warned, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -141,40 +142,53 @@ class _Reading:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._starts: list[Stamp] = []
+        self._rules: list[str] = []
+        self._at: list[Stamp] = []
+        self._excluded: list[Stamp] = []
         self._refused: list[str] = []
         self._ignored: dict[str, None] = {}
         self._zones: dict[str, str | None] = {}
 
     def finish(self) -> RecurrenceSet:
         """Read it to its end."""
-        events, changes = self._events()
-        event = events[0] if events else []
+        events: list[list[_Line]] = []
+        for lines in self._events():
+            if any(line.name == "RECURRENCE-ID" for line in lines):
+                self._change(lines)
+            else:
+                events.append(lines)
         if len(events) > 1:
             self._refused.append(f"has {len(events)} events: send each of them as a job of its own")
-        rules: list[str] = []
-        starts: list[Stamp] = []
-        at: list[Stamp] = []
-        excluded: list[Stamp] = []
-        for line in event:
-            match line.name:
-                case "DTSTART":
-                    starts += self._stamps(line)
-                case "RRULE":
-                    rules += self._rule(line)
-                case "RDATE":
-                    at += self._stamps(line)
-                case "EXDATE":
-                    excluded += self._stamps(line)
-                case _:
-                    self._other(line)
-        for change in changes:
-            self._change(change)
-        if not rules:
-            at = [*starts, *at]
-        self._check(starts, rules, at, excluded)
-        warned = tuple(self._warned())
-        start = starts[0] if starts else None
-        return RecurrenceSet(self._text, start, tuple(rules), tuple(at), tuple(excluded), tuple(self._refused), warned)
+        for line in events[0] if events else ():
+            self._take(line)
+        if not self._rules:
+            self._at = [*self._starts, *self._at]
+        self._check()
+        if self._refused:
+            return RecurrenceSet(self._text, refused=tuple(self._refusals()))
+        return RecurrenceSet(
+            self._text,
+            self._starts[0] if self._starts else None,
+            tuple(self._rules),
+            tuple(self._at),
+            tuple(self._excluded),
+            warned=tuple(self._warned()),
+        )
+
+    def _take(self, line: _Line) -> None:
+        """Take what a line of the event says."""
+        match line.name:
+            case "DTSTART":
+                self._starts += self._stamps(line)
+            case "RRULE":
+                self._rules += self._rule(line)
+            case "RDATE":
+                self._at += self._stamps(line)
+            case "EXDATE":
+                self._excluded += self._stamps(line)
+            case _:
+                self._other(line)
 
     def _other(self, line: _Line) -> None:
         """Refuse or ignore a line that is no part of a set."""
@@ -185,22 +199,23 @@ class _Reading:
         else:
             self._ignored[line.name] = None
 
-    def _check(self, starts: list[Stamp], rules: list[str], at: list[Stamp], excluded: list[Stamp]) -> None:
+    def _check(self) -> None:
         """Refuse what does not go together."""
-        if not rules and not at and not self._refused:
+        if not self._rules and not self._at and not self._refused:
             self._refused.append("has no RRULE, RDATE or DTSTART")
-        if len(starts) > 1:
+        if len(self._starts) > 1:
             self._refused.append("has more than one DTSTART")
-        if len(rules) + bool(at) > MOST_RULES:
-            self._refused.append(f"has more than {MOST_RULES - bool(at)} RRULEs")
-        for name, stamps in (("RDATEs", at), ("EXDATEs", excluded)):
+        if len(self._rules) + bool(self._at) > MOST_RULES:
+            self._refused.append(f"has more than {MOST_RULES - bool(self._at)} RRULEs")
+        for name, stamps in (("RDATEs", self._at), ("EXDATEs", self._excluded)):
             if len(stamps) > MOST_MOMENTS:
                 self._refused.append(f"has more than {MOST_MOMENTS} {name}")
-        if rules and starts and not starts[0].is_day and (days := [stamp for stamp in at if stamp.is_day]):
+        is_timed = self._rules and self._starts and not self._starts[0].is_day
+        if is_timed and (days := [stamp for stamp in self._at if stamp.is_day]):
             self._refused.append(f"has RDATE {some_of(days)} without a time of day, which DTSTART has")
 
-    def _events(self) -> tuple[list[list[_Line]], list[list[_Line]]]:
-        """Return the lines of each event, and of each change of one occurrence of an event."""
+    def _events(self) -> list[list[_Line]]:
+        """Return the lines of each event; lines in no event are one."""
         bare: list[_Line] = []
         found: list[list[_Line]] = []
         inside: list[str] = []
@@ -221,8 +236,7 @@ class _Reading:
                 self._ignored[line.name] = None
         if bare:
             found.append(bare)
-        changes = [lines for lines in found if any(line.name == "RECURRENCE-ID" for line in lines)]
-        return [lines for lines in found if lines not in changes], changes
+        return found
 
     def _lines(self) -> Iterator[_Line]:
         """Yield the lines with those that are folded put together, each with the number of its first part."""
@@ -296,6 +310,12 @@ class _Reading:
 
     def _refuse(self, line: _Line, what: str) -> None:
         self._refused.append(f"has in line {line.number} ({line.name}) {what}")
+
+    def _refusals(self) -> Iterator[str]:
+        """Name what cannot be kept one by one, or the first of very much."""
+        yield from self._refused[:MOST_SAID]
+        if more := len(self._refused[MOST_SAID:]):
+            yield f"has {more} more lines that cannot be kept"
 
     def _warned(self) -> Iterator[Warned]:
         for name, zone in self._zones.items():

@@ -12,7 +12,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 from mainspring.errors import Problem
 from mainspring.schedule import words
-from mainspring.schedule.civil import ClockTimes, from_civil, from_datetime
+from mainspring.schedule.civil import DAY, REACH, ClockTimes, from_civil, from_datetime
 from mainspring.schedule.rules.recurrence_set import RecurrenceSet, read_rrule
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, ParsedRule, Parts, explicit, parse_rrule
 from mainspring.schedule.rules.rrule_times import compile_rrule
@@ -29,6 +29,8 @@ _UNIT_WORDS = {
     Frequency.HOURLY: "hour",
     Frequency.MINUTELY: "minute",
 }
+_MOST_SEARCHES = 4
+"""How often it is gone on by `REACH` to find the last of the times that a rule counts."""
 _FIRST, _LAST = datetime(2, 1, 1), datetime(9998, 12, 31, 23, 59, 59)  # noqa: DTZ001 - they have no zone
 """The civil times that are moments in every zone."""
 
@@ -167,8 +169,18 @@ def moment_until(until: datetime, zone: str) -> int:
     return moment_of(from_civil(min(max(_FIRST, until), _LAST)), zone)
 
 
-# The last of many times takes up to 1 ms to find, and is asked for with each claim.
-_nth = lru_cache(maxsize=1024)(lambda series, low, number: series.nth(low, number))
+# The last of many times takes up to 1 ms to find, or 50 ms if it is far away, and is asked for with each claim.
+@lru_cache(maxsize=1024)
+def _nth(series: Series, low: int, number: int) -> int | None:
+    """Return the moment that has `number` others before it from `low` on; `None` if it is centuries away."""
+    for _ in range(_MOST_SEARCHES):
+        found = series.nth(low, number)
+        if found is not None:
+            return found
+        beyond = low + REACH * 365 * DAY
+        number -= series.number(low, beyond)
+        low = beyond
+    return None
 
 
 def _bounds_in_words(parsed: ParsedRule) -> Iterator[str]:
