@@ -34,6 +34,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "run.begin": "A run is about to begin, before its trigger listeners are asked.",
         "run.execute": "The job's own code is about to be called.",
         "run.end": "The job's own code has returned; nothing of it is written.",
+        "hand_back.before": "Claims of jobs that could not begin are about to be undone.",
         "finish.before": "Results are about to be written.",
         "finish.sent": "Results are committed; the store has not yet read the answer.",
         "finish.after": "Results are written; the node still counts their runs as running.",

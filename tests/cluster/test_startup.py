@@ -160,7 +160,7 @@ def test_settings_of_plugins_that_are_wrong(tmp_path: Path) -> None:
         ended,
         EX_CONFIG,
         "plugins.zoo.keper (mainspring.toml) is no setting; did you mean keeper?",
-        "plugins.zoo.opens (environment MAINSPRING_PLUGINS__ZOO__OPENS) Input should be a valid date",
+        "plugins.zoo.opens (environment MAINSPRING_PLUGINS__ZOO__OPENS) must be a date such as 2026-12-24",
     )
     assert "s3cret" not in ended.stderr
 

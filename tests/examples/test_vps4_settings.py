@@ -28,7 +28,7 @@ def test_all_nonsense_is_told_at_once() -> None:
     """The operator reads one message that names every key that is wrong."""
     assert [
         ".postpone_minimum (mainspring.toml) is not an ISO 8601 duration such as PT15M or P1D",
-        ".backups_per_minute (mainspring.toml) Input should be greater than or equal to 1",
+        ".backups_per_minute (mainspring.toml) must be greater than or equal to 1",
     ] == refused(postpone_minimum="ten minutes", backups_per_minute=0)
 
 

@@ -321,7 +321,7 @@ def test_details_say_what_to_do() -> None:
     [
         ({"full": True, "keepDays": 31, "backupName": "a"}, "a full backup is kept for 30 days at most"),
         ({"full": True}, "a full backup needs a name"),
-        ({"full": True, "vmId": "x"}, "a full backup needs a name; /vmId Input should be a valid integer"),
+        ({"full": True, "vmId": "x"}, "a full backup needs a name; /vmId must be a whole number"),
     ],
 )
 def test_what_is_said_of_the_whole_is_a_sentence_of_its_own(body: dict[str, Any], said: str) -> None:

@@ -199,12 +199,12 @@ def test_all_problems_are_told_at_once_and_no_value() -> None:
     assert [
         "two: Quota is provided twice",
         "plugins.acme.token (mainspring.toml) is too short",
-        "plugins.acme.port (mainspring.toml) Input should be greater than or equal to 1",
+        "plugins.acme.port (mainspring.toml) must be greater than or equal to 1",
         "plugins.acme.smtp.prot (mainspring.toml) is no setting",
-        "plugins.acme.hosts (environment MAINSPRING_PLUGINS__ACME__HOSTS) Input should be a valid list",
-        "plugins.acme.since (mainspring.toml) Input should be a valid date or datetime, input is too short",
+        "plugins.acme.hosts (environment MAINSPRING_PLUGINS__ACME__HOSTS) must be a list",
+        "plugins.acme.since (mainspring.toml) must be a date such as 2026-12-24",
         "plugins.acme.tokn (mainspring.toml) is no setting; did you mean token?",
-        "plugins.shop.colour (environment MAINSPRING_PLUGINS__SHOP__COLOUR__X) Input should be a valid string",
+        "plugins.shop.colour (environment MAINSPRING_PLUGINS__SHOP__COLOUR__X) must be text",
     ] == problems(told(table, variables), acme(), other)
 
 

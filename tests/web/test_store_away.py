@@ -43,6 +43,7 @@ CALLS = [
     pytest.param("GET", at(BACKUPS), None, 200, id="list, empty"),
     pytest.param("GET", at(BACKUPS), "scheduled", 200, id="list"),
     pytest.param("GET", f"{at(BACKUPS)}?limit=1", "scheduled", 200, id="page"),
+    pytest.param("GET", "/api/schedulers/jobs", "scheduled", 200, id="list of all groups"),
     pytest.param("GET", "/api/schedulers/vps4/patching/jobs", None, 404, id="list of no group"),
     pytest.param("GET", at(BACKUPS, "{}"), "scheduled", 200, id="show"),
     pytest.param("HEAD", at(BACKUPS, "{}"), "scheduled", 200, id="show, without a body"),
@@ -70,6 +71,8 @@ def body_of(method: str, path: str) -> dict[str, Any] | None:
     """Return what is sent with a call."""
     if path.endswith("backfill"):
         return {"from": "2026-05-01T00:00:00Z", "to": "2026-05-31T00:00:00Z", "cap": 2}
+    if path.endswith("retry"):
+        return {}
     if "dryRun" in path:
         return {"schedule": {"every": "P1D"}}
     if method == "PUT":

@@ -345,7 +345,7 @@ def test_moved_job_keeps_what_is_left_of_its_rules() -> None:
     single = trigger_of("DTSTART:20270104T090000Z\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:20270105T090000Z")
     alone = single.starting(datetime(2027, 2, 1, 7, tzinfo=UTC), FAR)
     assert ["2027-02-01 07:00"] == first(alone)
-    assert "At no other time, from 1 February 2027 07:00, and then as well" in describe(alone)
+    assert "At no other time (UTC), from 1 February 2027 07:00. It fires at the start as well." in describe(alone)
 
 
 def test_it_is_said() -> None:
