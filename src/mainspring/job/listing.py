@@ -38,12 +38,22 @@ class JobFilter:
         """Whether jobs that are done are among them."""
         return State.DONE in self.states
 
+    def begin(self, after: Position | None) -> Position | None:
+        """Return the place from beyond which pending jobs are listed; `None`: from the first on."""
+        if self.due_from is None or (after is not None and after.due_at >= self.due_from):
+            return after
+        return Position(self.due_from, _FIRST)
+
     @property
     def ended(self) -> frozenset[Outcome] | None:
         """How the last runs of those ended that are listed; `None`: that does not matter."""
         if not self.gave_up:
             return self.outcomes
         return DEADLY if self.outcomes is None else DEADLY & self.outcomes
+
+
+_FIRST = UUID(int=0)
+"""Comes before the id of any job."""
 
 
 class Counts(NamedTuple):

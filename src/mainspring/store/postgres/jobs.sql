@@ -24,19 +24,19 @@ select * from (
     (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     )
@@ -51,7 +51,7 @@ cross join lateral (
     select {job_columns} from mainspring.jobs j
     where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and j.state = any(:states::text[]) and j.parent is null
       and (not :gave_up or j.attempt = 0)
-      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at >= :due_from and j.due_at < :due_to
+      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at < :due_to
     order by j.due_at, j.id
     limit :limit
 ) page

@@ -137,13 +137,14 @@ class PostgresStore:
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """See `Store.page`."""
+        begin = after if which.done else which.begin(after)
         parameters = {
             **key._asdict(),
             "states": [state.value for state in which.states],
             "outcomes": None if which.ended is None else [outcome.value for outcome in which.ended],
             "gave_up": which.gave_up,
-            "after_due": after.due_at if after else _OLDEST,
-            "after_id": after.id if after else _NIL,
+            "after_due": begin.due_at if begin else _OLDEST,
+            "after_id": begin.id if begin else _NIL,
             "after_run": after.run if after else _LAST_RUN,
             "due_from": which.due_from or _OLDEST,
             "due_to": which.due_to or _NEWEST,

@@ -17,7 +17,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     )
@@ -26,7 +26,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     )
@@ -35,7 +35,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused'
           and 'paused' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
         order by due_at, id
         limit :limit
     )
@@ -49,7 +49,7 @@ select {job_columns} from jobs
 where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
   and state in (select value from json_each(:states)) and parent is null
   and (not :gave_up or attempt = 0)
-  and (due_at, id) > (:after_due, :after_id) and due_at >= :due_from and due_at < :due_to
+  and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
 order by due_at, id
 limit :limit;
 

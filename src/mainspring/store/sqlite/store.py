@@ -100,13 +100,14 @@ class SqliteStore:
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """See `Store.page`."""
+        begin = after if which.done else which.begin(after)
         parameters = {
             **key._asdict(),
             "states": json.dumps([state.value for state in which.states]),
             "outcomes": None if which.ended is None else json.dumps([outcome.value for outcome in which.ended]),
             "gave_up": which.gave_up,
-            "after_due": to_microseconds(after.due_at) if after else _OLDEST,
-            "after_id": str(after.id) if after else "",
+            "after_due": to_microseconds(begin.due_at) if begin else _OLDEST,
+            "after_id": str(begin.id) if begin else "",
             "after_run": after.run if after else _NEWEST,
             "due_from": to_microseconds(which.due_from) if which.due_from else _OLDEST,
             "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,

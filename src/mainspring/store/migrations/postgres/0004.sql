@@ -6,6 +6,8 @@ create index jobs_running on mainspring.jobs (run) where state = 'running';
 create index jobs_of_outcome on mainspring.jobs (product, job_group, outcome, due_at, id) where outcome is not null;
 -- The same of done jobs, but for what nearly all of them did.
 create index runs_of_outcome on mainspring.runs (product, job_group, outcome, number) where version is not null and outcome <> 'succeeded';
+-- Those that recur, which are few among many that run once.
+create index jobs_recurring on mainspring.jobs (id) where trigger is not null;
 -- How many jobs are where: each write adds what it changes, so that writers never wait for one another; `turn_days` adds that up.
 -- `gave_up` counts those whose last run gave up on its fire time. Done jobs count for the day on which they ended, and go with it.
 create table mainspring.counts (

@@ -1,0 +1,104 @@
+"""Jobs are claimed a little ahead: of their due time, and of free slots. Each begins at its time or is handed back."""
+
+import asyncio
+from datetime import timedelta
+
+from mainspring.execution import AHEAD_SECONDS
+from mainspring.job import Job, Outcome, RunRefused, State
+from tests.node.conftest import KEY, World
+
+STEP = 0.001
+
+
+async def state_of(world: World, job: Job) -> tuple[State, int]:
+    """Return where a job stands, and which attempt it is at."""
+    found = await world.job(job)
+    return found.state, found.attempt
+
+
+async def claimed(world: World, job: Job) -> None:
+    """Let time pass until a node has claimed a job."""
+
+    async def is_claimed() -> bool:
+        return State.RUNNING is (await state_of(world, job))[0]
+
+    await world.until(is_claimed, step=STEP)
+
+
+async def test_job_is_claimed_before_it_is_due_and_begins_when_it_is(world: World) -> None:
+    """For everybody it runs from the claim on; its start is when it was due, to the microsecond."""
+    async with world.node():
+        job = await world.create(after=1)
+        await claimed(world, job)
+        assert world.clock.now() < job.due_at
+        assert [] == world.script.contexts
+        await world.until(lambda: bool(world.script.contexts), step=STEP / 10)
+    [run] = await world.runs(job)
+    assert (job.due_at, timedelta(), 1) == (run.started_at, run.lateness, run.attempt)
+    assert (job.due_at, job.due_at) == (
+        world.script.contexts[0].fire_time,
+        world.script.contexts[0].scheduled_fire_time,
+    )
+
+
+async def test_jobs_of_one_claim_begin_each_at_its_time(world: World) -> None:
+    """Though they were claimed together; what they left is written together, or at once when nothing follows."""
+    async with world.node():
+        jobs = [await world.create(after=1 + number / 200) for number in range(4)]
+        await world.until(lambda: len(world.script.contexts) == len(jobs), step=STEP)
+    runs = [(await world.runs(job))[0] for job in jobs]
+    assert [job.due_at for job in jobs] == [run.started_at for run in runs]
+
+
+async def test_stopping_node_hands_back_what_has_not_begun(world: World) -> None:
+    """Without an attempt, and without a row of history."""
+    async with world.node() as node:
+        job = await world.create(after=1)
+        await claimed(world, job)
+        node.stop()
+    assert (State.SCHEDULED, 0) == await state_of(world, job)
+    assert [] == await world.runs(job)
+    assert [] == world.script.contexts
+
+
+async def test_job_for_which_no_slot_comes_free_is_handed_back(world: World) -> None:
+    """Recent runs were short, so it was claimed ahead; the one that has the slot is not."""
+    async with world.node(slots=1):
+        first = await world.create()
+        await world.until(lambda: bool(world.script.contexts))
+        await world.pass_time(1)
+        world.script.hold = asyncio.Event()
+        holder, waiting = await world.create(), await world.create()
+        await claimed(world, holder)
+        states = [await state_of(world, job) for job in (holder, waiting)]
+        await world.pass_time(3 * AHEAD_SECONDS)
+        assert sorted([(State.RUNNING, 1), (State.SCHEDULED, 0)]) == sorted(
+            [await state_of(world, job) for job in (holder, waiting)]
+        ), states
+        world.script.hold.set()
+        await world.pass_time(2)
+    for job in (first, holder, waiting):
+        [run] = await world.runs(job)
+        assert (Outcome.SUCCEEDED, 1) == (run.outcome, run.attempt)
+    assert not [event for event in world.seen if isinstance(event, RunRefused)]
+
+
+async def test_edit_of_a_job_that_is_handed_back_holds(world: World) -> None:
+    """One that was paused between its claim and its time is paused."""
+    async with world.node() as node:
+        job = await world.create(after=1)
+        await claimed(world, job)
+        await world.service.pause_job(KEY, job.id)
+        node.stop()
+    assert (State.PAUSED, 0) == await state_of(world, job)
+
+
+async def test_store_that_is_away_when_jobs_are_handed_back(world: World) -> None:
+    """They are handed back when it answers again."""
+    async with world.node() as node:
+        job = await world.create(after=1)
+        await claimed(world, job)
+        world.store.failing["unclaim"] = 2
+        node.stop()
+        await world.pass_time(5)
+    assert (State.SCHEDULED, 0) == await state_of(world, job)
