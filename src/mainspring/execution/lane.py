@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from operator import attrgetter
 
 import structlog
@@ -58,7 +59,7 @@ class Lane:
         self._clock = clock
         self._slots = slots
         self._capacity = capacity
-        self.on_begin: Callable[[Assignment], None] = lambda _: None
+        self.on_begin: Callable[[Assignment], None] | None = None
         self.on_end: Callable[[Assignment, Ending, float, bool], None] = lambda *_: None
         """Takes how a run ended, when, and whether others wait to begin here."""
         self.on_unbegun: Callable[[list[Assignment]], None] = lambda _: None
@@ -71,6 +72,7 @@ class Lane:
         self._executing: dict[int, float] = {}
         """Since when each run has its slot, by its number; the oldest comes first."""
         self._alarm: Alarm | None = None
+        self._alarm_at = math.inf
         self._low = -1
         self._is_closed = False
         # Each of these is written by one thread, so that no lock is needed.
@@ -184,28 +186,34 @@ class Lane:
         if self._is_closed:
             self._leave_out(len(self._waiting))
         moment = self._clock.monotonic()
-        while self._waiting:
-            first = self._waiting[0]
-            if first.is_handed_back:
-                self._leave_out(1)
-            elif first.not_before - moment > RESOLUTION:
-                self._look_again(first.not_before - moment)
-                return
-            elif (self._capacity is None or self.executing < self._capacity) and self._slots.take(self):
-                self._begin(moment)
-            elif (patience := first.not_before + PATIENCE_SECONDS - moment) > RESOLUTION:
-                self._look_again(patience)
-                return
-            else:
-                self._cautious_until = moment + CAUTION_SECONDS
-                self._leave_out(
-                    sum(each.not_before + PATIENCE_SECONDS - moment <= RESOLUTION for each in self._waiting)
-                )
+        due = self._count(moment)
+        most = due if self._capacity is None else min(due, self._capacity - self.executing)
+        begun = self._slots.take(self, most)
+        for _ in range(begun):
+            self._begin(moment)
+        if due > begun and (late := self._count(moment - PATIENCE_SECONDS)):
+            self._cautious_until = moment + CAUTION_SECONDS
+            self._leave_out(late)
+            due -= late
+        if self._waiting:
+            self._look_again(self._waiting[0].not_before + (PATIENCE_SECONDS if due > begun else 0), moment)
 
-    def _look_again(self, seconds: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._clock.alarm(seconds, self._begin_waiting)
+    def _count(self, moment: float) -> int:
+        """Return how many of those that wait could begin at a moment."""
+        if self._waiting and self._waiting[-1].not_before - moment <= RESOLUTION:
+            return len(self._waiting)
+        return sum(1 for _ in takewhile(lambda each: each.not_before - moment <= RESOLUTION, self._waiting))
+
+    def _look_again(self, at: float, moment: float) -> None:
+        if self._alarm is None or at < self._alarm_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = at
+            self._alarm = self._clock.alarm(at - moment, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        self._begin_waiting()
 
     def _leave_out(self, number: int) -> None:
         """Hand back the first that wait, but for those that the node has taken back already."""
@@ -218,24 +226,31 @@ class Lane:
         """Begin the first that waits; it has a slot."""
         assignment = self._waiting.popleft()
         self._begun += 1
+        if assignment.is_handed_back:
+            self._slots.give_back()
+            return
         self._executing[assignment.run] = moment
         assignment.task = self.loop.create_task(self._see_through(assignment))
         if len(self._waiting) == self._low:
             self.on_low()
 
     async def _see_through(self, assignment: Assignment) -> None:
-        """Run an assignment, hand in how it ended, and let the next begin."""
-        self.on_begin(assignment)
+        """Run an assignment, hand in how it ended, and let the next have its slot."""
+        if self.on_begin is not None:
+            self.on_begin(assignment)
         ending = await self.executor.run(assignment)
         moment = self._clock.monotonic()
         since = self._executing.pop(assignment.run, None)
-        self.on_end(assignment, ending, moment, bool(self._waiting))
-        if since is not None:  # else its slot was taken from it
-            took = moment - since
-            self.mean = took if self.mean is None else self.mean + (took - self.mean) * _WEIGHT
+        waiting = self._waiting
+        self.on_end(assignment, ending, moment, bool(waiting))
+        if since is None:  # its slot was taken from it
+            return
+        took = moment - since
+        self.mean = took if self.mean is None else self.mean + (took - self.mean) * _WEIGHT
+        if not waiting or waiting[0].not_before > moment or self._is_closed:
             self._slots.give_back()
-        if self._waiting:
-            self._begin_waiting()
+        elif self._slots.keep(self):
+            self._begin(moment)
 
     def take_slot(self) -> None:
         """See `slots.Taker`. For any thread."""
@@ -246,18 +261,10 @@ class Lane:
 
     def _use_slot(self) -> None:
         moment = self._clock.monotonic()
-        has_capacity = self._capacity is None or self.executing < self._capacity
-        first = self._waiting[0] if self._waiting else None
-        if (
-            first is None
-            or first.is_handed_back
-            or self._is_closed
-            or first.not_before - moment > RESOLUTION
-            or not has_capacity
-        ):
-            self._slots.give_back()
-        else:
+        if self._count(moment) and not self._is_closed and (self._capacity is None or self.executing < self._capacity):
             self._begin(moment)
+        else:
+            self._slots.give_back()
         self._begin_waiting()
 
     def _close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Taker(Protocol):
-    """Who waits for a slot."""
+    """Who waits for slots."""
 
     def take_slot(self) -> None:
         """Use a slot that is yours, or give it back. Called from any thread."""
@@ -23,15 +23,27 @@ class Slots:
         self._waiting: deque[Taker] = deque()
         self._lock = threading.Lock()
 
-    def take(self, taker: Taker) -> bool:
-        """Take a slot, or wait in the queue for one; answer whether it was taken."""
+    def take(self, taker: Taker, number: int) -> int:
+        """Take up to that many slots, and wait in the queue if there are fewer; return how many were taken."""
         with self._lock:
-            if self.free > 0:
-                self.free -= 1
+            taken = min(number, self.free)
+            self.free -= taken
+            if taken < number and taker not in self._waiting:
+                self._waiting.append(taker)
+            return taken
+
+    def keep(self, taker: Taker) -> bool:
+        """Tell whether a slot may be used again by who has it and has a use for more; if not, the next one gets it."""
+        with self._lock:
+            if not self._waiting:
                 return True
+            following = self._waiting.popleft()
             if taker not in self._waiting:
                 self._waiting.append(taker)
-            return False
+        if following is taker:
+            return True
+        following.take_slot()
+        return False
 
     def give_back(self) -> None:
         """Let the next in the queue have a slot."""

@@ -54,8 +54,7 @@ class Dispatcher:
         self.on_low: Callable[[], None] = lambda: None
         """Called when half of what waited in a lane has begun."""
         for lane in self._all_lanes():
-            lane.on_begin, lane.on_end, lane.on_unbegun = self._on_begin, self._on_end, self._on_unbegun
-            lane.on_low = self._on_low
+            lane.on_end, lane.on_unbegun, lane.on_low = self._on_end, self._on_unbegun, self._on_low
 
     def _all_lanes(self) -> set[Lane]:
         return {*self.lanes.values(), *([self.quarantine] if self.quarantine is not None else [])}
@@ -84,7 +83,9 @@ class Dispatcher:
                 self._finisher.put(assignment, Ending(Outcome.INTERRUPTED, _NO_WORKER, delay), moment)
             else:
                 batches.setdefault(lane, []).append(assignment)
+        on_begin = self._on_begin if self._events.has_subscribers(RunStarted) else None
         for lane, batch in batches.items():
+            lane.on_begin = on_begin
             lane.give(batch)
 
     def _quarantine_for(self, job: Job) -> Quarantine | None:
@@ -92,8 +93,7 @@ class Dispatcher:
         return self.quarantine if self._registry.bindings[job.key].job_class.isolation == "none" else None
 
     def _on_begin(self, assignment: Assignment) -> None:
-        if self._events.has_subscribers(RunStarted):
-            self._loop.call_soon_threadsafe(self._events.announce, RunStarted(assignment.job))
+        self._loop.call_soon_threadsafe(self._events.announce, RunStarted(assignment.job))
 
     def _on_end(self, assignment: Assignment, ending: Ending, moment: float, more: bool) -> None:  # noqa: FBT001
         if assignment.run in self.running:  # else it was handed back while the lane was stuck
