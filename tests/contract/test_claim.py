@@ -124,12 +124,12 @@ async def test_claim_ahead_brings_what_will_soon_be_due(store: Store) -> None:
     times = [START, START + SECOND, START + 2 * SECOND, START + 3 * SECOND]
     await store.add([a_job(fire_at=time) for time in times])
 
-    claims, next_due = await store.claim(NODE, {BACKUPS: ALL}, ALL, 2 * SECOND)
+    claims, as_of, next_due = await store.claim(NODE, {BACKUPS: ALL}, ALL, 2 * SECOND)
 
     assert times[:3] == [claimed.job.due_at for claimed in claims]
     assert {(START, State.RUNNING)} == {(claimed.at, claimed.job.state) for claimed in claims}
     assert times[:3] == [claimed.job.begins_at for claimed in claims]
-    assert Due(START + 3 * SECOND, 3 * SECOND) == next_due
+    assert (START, Due(START + 3 * SECOND, 3 * SECOND)) == (as_of, next_due)
 
 
 async def test_claim_tells_the_next_due_time_of_its_groups_only(store: Store) -> None:
@@ -138,7 +138,7 @@ async def test_claim_tells_the_next_due_time_of_its_groups_only(store: Store) ->
     both = {BACKUPS: ALL, SNAPSHOTS: ALL}
 
     assert Due(START + 3 * SECOND, 3 * SECOND) == (await store.claim(NODE, {BACKUPS: ALL}, ALL)).next_due
-    assert ([], None) == await store.claim(NODE, both, ALL)
+    assert ([], None, None) == await store.claim(NODE, both, ALL)
     assert None is (await store.claim(NODE, both, ALL, 3 * SECOND)).next_due
 
 
@@ -201,7 +201,7 @@ async def test_claim_without_demand_is_empty(store: Store) -> None:
     """A node without plugins asks for nothing and gets it."""
     await store.add([a_job()])
 
-    assert ([], None) == await store.claim(NODE, {}, ALL)
+    assert ([], None, None) == await store.claim(NODE, {}, ALL)
 
 
 async def test_claim_keeps_pairs_apart(store: Store) -> None:

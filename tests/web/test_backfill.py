@@ -62,7 +62,7 @@ async def test_deleting_the_job_calls_off_what_is_left(
     await asked(client, job)
 
     assert 204 == (await client.delete(at(BACKUPS, job))).status_code
-    assert ([], None) == await store.claim("node-1", {BACKUPS: 100}, 100)
+    assert ([], None, None) == await store.claim("node-1", {BACKUPS: 100}, 100)
 
 
 async def test_range_without_fire_times(client: httpx2.AsyncClient, jobs: Jobs) -> None:

@@ -25,7 +25,7 @@ from mainspring.node.overlap import begin_beside, runs_beside
 from mainspring.node.yielding import BATCH, Yielding
 from mainspring.schedule import Once
 from mainspring.settings import Settings
-from mainspring.store import Due, Notes, Store
+from mainspring.store import Claimed, Due, Notes, Store
 
 FRUITLESS_PAUSE = 0.02
 """Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
@@ -53,20 +53,16 @@ MOST_BESIDES = 2 * BATCH
 
 
 class Taken(NamedTuple):
-    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more.
+    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more."""
 
-    `due` is when the next job is due that these groups have, if the claim told.
-    """
-
-    claims: list[Claim]
+    claimed: Claimed
     sent: float
     answered: float
     got: Mapping[JobKey, int]
     is_full: bool = False
-    due: Due | None = None
 
 
-_NOTHING = Taken([], 0, 0, {})
+_NOTHING = Taken(Claimed([]), 0, 0, {})
 
 
 class Claimer:
@@ -120,7 +116,7 @@ class Claimer:
         took = await self.take() if self._may_be_due else None
         if took and self._woken.is_set():
             return  # there is room for more by now, and probably more
-        pause = await self._pause(self._last.due if took else None)
+        pause = await self._pause(self._last.claimed.next_due if took else None)
         if pause <= 0:
             self._may_be_due = True
             self._in_vain = self._in_vain + 1 if took == 0 else 0
@@ -199,7 +195,7 @@ class Claimer:
         running = self._dispatcher.running
         before = len(running)
         taken = await self._claim({}, ahead)
-        number = len(taken.claims)
+        number = len(taken.claimed.claims)
         while taken.is_full and self._may_go_on():
             following = asyncio.create_task(self._claim(taken.got, ahead))
             await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
@@ -207,7 +203,7 @@ class Claimer:
                 await self._begin(taken)
             finally:
                 taken = await following
-            number += len(taken.claims)
+            number += len(taken.claimed.claims)
         await self._begin(taken)
         if taken.is_full:
             await self._yielding.yield_to_requests(lambda: len(running) <= before)
@@ -229,28 +225,28 @@ class Claimer:
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claims, due = await self._store.claim(self._lease.name, demand, limit, ahead)
+            claimed = await self._store.claim(self._lease.name, demand, limit, ahead)
         except StoreUnavailableError:
             self._doubt()
             raise
         fp("claim.after")
         answered = self._clock.monotonic()
         self._lead = min(max(LEAD[0], (self._lead + 2 * (answered - sent)) / 2), LEAD[1])
-        got = Counter([claim.job.key for claim in claims])
-        is_full = len(claims) == limit
+        got = Counter([claim.job.key for claim in claimed.claims])
+        is_full = len(claimed.claims) == limit
         if len(self._keys) > 1:
             self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
-        return Taken(claims, sent, answered, got, is_full, due)
+        return Taken(claimed, sent, answered, got, is_full)
 
     # --- what was claimed
 
     async def _begin(self, taken: Taken) -> None:
         """Have what was claimed start, but for occurrences that come too late to be begun: those end at once."""
-        claims = taken.claims
+        claims, answered = taken.claimed.claims, taken.answered
         if not claims:
             return
-        at = claims[0].at
-        ahead, is_trusted, answered = at.timestamp() - taken.sent, self._lease.is_trusted, taken.answered
+        ahead, is_trusted = claims[0].at.timestamp() - taken.sent, self._lease.is_trusted
+        as_of = taken.claimed.as_of or claims[0].at
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
         if recurring:
@@ -258,12 +254,12 @@ class Claimer:
             late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
             claims = await self._beside(claims, late)
         assignments = [
-            # The store's time was `at` at some moment before the answer came: so nothing starts early by its clock.
+            # The store's time was `as_of` at some moment before the answer came: so nothing is early by its clock.
             Assignment(
                 job,
                 ahead,
                 is_trusted,
-                answered + (job.due_at - at).total_seconds() if job.due_at > at else answered,
+                answered + (job.due_at - as_of).total_seconds() if job.due_at > as_of else answered,
             )
             for job, _ in claims
         ]
@@ -305,7 +301,7 @@ class Claimer:
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
             claims = [claim._replace(at=now) for claim in held]
-            await self._begin(Taken(claims, sent, self._clock.monotonic(), {}))
+            await self._begin(Taken(Claimed(claims), sent, self._clock.monotonic(), {}))
         moment = self._clock.monotonic()
         self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
         self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease.seconds)

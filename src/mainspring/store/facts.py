@@ -20,10 +20,12 @@ class Due(NamedTuple):
 class Claimed(NamedTuple):
     """What a claim brought, and when the next job of its groups is due after what it could bring.
 
-    `next_due` is `None` if there is none, or if the claim brought nothing.
+    `as_of` is the store's time when the claim was nearly done: close to that of its answer, and never after it.
+    `next_due` is `None` if there is none; both are if the claim brought nothing.
     """
 
     claims: list[Claim]
+    as_of: datetime | None = None
     next_due: Due | None = None
 
 

@@ -162,7 +162,7 @@ returning {claimed_columns}, due.nr, mainspring.microseconds(j.claimed_at), (
         order by j.due_at
         limit 1
     ) n
-);
+), mainspring.microseconds(coalesce(:now::timestamptz, clock_timestamp()));
 
 -- name: unclaim!
 -- Jobs that did not begin, if they still have that run: as before they were claimed.

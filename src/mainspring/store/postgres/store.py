@@ -223,11 +223,12 @@ class PostgresStore:
         fp("claim.sent")
         if not rows:
             return Claimed([])
-        *_, now, next_due = rows[0]
+        *_, now, next_due, as_of = rows[-1]
         keys, at = list(demand), from_microseconds(now)
-        claims = _CLAIMED.read_claims(rows, (keys[row[-3] - 1] for row in rows), node, at)
+        claims = _CLAIMED.read_claims(rows, (keys[row[-4] - 1] for row in rows), node, at)
         due = None if next_due is None else from_microseconds(next_due)
-        return Claimed(sorted(claims, key=_due_time), None if due is None else Due(due, due - at))
+        next_ = None if due is None else Due(due, due - at)
+        return Claimed(sorted(claims, key=_due_time), from_microseconds(as_of), next_)
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""

@@ -229,7 +229,8 @@ class SqliteStore:
         keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
         of_rows = (keys[row[-3], row[-2]] for row in rows)
         claims = _CLAIMED.read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]))
-        return Claimed(sorted(claims, key=lambda claim: claim.job.due_at), None if due is None else Due(due, due - at))
+        next_due = None if due is None else Due(due, due - at)
+        return Claimed(sorted(claims, key=lambda claim: claim.job.due_at), self._clock.now(), next_due)
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
