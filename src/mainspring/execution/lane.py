@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import takewhile
+from itertools import islice, takewhile
 from operator import attrgetter
 
 import structlog
@@ -134,19 +134,19 @@ class Lane:
         mean = self.mean
         if mean is None or moment < self._cautious_until:
             return 0
-        ages = [moment - since for since in list(self._executing.values())]
-        # A run that takes far longer than others do may take for ever.
-        usual = sum(age <= mean + AHEAD_SECONDS for age in ages)
+        began = list(self._executing.values())
+        # A run that takes far longer than others do may take for ever. The oldest come first.
+        old = sum(1 for _ in takewhile(lambda since: moment - since > mean + AHEAD_SECONDS, began))
         if mean <= AHEAD_SECONDS:
-            return self._turns(usual, moment)
-        return usual - sum(age < mean - AHEAD_SECONDS for age in ages)
+            return self._turns(len(began) - old, moment)
+        return sum(1 for _ in takewhile(lambda since: moment - since >= mean - AHEAD_SECONDS, islice(began, old, None)))
 
     def next_opening(self, moment: float) -> float:
         """Return in how many seconds a run will probably end within `AHEAD_SECONDS`; infinity if that is not known."""
         if self.mean is None or moment < self._cautious_until:
             return math.inf
         waits = (since + self.mean - AHEAD_SECONDS - moment for since in list(self._executing.values()))
-        return min((wait for wait in waits if wait > 0), default=math.inf)
+        return next((wait for wait in waits if wait > 0), math.inf)
 
     def room(self, free: int, spare: int, moment: float, coming: int = 0) -> int:
         """Return how many jobs may be claimed besides those that are `coming`.
