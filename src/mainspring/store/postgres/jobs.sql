@@ -152,7 +152,7 @@ set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_
     attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning {claimed_columns}, due.nr, mainspring.microseconds(j.claimed_at), (
+returning {claimed_columns}, due.nr, (select mainspring.microseconds(coalesce(:now::timestamptz, now()))), (
     select mainspring.microseconds(min(n.due_at))
     from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
     cross join lateral (
