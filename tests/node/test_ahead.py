@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from mainspring.execution import AHEAD_SECONDS
-from mainspring.job import Job, Outcome, RunRefused, State
+from mainspring.job import Job, Outcome, RunRefused, State, TurnFailed
 from tests.node.conftest import KEY, World
 
 STEP = 0.001
@@ -102,3 +102,15 @@ async def test_store_that_is_away_when_jobs_are_handed_back(world: World) -> Non
         node.stop()
         await world.pass_time(5)
     assert (State.SCHEDULED, 0) == await state_of(world, job)
+
+
+async def test_node_without_a_free_slot_or_a_group_waits(world: World) -> None:
+    """It asks again when there may be room, and is no error of its own."""
+    world.script.hold = asyncio.Event()
+    async with world.node(slots=1):
+        jobs = [await world.create() for _ in range(3)]
+        await world.pass_time(5)
+        assert 1 == len(world.script.contexts)
+        world.script.hold.set()
+        await world.until(lambda: len(world.script.contexts) == len(jobs))
+    assert not [event for event in world.seen if isinstance(event, TurnFailed)]

@@ -36,8 +36,6 @@ DOUBT = 10.0
 
 A statement that outlives its client ends well before that: its own limit is 2 s.
 """
-
-
 AHEAD = timedelta(milliseconds=25)
 """Jobs are claimed up to this long before they are due, so that each can start on time.
 
@@ -45,7 +43,6 @@ At 200 jobs a second each claim brings several. A job that is claimed is running
 """
 LEAD = (0.005, 0.02)
 """How many seconds before a job is due it is claimed, at least and at most: twice what recent claims took."""
-
 SLOW_SECONDS = 1.5
 """A group whose runs last this long leaves some slots to others, which would wait for it. So does one not known yet."""
 MOST_BESIDES = 2 * BATCH
@@ -53,13 +50,17 @@ MOST_BESIDES = 2 * BATCH
 
 
 class Taken(NamedTuple):
-    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more."""
+    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more.
+
+    `next_due` is when its groups have something again, if no group may have more before that.
+    """
 
     claimed: Claimed
     sent: float
     answered: float
     got: Mapping[JobKey, int]
     is_full: bool = False
+    next_due: Due | None = None
 
 
 _NOTHING = Taken(Claimed([]), 0, 0, {})
@@ -116,7 +117,7 @@ class Claimer:
         took = await self.take() if self._may_be_due else None
         if took and self._woken.is_set():
             return  # there is room for more by now, and probably more
-        pause = await self._pause(self._last.claimed.next_due if took else None)
+        pause = await self._pause(self._last.next_due if took else None)
         if pause <= 0:
             self._may_be_due = True
             self._in_vain = self._in_vain + 1 if took == 0 else 0
@@ -136,8 +137,7 @@ class Claimer:
         demand = self._demand({}, limit=1)
         self._is_short = len(demand) < len(self._keys)
         if not demand:
-            lanes = self._dispatcher.lanes.values()
-            return min(self._poll, *(lane.next_opening(asked) for lane in lanes))
+            return min([self._poll, *(lane.next_opening(asked) for lane in self._dispatcher.lanes.values())])
         if due is None:
             due = await self._store.next_due(demand)
         else:
@@ -236,7 +236,8 @@ class Claimer:
         is_full = len(claimed.claims) == limit
         if len(self._keys) > 1:
             self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
-        return Taken(claimed, sent, answered, got, is_full)
+        may_have_more = any(got[key] >= most for key, most in demand.items())
+        return Taken(claimed, sent, answered, got, is_full, None if may_have_more else claimed.next_due)
 
     # --- what was claimed
 
