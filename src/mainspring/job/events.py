@@ -84,7 +84,7 @@ class NodeStarted(NamedTuple):
 
 
 class NodeStopping(NamedTuple):
-    """A node was told to stop. It claims no more, and that many runs may end within so many seconds."""
+    """A node was told to stop. It claims no more, and lets its `runs` end for `seconds` at most."""
 
     node: str
     runs: int
@@ -147,7 +147,7 @@ class StoreFailed(NamedTuple):
 
 
 class StoreRecovered(NamedTuple):
-    """The store answers these loops again, which it did not for so many `seconds`."""
+    """The store answers these loops again. It did not for `seconds`."""
 
     loops: tuple[str, ...]
     seconds: float
