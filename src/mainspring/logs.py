@@ -46,6 +46,8 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    # It warns, with a traceback, each time that it cannot connect. `StoreFailed` tells of that once.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 def subscribe(to: events.Events, settings: Settings) -> None:
@@ -87,6 +89,24 @@ def _run(run: Run) -> dict[str, Any]:
 
 _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
     (logging.INFO, events.NodeStarted, "node started", lambda e: {"node": e.node, "groups": " ".join(e.groups)}),
+    (
+        logging.INFO,
+        events.NodeStopping,
+        "node stopping",
+        lambda e: {"node": e.node, "runs": e.runs, "grace": e.seconds},
+    ),
+    (
+        logging.INFO,
+        events.RunsInterrupted,
+        "node interrupts its runs",
+        lambda e: {"node": e.node, "runs": e.runs, "reason": e.why},
+    ),
+    (
+        logging.WARNING,
+        events.RunLeft,
+        "run left behind",
+        lambda e: {**_job(e.job), "run": e.job.run, "attempt": e.job.attempt, "reason": e.why},
+    ),
     (logging.INFO, events.NodeStopped, "node stopped", lambda e: {"node": e.node}),
     (logging.WARNING, events.NodeLost, "node lost", lambda e: {"node": e.node, "evidence": e.evidence}),
     (logging.ERROR, events.NodeBuried, "node taken for dead; it begins a new life", lambda e: {"node": e.node}),
@@ -95,6 +115,18 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
         events.TurnFailed,
         "turn failed; it is tried again",
         lambda e: {"loop": e.loop, "error": repr(e.error)},
+    ),
+    (
+        logging.ERROR,
+        events.StoreFailed,
+        "store failed; it is tried again",
+        lambda e: {"loops": ", ".join(e.loops), "error": str(e.error), "seconds": round(e.seconds)},
+    ),
+    (
+        logging.WARNING,
+        events.StoreRecovered,
+        "store works again",
+        lambda e: {"loops": ", ".join(e.loops), "seconds": round(e.seconds)},
     ),
     (logging.ERROR, events.PluginFailed, "request model failed", lambda e: {"group": str(e.key), "exc_info": e.error}),
     (logging.DEBUG, events.JobScheduled, "job scheduled", lambda e: {**_job(e.job), "due": format_time(e.job.due_at)}),

@@ -39,6 +39,8 @@ class Process:
         self._reader.start()
         self._client = httpx2.Client()
         self.url = ""
+        self.said: list[dict[str, Any]] = []
+        """The lines up to the last that was waited for."""
 
     @classmethod
     def serve(cls, store: str, cwd: Path, *arguments: str) -> Self:
@@ -75,12 +77,17 @@ class Process:
         """Return the status of `/readyz`."""
         return self._client.get(f"{self.url}/readyz").status_code
 
+    def readiness(self) -> str:
+        """Return what `/readyz` answers."""
+        return self._client.get(f"{self.url}/readyz").text
+
     def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
         """Wait for a log line of that event with those fields, and return it."""
         while True:
             line = self._lines.get(timeout=PATIENCE)
             if line is None:
                 raise AssertionError(f"the process ended with {self._process.wait()} before it said {event!r}")
+            self.said.append(line)
             if line["event"] == event and fields.items() <= line.items():
                 return line
 

@@ -87,10 +87,15 @@ def one_of_each() -> list[events.Event]:
     )
     every: list[events.Event] = [
         events.NodeStarted("node", ("vps4/backups",)),
+        events.NodeStopping("node", 2, 10.0),
+        events.RunsInterrupted("node", 2, "the grace period is over"),
+        events.RunLeft(job, "the store did not answer"),
         events.NodeStopped("node"),
         events.NodeLost("node", "silent"),
         events.NodeBuried("node"),
         events.TurnFailed("claim", ValueError()),
+        events.StoreFailed(("claim", "beat"), ValueError(), 60.0),
+        events.StoreRecovered(("claim", "beat"), 62.0),
         events.PluginFailed(key, ValueError()),
         events.JobScheduled(job),
         events.JobChanged(job, "paused"),
@@ -98,6 +103,7 @@ def one_of_each() -> list[events.Event]:
         events.RunStarted(job),
         events.RunFinished(good, job),
         events.RunFinished(bad, job),
+        events.GaveUp(bad, job),
         events.RunRefused(good),
         events.LoopBlocked((key,), job, 2.0, "jobs.py:7 (Job.execute)", over=False),
     ]

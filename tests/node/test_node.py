@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -19,12 +20,17 @@ from mainspring.job import (
     JobKey,
     NodeBuried,
     NodeLost,
+    NodeStopping,
     Outcome,
     Run,
     RunFinished,
+    RunLeft,
     RunRefused,
+    RunsInterrupted,
     RunStarted,
     State,
+    StoreFailed,
+    StoreRecovered,
     TurnFailed,
     history,
     lifecycle,
@@ -212,16 +218,115 @@ async def test_a_run_that_outlasts_the_grace_period_is_handed_back(world: World,
     assert (handed_back.state, handed_back.outcome, handed_back.failures) == (State.SCHEDULED, Outcome.INTERRUPTED, 0)
 
 
+def farewell(world: World) -> list[Any]:
+    """Return what a node that stops announced of it."""
+    kinds = (NodeStopping, RunsInterrupted, RunLeft)
+    return [event for event in world.seen if isinstance(event, kinds)]
+
+
+async def test_node_that_stops_says_what_it_waits_for(world: World) -> None:
+    """At once: the runs that have begun, and how long they may take."""
+    world.script.hold = asyncio.Event()
+    async with world.node(grace="PT1M", slots=2) as node:
+        for _ in range(3):
+            await world.create()
+        await world.until(lambda: world.script.at_once == 2)
+        node.stop()
+        await world.happened(NodeStopping)
+        world.script.hold.set()
+    assert [NodeStopping(node.name, 2, 60)] == farewell(world)
+
+
+async def test_node_with_nothing_to_wait_for_says_so(world: World) -> None:
+    """Also what was done before it was told to stop is not waited for; to be told twice changes nothing."""
+    async with world.node() as node:
+        await world.create()
+        await world.happened(RunFinished)
+        node.stop()
+        node.stop()
+    assert [NodeStopping(node.name, 0, 10)] == farewell(world)
+
+
+@pytest.mark.parametrize(
+    ("stops", "why"), [(1, "the grace period is over"), (2, "it was told to stop again")], ids=["grace", "again"]
+)
+async def test_node_says_when_and_why_it_waits_no_longer(world: World, stops: int, why: str) -> None:
+    """A node that stops tells that it interrupts its runs."""
+    world.script.hold = asyncio.Event()
+    async with world.node(grace="PT1M") as node:
+        await world.create()
+        await world.until(lambda: world.script.at_once == 1)
+        for _ in range(stops):
+            node.stop()
+            await world.pass_time(1)
+        await world.happened(RunFinished)
+    assert [NodeStopping(node.name, 1, 60), RunsInterrupted(node.name, 1, why)] == farewell(world)
+
+
+async def test_run_that_does_not_heed_the_interrupt_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node leaves without it, and says of which job it is."""
+    end = asyncio.Event()
+
+    async def stubborn(*_: object) -> None:
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+
+    monkeypatch.setattr(ScriptedJob, "execute", stubborn)
+    async with world.node(grace="PT1S") as node:
+        job = await world.create()
+        await world.happened(RunStarted)
+    end.set()
+    interrupted, left = farewell(world)[1:]
+    assert RunsInterrupted(node.name, 1, "the grace period is over") == interrupted
+    assert (job.id, "it goes on although it was interrupted") == (left.job.id, left.why)
+
+
+async def test_run_whose_result_cannot_be_written_is_named(world: World) -> None:
+    """It has ended, but the store does not take it: it is not interrupted, and counts as lost."""
+    world.store.failing["finish"] = 10**6
+    async with world.node(grace="PT5S") as node:
+        job = await world.create()
+        await world.happened(StoreFailed)
+    stopping, left = farewell(world)
+    assert NodeStopping(node.name, 0, 5) == stopping
+    assert (job.id, "the store did not answer") == (left.job.id, left.why)
+
+
 @pytest.mark.parametrize("verb", ["claim", "finish", "beat", "orphans", "prune", "next_due"])
 async def test_a_store_that_fails_costs_time_not_results(world: World, verb: str) -> None:
-    """A turn that fails is announced and tried again; what jobs came to is kept until the store takes it."""
+    """A turn that fails is tried again; what jobs came to is kept until the store takes it. It is told at both ends."""
     async with world.node():
         world.store.failing[verb] = 3
         job = await world.create(after=5)
-        await world.happened(TurnFailed, 3)
+        await world.happened(StoreFailed)
         await world.happened(RunFinished)
+        await world.happened(StoreRecovered)
+    told = [event for event in world.seen if isinstance(event, StoreFailed | StoreRecovered | TurnFailed)]
+    assert [StoreFailed, StoreRecovered] == [type(event) for event in told]
     assert [run.outcome for run in await world.runs(job)] == [Outcome.SUCCEEDED]
     assert len(world.script.contexts) == 1
+
+
+async def test_long_outage_of_the_store_is_few_lines(world: World) -> None:
+    """However many duties it hits and however often they try again."""
+    async with world.node(lease="PT10S"):
+        verbs = ("claim", "next_due", "holding", "beat", "orphans", "prune")
+        await world.create()
+        await world.happened(RunFinished)
+        world.store.failing.update(dict.fromkeys(verbs, 10**6))
+        await world.happened(StoreFailed)
+        back = world.clock.now() + timedelta(minutes=15)
+        await world.until(lambda: world.clock.now() >= back, step=0.5)
+        world.store.failing.update(dict.fromkeys(verbs, 0))
+        await world.happened(StoreRecovered)
+        await world.pass_time(20)
+    assert not [event for event in world.seen if isinstance(event, TurnFailed)]
+    failed = [event for event in world.seen if isinstance(event, StoreFailed)]
+    assert [0, 60, 660] == [pytest.approx(event.seconds, abs=2) for event in failed]
+    (recovered,) = [event for event in world.seen if isinstance(event, StoreRecovered)]
+    assert {"claim", "beat", "prune"} == set(recovered.loops) == set(failed[-1].loops)
+    assert 900 == pytest.approx(recovered.seconds, abs=10)
 
 
 async def test_no_more_runs_at_once_than_slots(world: World) -> None:
@@ -282,7 +387,7 @@ async def test_node_names_what_keeps_jobs_from_running(world: World, verb: str, 
     async with world.node() as node:
         world.store.failing[verb] = 10**6
         await world.create()
-        await world.happened(TurnFailed)
+        await world.happened(StoreFailed)
         obstacles = [node.obstacle]
         await world.pass_time(5)
         obstacles.append(node.obstacle)
@@ -295,7 +400,8 @@ async def test_history_that_cannot_be_pruned_is_no_obstacle(world: World) -> Non
     """Jobs run all the same."""
     world.store.failing["prune"] = 10**6
     async with world.node() as node:
-        await world.happened(TurnFailed, 6)
+        await world.happened(StoreFailed)
+        await world.pass_time(6)
         assert node.obstacle is None
 
 
@@ -449,7 +555,7 @@ async def test_claim_that_comes_about_long_after_it_failed_is_taken_up(world: Wo
         await world.pass_time(2)
         world.store.failing["claim"] = 1
         await world.create(after=1)
-        await world.happened(TurnFailed)
+        await world.happened(StoreFailed)
         await world.pass_time(40)
         job = await world.create(after=1000)
         await world.store.update(job._replace(due_at=world.clock.now(), version=job.version + 1))

@@ -83,6 +83,29 @@ class NodeStarted(NamedTuple):
     groups: tuple[str, ...]
 
 
+class NodeStopping(NamedTuple):
+    """A node was told to stop. It claims no more, and lets its `runs` end for `seconds` at most."""
+
+    node: str
+    runs: int
+    seconds: float
+
+
+class RunsInterrupted(NamedTuple):
+    """A node that stops no longer waits for its runs, and interrupts them. `why` says what ended the wait."""
+
+    node: str
+    runs: int
+    why: str
+
+
+class RunLeft(NamedTuple):
+    """A node stops without having written how a run ended: it is given up for lost. `why` says what kept it."""
+
+    job: Job
+    why: str
+
+
 class NodeStopped(NamedTuple):
     """A node has ended its work in good order."""
 
@@ -112,6 +135,24 @@ class TurnFailed(NamedTuple):
     error: Exception
 
 
+class StoreFailed(NamedTuple):
+    """The store does not answer these loops, which try again. Announced when that begins, and rarely while it lasts.
+
+    `seconds` is how long it has lasted.
+    """
+
+    loops: tuple[str, ...]
+    error: Exception
+    seconds: float
+
+
+class StoreRecovered(NamedTuple):
+    """The store answers these loops again. It did not for `seconds`."""
+
+    loops: tuple[str, ...]
+    seconds: float
+
+
 class PluginFailed(NamedTuple):
     """A group's request model raised what is no validation error.
 
@@ -132,10 +173,15 @@ Event = (
     | RunRefused
     | LoopBlocked
     | NodeStarted
+    | NodeStopping
+    | RunsInterrupted
+    | RunLeft
     | NodeStopped
     | NodeLost
     | NodeBuried
     | TurnFailed
+    | StoreFailed
+    | StoreRecovered
     | PluginFailed
 )
 

@@ -19,7 +19,7 @@ import structlog
 
 from mainspring import logs
 from mainspring.clock import SystemClock
-from mainspring.job import PENDING, Events, JobKey, TurnFailed
+from mainspring.job import PENDING, Events, JobKey
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import http_server, listening, stopped_by_signals
@@ -152,7 +152,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
     clock = SystemClock()
     async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts):
         node, store, notes, events = parts
-        telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), events))
+        telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), node))
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         calendars = CalendarService(store, notes)
         app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: node.obstacle)
@@ -226,7 +226,7 @@ async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterat
     """Write the calendars of the settings; let jobs follow them and the rules of time zones, while others go on."""
     changed = await CalendarService(parts.store, parts.notes).adopt(settings.calendars)
     follow = partial(_follow, Replanning(parts.store, parts.notes), list(changed))
-    following = asyncio.create_task(_catch_up("schedules", follow, parts.events))
+    following = asyncio.create_task(_catch_up("schedules", follow, parts.node))
     try:
         yield
     finally:
@@ -244,14 +244,15 @@ async def _follow(replanning: Replanning, calendars: list[str]) -> None:
         log.info("schedules follow a calendar of the settings", calendar=calendars.pop(), moved=moved)
 
 
-async def _catch_up(loop: str, turn: Callable[[], Awaitable[None]], events: Events) -> None:
+async def _catch_up(loop: str, turn: Callable[[], Awaitable[None]], node: Node) -> None:
     """Do at the start, beside all else, what needs the store; one that is away may come back."""
     clock = SystemClock()
     while True:
         try:
             await turn()
         except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
-            events.announce(TurnFailed(loop, error))
+            node.outage.failed(loop, error)
             await clock.sleep(CATCH_UP_PAUSE_SECONDS)
         else:
+            node.outage.worked(loop)
             return

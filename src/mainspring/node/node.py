@@ -15,15 +15,27 @@ from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import OUT_OF_TOUCH, Lane, Quarantine, Slots
+from mainspring.execution import OUT_OF_TOUCH, Assignment, Lane, Quarantine, Slots
 from mainspring.failpoint import fp
-from mainspring.job import Events, JobKey, NodeBuried, NodeLost, NodeStarted, NodeStopped, TurnFailed
+from mainspring.job import (
+    Events,
+    JobKey,
+    NodeBuried,
+    NodeLost,
+    NodeStarted,
+    NodeStopped,
+    NodeStopping,
+    RunLeft,
+    RunsInterrupted,
+    TurnFailed,
+)
 from mainspring.node.claimer import Claimer
 from mainspring.node.dispatcher import STOPPED, Dispatcher
 from mainspring.node.finisher import Finisher
 from mainspring.node.heartbeat import Beat, Heartbeat
 from mainspring.node.host_lock import HostLock
 from mainspring.node.lease import Lease
+from mainspring.node.outage import Outage
 from mainspring.node.recovery import Recovery
 from mainspring.node.yielding import Yielding
 from mainspring.plugins import Registry
@@ -75,6 +87,7 @@ class Node:
         self._events = events
         self._settings = settings
         self.yielding = Yielding(clock)
+        self.outage = Outage(clock, events)
         self._lease = Lease(clock, settings.lease)
         self._finisher = Finisher(store, notes, registry, clock, events)
         self._dispatcher = Dispatcher(
@@ -89,8 +102,6 @@ class Node:
         self._hurried = False
         self._freed = asyncio.Event()
         self._is_up = False
-        self._failing: dict[str, float] = {}
-        """Since when each duty has failed at every turn."""
 
     @property
     def name(self) -> str:
@@ -107,8 +118,7 @@ class Node:
         """Why no jobs run here: the node starts or stops, or a vital duty fails; `None` while they do."""
         if not self._is_up:
             return "the service is starting or stopping"
-        begun = self._clock.monotonic() - FAILING.total_seconds()
-        failing = [words for duty, words in VITAL.items() if self._failing.get(duty, begun) < begun]
+        failing = [words for duty, words in VITAL.items() if self.outage.lasts(duty) > FAILING.total_seconds()]
         return f"jobs do not run: {' and '.join(failing)} fail; the log says why" if failing else None
 
     # --- life
@@ -124,11 +134,13 @@ class Node:
                 duties.create_task(self._repeat("finish", self._finish)),
                 duties.create_task(self._repeat("hand back", self._hand_back)),
                 duties.create_task(self._repeat("sweep", self._on_pulse)),
-                duties.create_task(self._repeat("prune", self._prune)),
+                duties.create_task(self._repeat("prune", self._prune, pause=PRUNE_EVERY)),
             ]
             self._is_up = True
             await self._stopping.wait()
             self._is_up = False
+            seconds = self._settings.grace.total_seconds()
+            self._events.announce(NodeStopping(self.name, len(self._executing()), seconds))
             await claiming  # not cancelled: what the store is just handing out would be nobody's
             await self._drain()
             for task in tasks:
@@ -149,20 +161,23 @@ class Node:
         self._freed.set()
 
     async def _repeat(
-        self, duty: str, turn: Callable[[], Awaitable[None]], *, until: asyncio.Event | None = None
+        self,
+        duty: str,
+        turn: Callable[[], Awaitable[None]],
+        *,
+        pause: timedelta | None = None,
+        until: asyncio.Event | None = None,
     ) -> None:
         while until is None or not until.is_set():
             try:
                 await turn()
             except Exception as error:  # noqa: BLE001 - a background turn: announced, and tried again
-                self._note_failure(duty, error)
+                self.outage.failed(duty, error)
                 await self._clock.sleep(FAILED_TURN_PAUSE.total_seconds())
             else:
-                self._failing.pop(duty, None)
-
-    def _note_failure(self, duty: str, error: Exception) -> None:
-        self._failing.setdefault(duty, self._clock.monotonic())
-        self._events.announce(TurnFailed(duty, error))
+                self.outage.worked(duty)
+                if pause is not None:
+                    await self._clock.sleep(pause.total_seconds())
 
     # --- join
 
@@ -216,9 +231,9 @@ class Node:
         pulse = beat.answer
         if isinstance(pulse, Exception):
             self._recovery.forget()
-            self._note_failure("beat", pulse)
+            self.outage.failed("beat", pulse)
             return
-        self._failing.pop("beat", None)
+        self.outage.worked("beat")
         if beat.name == self.name and not pulse.alive:
             self._events.announce(NodeBuried(beat.name))
             self._dispatcher.interrupt(self._dispatcher.running, "the node was taken for dead")
@@ -234,7 +249,6 @@ class Node:
         fp("prune.before")
         while await self._store.prune(self._settings.retention):
             pass
-        await self._clock.sleep(PRUNE_EVERY.total_seconds())
 
     # --- drain
 
@@ -244,9 +258,20 @@ class Node:
         self._dispatcher.ask_to_stop()
         await self._emptied(self._settings.grace)
         fp("drain.interrupt")
+        if executing := self._executing():
+            why = "it was told to stop again" if self._hurried else "the grace period is over"
+            self._events.announce(RunsInterrupted(self.name, len(executing), why))
         self._dispatcher.interrupt(self._dispatcher.running, STOPPED)
         self._hurried = False
         await self._emptied(UNHEEDED_PAUSE)
+        executing = self._executing()
+        for run in self._dispatcher.running.values():
+            why = "it goes on although it was interrupted" if run in executing else "the store did not answer"
+            self._events.announce(RunLeft(run.job, why))
+
+    def _executing(self) -> list[Assignment]:
+        """Return the runs that have begun and have not ended."""
+        return [run for run in self._dispatcher.running.values() if run.task is not None and not run.task.done()]
 
     async def _emptied(self, limit: timedelta) -> None:
         """Wait until nothing runs here, at most so long, or until somebody is in a hurry."""
