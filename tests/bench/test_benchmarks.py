@@ -1,7 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench import cpu
 from bench.__main__ import FIGURES
 from bench.due import TRIES, TooLateError, in_time
 from bench.figures import Figure, Goal, lines, table
@@ -122,3 +126,25 @@ def test_a_peer_that_can_run_is_no_note(tmp_path: Path) -> None:
     notes: dict[str, str] = {}
     assert peer.is_there(notes)
     assert {} == notes
+
+
+def test_the_time_of_postgresql_is_read_while_its_backend_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is found by the backend of a connection, which is gone when that is closed: then it would count 0."""
+    living = set()
+    server, backend = 2**30, 2**30 + 1  # no process has such a number
+
+    @contextmanager
+    def observe(_url: str) -> Iterator[SimpleNamespace]:
+        living.add(backend)
+        yield SimpleNamespace(execute=lambda _sql: SimpleNamespace(fetchall=lambda: [(backend,)]))
+        living.clear()
+
+    def fields(pid: int) -> list[str]:
+        if pid == backend and not living:
+            return []
+        parent = {backend: server}.get(pid, 0)
+        return ["S", str(parent), *("0" * 9), *(["100"] * 4 if pid == server else "0000")]
+
+    monkeypatch.setattr(cpu, "observe", observe)
+    monkeypatch.setattr(cpu, "_fields", fields)
+    assert 400 / cpu._TICKS == cpu.postgres_seconds("postgresql:")  # noqa: SLF001 - how the system counts
