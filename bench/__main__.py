@@ -58,7 +58,7 @@ def main() -> None:
     if asked.jobs:
         size = replace(size, jobs=asked.jobs)
     with PostgresServer(*SERVER_SETTINGS) as server:
-        trial = Trial(server, size, asked.rounds)
+        trial = Trial(server, size, asked.rounds or size.rounds)
         names = {MEASURED_WITH.get(name, name) for name in asked.workloads} or set(WORKLOADS)
         for name, module in (WORKLOADS | ONLY_IF_NAMED).items():
             if name in names:
@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, under three minutes in all")
     parser.add_argument("--jobs", type=int, help="how many jobs a burst on PostgreSQL has")
-    parser.add_argument("--rounds", type=int, default=3, help="how many runs each figure has")
+    parser.add_argument("--rounds", type=int, help="how many runs each figure has; default: 3, with --quick 1")
     parser.add_argument("--markdown", action="store_true", help="measure nothing: print the last results as Markdown")
     asked = parser.parse_args()
     if unknown := set(asked.workloads) - set(names):

@@ -15,13 +15,13 @@ def process_seconds(pid: int) -> float:
 
 def postgres_seconds(url: str) -> float:
     """Return the CPU seconds of a PostgreSQL server of this machine, all its processes; 0 if it is elsewhere."""
-    with observe(url) as db:
+    with observe(url) as db:  # open until all is read: its backend leads to the server
         ((backend,),) = db.execute("select pg_backend_pid()").fetchall()
-    if (server := _parent(backend)) is None:
-        return 0.0
-    there = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    children = [pid for pid in there if _parent(pid) == server]
-    return sum(sum(_ticks(pid)) for pid in (server, *children)) / _TICKS
+        if (server := _parent(backend)) is None:
+            return 0.0
+        there = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        children = [pid for pid in there if _parent(pid) == server]
+        return sum(sum(_ticks(pid)) for pid in (server, *children)) / _TICKS
 
 
 def _parent(pid: int) -> int | None:

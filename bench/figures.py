@@ -17,36 +17,31 @@ _HEAD = ("figure", "unit", "min", "median", "max", "limit", "ratio", "goal", "re
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure is to reach.
-
-    `of` says what is compared with `bound`: the figure's median, its worst (largest) value, its ratio to the limit, or
-    what it is above the limit.
-    """
+    """What a figure is to reach: its median, or the ratio of that to the limit."""
 
     sign: Literal["≥", "≤"]
     bound: float
-    of: Literal["median", "worst", "ratio", "excess"] = "median"
+    of: Literal["median", "ratio"] = "median"
 
     def __str__(self) -> str:
-        tail = {"median": "", "worst": " in every run", "ratio": " of limit", "excess": " over limit"}[self.of]
-        return f"{self.sign} {self.bound:,g}{tail}"
+        return f"{self.sign} {self.bound:,g}{' of limit' if self.of == 'ratio' else ''}"
 
     def reached(self, values: Sequence[float], limit: float | None) -> bool | None:
         """Say whether it is; `None` when the limit was not measured."""
-        if self.of == "worst":
-            value = max(values)
-        elif self.of == "median":
-            value = median(values)
-        elif not limit:
-            return None
-        else:
-            value = median(values) / limit if self.of == "ratio" else median(values) - limit
+        value = median(values)
+        if self.of == "ratio":
+            if not limit:
+                return None
+            value /= limit
         return value >= self.bound if self.sign == "≥" else value <= self.bound
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure: the key under which its values are recorded, its words, and the key of the figure that is its limit."""
+    """A figure: the key under which its values are recorded, its words, and the key of the figure that is its limit.
+
+    A key that has two limits stands in two figures.
+    """
 
     key: str
     title: str

@@ -60,7 +60,7 @@ _SQLITE_TABLES = f"""
     ) strict;
     insert into q (id, due, kind, payload)
     with recursive n(n) as (select 1 union all select n + 1 from n where n < $jobs)
-    select n, 0, 'noop', '{PAYLOAD}' from n;
+    select n, $first + n * $gap, 'noop', '{PAYLOAD}' from n;
     create index q_due on q (due) where state = 0;
     create table runs (
         job_id integer not null, kind text not null, due integer, attempt integer, finished integer
@@ -69,7 +69,7 @@ _SQLITE_TABLES = f"""
 _SQLITE_CLAIM = """
     update q set state = 1, attempt = attempt + 1
     where id in (select id from q where state = 0 and due <= ? order by due limit ?)
-    returning id, payload
+    returning id, payload, due
 """
 _SQLITE_FINISH = (
     "insert into runs select id, kind, due, attempt, ? from q where id in (select value from json_each(?))",
@@ -108,7 +108,7 @@ async def _noop(_payload: object) -> None:
 def sqlite_burst(path: Path | None, jobs: int) -> float:
     """Return the same for SQLite, one loop; `None` for a database in memory."""
     with closing(connect_sqlite(path)) as db:
-        db.executescript(_SQLITE_TABLES.replace("$jobs", str(jobs)))
+        make_sqlite_tables(db, jobs)
         start = time.perf_counter()
         uvloop.run(_claim_and_finish_sqlite(db))
         return jobs / (time.perf_counter() - start)
@@ -116,8 +116,8 @@ def sqlite_burst(path: Path | None, jobs: int) -> float:
 
 async def _claim_and_finish_sqlite(db: sqlite3.Connection) -> None:
     while rows := db.execute(_SQLITE_CLAIM, (1, BATCH)).fetchall():
-        await asyncio.gather(*(_noop(json.loads(payload)) for _, payload in rows))
-        ids = json.dumps([id_ for id_, _ in rows])
+        await asyncio.gather(*(_noop(json.loads(payload)) for _, payload, _ in rows))
+        ids = json.dumps([id_ for id_, *_ in rows])
         db.execute("begin immediate")
         db.execute(_SQLITE_FINISH[0], (time.time_ns() // 1000, ids))
         db.execute(_SQLITE_FINISH[1], (ids,))
@@ -201,6 +201,26 @@ async def _sleep_and_claim(url: str) -> list[float]:
     return sorted(late)
 
 
+def sqlite_lateness(path: Path | None, rate: float, seconds: float) -> list[float]:
+    """Return the same for SQLite; `None` for a database in memory."""
+    with closing(connect_sqlite(path)) as db:
+        first = time.time_ns() // 1000 + 100_000
+        make_sqlite_tables(db, round(rate * seconds), first=first, gap=round(1_000_000 / rate))
+        return uvloop.run(_sleep_and_claim_sqlite(db))
+
+
+async def _sleep_and_claim_sqlite(db: sqlite3.Connection) -> list[float]:
+    due = [moment for (moment,) in db.execute("select due from q order by due")]
+    late = []
+    while due:
+        await asyncio.sleep(max(0, due[0] / 1e6 - time.time()))
+        rows = db.execute(_SQLITE_CLAIM, (time.time_ns() // 1000, BATCH)).fetchall()
+        now = time.time_ns() // 1000
+        late += [(now - moment) / 1000 for *_, moment in rows]
+        del due[: len(rows)]
+    return sorted(late)
+
+
 # --- tables
 
 
@@ -213,6 +233,14 @@ def make_tables(url: str, jobs: int = 0, *, first: str = "0 s", gap: str = "0 s"
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(script.encode())
         db.execute("vacuum analyze bench.q")
+
+
+def make_sqlite_tables(db: sqlite3.Connection, jobs: int, *, first: int = 0, gap: int = 0) -> None:
+    """Make them in a fresh database, with jobs that are due from `first` on, `gap` apart, in microseconds."""
+    script = _SQLITE_TABLES
+    for name, value in {"$jobs": jobs, "$first": first, "$gap": gap}.items():
+        script = script.replace(name, str(value))
+    db.executescript(script)
 
 
 def connect_sqlite(path: Path | None) -> sqlite3.Connection:

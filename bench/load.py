@@ -22,7 +22,8 @@ import uvloop
 
 WARM_UP = 0.2
 """Seconds at the beginning that do not count."""
-CREATED = b"201"
+ACCEPTED = {"POST": "201", "GET": "200"}
+"""The status that each answer must have."""
 _TICK = 0.001
 _PATIENCE = 10.0
 
@@ -42,6 +43,16 @@ class Order:
     rate: float | None = None
     once: bool = False
     since: float | None = None
+    method: str = "POST"
+
+    def requests(self) -> list[bytes]:
+        """Return what is sent."""
+        head = f"{self.method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+        kind = "Content-Type: application/json\r\n"
+        return [
+            f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode() if body else f"{head}\r\n".encode()
+            for body in self.bodies
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Answers:
     @property
     def created(self) -> int:
         """How many jobs were accepted, those of the warm-up too."""
-        return self.statuses.get(CREATED.decode(), 0)
+        return self.statuses.get(ACCEPTED["POST"], 0)
 
 
 class Load:
@@ -82,13 +93,13 @@ class Load:
     def answers(self, *, stop: bool = False) -> Answers:
         """Return what came back once the load is over, which with `stop` is now.
 
-        Raises `RuntimeError` when an answer was not 201 or a connection was lost.
+        Raises `RuntimeError` when an answer has another status than it must, or a connection was lost.
         """
         text, _ = self._process.communicate() if stop else (self._process.stdout.read(), None)  # type: ignore[union-attr]
         if not text:
             raise RuntimeError("the load broke off")
         answers = Answers(**json.loads(text))
-        if set(answers.statuses) - {CREATED.decode()}:
+        if set(answers.statuses) - {ACCEPTED[self._order.method]}:
             raise RuntimeError(f"not every request was accepted: {answers.statuses}")
         return answers
 
@@ -97,6 +108,18 @@ def load(order: Order) -> Answers:
     """Send all of a load and return what came back."""
     with Load(order) as running:
         return running.answers()
+
+
+def gets(
+    port: int,
+    path: str,
+    *,
+    connections: int = 1,
+    seconds: float | None = None,
+    rate: float | None = None,
+) -> Order:
+    """Return a load of one GET, over again."""
+    return Order(port, path, [""], connections, seconds, rate, method="GET")
 
 
 def post_all(port: int, path: str, bodies: Iterable[bytes]) -> None:
@@ -112,8 +135,7 @@ class _Sender:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        head = f"POST {order.path} HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\nContent-Type: application/json\r\n"
-        made = [f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode() for body in order.bodies]
+        made = order.requests()
         self._requests = iter(made) if order.once else _over_again(made)
         self._waiting: deque[float] = deque()
         self._idle: set[_Connection] = set()

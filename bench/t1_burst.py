@@ -1,5 +1,7 @@
 """T1: jobs that are due at once, to their last durable outcome, against a bare loop of claim and finish.
 
+Where Graphile Worker can run, it does the same work in the same rounds.
+
 The due moment lies in the future; nodes wait for it. Each run is checked: every job exactly once, none early.
 """
 
@@ -12,8 +14,10 @@ from typing import NamedTuple
 
 from bench import t8_statements
 from bench.cpu import postgres_seconds, process_seconds
+from bench.due import in_time, wait_until
 from bench.figures import Figure, Goal
 from bench.limits import postgres_burst
+from bench.peers.peer import GRAPHILE
 from bench.service import Service
 from bench.stores import Jobs, Postgres, Store
 from bench.trial import Trial
@@ -23,8 +27,6 @@ SLOTS = Settings().slots
 """What a new user has."""
 TUNED = 3000
 """What docs/operations.md recommends for very many jobs that take next to no time."""
-WAITING = 20
-"""For how many seconds all slots are busy with jobs that wait."""
 
 FIGURES = (
     Figure("t1.limit", "limit: bare loop, claim and finish", "jobs/s"),
@@ -35,6 +37,8 @@ FIGURES = (
         "t1.limit",
         Goal("≥", 0.65, "ratio"),
     ),
+    Figure("t1.graphile", f"burst, {GRAPHILE.title}", "jobs/s"),
+    Figure("t1.tuned", "the same; limit: Graphile Worker, tuned", "jobs/s", "t1.graphile", Goal("≥", 1.2, "ratio")),
     Figure("t1.one", "burst, PostgreSQL, one node; limit: tuned", "jobs/s", "t1.tuned", Goal("≥", 0.9, "ratio")),
     Figure("t1.two", "burst, PostgreSQL, two nodes; limit: one node", "jobs/s", "t1.one", Goal("≥", 1, "ratio")),
     Figure("t1.cpu.service", "CPU of the service for a job of a burst", "us", goal=Goal("≤", 40)),
@@ -69,7 +73,6 @@ START = timedelta(seconds=2.5)
 """Within which a service is there."""
 NOTICE = timedelta(seconds=1)
 """Within which a node has seen what came into its store past it."""
-TRIES = 3
 _LOOK = 0.04
 
 
@@ -82,22 +85,21 @@ class Burst(NamedTuple):
     postgres: float
 
 
-class TooLateError(Exception):
-    """The jobs were due before all was in place to run them."""
-
-
 def measure(trial: Trial) -> None:
     """Measure T1, and T8 with it."""
     store, jobs = Postgres(trial.url), trial.size.jobs
+    beside = GRAPHILE.is_there(trial.notes)
     for _ in range(trial.rounds):
         trial.record("t1.limit", postgres_burst(trial.url, jobs))
         trial.record("t1.tuned", burst(store, jobs, slots=TUNED).rate)
+        if beside:
+            trial.record("t1.graphile", GRAPHILE.burst(trial.server, jobs))
         one = burst(store, jobs)
         trial.record("t1.one", one.rate)
         trial.record("t1.cpu.service", one.service / jobs * 1e6)
         trial.record("t1.cpu.postgres", one.postgres / jobs * 1e6)
         trial.record("t1.cpu", (one.service + one.postgres) / jobs * 1e6)
-        t8_statements.record(trial, one.statements)
+        t8_statements.record(trial, "t8.statements", one.statements, jobs, "a burst")
         for nodes in (2, 4):
             several = burst(store, jobs, nodes=nodes)
             trial.record(f"t1.cpu.{nodes}", (several.service + several.postgres) / jobs * 1e6)
@@ -105,7 +107,9 @@ def measure(trial: Trial) -> None:
                 trial.record("t1.two", several.rate)
         for milliseconds in (1000, 100, 10):
             rate = SLOTS * 1000 / milliseconds
-            wait = burst(store, round(rate * WAITING), group=f"wait{milliseconds}", plugin=f"Wait{milliseconds}Module")
+            wait = burst(
+                store, round(rate * trial.size.waiting), group=f"wait{milliseconds}", plugin=f"Wait{milliseconds}Module"
+            )
             trial.record(f"t1.wait{milliseconds}.limit", rate)
             trial.record(f"t1.wait{milliseconds}", wait.rate)
 
@@ -120,13 +124,12 @@ def burst(
     plugin: str = "NoopModule",
 ) -> Burst:
     """Let `nodes` processes run a burst, each with the veto listener bound and full history."""
-    for patience in range(1, TRIES + 1):
-        try:
-            with ExitStack() as stack:
-                return _burst(stack, store, Jobs(jobs, datetime.now(UTC), group=group), nodes, patience, slots, plugin)
-        except TooLateError:
-            continue  # a machine that is busy just now; the next try begins earlier
-    raise RuntimeError("the jobs were due before they were in the store, and the nodes there")
+
+    def attempt(patience: int) -> Burst:
+        with ExitStack() as stack:
+            return _burst(stack, store, Jobs(jobs, datetime.now(UTC), group=group), nodes, patience, slots, plugin)
+
+    return in_time(attempt, f"a burst on {store.name}")
 
 
 def _burst(
@@ -175,14 +178,6 @@ def drain(store: Store, jobs: Jobs, service: Service) -> float:
     while not store.drained(jobs, service):
         time.sleep(_LOOK)
     return time.time() - jobs.start.timestamp()
-
-
-def wait_until(moment: datetime) -> None:
-    """Sleep until then; raises `TooLateError` when it is past."""
-    ahead = moment.timestamp() - time.time()
-    if ahead < 0:
-        raise TooLateError
-    time.sleep(ahead)
 
 
 def check(store: Store, jobs: Jobs, service: Service) -> list[tuple[float, float]]:

@@ -36,11 +36,12 @@ def counted(url: str) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda entry: -entry[1]))
 
 
-def record(trial: Trial, counts: dict[str, int]) -> None:
-    """Record these as the cost of a burst, and name them."""
-    trial.record("t8.statements", sum(counts.values()) / trial.size.jobs)
+def record(trial: Trial, key: str, counts: dict[str, int], jobs: int, what: str) -> None:
+    """Record these as the cost of a job, and name them; `what` says what the jobs were."""
+    trial.record(key, sum(counts.values()) / jobs)
     named = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    trial.notes["T8"] = f"statements in a burst of {trial.size.jobs:,} jobs, as pg_stat_statements counts them: {named}"
+    workload = key.split(".", maxsplit=1)[0].upper()
+    trial.notes[workload] = f"statements for {what}, {jobs:,} jobs, as pg_stat_statements counts them: {named}"
 
 
 def _plain(text: str) -> str:

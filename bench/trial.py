@@ -28,14 +28,38 @@ class Size:
     """In the store of T5 and T6."""
     lateness: float
     """A run of T4 and T5; all runs of a figure are one stretch, cut in `Trial.rounds` pieces."""
+    waiting: float
+    """For how long all slots are busy with jobs that wait, in T1."""
     idle: float
     """A run of T6."""
     load: float
     """A run of T2 and of its limit."""
+    rounds: int
+    """How many runs a figure has."""
 
 
-FULL = Size(jobs=100_000, sqlite_jobs=100_000, memory_jobs=30_000, pending=1_000_000, lateness=60, idle=20, load=5)
-QUICK = Size(jobs=20_000, sqlite_jobs=5_000, memory_jobs=2_000, pending=100_000, lateness=1.5, idle=1.5, load=0.8)
+FULL = Size(
+    jobs=100_000,
+    sqlite_jobs=100_000,
+    memory_jobs=30_000,
+    pending=1_000_000,
+    lateness=60,
+    waiting=20,
+    idle=20,
+    load=5,
+    rounds=3,
+)
+QUICK = Size(
+    jobs=20_000,
+    sqlite_jobs=5_000,
+    memory_jobs=2_000,
+    pending=100_000,
+    lateness=1.5,
+    waiting=2,
+    idle=1.5,
+    load=0.8,
+    rounds=1,
+)
 
 
 @dataclass
@@ -44,7 +68,7 @@ class Trial:
 
     server: PostgresServer
     size: Size
-    rounds: int = 3
+    rounds: int
     samples: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     notes: dict[str, str] = field(default_factory=dict)
     """What is to be said below the table, by workload."""
