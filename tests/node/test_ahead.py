@@ -2,9 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from mainspring.execution import AHEAD_SECONDS
-from mainspring.job import Job, Outcome, RunRefused, State, TurnFailed
+from mainspring.job import Job, NodeBuried, Outcome, RunFinished, RunRefused, State, TurnFailed
 from tests.node.conftest import KEY, World
 
 STEP = 0.001
@@ -114,3 +117,25 @@ async def test_node_without_a_free_slot_or_a_group_waits(world: World) -> None:
         world.script.hold.set()
         await world.until(lambda: len(world.script.contexts) == len(jobs))
     assert not [event for event in world.seen if isinstance(event, TurnFailed)]
+
+
+async def test_claim_of_a_former_life_begins_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer comes after the node was taken for dead and has begun a new life: others may have the job by then."""
+    claim, answered = world.store.claim, asyncio.Event()
+
+    async def slow_claim(name: str, *rest: Any) -> Any:
+        claimed = await claim(name, *rest)
+        if claimed.claims and not answered.is_set():
+            answered.set()
+            await world.store.leave(name)
+            while not any(isinstance(event, RunFinished) for event in world.seen):  # noqa: ASYNC110 - virtual time
+                await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+        return claimed
+
+    monkeypatch.setattr(world.store, "claim", slow_claim)
+    async with world.node():
+        job = await world.create()
+        await world.happened(NodeBuried)
+        await world.happened(RunFinished, 2)
+    assert [Outcome.LOST, Outcome.SUCCEEDED] == [run.outcome for run in await world.runs(job)]
+    assert 1 == len(world.script.contexts)

@@ -11,6 +11,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
@@ -52,10 +53,12 @@ MOST_BESIDES = 2 * BATCH
 class Taken(NamedTuple):
     """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more.
 
-    `next_due` is when its groups have something again, if no group may have more before that.
+    `life` is the name under which the node claimed. `next_due` is when its groups have something again, if no group may
+    have more before that.
     """
 
     claimed: Claimed
+    life: str
     sent: float
     answered: float
     got: Mapping[JobKey, int]
@@ -63,7 +66,7 @@ class Taken(NamedTuple):
     next_due: Due | None = None
 
 
-_NOTHING = Taken(Claimed([]), 0, 0, {})
+_NOTHING = Taken(Claimed([]), "", 0, 0, {})
 
 
 class Claimer:
@@ -221,11 +224,11 @@ class Claimer:
         demand = self._demand(coming, limit)
         if not demand or not self._lease.is_trusted():
             return _NOTHING
-        limit = min(limit, max(demand.values()))
+        limit, life = min(limit, max(demand.values())), self._lease.name
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claimed = await self._store.claim(self._lease.name, demand, limit, ahead)
+            claimed = await self._store.claim(life, demand, limit, ahead)
         except StoreUnavailableError:
             self._doubt()
             raise
@@ -237,7 +240,7 @@ class Claimer:
         if len(self._keys) > 1:
             self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
         may_have_more = any(got[key] >= most for key, most in demand.items())
-        return Taken(claimed, sent, answered, got, is_full, None if may_have_more else claimed.next_due)
+        return Taken(claimed, life, sent, answered, got, is_full, None if may_have_more else claimed.next_due)
 
     # --- what was claimed
 
@@ -246,7 +249,8 @@ class Claimer:
         claims, answered = taken.claimed.claims, taken.answered
         if not claims:
             return
-        ahead, is_trusted = claims[0].at.timestamp() - taken.sent, self._lease.is_trusted
+        ahead = claims[0].at.timestamp() - taken.sent
+        is_trusted = partial(self._lease.is_trusted_in, taken.life)
         as_of = taken.claimed.as_of or claims[0].at
         recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
         late: dict[int, Ending] = {}
@@ -298,11 +302,12 @@ class Claimer:
         before. So this is looked for until all is well for a while, and then now and then all the same.
         """
         known = set(self._dispatcher.running)  # before asking: what ends meanwhile is no news
-        held = [claim for claim in await self._store.holding(self._lease.name) if claim.job.run not in known]
+        life = self._lease.name
+        held = [claim for claim in await self._store.holding(life) if claim.job.run not in known]
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
             claims = [claim._replace(at=now) for claim in held]
-            await self._begin(Taken(Claimed(claims), sent, self._clock.monotonic(), {}))
+            await self._begin(Taken(Claimed(claims), life, sent, self._clock.monotonic(), {}))
         moment = self._clock.monotonic()
         self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
         self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease.seconds)

@@ -41,3 +41,7 @@ class Lease:
     def is_trusted(self) -> bool:
         """Tell whether the node may believe that it still has its lease."""
         return self._clock.monotonic() < self._trusted_until
+
+    def is_trusted_in(self, life: str) -> bool:
+        """Tell the same, and that this is still the life of that name: what was claimed in another is lost."""
+        return life == self.name and self.is_trusted()
