@@ -98,6 +98,7 @@ def one_of_each() -> list[events.Event]:
         events.RunStarted(job),
         events.RunFinished(good, job),
         events.RunFinished(bad, job),
+        events.GaveUp(bad, job),
         events.RunRefused(good),
         events.LoopBlocked((key,), job, 2.0, "jobs.py:7 (Job.execute)", over=False),
     ]
