@@ -88,7 +88,7 @@ def test_list(run: Run, service: Service) -> None:
 
 def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
     """Why a job failed comes first; one that gave up is dead, and what is there is when it did."""
-    failed = JOB | {"outcome": "failed", "attempt": 2}
+    failed = JOB | {"outcome": "failed", "attempt": 0}
     service.answer = httpx2.Response(200, json=[failed, failed | {"state": "done", "nextRun": None}])
 
     _, first, second = run("jobs", "list", "vps4/backups", "--state", "dead").out.splitlines()

@@ -85,7 +85,7 @@ def _outcomes(text: str) -> str:
 @with_form
 def list_jobs(  # noqa: PLR0913 - each is a flag
     group: Annotated[
-        str | None, typer.Argument(metavar="[PRODUCT/GROUP]", help="Product and job group. [default: all groups]")
+        str | None, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group. [default: all groups]")
     ] = None,
     *,
     state: Annotated[
@@ -373,8 +373,9 @@ def _what(job: Mapping[str, Any]) -> str:
     request = job.get("jobRequest") or {}
     said = [f"{name}={_short(value)}" for name, value in request.items() if name not in _TIMES]
     if job.get("outcome") not in {None, "succeeded"}:
-        reason = (job.get("lastRun") or {}).get("reason")
-        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {job.get('attempt')});")
+        last = job.get("lastRun") or {}  # a job that goes on counts the attempts of its next fire time
+        reason, attempt = last.get("reason"), last.get("attempt")
+        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {attempt});")
     if schedule := request.get("schedule") or job.get("schedule"):
         said.append(", ".join(f"{name} {_short(value)}" for name, value in schedule.items()))
     return " ".join(said)
