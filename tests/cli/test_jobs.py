@@ -8,9 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from mainspring.cli.jobs import _DEADLY
+from mainspring.cli.jobs import _DEADLY, _OUTCOMES
 from mainspring.cli.output import length, relative
-from mainspring.job import DEADLY
+from mainspring.job import DEADLY, Outcome
 from mainspring.schedule import format_time
 from tests.cli.conftest import Run, Service
 
@@ -88,7 +88,7 @@ def test_list(run: Run, service: Service) -> None:
 
 def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
     """Why a job failed comes first; one that gave up is dead, and what is there is when it did."""
-    failed = JOB | {"outcome": "failed", "attempt": 2}
+    failed = JOB | {"outcome": "failed", "attempt": 0}
     service.answer = httpx2.Response(200, json=[failed, failed | {"state": "done", "nextRun": None}])
 
     _, first, second = run("jobs", "list", "vps4/backups", "--state", "dead").out.splitlines()
@@ -101,6 +101,7 @@ def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
 def test_outcomes_of_dead_jobs_are_those_of_the_service() -> None:
     """The command line tells them from others without loading what knows them."""
     assert {outcome.value for outcome in DEADLY} == _DEADLY
+    assert {outcome.value for outcome in Outcome} == {*_OUTCOMES}
 
 
 def test_long_fields_are_cut_short(run: Run, service: Service) -> None:
@@ -185,6 +186,35 @@ def test_list_some(run: Run, service: Service) -> None:
 
     assert run("jobs", "list", "vps4/backups", "--state", "dead", "--limit", "3").code == 0
     assert asked(service) == ("GET", f"{PATH}?state=dead&limit=3")
+
+
+@pytest.mark.parametrize(
+    ("args", "path"),
+    [
+        (["vps4/backups", "--gave-up"], f"{PATH}?gaveUp=true&limit=50"),
+        (["--gave-up", "--all"], "/api/schedulers/jobs?gaveUp=true"),
+        (["--outcome", "failed,lost", "--limit", "3"], "/api/schedulers/jobs?outcome=failed%2Clost&limit=3"),
+        (["vps4/backups", "--outcome", "failed", "--json"], f"{PATH}?outcome=failed"),
+        (["--state", "scheduled", "--gave-up"], "/api/schedulers/jobs?state=scheduled&gaveUp=true&limit=50"),
+        ([], "/api/schedulers/jobs?limit=50"),
+    ],
+)
+def test_list_by_how_jobs_ended(run: Run, service: Service, args: list[str], path: str) -> None:
+    """Of a group, or of all."""
+    service.answer = httpx2.Response(200, json=[])
+
+    assert run("jobs", "list", *args).code == 0
+    assert asked(service) == ("GET", path)
+
+
+@pytest.mark.parametrize("form", ["table", "wide"])
+def test_list_of_all_groups_says_whose_the_jobs_are(run: Run, service: Service, form: str) -> None:
+    """As it is written in other commands."""
+    service.answer = httpx2.Response(200, json=[JOB, JOB | {"product": "shop", "jobGroup": "mail"}])
+
+    head, first, second = cells(run("jobs", "list", "-o", form).out)
+
+    assert [["group", "id"], ["vps4/backups", ID], ["shop/mail", ID]] == [head[:2], first[:2], second[:2]]
 
 
 @pytest.mark.parametrize(
@@ -330,6 +360,15 @@ def test_retry(run: Run, service: Service) -> None:
 
     assert run("jobs", "retry", "vps4/backups", ID).out.count(ID) == 1
     assert asked(service) == ("POST", f"{PATH}/{ID}/retry")
+
+
+def test_retry_of_a_run(run: Run, service: Service) -> None:
+    """Which one is said by its number."""
+    service.answer = httpx2.Response(200, json=JOB)
+
+    assert run("jobs", "retry", "vps4/backups", ID, "--run", "7").code == 0
+    assert asked(service) == ("POST", f"{PATH}/{ID}/retry")
+    assert body(service) == {"run": 7}
 
 
 def test_runs(run: Run, service: Service) -> None:
@@ -626,9 +665,13 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["list", "a/b", "--state", "gone"], "'gone' is none of scheduled, running, paused, done, dead"),
         (
             ["list", "a/b", "--state", "failed"],
-            "scheduled, running, paused, done, dead: jobs that gave up are dead",
+            "scheduled, running, paused, done, dead: jobs that gave up have --gave-up",
         ),
-        (["list", "a/b", "--state", "lost"], "jobs that gave up are dead"),
+        (["list", "a/b", "--state", "lost"], "jobs that gave up have --gave-up"),
+        (["list", "a/b", "--outcome", "dead"], "'dead' is none of succeeded, failed, vetoed, postponed, skipped,"),
+        (["list", "--outcome", "failed,"], "'' is none of succeeded, failed"),
+        (["retry", "a/b", ID, "--run", "0"], "Invalid value for '--run'"),
+        (["retry", "a/b", ID, "--run", "last"], "Invalid value for '--run': must be a whole number"),
         (["list", "a/b", "--limit", "1001"], "Invalid value for '--limit': must be less than or equal to 1000"),
         (["list", "a/b", "--limit", "x"], "Invalid value for '--limit': must be a whole number"),
         (["list", "a/b", "-o", "yaml"], "'-o': 'yaml' is not one of 'table', 'wide', 'json'"),

@@ -35,6 +35,18 @@ async def test_job_that_came_back_can_end_again(store: Store) -> None:
     assert [again] == await store.page(BACKUPS, replace(DONE), after=None, limit=ALL)
 
 
+async def test_job_comes_back_with_rows_of_what_it_left_out(store: Store) -> None:
+    """They are history from then on, all or none."""
+    job = a_done_job(outcome=Outcome.FAILED)
+    await put(store, job)
+    assert job.last_run is not None
+    left_out = job.last_run._replace(outcome=Outcome.SKIPPED, attempt=0)
+
+    assert [True, False] == [await store.revive(lifecycle.retry(job, now=LATER), [left_out]) for _ in range(2)]
+
+    assert [Outcome.FAILED, Outcome.SKIPPED] == sorted(run.outcome for run in await history(store))
+
+
 async def test_job_that_came_back_is_claimed(store: Store, clock: ManualClock) -> None:
     """It is due at once."""
     job = a_done_job(outcome=Outcome.FAILED)

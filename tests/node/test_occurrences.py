@@ -5,7 +5,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from mainspring.job import Job, Outcome, Run, RunFinished, RunStarted, State
+import structlog
+
+from mainspring import logs
+from mainspring.job import GaveUp, Job, JobFilter, Outcome, Run, RunFinished, RunStarted, State
+from mainspring.schedule import format_time
+from mainspring.settings import Settings
 from mainspring.store.notes import CALENDARS
 from tests.node.conftest import KEY, World
 
@@ -183,3 +188,47 @@ async def test_occurrence_in_a_blackout_is_put_off_to_its_end(world: World) -> N
     (row,) = await world.runs(job)
     assert (Outcome.POSTPONED, job.fire_time) == (row.outcome, row.fire_time)
     assert str(row.reason).startswith("it is in the calendar closed, and so is to start at ")
+
+
+async def test_each_occurrence_that_a_job_gives_up_on_is_announced(world: World) -> None:
+    """Once, after its last attempt, as a warning in the log; lists and counts show the job until a run goes well."""
+    gave_up = JobFilter(frozenset(State), gave_up=True)
+    logs.subscribe(world.events, Settings(log_level="warning"))
+    world.script.failures = 4
+    with structlog.testing.capture_logs() as lines:
+        async with world.node():
+            job = await world.create(
+                schedule={"every": "P1D", "count": 3}, options={"maxAttempts": 2, "backoff": "PT1S"}
+            )
+            await world.happened(RunFinished)
+            assert [] == await world.service.list_all_jobs(gave_up, after=None, limit=9)
+            await world.happened(GaveUp)
+            assert [job.id] == [each.id for each in await world.service.list_all_jobs(gave_up, after=None, limit=9)]
+            assert [1] == [group.counts.gave_up for group in await world.service.groups()]
+            world.clock.advance(days=1)
+            await world.happened(GaveUp, 2)
+            world.clock.advance(days=1)
+            await world.happened(RunFinished, 5)
+            assert [0] == [group.counts.gave_up for group in await world.service.groups()]
+    given_up = [event for event in world.seen if isinstance(event, GaveUp)]
+    assert [2, 2] == [event.run.attempt for event in given_up]
+    assert [job.fire_time, job.fire_time + timedelta(days=1)] == [event.run.fire_time for event in given_up]
+    said = [line for line in lines if line["event"] == "job gave up"]
+    assert ["warning", "warning"] == [line["log_level"] for line in said]
+    assert str(job.id) == said[0]["job"]
+    assert format_time(job.fire_time + timedelta(days=1)) == said[0]["next"]
+
+
+async def test_occurrence_that_is_retried_tells_its_job_how_it_ended(world: World) -> None:
+    """It runs beside the job, which gave up again, or no longer did; its attempts are counted on."""
+    world.script.failures = 2
+    async with world.node():
+        job = await world.create(schedule={"every": "P1D"}, options={"maxAttempts": 1})
+        for times, expected in ((1, True), (2, True), (3, False)):
+            await world.happened(RunFinished, times)
+            assert expected is (await world.job(job)).gave_up
+            if expected:
+                assert not (await world.service.retry_job(KEY, job.id)).gave_up
+    assert [1, 2, 3] == [run.attempt for run in await world.runs(job)]
+    assert [job.id, job.id] == [event.run.job_id for event in world.seen if isinstance(event, GaveUp)]
+    assert 1 == len({context.occurrence_id for context in world.script.contexts})

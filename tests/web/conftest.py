@@ -22,6 +22,8 @@ from tests.web.answers import at, new_id
 from tests.web.plugin import Module
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+NO_MORE = RetryPolicy(1, at_most_once=True)
+"""No run is tried again that went wrong."""
 
 
 @pytest.fixture
@@ -138,11 +140,12 @@ class Jobs:
         (claim,) = (await self._store.claim("node-1", {key: 1}, 1)).claims
         return claim.job
 
-    async def finish(self, job: Job, outcome: Outcome, reason: str | None = None) -> None:
-        """End the run of a job, for which no retry is left."""
+    async def finish(
+        self, job: Job, outcome: Outcome, reason: str | None = None, *, policy: RetryPolicy = NO_MORE
+    ) -> None:
+        """End the run of a job, for which no retry is left unless the policy leaves one."""
         now, ending = self._clock.now(), Ending(outcome, reason)
         run = history.ended(job, ending, started_at=now, now=now)
-        policy = RetryPolicy(max_attempts=1)
         change = lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})
         assert await self._store.finish([change]) == [Answer.DONE]
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -48,11 +49,16 @@ PAGE = 50
 """How many rows a table of a list has, if nothing is said."""
 MOST = 1000
 """The largest page that the service gives."""
+_ALL_JOBS = "/api/schedulers/jobs"
 _STATES = ("scheduled", "running", "paused", "done", "dead")
+_OUTCOMES = (
+    "succeeded", "failed", "vetoed", "postponed", "skipped", "cancelled", "interrupted", "timed_out", "lost",
+)  # fmt: skip
 _DEADLY = {"failed", "timed_out", "lost"}
 """The outcomes of jobs that are done because they gave up."""
 _TIMES = {"when", "schedule", "options", "jobType", "repeatCount", "repeatIntervalInDays"}
 """What a request has besides the fields of the plugin."""
+_GROUP = "group"
 _SHORT = 24
 """How many characters of a field a table shows."""
 _WIDE_JOB = ("id", "state", "nextRun", "attempt", "outcome", "reason", "schedule", "jobRequest")
@@ -64,19 +70,33 @@ _WIDE_RUN = (
 def _state(text: str) -> str:
     if text in _STATES:
         return text
-    hint = ": jobs that gave up are dead" if text in {*_DEADLY, "error", "gaveUp", "gave-up"} else ""
+    hint = ": jobs that gave up have --gave-up" if text in {*_DEADLY, "error", "gaveUp", "gave-up"} else ""
     raise typer.BadParameter(f"{text!r} is none of {', '.join(_STATES)}{hint}")
+
+
+def _outcomes(text: str) -> str:
+    wrong = [name for name in text.split(",") if name not in _OUTCOMES]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is none of {', '.join(_OUTCOMES)}")
+    return text
 
 
 @app.command("list")
 @with_form
-def list_jobs(
-    group: _Group,
+def list_jobs(  # noqa: PLR0913 - each is a flag
+    group: Annotated[
+        str | None, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group. [default: all groups]")
+    ] = None,
     *,
     state: Annotated[
         str | None,
         typer.Option(parser=_state, metavar="STATE", help=f"Only jobs in this state: {', '.join(_STATES)}."),
     ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(parser=_outcomes, metavar="OUTCOME", help="Only jobs whose last run ended so, as in failed,lost."),
+    ] = None,
+    gave_up: Annotated[bool, typer.Option("--gave-up", help="Only jobs that gave up on their last fire time.")] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help=f"At most this many jobs. [default: {PAGE} in a table]")
     ] = None,
@@ -84,12 +104,15 @@ def list_jobs(
     url: Url = DEFAULT_URL,
     form: Form = "table",
 ) -> None:
-    """List the jobs of a group, by next run.
+    """List the jobs of a group, or of all groups, by next run.
 
-    Without --state these are the jobs that are not yet done. Dead jobs are those that gave up.
+    Without --state these are the jobs that are not yet done; with --outcome or --gave-up done ones too. Dead jobs are
+    those that gave up and have nothing left to do.
     """
-    answer = ask(url, "GET", _path(group), params=_given(state=state, limit=_page(limit, form, every=every)))
-    print_answer(answer, _jobs_in(form), form)
+    page = _page(limit, form, every=every)
+    params = _given(state=state, outcome=outcome, gaveUp="true" if gave_up else None, limit=page)
+    answer = ask(url, "GET", _ALL_JOBS if group is None else _path(group), params=params)
+    print_answer(answer, _jobs_in(form, groups=group is None), form)
     _tell_of_more(answer, "and --all all of them" if not every else "")
 
 
@@ -172,9 +195,19 @@ def delete_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL) -> None
 
 @app.command("retry")
 @with_form
-def retry_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
-    """Let a job that gave up try again."""
-    print_answer(ask(url, "POST", _path(group, job_id, "retry")), _jobs_in(form), form)
+def retry_job(
+    group: _Group,
+    job_id: _JobId,
+    *,
+    run: Annotated[
+        int | None, typer.Option(min=1, help="The run that gave up. [default: the last one that did]")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    form: Form = "table",
+) -> None:
+    """Try a fire time again that a job gave up on."""
+    body = None if run is None else {"run": run}
+    print_answer(ask(url, "POST", _path(group, job_id, "retry"), body=body), _jobs_in(form), form)
 
 
 @app.command("runs")
@@ -290,22 +323,40 @@ def _iso_duration(text: str) -> str:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-def _jobs_in(form: Form) -> Callable[[list[dict[str, Any]]], None]:
-    return _wide_jobs if form == "wide" else _print_jobs
+def _jobs_in(form: Form, *, groups: bool = False) -> Callable[[list[dict[str, Any]]], None]:
+    """Return what prints jobs, with their groups if they may be of several."""
+    return partial(_wide_jobs if form == "wide" else _print_jobs, [_GROUP] if groups else [])
 
 
-def _print_jobs(jobs: list[dict[str, Any]]) -> None:
+def _print_jobs(more: list[str], jobs: list[dict[str, Any]]) -> None:
     now = _now()
-    rows = [(job.get("id"), _state_of(job), relative(_moment_of(job), now), _what(job)) for job in jobs]
-    print_table(("id", "state", "when", "job"), rows, fit="line")
+    facts = [
+        {
+            **job,
+            _GROUP: _group_of(job),
+            "state": _state_of(job),
+            "when": relative(_moment_of(job), now),
+            "job": _what(job),
+        }
+        for job in jobs
+    ]
+    columns = (*more, "id", "state", "when", "job")
+    print_table(columns, members(facts, columns), fit="line")
     print_warnings(jobs)
 
 
-def _wide_jobs(jobs: list[dict[str, Any]]) -> None:
-    reasons = [(job.get("lastRun") or {}).get("reason") for job in jobs]
-    facts = [{**job, "state": _state_of(job), "reason": why} for job, why in zip(jobs, reasons, strict=True)]
-    print_table(_WIDE_JOB, members(facts, _WIDE_JOB), fit="all")
+def _wide_jobs(more: list[str], jobs: list[dict[str, Any]]) -> None:
+    facts = [
+        {**job, _GROUP: _group_of(job), "state": _state_of(job), "reason": (job.get("lastRun") or {}).get("reason")}
+        for job in jobs
+    ]
+    columns = (*more, *_WIDE_JOB)
+    print_table(columns, members(facts, columns), fit="all")
     print_warnings(jobs)
+
+
+def _group_of(job: Mapping[str, Any]) -> str:
+    return f"{job.get('product')}/{job.get('jobGroup')}"
 
 
 def _state_of(job: Mapping[str, Any]) -> Any:
@@ -322,8 +373,9 @@ def _what(job: Mapping[str, Any]) -> str:
     request = job.get("jobRequest") or {}
     said = [f"{name}={_short(value)}" for name, value in request.items() if name not in _TIMES]
     if job.get("outcome") not in {None, "succeeded"}:
-        reason = (job.get("lastRun") or {}).get("reason")
-        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {job.get('attempt')});")
+        last = job.get("lastRun") or {}  # a job that goes on counts the attempts of its next fire time
+        reason, attempt = last.get("reason"), last.get("attempt")
+        said.insert(0, f"{job['outcome']}{f': {reason}' if reason else ''} (attempt {attempt});")
     if schedule := request.get("schedule") or job.get("schedule"):
         said.append(", ".join(f"{name} {_short(value)}" for name, value in schedule.items()))
     return " ".join(said)

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import calendars, db, jobs, plugins
+from mainspring.cli import calendars, db, groups, jobs, plugins
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
@@ -26,6 +26,7 @@ app = commands("Mainspring: products schedule jobs over REST, plugins run each o
 for _command in (serve, node, doctor):
     app.command(cls=SettingsCommand)(_command)
 app.add_typer(db.app, name="db")
+app.add_typer(groups.app, name="groups")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(calendars.app, name="calendars")
 app.add_typer(plugins.app, name="plugins")

@@ -417,15 +417,36 @@ def retry(job: Job, *, now: datetime) -> Job:
     )
 
 
+def revived(job: Job, *, now: datetime, calendars: Calendars) -> Edit:
+    """Return a dead job brought back, as `retry` does; if it was moved since it gave up, it waits for its new time."""
+    back = retry(job, now=now)
+    planned = opening(job.trigger, job_id=job.id, calendars=calendars)
+    fire_time, due_at = planned.fire_time, planned.due_at
+    if fire_time is None or due_at is None or fire_time == job.fire_time:
+        return Edit(back)
+    if fire_time < job.fire_time and not isinstance(job.trigger, Once):
+        return Edit(back)  # a schedule that began earlier goes on after the fire time that is tried again
+    return Edit(_begun(back._replace(outcome=None), fire_time, due_at), rows_of(back, planned, "", now))
+
+
 def retry_run(job: Job, run: Run, child_id: UUID, *, now: datetime) -> tuple[Job, Job]:
-    """Return a job that goes on, and the fire time that a run of it gave up on as a job of its own, due at once."""
+    """Return a job that goes on, and the fire time that a run of it gave up on as a job of its own, due at once.
+
+    Its attempts go on after those of the run.
+    """
     _refuse_finished(job)
-    child = _occurrence(job, run.fire_time, now, child_id, now=now)
+    child = _occurrence(job, run.fire_time, now, child_id, now=now)._replace(attempt=run.attempt)
     return job._replace(outcome=None, version=job.version + 1, updated_at=now), child
 
 
-def amended(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: Options) -> Job:
-    """Return a dead job with a new request, trigger and options; it stays dead until it is retried."""
+def amended(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: Options, calendars: Calendars) -> Job:
+    """Return a dead job with a new request, trigger and options; it stays dead until it is retried.
+
+    Raises like `create`.
+    """
+    trigger = trigger.for_job(job.id)
+    if trigger != job.trigger:
+        _first(trigger, job.id, calendars)
     return job._replace(request=request, trigger=trigger, options=options, version=job.version + 1)
 
 

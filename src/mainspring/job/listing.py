@@ -64,7 +64,10 @@ class Counts(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in a list of jobs: of pending ones after that due time and id, of done ones after that (last) run."""
+    """A place in a list of jobs: of pending ones after that due time and id, of done ones after that (last) run.
+
+    It is among the pending ones if it has no `run`.
+    """
 
     due_at: datetime
     id: UUID
@@ -73,4 +76,5 @@ class Position(NamedTuple):
     @classmethod
     def of(cls, job: Job) -> Position:
         """Return the place after a job that was listed."""
-        return cls(job.due_at, job.id, job.last_run.number if job.last_run else 0)
+        done = job.last_run if job.state is State.DONE else None
+        return cls(job.due_at, job.id, done.number if done else 0)

@@ -249,7 +249,11 @@ class SchedulerService:
             reading = self._read(binding, request, now, calendars)
             if job.is_dead:
                 trigger = _patched_trigger(job, patch, reading)
-                return Edit(lifecycle.amended(job, request=request, trigger=trigger, options=reading.options))
+                return Edit(
+                    lifecycle.amended(
+                        job, request=request, trigger=trigger, options=reading.options, calendars=calendars
+                    )
+                )
             return lifecycle.reschedule(
                 job,
                 request=request,
@@ -274,10 +278,11 @@ class SchedulerService:
     async def retry_job(self, key: JobKey, job_id: UUID, run: int | None = None) -> Job:
         """Try the fire time again that a job gave up on, at once: that of a run, or the last.
 
-        A dead job is brought back for it; a job that goes on runs it beside its other occurrences. Raises
-        `NotFoundError`, `JobNotDeadError` if the job, or that run, did not give up.
+        A dead job is brought back for it, or for its new time if it was moved since; a job that goes on runs it beside
+        its other occurrences. Raises `NotFoundError`, `JobNotDeadError` if the job, or that run, did not give up or is
+        tried again already.
         """
-        now = await self._store.now()
+        now, calendars = await self._store.now(), await self._notes.calendars()
         for _ in range(EDIT_TRIES):
             job = await self.get_job(key, job_id)
             given_up = await self._given_up(job)
@@ -285,7 +290,9 @@ class SchedulerService:
             if chosen is None:
                 raise JobNotDeadError(_nothing_to_retry(run))
             if job.is_dead and (run is None or chosen is given_up[0]):
-                return await self._edit(key, job_id, lambda job: Edit(lifecycle.retry(job, now=now)), what="retried")
+                return await self._edit(
+                    key, job_id, lambda job: lifecycle.revived(job, now=now, calendars=calendars), what="retried"
+                )
             edited, child = lifecycle.retry_run(job, chosen, self._clock.new_id(), now=now)
             if await self._store.update(edited, (), [child]):
                 self._events.announce(JobChanged(edited, "retried"))
@@ -293,14 +300,16 @@ class SchedulerService:
         raise ConflictError("the job kept changing; try again")
 
     async def _given_up(self, job: Job) -> list[Run]:
-        """Return those of a job's latest runs that gave up on their fire time, the latest first."""
+        """Return those of a job's latest runs that gave up on a fire time that nobody tries again, the latest first."""
         runs = await self._store.runs(job.key, job.id, before=None, limit=RETRY_REACH)
         last: dict[datetime, Run] = {}
         for run in runs:
             if run.attempt:
                 last.setdefault(run.fire_time, run)
-        pending = None if job.state is State.DONE or not job.attempt else job.fire_time
-        return [run for run in last.values() if run.outcome in DEADLY and run.fire_time != pending]
+        tried = {child.fire_time for child in await self._store.children(job.id)}
+        if job.state is not State.DONE and job.attempt:
+            tried.add(job.fire_time)
+        return [run for run in last.values() if run.outcome in DEADLY and run.fire_time not in tried]
 
     async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
         """Delete a job in any state.
@@ -372,7 +381,7 @@ class SchedulerService:
         """Write what became of a job, if it is still as it was."""
         if job.state is not State.DONE:
             return await self._store.update(edited, unrun)
-        return await (self._store.amend(edited) if edited.state is State.DONE else self._store.revive(edited))
+        return await (self._store.amend(edited) if edited.state is State.DONE else self._store.revive(edited, unrun))
 
 
 def _nothing_to_retry(run: int | None) -> str:

@@ -56,8 +56,11 @@ class JobStore(Protocol):
         Answer whether it was.
         """
 
-    async def revive(self, job: Job) -> bool:
-        """Write a job that was done and no longer is, if its version is still the one before; answer whether it was."""
+    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+        """Write a job that was done and no longer is, if its version is still the one before; answer whether it was.
+
+        With it rows of history are written, which get new numbers.
+        """
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends.

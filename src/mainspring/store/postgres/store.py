@@ -180,12 +180,14 @@ class PostgresStore:
         self._tell([job, *added] if done else [])
         return done
 
-    async def revive(self, job: Job) -> bool:
+    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.revive`."""
         async with self._database.connection() as connection, connection.transaction():
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
             if done:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(job)]})
+            if done and unrun:
+                await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
         self._tell([job] if done else [])
         return done
 

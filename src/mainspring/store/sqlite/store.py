@@ -149,7 +149,7 @@ class SqliteStore:
         tell(self._watchers, [job, *added] if done else [])
         return done
 
-    async def revive(self, job: Job) -> bool:
+    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.revive`."""
         row = _ROWS.job_row(job)
         guard = {"id": str(job.id), "version": job.version - 1}
@@ -158,6 +158,7 @@ class SqliteStore:
             done = bool(db.execute(SQL["end_being_done"], guard).fetchall())
             if done:
                 db.execute(SQL["add"], row)
+                _add_unrun(db, unrun)
             return done
 
         done = await self._call(work)
