@@ -9,7 +9,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.errors import SchemaChangedError, SchemaError, StoreUnavailableError
-from mainspring.job import Claim
+from mainspring.job import Claim, Counts, JobKey, State
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
@@ -178,3 +178,21 @@ async def test_columns_that_are_not_ours_are_refused_at_start(postgres_url: str)
             connection.execute("alter table mainspring.jobs add column colour text")
         with pytest.raises(SchemaError, match=r"mainspring\.jobs has the columns .*, colour; this Mainspring writes"):
             await PostgresStore(url).open()
+
+
+async def test_counts_that_many_writes_added_are_added_up(two: list[Store], edit: psycopg.Connection) -> None:
+    """They say the same, in few rows; those of days that are forgotten go with them."""
+    edit.execute(
+        "insert into mainspring.counts (product, job_group, state, gave_up, day, jobs) "
+        "select 'p', 'g', 'done', n % 2 = 0, '2000-01-01'::date + n % 4, 1 from generate_series(1, 2000) n"
+    )
+    edit.commit()
+    key = JobKey("p", "g")
+    assert Counts({State.DONE: 2000}, 1000) == (await two[0].counts())[key]
+
+    await asyncio.gather(*(store.prune(timedelta(days=365_000)) for store in two))
+
+    assert Counts({State.DONE: 2000}, 1000) == (await two[0].counts())[key]
+    assert 4 == (edit.execute("select count(*) from mainspring.counts").fetchone() or (0,))[0]
+    await two[0].prune(timedelta(days=1))
+    assert {} == await two[0].counts()

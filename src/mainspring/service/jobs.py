@@ -247,20 +247,12 @@ class SchedulerService:
             request = merge_patch(job.request, _one_kind(job.request, patch))
             _check_size(request)
             reading = self._read(binding, request, now, calendars)
+            trigger, options = _patched_trigger(job, patch, reading), reading.options
             if job.is_dead:
-                trigger = _patched_trigger(job, patch, reading)
-                return Edit(
-                    lifecycle.amended(
-                        job, request=request, trigger=trigger, options=reading.options, calendars=calendars
-                    )
-                )
+                amended = lifecycle.amended(job, request=request, trigger=trigger, options=options, calendars=calendars)
+                return Edit(amended)
             return lifecycle.reschedule(
-                job,
-                request=request,
-                trigger=_patched_trigger(job, patch, reading),
-                options=reading.options,
-                now=now,
-                calendars=calendars,
+                job, request=request, trigger=trigger, options=options, now=now, calendars=calendars
             )
 
         return await self._edit(key, job_id, decide, what="rescheduled", version=version)

@@ -47,8 +47,9 @@ order by number desc
 limit :limit;
 
 -- name: prune
--- Make the days to come, and drop those that ended longer ago than that.
-select mainspring.turn_days(
-    (coalesce(:now::timestamptz, now()) at time zone 'UTC')::date,
-    ((coalesce(:now::timestamptz, now()) - :older_than::interval) at time zone 'UTC')::date
-);
+-- Make the days to come, and drop those that ended longer ago than that, with their counts.
+select mainspring.turn_days((t.now at time zone 'UTC')::date, t.oldest), mainspring.turn_counts(t.oldest)
+from (
+    select n.now, ((n.now - :older_than::interval) at time zone 'UTC')::date as oldest
+    from (select coalesce(:now::timestamptz, now()) as now) n
+) t;

@@ -167,7 +167,7 @@ class PostgresStore:
         return bool(await self._fetch("amend", _ROWS.job_values(job)))
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
-        """See `Store.part`."""
+        """See `Store.split_off`."""
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:

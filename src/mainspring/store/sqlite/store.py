@@ -132,7 +132,7 @@ class SqliteStore:
         return bool(await self._call(lambda db: db.execute(SQL["amend"], row).fetchall()))
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
-        """See `Store.part`."""
+        """See `Store.split_off`."""
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:

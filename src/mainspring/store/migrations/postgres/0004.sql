@@ -8,7 +8,7 @@ create index jobs_of_outcome on mainspring.jobs (product, job_group, outcome, du
 create index runs_of_outcome on mainspring.runs (product, job_group, outcome, number) where version is not null and outcome <> 'succeeded';
 -- Those that recur, which are few among many that run once.
 create index jobs_recurring on mainspring.jobs (id) where trigger is not null;
--- How many jobs are where: each write adds what it changes, so that writers never wait for one another; `turn_days` adds that up.
+-- How many jobs are where: each write adds what it changes, so that writers never wait for one another; `turn_counts` adds that up.
 -- `gave_up` counts those whose last run gave up on its fire time. Done jobs count for the day on which they ended, and go with it.
 create table mainspring.counts (
     product text collate "C" not null,
@@ -52,35 +52,14 @@ select product, job_group, state, mainspring.gave_up(outcome, attempt), null::da
 insert into mainspring.counts
 select product, job_group, 'done', outcome in ('failed', 'timed_out', 'lost'), (finished_at at time zone 'UTC')::date, count(*)
 from mainspring.runs where version is not null group by 1, 2, 3, 4, 5;
-create or replace function mainspring.turn_days(today date, oldest date) returns integer language plpgsql security definer
-set search_path = pg_catalog, mainspring as $$
-declare
-    day date;
-    name text;
-    dropped integer := 0;
+-- Forgets counts of days that ended before the oldest, and adds up what writers added, when that is much. Two at once do no harm: each row is
+-- taken by one of them.
+create function mainspring.turn_counts(oldest date) returns void language plpgsql security definer set search_path = pg_catalog, mainspring as $$
 begin
-    if not pg_try_advisory_xact_lock(7236343) then
-        return 0;
-    end if;
-    for day in select generate_series(today, today + 7, interval '1 day')::date loop
-        if to_regclass('mainspring.runs_' || to_char(day, 'YYYYMMDD')) is null then
-            perform mainspring.make_day(day);
-        end if;
-    end loop;
-    for name in
-        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'mainspring.runs'::regclass and c.relname ~ '^runs_[0-9]{8}$'
-            and to_date(right(c.relname, 8), 'YYYYMMDD') < oldest
-    loop
-        execute format('drop table mainspring.%I', name);
-        dropped := dropped + 1;
-    end loop;
-    delete from mainspring.runs_rest where finished_at < oldest::timestamp at time zone 'UTC';
     delete from mainspring.counts c where c.day < oldest;
     if (select count(*) from mainspring.counts where not is_sum) > 1000 then
         with gone as (delete from mainspring.counts returning *)
         insert into mainspring.counts
         select g.product, g.job_group, g.state, g.gave_up, g.day, sum(g.jobs), true from gone g group by 1, 2, 3, 4, 5 having sum(g.jobs) <> 0;
     end if;
-    return dropped;
 end $$;
