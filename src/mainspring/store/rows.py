@@ -52,8 +52,8 @@ class Dialect:
 
     `job_row` writes a job as `columns.JOB_COLUMNS`, `read_job` reads it; `read_done_job` reads a job that is done from
     these and the `columns.RUN_COLUMNS` of the run that ended it; `read_run` reads a run from the latter. `ended` and
-    `kept` write a `Change` as the members of `columns.ENDED` and `columns.KEPT`. `job_values`, `run_values`,
-    `ended_values` and `kept_values` are the same by name.
+    `kept` write a `Change` as the members of `columns.ENDED` and `columns.KEPT`. `job_values`, `run_values`
+    and `kept_values` are the same by name.
 
     `read_claims` reads jobs that a node claimed at one moment, from the columns that a claim reads (to read all of them
     took 2 us more for each); columns beyond these are the store's own.
@@ -68,7 +68,6 @@ class Dialect:
         self.read_run: Callable[[Row], Run] = _compiled(_reader("Run", RUN), values)
         self.ended: Callable[[Change], tuple[Any, ...]] = _compiled(_change_writer(ENDED), values)
         self.kept: Callable[[Change], tuple[Any, ...]] = _compiled(_change_writer(KEPT), values)
-        self.ended_values: Callable[[Change], dict[str, Any]] = _compiled(_change_writer(ENDED, named=True), values)
         self.kept_values: Callable[[Change], dict[str, Any]] = _compiled(_change_writer(KEPT, named=True), values)
         self.read_claims: Callable[[Iterable[Row], Iterable[JobKey], str, datetime], list[Claim]] = _compiled(
             _claims_reader(), values

@@ -15,25 +15,35 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import SchemaValidator, core_schema, from_json
+
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
 from mainspring.job import DEADLY, Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
-from mainspring.store.columns import ENDED, Form, lists
+from mainspring.store.columns import Form, lists
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.rows import Dialect, Values, from_microseconds, read_counts, tell, to_json, to_microseconds
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import load_statements, page_statement
 
-_DEADLY = frozenset(outcome.value for outcome in DEADLY)
 _OLDEST, _NEWEST = -(2**62), 2**62
 PRUNE_BATCH = 1000
 
 
-_VALUES = Values(to_id=str, from_id=UUID, to_time=to_microseconds, from_time=from_microseconds, from_json=json.loads)
+_TO_ID = SchemaValidator(core_schema.uuid_schema())
+"""Reads an id in 0.3 us; `UUID` takes 2.3."""
+_VALUES = Values(
+    to_id=str,
+    from_id=_TO_ID.validate_python,
+    to_time=to_microseconds,
+    from_time=from_microseconds,
+    from_json=json.loads,
+)
 _ROWS = Dialect(_VALUES)
 _CLAIMED = Dialect(_VALUES._replace(from_json=None))
+_IN_JSON = Dialect(_VALUES._replace(to_id=None))
 SQL = load_statements("sqlite", lists({Form.JSON: "json({0})"}, no="0"))
 
 
@@ -224,7 +234,7 @@ class SqliteStore:
 
         claimed, due = await self._call(work)
         fp("claim.sent")
-        rows = json.loads(claimed)
+        rows = from_json(claimed)
         if not rows:
             return Claimed([])
         keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
@@ -253,8 +263,17 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        rows = [(_change_values(change), change.unrun) for change in changes]
-        answers = await self._call(lambda db: _finish_all(db, rows))
+        ended = [change for change in changes if change.job.state is State.DONE and not change.unrun]
+        ends = _Ends(ended)
+
+        def work(db: sqlite3.Connection) -> list[Answer]:
+            together = _end(db, ends)
+            return [
+                Answer.DONE if together and change.job.state is State.DONE and not change.unrun else _finish(db, change)
+                for change in changes
+            ]
+
+        answers = await self._call(work)
         fp("finish.sent")
         tell(self._watchers, (change.job for change in changes))
         return answers
@@ -348,13 +367,6 @@ def _next_due(db: sqlite3.Connection, keys: Collection[JobKey], after: int) -> d
     return from_microseconds(min(due)) if due else None
 
 
-def _change_values(change: Change) -> dict[str, Any]:
-    """Write a change as the parameters of its statements; a done job needs no more than how its run ended."""
-    values = _ROWS.ended_values(change) if change.job.state is State.DONE else _ROWS.kept_values(change)
-    run, job, _ = change
-    return values | {"job_id": str(run.job_id), "key": job.key, "is_kept": job.parent is None}
-
-
 _Counts = Counter[tuple[JobKey, State, bool]]
 """How many jobs of a group are in a state and did, or did not, give up last time."""
 
@@ -376,52 +388,49 @@ def _add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
         db.executemany(SQL["add_run"], [_ROWS.run_values(run) for run in numbered])
 
 
-def _finish_all(db: sqlite3.Connection, changes: Sequence[tuple[dict[str, Any], Sequence[Run]]]) -> list[Answer]:
-    """Write changes: ends of jobs together, if all of them are as was believed, and the others one by one."""
-    ended = [change for change, unrun in changes if "state" not in change and not unrun]
-    together = len(ended) > 1 and _end(db, ended)
-    return [
-        Answer.DONE if together and "state" not in change and not unrun else _finish(db, change, unrun)
-        for change, unrun in changes
-    ]
+class _Ends:
+    """What is written of runs that ended their jobs, for many at once."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.values = {"ended": to_json(list(map(_IN_JSON.ended, changes)))}
+        self.number = len(changes)
+        running = Counter([change.job.key for change in changes])
+        kept = Counter([(job.key, run.outcome in DEADLY) for run, job, _ in changes if job.parent is None])
+        self.counts: _Counts = Counter({(key, State.RUNNING, False): -jobs for key, jobs in running.items()})
+        self.counts.update({(key, State.DONE, gave_up): jobs for (key, gave_up), jobs in kept.items()})
+        self.has_parents = kept.total() < self.number
 
 
-def _finish(db: sqlite3.Connection, change: dict[str, Any], unrun: Sequence[Run]) -> Answer:
+def _finish(db: sqlite3.Connection, change: Change) -> Answer:
     """Write one change, if the job is as was believed."""
-    if _go_on(db, change) if "state" in change else _end(db, [change]):
-        _add_unrun(db, unrun)
+    values = _ROWS.kept_values(change) | {"job_id": str(change.run.job_id)}
+    if _end(db, _Ends([change])) if change.job.state is State.DONE else _go_on(db, values):
+        _add_unrun(db, change.unrun)
         return Answer.DONE
-    if db.execute(SQL["settled"], change).fetchone():
+    if db.execute(SQL["settled"], values).fetchone():
         return Answer.DONE
-    return Answer.STALE if db.execute(SQL["run_of"], change).fetchone() == (change["run"],) else Answer.LOST
+    return Answer.STALE if db.execute(SQL["run_of"], values).fetchone() == (change.run.number,) else Answer.LOST
 
 
-def _go_on(db: sqlite3.Connection, change: dict[str, Any]) -> bool:
+def _go_on(db: sqlite3.Connection, values: Mapping[str, Any]) -> bool:
     """Write what a job became that goes on, if it is as was believed."""
-    if not db.execute(SQL["end_run"], change).rowcount:
+    if not db.execute(SQL["end_run"], values).rowcount:
         return False
-    db.execute(SQL["go_on"], change)
+    db.execute(SQL["go_on"], values)
     return True
 
 
-def _end(db: sqlite3.Connection, changes: Sequence[dict[str, Any]]) -> bool:
+def _end(db: sqlite3.Connection, ends: _Ends) -> bool:
     """Write that jobs are over, all or none: if all of them are as was believed."""
-    values = {"ended": json.dumps([[change[name] for name in ENDED] for change in changes])}
+    if not ends.number:
+        return True
     db.execute("savepoint ends")
-    there = db.execute(SQL["end_jobs"], values).rowcount == len(changes)
+    there = db.execute(SQL["end_jobs"], ends.values).rowcount == ends.number
     if there:
-        _count(
-            db,
-            {(key, State.RUNNING, False): -jobs for key, jobs in Counter(change["key"] for change in changes).items()},
-        )
-        _count(
-            db,
-            Counter(
-                (change["key"], State.DONE, change["outcome"] in _DEADLY) for change in changes if change["is_kept"]
-            ),
-        )
-        db.execute(SQL["tell_parents"], values)
-    db.execute(*(SQL["forget_jobs"], values) if there else ("rollback to ends",))
+        _count(db, ends.counts)
+        if ends.has_parents:
+            db.execute(SQL["tell_parents"], ends.values)
+    db.execute(*(SQL["forget_jobs"], ends.values) if there else ("rollback to ends",))
     db.execute("release ends")
     return there
 
