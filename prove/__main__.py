@@ -18,7 +18,20 @@ import uvloop
 
 from prove.report import page
 from prove.result import Result
-from prove.scenarios import breaks, clocks, crowd, downtime, outage, poison, preview, real, rolling, storm, zombies
+from prove.scenarios import (
+    breaks,
+    clocks,
+    crowd,
+    downtime,
+    hostile,
+    outage,
+    poison,
+    preview,
+    real,
+    rolling,
+    storm,
+    zombies,
+)
 from tests.postgres import PostgresServer
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,6 +57,10 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "downtime": partial(downtime.downtime, size=downtime.QUICK if quick else downtime.FULL),
         "preview": partial(preview.previews, size=preview.QUICK if quick else preview.FULL),
         "real": partial(real.lines, size=real.QUICK if quick else real.FULL),
+        **{
+            f"hostile-{store}": partial(hostile.hostile, size=hostile.QUICK if quick else hostile.FULL, store=store)
+            for store in ("sqlite", "postgres")
+        },
         "clocks": partial(clocks.clocks, size=clocks.QUICK if quick else clocks.FULL),
     }
 

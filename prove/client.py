@@ -72,15 +72,18 @@ class Client:
         """Ask for a job's deletion."""
         return await self.send("DELETE", f"/api/schedulers/prove/{quote(group)}/jobs/{job}")
 
-    async def send(self, method: str, path: str, body: Any = None) -> Answer:
-        """Send one request and note what becomes of it; one that nobody took is sent to the next who may."""
+    async def send(self, method: str, path: str, body: Any = None, *, seconds: float = TIMEOUT) -> Answer:
+        """Send one request and note what becomes of it; one that nobody took is sent to the next who may.
+
+        It is given up after so many `seconds`.
+        """
         self._count += 1
         number = self._count
         self._note(op="invoke", n=number, method=method, path=path, body=body)
         begun = boot()
         answer = Answer(begun, method, path, "fail", 0, 0.0, "nobody to ask")
         for address in self._random.sample(places := list(self._addresses()), len(places)):
-            answer = await self._ask(address, method, path, body, begun)
+            answer = await self._ask(address, method, path, body, begun, seconds)
             if answer.body != _REFUSED:
                 break
         self.answers.append(answer)
@@ -88,9 +91,9 @@ class Client:
         self._note(op=answer.verdict, n=number, status=answer.status, seconds=round(answer.seconds, 4), body=told)
         return answer
 
-    async def _ask(self, address: Address, method: str, path: str, body: Any, begun: float) -> Answer:
+    async def _ask(self, address: Address, method: str, path: str, body: Any, begun: float, seconds: float) -> Answer:
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(seconds):
                 status, headers, content = await _exchange(address, method, path, body)
         except ConnectionRefusedError:
             return Answer(begun, method, path, "fail", 0, boot() - begun, _REFUSED)

@@ -58,6 +58,18 @@ class JobFinishedError(MainspringError):
     code = "JOB_FINISHED"
 
 
+class UnreadableJobError(MainspringError):
+    """The job's row in the store cannot be read: only what writes it anew, or deletes it, is possible."""
+
+    code = "JOB_UNREADABLE"
+
+
+class NewerJobError(MainspringError):
+    """A later version of Mainspring wrote the job: this one must leave it alone."""
+
+    code = "JOB_OF_NEWER_VERSION"
+
+
 class JobNotDeadError(MainspringError):
     """`retry` was asked for a job that has not given up."""
 
@@ -129,3 +141,8 @@ class PortTakenError(ConfigError):
 
     code = "PORT_TAKEN"
     exit_code = 69
+
+
+def first_line(error: BaseException) -> str:
+    """Say in a line what an error has to say."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

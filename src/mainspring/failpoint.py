@@ -50,6 +50,8 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "leave.before": "All is written down and the node is about to delete its row.",
         "add.before_commit": "New jobs are about to be written.",
         "add.after_commit": "New jobs are durable; nobody has been told.",
+        "batch.put_aside": "A slice of a batch is put aside; the batch is not accepted yet.",
+        "batch.accepted": "A batch is accepted; none of its slices is among the jobs yet.",
         "create.before_add": "A request is a job that the store has not yet seen.",
         "create.after_add": "The job is durable; its client has not been answered.",
         "delete.between": "A running job is deleted, its row of history not yet written, in the same transaction.",

@@ -1,5 +1,6 @@
 """What a job is and what becomes of it. Pure facts and the state machine; no I/O."""
 
+from mainspring.job.damage import Damage
 from mainspring.job.events import (
     Events,
     GaveUp,
@@ -23,6 +24,7 @@ from mainspring.job.events import (
     TurnFailed,
 )
 from mainspring.job.job import (
+    FORMAT,
     PENDING,
     Change,
     Claim,
@@ -57,12 +59,14 @@ from mainspring.job.tuples import new_tuple
 
 __all__ = [
     "DEADLY",
+    "FORMAT",
     "PENDING",
     "SCHEDULING_FIELDS",
     "Backoff",
     "Change",
     "Claim",
     "Counts",
+    "Damage",
     "Edit",
     "Ending",
     "Events",

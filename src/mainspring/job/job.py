@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
+from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
 from mainspring.job.options import Options
 from mainspring.job.run import DEADLY, Outcome, Run
@@ -23,6 +24,8 @@ class State(StrEnum):
     DONE = "done"
 
 
+FORMAT = 1
+"""What rows of jobs are written like. Nodes leave rows of a later format to those that know it."""
 PENDING = frozenset({State.SCHEDULED, State.RUNNING, State.PAUSED})
 
 
@@ -37,6 +40,8 @@ class Job(NamedTuple):
 
     A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
     overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
+
+    `format` is that of its row in a store. A job with `damage` comes from a row that cannot be read: it never runs.
     """
 
     id: UUID
@@ -61,6 +66,8 @@ class Job(NamedTuple):
     last_run: Run | None = None
     parent: UUID | None = None
     backfill: bool = False
+    format: int = FORMAT
+    damage: Damage | None = None
 
     @property
     def series(self) -> UUID:

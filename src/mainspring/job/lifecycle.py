@@ -19,7 +19,9 @@ from mainspring.errors import (
     JobNotDeadError,
     JobNotRecurringError,
     JobRunningError,
+    NewerJobError,
     Problem,
+    UnreadableJobError,
 )
 from mainspring.job.history import ended, rows_of, unrun_since, without_first
 from mainspring.job.job import Change, Edit, Job, State
@@ -40,11 +42,14 @@ from mainspring.schedule import (
     following,
     opening,
     overdue,
+    put_off,
     realigned,
 )
 
 SHORTEST_POSTPONEMENT = timedelta(seconds=1)
 """A listener that postpones by nothing would send its job round in circles as fast as the store can write."""
+DELETED_BEFORE = "its job was deleted while it ran"
+"""Why runs of occurrences end whose job was deleted."""
 _WAITING = frozenset({State.SCHEDULED, State.PAUSED})
 
 
@@ -84,8 +89,14 @@ Becomes = Done | Again | Next
 
 
 def missed(job: Job, *, now: datetime, calendars: Calendars) -> Ending | None:
-    """Return how to end a job that was claimed too late to be begun; `None` if it may start."""
-    if isinstance(job.trigger, Once) or not job.trigger.may_miss or job.failures or job.losses:
+    """Return how to end a job that was claimed too late to be begun, or is to wait longer; `None` if it may start."""
+    if isinstance(job.trigger, Once) or job.failures or job.losses:
+        return None
+    off = put_off(job.trigger, job.fire_time, now=now, job_id=job.series, calendars=calendars)
+    if off is not None:
+        until, reason = off
+        return Ending(Outcome.POSTPONED, reason, delay=until - now)
+    if not job.trigger.may_miss:
         return None
     planned = overdue(job.trigger, job.fire_time, due_at=job.due_at, now=now, job_id=job.id, calendars=calendars)
     if planned.fire_time == job.fire_time:
@@ -241,6 +252,11 @@ def held(job: Job, run: Run, *, now: datetime) -> Change:
     )
 
 
+def set_aside(job: Job, run: Run, *, now: datetime) -> Change:
+    """Return a job that cannot be read as one that is dead, so that people find it and no other waits for it."""
+    return Change(run, quickly_done(job, Done(job.failures, job.losses), run, now))
+
+
 # --- what people do to a job ------------------------------------------------------------------------------------------
 
 
@@ -270,7 +286,11 @@ _new_job = maker(Job, "id", "key", "request", "trigger", "fire_time", "due_at", 
 
 def _first(trigger: Trigger, job_id: UUID, calendars: Calendars) -> Next:
     """Return the first occurrence of a trigger. Raises `InvalidRequestError` if there is none."""
-    planned = opening(trigger, job_id=job_id, calendars=calendars)
+    return _found(opening(trigger, job_id=job_id, calendars=calendars))
+
+
+def _found(planned: Planned) -> Next:
+    """Return an occurrence that there must be. Raises `InvalidRequestError` if there is none."""
     if planned.fire_time is None or planned.due_at is None:
         problem = Problem("/schedule/calendar", "SCHEDULE_NEVER", "leaves the schedule no time at which it fires")
         if not planned.unrun:  # not the calendar's doing: H may have got a value that comes too late or never
@@ -287,22 +307,41 @@ def reschedule(
     options: Options,
     now: datetime,
     calendars: Calendars,
+    is_moved: bool = False,
 ) -> Edit:
     """Return the job with a new request, trigger and options.
 
-    A changed trigger begins a new fire time, with its attempts from 1. Raises like `create`.
+    A changed trigger begins a new fire time, with its attempts from 1. Of the occurrences that had their turn none is
+    repeated: it is the first one after those, or that of a trigger that `is_moved`. Raises like `create`.
     """
     _refuse_finished(job)
+    _refuse_newer(job)
     if job.state is State.RUNNING and isinstance(job.trigger, Once):
         raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
     trigger = trigger.for_job(job.id)
     changed = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
-    if trigger == job.trigger or job.state is State.RUNNING:
+    if (trigger == job.trigger and job.damage is None) or job.state is State.RUNNING:
         return Edit(changed)
-    fire_time, due_at, planned = _first(trigger, job.id, calendars)
+    had_turn = None if is_moved else _had_turn(job, now, calendars)
+    if had_turn is None or isinstance(trigger, Once):
+        fire_time, due_at, planned = _first(trigger, job.id, calendars)
+    else:
+        fire_time, due_at, planned = _found(beginning(trigger, had_turn, job_id=job.id, calendars=calendars))
     if job.attempt:
         changed = changed._replace(outcome=None)  # it did not give up on the fire time that it leaves
     return Edit(_begun(changed, fire_time, due_at), rows_of(changed, planned, "", now))
+
+
+def _had_turn(job: Job, now: datetime, calendars: Calendars) -> datetime | None:
+    """Return up to when occurrences of a job have had their turn; `None` if none has."""
+    if job.damage is not None or isinstance(job.trigger, Once):
+        return None
+    if job.attempt:
+        return job.fire_time
+    first = opening(job.trigger, job_id=job.id, calendars=calendars)
+    if job.last_run is None and first.fire_time == job.fire_time:
+        return None
+    return min(job.fire_time - MICROSECOND, now)
 
 
 def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
@@ -311,7 +350,7 @@ def replanned(job: Job, *, now: datetime, calendars: Calendars) -> Edit | None:
     `None` if that is the one it waits for, or it waits for none: it runs, was tried already, or its time has come.
     """
     trigger = job.trigger
-    if isinstance(trigger, Once) or job.state not in _WAITING or job.attempt or job.fire_time <= now:
+    if isinstance(trigger, Once) or job.state not in _WAITING or job.attempt or job.fire_time <= now or job.damage:
         return None
     moved = realigned(trigger, job.fire_time)
     since = now if moved is None or moved == job.fire_time else min(now, moved - MICROSECOND)
@@ -354,6 +393,7 @@ def pending(job: Job, *, now: datetime, calendars: Calendars) -> Planned:
 def check_backfill(job: Job) -> None:
     """Raise `JobFinishedError` or `JobNotRecurringError` for a job of which no past can be run afterwards."""
     _refuse_finished(job)
+    _refuse_unreadable(job)
     if isinstance(job.trigger, Once):
         raise JobNotRecurringError("only the past of a job with a schedule can be run afterwards")
 
@@ -378,11 +418,14 @@ def _occurrence(job: Job, fire_time: datetime, due_at: datetime, child_id: UUID,
     )
 
 
-def moved(job: Job, moment: datetime) -> Trigger:
+def moved(job: Job, moment: datetime, *, now: datetime, calendars: Calendars) -> Trigger:
     """Return the trigger of a job whose next fire time is to be `moment`.
 
-    The occurrences before the pending one have had their turn.
+    The occurrences before the pending one have had their turn: to name the time of one of them moves nothing.
     """
+    had_turn = _had_turn(job, now, calendars)
+    if had_turn and moment <= had_turn and job.trigger.next_fire_time(moment - MICROSECOND) == moment:
+        return job.trigger
     gone = job.fire_time if job.state is State.RUNNING else job.fire_time - MICROSECOND
     return job.trigger.starting(moment, gone)
 
@@ -390,6 +433,7 @@ def moved(job: Job, moment: datetime) -> Trigger:
 def pause(job: Job, *, now: datetime) -> Job:
     """Return the job held back; a run that is under way ends normally. Pausing a paused job changes nothing."""
     _refuse_finished(job)
+    _refuse_unreadable(job)
     if job.paused:
         return job
     state = State.PAUSED if job.state is State.SCHEDULED else job.state
@@ -402,6 +446,7 @@ def resume(job: Job, *, now: datetime) -> Job:
     Resuming a job that is not paused changes nothing.
     """
     _refuse_finished(job)
+    _refuse_unreadable(job)
     if not job.paused:
         return job
     state = State.SCHEDULED if job.state is State.PAUSED else job.state
@@ -412,6 +457,7 @@ def retry(job: Job, *, now: datetime) -> Job:
     """Return a dead job brought back: due at once for the fire time it gave up on, with its failures forgotten."""
     if not job.is_dead:
         raise JobNotDeadError("only a job that gave up can be retried")
+    _refuse_unreadable(job)
     return job._replace(
         state=State.SCHEDULED, due_at=now, failures=0, losses=0, version=job.version + 1, updated_at=now
     )
@@ -435,6 +481,7 @@ def retry_run(job: Job, run: Run, child_id: UUID, *, now: datetime) -> tuple[Job
     Its attempts go on after those of the run.
     """
     _refuse_finished(job)
+    _refuse_unreadable(job)
     child = _occurrence(job, run.fire_time, now, child_id, now=now)._replace(attempt=run.attempt)
     return job._replace(outcome=None, version=job.version + 1, updated_at=now), child
 
@@ -444,10 +491,25 @@ def amended(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: 
 
     Raises like `create`.
     """
+    _refuse_newer(job)
     trigger = trigger.for_job(job.id)
-    if trigger != job.trigger:
-        _first(trigger, job.id, calendars)
-    return job._replace(request=request, trigger=trigger, options=options, version=job.version + 1)
+    amended = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1)
+    if trigger == job.trigger and job.damage is None:
+        return amended
+    fire_time, due_at, _ = _first(trigger, job.id, calendars)
+    return amended if job.damage is None else amended._replace(fire_time=fire_time, due_at=due_at)
+
+
+def _refuse_newer(job: Job) -> None:
+    if job.damage is not None and job.damage.is_newer:
+        raise NewerJobError("a newer version of Mainspring wrote the job; only its nodes can read and change it")
+
+
+def _refuse_unreadable(job: Job) -> None:
+    """Refuse what would leave a job as unreadable as it is."""
+    _refuse_newer(job)
+    if job.damage is not None:
+        raise UnreadableJobError(f"{job.damage.reason}; PATCH it with what it should be, or delete it")
 
 
 def _refuse_finished(job: Job) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from mainspring.job.job import PENDING, Job, State
 from mainspring.job.run import DEADLY, Outcome
+from mainspring.schedule import MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class JobFilter:
     gave_up: bool = False
     due_from: datetime | None = None
     due_to: datetime | None = None
+
+    @property
+    def due_last(self) -> datetime | None:
+        """The last due time of those listed."""
+        return None if self.due_to is None else self.due_to - MICROSECOND
 
     @property
     def pending(self) -> bool:

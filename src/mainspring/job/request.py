@@ -105,9 +105,16 @@ class Reading(NamedTuple):
 
 
 def read(
-    model: type[JobRequest], body: Mapping[str, Any], *, now: datetime, calendars: Collection[str] = ()
+    model: type[JobRequest],
+    body: Mapping[str, Any],
+    *,
+    now: datetime,
+    calendars: Collection[str] = (),
+    start: datetime | None = None,
 ) -> Reading:
     """Read the body of a new job; `calendars` are the names that a schedule may use.
+
+    A schedule begins at `start`, by default `now`, if the body does not say when.
 
     Raises `InvalidRequestError` with every problem; a bug in the plugin's own checks is one of them.
     """
@@ -132,7 +139,7 @@ def read(
     if problems or request is None:
         problems = list(_first_of_each_place(problems))
         raise InvalidRequestError(sentence(problems), problems=problems) from cause
-    return Reading(request, _trigger(request, now), request.options or _OPEN)
+    return Reading(request, _trigger(request, start or now), request.options or _OPEN)
 
 
 def parse(model: type[R], body: Mapping[str, Any]) -> R:

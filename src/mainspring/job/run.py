@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
 
 
@@ -53,7 +54,7 @@ class Run(NamedTuple):
     store's clock. `backfill` marks a run of a past range that was asked for afterwards.
 
     A row with `attempt` 0 had no run: it accounts for `occurrences` fire times in a row, from `fire_time` to
-    `last_fire_time`, that were passed over, and its `reason` says why.
+    `last_fire_time`, that were passed over, and its `reason` says why. A row with `damage` cannot be read.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Run(NamedTuple):
     last_fire_time: datetime | None = None
     occurrences: int = 1
     backfill: bool = False
+    damage: Damage | None = None
 
     @property
     def lateness(self) -> timedelta:

@@ -34,6 +34,8 @@ from mainspring.web import create_app
 LINGER_SECONDS = 1.0
 """How long a service that has stopped still answers: a proxy that sees `/readyz` turn red needs that to look away."""
 
+TAKE_UP_SECONDS = 30.0
+"""How often it is looked for jobs that nobody has follow their calendar any more."""
 CATCH_UP_PAUSE_SECONDS = 1.0
 """How long to wait before what failed at the start is tried again."""
 
@@ -225,14 +227,26 @@ def _spare_the_collector() -> None:
 async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterator[None]:
     """Write the calendars of the settings; let jobs follow them and the rules of time zones, while others go on."""
     changed = await CalendarService(parts.store, parts.notes).adopt(settings.calendars)
-    follow = partial(_follow, Replanning(parts.store, parts.notes), list(changed))
-    following = asyncio.create_task(_catch_up("schedules", follow, parts.node))
+    replanning = Replanning(parts.store, parts.notes)
+    follow = partial(_follow, replanning, list(changed))
+    following = [
+        asyncio.create_task(_catch_up("schedules", follow, parts.node)),
+        asyncio.create_task(_take_up(replanning, parts.node)),
+    ]
     try:
         yield
     finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in following:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _take_up(replanning: Replanning, node: Node) -> None:
+    """Go on with what a process that died left half way, as long as this one lives."""
+    while True:
+        await _catch_up("schedules", replanning.take_up, node)
+        await SystemClock().sleep(TAKE_UP_SECONDS)
 
 
 async def _follow(replanning: Replanning, calendars: list[str]) -> None:

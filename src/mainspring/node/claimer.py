@@ -15,10 +15,10 @@ from functools import partial
 from typing import NamedTuple
 
 from mainspring.clock import Clock, wait
-from mainspring.errors import StoreUnavailableError
+from mainspring.errors import StoreUnavailableError, first_line
 from mainspring.execution import AHEAD_SECONDS, Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Claim, Ending, JobKey, lifecycle
+from mainspring.job import Claim, Ending, Job, JobKey, Outcome, lifecycle
 from mainspring.node.dispatcher import Dispatcher
 from mainspring.node.fairness import demands, still_hungry
 from mainspring.node.lease import Lease
@@ -124,6 +124,8 @@ class Claimer:
         if pause <= 0:
             self._may_be_due = True
             self._in_vain = self._in_vain + 1 if took == 0 else 0
+            if self._in_vain:
+                await self._notes.catch_up()  # nothing is claimed by calendars that were written anew
             if self._in_vain < IN_VAIN:
                 return
             pause = FRUITLESS_PAUSE
@@ -228,7 +230,7 @@ class Claimer:
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claimed = await self._store.claim(life, demand, limit, ahead)
+            claimed = await self._store.claim(life, demand, limit, ahead, self._notes.number)
         except StoreUnavailableError:
             self._doubt()
             raise
@@ -252,11 +254,8 @@ class Claimer:
         ahead = claims[0].at.timestamp() - taken.sent
         is_trusted = partial(self._lease.is_trusted_in, taken.life)
         as_of = taken.claimed.as_of or claims[0].at
-        recurring = [claim for claim in claims if not isinstance(claim.job.trigger, Once)]
-        late: dict[int, Ending] = {}
-        if recurring:
-            missed = ((job, lifecycle.missed(job, now=now, calendars=self._notes.known)) for job, now in recurring)
-            late = {job.run: ending for job, ending in missed if job.run is not None and ending is not None}
+        late = {job.run: ending for job, now in claims if job.run and (ending := self._unfit(job, now))}
+        if any(not isinstance(claim.job.trigger, Once) for claim in claims):
             claims = await self._beside(claims, late)
         assignments = [
             # The store's time was `as_of` at some moment before the answer came: so nothing is early by its clock.
@@ -269,6 +268,17 @@ class Claimer:
             for job, _ in claims
         ]
         self._dispatcher.start(assignments, late)
+
+    def _unfit(self, job: Job, now: datetime) -> Ending | None:
+        """Return how a run ends that is not to begin: it comes too late, or the row of its job cannot be read."""
+        if job.damage is not None:
+            return Ending(Outcome.FAILED, job.damage.reason)
+        if isinstance(job.trigger, Once):
+            return None
+        try:
+            return lifecycle.missed(job, now=now, calendars=self._notes.known)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: this job must not take the others with it
+            return Ending(Outcome.FAILED, f"whether it comes too late cannot be told: {first_line(error)}")
 
     async def _beside(self, claims: list[Claim], late: Mapping[int, Ending]) -> list[Claim]:
         """Take occurrences that need not wait for one another out of their jobs.

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from mainspring.clock import Clock, wait
+from mainspring.errors import ConflictError, first_line
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
 from mainspring.job import (
@@ -38,6 +39,8 @@ TOGETHER_SECONDS = 0.025
 """How long a result may wait for those of jobs that are about to run, so that they are written together."""
 
 
+_REFUSED = (ValueError, OverflowError, ConflictError)
+"""What a store raises for what it cannot write."""
 _Ended = tuple[Job, Run, Ending]
 """A run that ended, with what the decision about its job needs besides."""
 
@@ -118,7 +121,11 @@ class Finisher:
         """
         while ended:
             changes = [self._decide(*facts) for facts in ended]
-            answers = await self._store.finish(changes)
+            try:
+                answers = await self._store.finish(changes)
+            except _REFUSED as error:
+                await self._settle_one_by_one(ended, error)
+                return
             self._announce([change for change, answer in zip(changes, answers, strict=True) if answer is Answer.DONE])
             if answers.count(Answer.DONE) == len(answers):
                 return
@@ -128,6 +135,19 @@ class Finisher:
                 if answer is not Answer.DONE
                 and (again := await self._refused(facts, answer, announce=announce_refused)) is not None
             ]
+
+    async def _settle_one_by_one(self, ended: list[_Ended], error: Exception) -> None:
+        """Write results of which one cannot be written each by itself; the job of that one is set aside."""
+        if len(ended) > 1:
+            for facts in ended:
+                await self._settle([facts])
+            return
+        ((job, run, _),) = ended
+        self._events.announce(TurnFailed("finish", error))
+        failed = run._replace(outcome=Outcome.FAILED, reason=f"it cannot be written: {first_line(error)}")
+        aside = lifecycle.set_aside(job, failed, now=run.finished_at)
+        await self._store.finish([aside])
+        self._announce([aside])
 
     def _announce(self, written: Sequence[Change]) -> None:
         if self._events.has_subscribers(RunFinished):
@@ -140,6 +160,8 @@ class Finisher:
     def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
         """Decide what a job becomes. If deciding raises, the job is paused: it must not block its batch."""
         policy, chance, now = self._registry.policies[job.key], self._clock.chance(), run.finished_at
+        if job.damage is not None:
+            return lifecycle.set_aside(job, run, now=now)
         try:
             return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self._notes.known)
         except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from mainspring.execution import Quarantine
 from mainspring.failpoint import fp
-from mainspring.job import Events, JobKey, NodeLost
+from mainspring.job import Events, JobKey, NodeLost, lifecycle
 from mainspring.node.failure_detector import MISSING_BEATS, FailureDetector
 from mainspring.node.finisher import Finisher
 from mainspring.node.host_lock import HostLock
@@ -82,7 +82,13 @@ class Recovery:
         return buried
 
     async def _recover(self, recovered: Callable[[], None]) -> None:
-        """Send what the dead ran down the path of all runs that ended, with the outcome `lost`."""
+        """Send what the dead ran down the path of all runs that ended, with the outcome `lost`.
+
+        And delete what is left of deleted jobs: who began that may be dead too.
+        """
+        for parent in await self._store.deletions():
+            while await self._store.delete_children(parent, lifecycle.DELETED_BEFORE, ORPHAN_BATCH):
+                pass
         while orphans := await self._store.orphans(self._keys, ORPHAN_BATCH):
             fp("orphans.before")
             await self._finisher.give_up(orphans, await self._store.now())

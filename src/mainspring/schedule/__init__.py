@@ -41,6 +41,7 @@ from mainspring.schedule.occurrence import (
     following,
     opening,
     overdue,
+    put_off,
 )
 from mainspring.schedule.preview import (
     Forecast,
@@ -141,6 +142,7 @@ __all__ = [
     "parse_duration",
     "parse_when",
     "preview",
+    "put_off",
     "read_otherwise",
     "realigned",
     "schedule_problems",

@@ -243,9 +243,16 @@ def calendar_from_json(data: object) -> Calendar:
     return _CALENDAR.validate_python(data)
 
 
-def calendars_from_json(data: Mapping[str, object]) -> Calendars:
-    """Read calendars by name as `calendar_to_json` wrote them."""
-    return {name: calendar_from_json(each) for name, each in data.items()}
+def calendars_from_json(data: Mapping[str, object]) -> tuple[Calendars, dict[str, Exception]]:
+    """Read calendars by name as `calendar_to_json` wrote them; answer also why some cannot be read."""
+    calendars: dict[str, Calendar] = {}
+    faults: dict[str, Exception] = {}
+    for name, each in data.items():
+        try:
+            calendars[name] = calendar_from_json(each)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not take the others with it
+            faults[name] = error
+    return calendars, faults
 
 
 def without_unknown(calendars: Calendars) -> tuple[Calendars, Mapping[str, HolidaysError]]:

@@ -120,4 +120,17 @@ def _not_before(due_at: datetime, decision: Decision) -> datetime:
 def _is_ruled_out(trigger: Trigger, pending: datetime, calendars: Calendars) -> bool:
     """Tell whether the calendar, which may have changed since, lets this occurrence go."""
     use = None if isinstance(trigger, Once) else trigger.calendar
-    return use is not None and not use.postpones and ruled_out(use, pending, calendars) is not None
+    out = ruled_out(use, pending, calendars)
+    return use is not None and out is not None and not (use.postpones and out.until is not None)
+
+
+def put_off(
+    trigger: Recurring, pending: datetime, *, now: datetime, job_id: UUID, calendars: Calendars
+) -> tuple[datetime, str] | None:
+    """Return until when an occurrence that is due waits by its calendar, which may have changed since, and why."""
+    use = trigger.calendar
+    out = ruled_out(use, pending, calendars)
+    if use is None or out is None or out.until is None or not use.postpones:
+        return None
+    until = postponed(use, out.until, job_id)
+    return (until, out.reason) if until > now else None

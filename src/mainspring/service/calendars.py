@@ -12,7 +12,7 @@ from mainspring.errors import CalendarInUseError, ConfigError, InvalidRequestErr
 from mainspring.problems import problems_of, sentence
 from mainspring.schedule import CALENDAR_NAME, Calendar, Calendars, HolidaysError, calendar_from_json, without_unknown
 from mainspring.service.replanning import Replanning
-from mainspring.store import Notes, Store
+from mainspring.store import Notes, Progress, Store
 
 COUNTED = 100
 """How many jobs that use a calendar are counted before it is said that there are many."""
@@ -24,7 +24,7 @@ class CalendarService:
     def __init__(self, store: Store, notes: Notes) -> None:
         self._store = store
         self._notes = notes
-        self._replanning = Replanning(store, notes)
+        self.replanning = Replanning(store, notes)
 
     async def list_calendars(self) -> dict[str, Calendar]:
         """Return all calendars by name."""
@@ -38,10 +38,10 @@ class CalendarService:
         return calendar
 
     async def put_calendar(self, name: str, body: Mapping[str, object]) -> tuple[Calendar, bool]:
-        """Write a calendar and plan anew the jobs that keep to it; answer it, and whether it is new.
+        """Write a calendar; answer it, and whether it is new.
 
-        When this raises `StoreUnavailableError` only some of the jobs may follow it: to call again makes all do so.
-        Raises `InvalidRequestError` with every problem.
+        Whatever begins from then on goes by it. The next runs of jobs that keep to it follow in the background: how far
+        that is, `progress` says. Raises `InvalidRequestError` with every problem.
         """
         if not re.fullmatch(CALENDAR_NAME, name):
             detail = "must be 1 to 64 letters, digits, dots, _ or -, and begin with a letter or digit"
@@ -49,8 +49,12 @@ class CalendarService:
             raise InvalidRequestError(f"the name of a calendar {detail}", problems=[problem])
         calendar = await _read(body)
         was_there = await self._notes.put_calendar(name, calendar)
-        await self._replanning.plan_anew(calendar=name)
+        await self.replanning.begin(name)
         return calendar, not was_there
+
+    async def progress(self) -> Mapping[str, Progress]:
+        """Return how far jobs follow the calendars that they do not all follow yet, by name."""
+        return await self._notes.progress()
 
     async def delete_calendar(self, name: str) -> None:
         """Delete a calendar. Raises `NotFoundError`, and `CalendarInUseError` while jobs keep to it."""

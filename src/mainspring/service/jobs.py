@@ -8,7 +8,7 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -54,7 +54,6 @@ from mainspring.schedule import (
     KINDS,
     Calendars,
     Recurring,
-    Trigger,
 )
 from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.store import Notes, Store
@@ -70,6 +69,10 @@ MOST_PROBLEMS = 100
 """How many problems of a batch are looked for."""
 RETRY_REACH = 1000
 """How many runs of a job are looked through for those that gave up."""
+DELETED_AT_ONCE = 500
+"""How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
+PAGE = 500
+"""How many jobs of a streamed list are fetched at a time."""
 TURN = 64
 """After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
@@ -208,6 +211,42 @@ class SchedulerService:
             self._registry.find(key)
         return jobs
 
+    async def stream_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None) -> AsyncIterator[list[Job]]:
+        """Yield the jobs that `list_jobs` has, some at a time, while others go on changing them.
+
+        It is settled at the beginning which pending jobs come, and in which order. Each comes once, as it is then,
+        unless it is gone or is not in these states any more. Raises `NotFoundError` like that.
+        """
+        is_empty = True
+        if which.pending and not (after and after.run):
+            pending = replace(which, states=which.states & PENDING)
+            ids = await self._store.ids(key, pending, after=after)
+            for first in range(0, len(ids), PAGE * 16):
+                some = ids[first : first + PAGE * 16]
+                page = [UUID(bytes=some[place : place + 16]) for place in range(0, len(some), 16)]
+                found = {job.id: job for job in await self._store.some(page)}
+                is_empty = False
+                yield [job for id_ in page if (job := found.get(id_)) is not None and job.state in which.states]
+            after = None
+        if which.done:  # these are in the order of their last runs, which does not change
+            done = replace(which, states=frozenset({State.DONE}))
+            while jobs := await self._store.page(key, done, after=after, limit=PAGE):
+                is_empty, after = False, Position.of(jobs[-1])
+                yield jobs
+        if is_empty and key not in self._registry.bindings and key not in await self._store.counts():
+            self._registry.find(key)
+
+    async def stream_all_jobs(
+        self, which: JobFilter, *, after: tuple[JobKey, Position] | None
+    ) -> AsyncIterator[list[Job]]:
+        """Yield the jobs of all groups, group by group; each as `stream_jobs` does it."""
+        counts = await self._store.counts()
+        for key in sorted(counts):
+            place = after[1] if after and after[0] == key else None
+            if not (after and key < after[0]) and not (which.gave_up and not counts[key].gave_up):
+                async for jobs in self.stream_jobs(key, which, after=place):
+                    yield jobs
+
     async def list_all_jobs(self, which: JobFilter, *, after: tuple[JobKey, Position] | None, limit: int) -> list[Job]:
         """Return a page of the jobs of all groups, group by group; each as `list_jobs` does it."""
         counts = await self._store.counts()
@@ -246,13 +285,25 @@ class SchedulerService:
         def decide(job: Job) -> Edit:
             request = merge_patch(job.request, _one_kind(job.request, patch))
             _check_size(request)
-            reading = self._read(binding, request, now, calendars)
-            trigger, options = _patched_trigger(job, patch, reading), reading.options
+            # A schedule that was sent without a start began with its job, and goes on from there.
+            start = job.trigger.start if isinstance(job.trigger, Recurring) and not _names_start(patch) else None
+            reading = self._read(binding, request, now, calendars, start)
+            when, options = _moved_to(patch, reading), reading.options
+            if when is not None:
+                trigger = lifecycle.moved(job, when, now=now, calendars=calendars)
+            else:
+                trigger = reading.trigger if _SCHEDULE_FIELDS & patch.keys() or job.damage else job.trigger
             if job.is_dead:
                 amended = lifecycle.amended(job, request=request, trigger=trigger, options=options, calendars=calendars)
                 return Edit(amended)
             return lifecycle.reschedule(
-                job, request=request, trigger=trigger, options=options, now=now, calendars=calendars
+                job,
+                request=request,
+                trigger=trigger,
+                options=options,
+                now=now,
+                calendars=calendars,
+                is_moved=when is not None,
             )
 
         return await self._edit(key, job_id, decide, what="rescheduled", version=version)
@@ -312,19 +363,11 @@ class SchedulerService:
             job = await self.get_job(key, job_id)
             _check_version(job, version)
             if await self._delete(job, "the job was deleted while it ran"):
-                await self._delete_children(job)
+                while await self._store.delete_children(job.id, lifecycle.DELETED_BEFORE, DELETED_AT_ONCE):
+                    await self._clock.sleep(0)  # others have their turn
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
-
-    async def _delete_children(self, job: Job) -> None:
-        """Delete what was taken out of a job that is gone: its occurrences that overlap, and its backfills."""
-        for _ in range(EDIT_TRIES):
-            children = await self._store.children(job.id) if isinstance(job.trigger, Recurring) else []
-            if not children:
-                return
-            for child in children:
-                await self._delete(child, "its job was deleted while it ran")
 
     async def _delete(self, job: Job, why: str) -> bool:
         run = None
@@ -347,9 +390,16 @@ class SchedulerService:
             await self._notes.refresh()
         return self._notes.known
 
-    def _read(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Reading:
+    def _read(
+        self,
+        binding: Binding,
+        body: Mapping[str, Any],
+        now: datetime,
+        calendars: Calendars,
+        start: datetime | None = None,
+    ) -> Reading:
         try:
-            return read(binding.request_model, body, now=now, calendars=calendars)
+            return read(binding.request_model, body, now=now, calendars=calendars, start=start)
         except InvalidRequestError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
                 self._events.announce(PluginFailed(binding.key, error.__cause__))
@@ -411,14 +461,15 @@ def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[s
     return {**patch, "schedule": {**dict.fromkeys(before.keys() & set(KINDS)), **schedule}}
 
 
-def _patched_trigger(job: Job, patch: Mapping[str, Any], reading: Reading) -> Trigger:
-    scheduling = _SCHEDULE_FIELDS & patch.keys()
-    if not scheduling:
-        return job.trigger
-    when = reading.request.when
-    if scheduling == {"when"} and when is not None:
-        return lifecycle.moved(job, when)
-    return reading.trigger
+def _moved_to(patch: Mapping[str, Any], reading: Reading) -> datetime | None:
+    """Return where a patch moves the next fire time, if it does that and leaves the rest of the schedule."""
+    return reading.request.when if _SCHEDULE_FIELDS & patch.keys() == {"when"} else None
+
+
+def _names_start(patch: Mapping[str, Any]) -> bool:
+    """Tell whether a patch says when the schedule begins, or that this is not said any more."""
+    schedule = patch.get("schedule", {})
+    return "when" in patch or not isinstance(schedule, Mapping) or "start" in schedule
 
 
 def _check_size(request: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from mainspring.store.facts import (
     NodeBeat,
     Pulse,
 )
-from mainspring.store.notes import Notes
+from mainspring.store.notes import Notes, Progress
 from mainspring.store.protocol import (
     Store,
 )
@@ -23,6 +23,7 @@ __all__ = [
     "Due",
     "NodeBeat",
     "Notes",
+    "Progress",
     "Pulse",
     "Span",
     "Store",

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from mainspring.errors import SchemaError
-from mainspring.job import Job, Run
+from mainspring.job import FORMAT, Job, Run
 
 
 class Form(Enum):
@@ -45,7 +45,7 @@ TIME = Kind("to_time({0})", "from_time({0})", Form.TIME)
 FLAG = Kind("{0}", "bool({0})")
 STATE = Kind("{0}.value", "STATES[{0}]")
 OUTCOME = Kind("{0}.value", "OUTCOMES[{0}]")
-JSON = Kind("to_json({0})", "from_json({0})", Form.JSON)
+JSON = Kind("to_json({0})", "as_object(from_json({0}))", Form.JSON)
 TRIGGER = Kind(
     "write_trigger({0}, job.fire_time)",
     "Once(fire_time) if {0} is None else trigger_from_json(from_json({0}))",
@@ -54,6 +54,7 @@ TRIGGER = Kind(
 """A trigger that fires once, at the job's fire time, is no value at all: nearly all jobs have such a one."""
 OPTIONS = Kind("write_options({0})", "DEFAULTS if {0} is None else options_from_json(from_json({0}))", Form.JSON)
 LAST_RUN = Kind("write_last_run({0})", "read_last_run({0}, id, key)")
+KNOWN_FORMAT = Kind("{0}", "known_format({0})")
 
 
 class Fact(NamedTuple):
@@ -124,6 +125,7 @@ JOB = (
     _of_job("last_run", LAST_RUN.optional(), claim="None", done="null"),
     _of_job("parent", ID.optional(), done="null"),
     _of_job("backfill", FLAG, done="false"),
+    _of_job("format", KNOWN_FORMAT, claim="FORMAT", done="1"),
 )
 """The facts of a job."""
 
@@ -175,8 +177,8 @@ KEPT = ENDED | {
 
 
 def check(facts: Iterable[Fact], fields: tuple[str, ...]) -> None:
-    """Raise `TypeError` unless there is a fact for each field."""
-    names = {fact.name for fact in facts}
+    """Raise `TypeError` unless there is a fact for each field but `damage`, which says that facts cannot be read."""
+    names = {"damage", *(fact.name for fact in facts)}
     if names != set(fields):
         raise TypeError(f"the table of columns and the facts differ in {', '.join(sorted(names ^ set(fields)))}")
 
@@ -191,6 +193,9 @@ check(JOB, Job._fields)
 check(RUN, Run._fields)
 
 JOB_COLUMNS = tuple(column for fact in JOB for column in fact.columns)
+CLAIMED = tuple(fact for fact in JOB if fact.claim is None)
+"""The facts of a job that a claim reads."""
+CLAIMED_COLUMNS = tuple(column for fact in CLAIMED for column in fact.columns)
 RUN_COLUMNS = tuple(column for fact in RUN for column in fact.columns)
 
 
@@ -203,7 +208,7 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
     job = [(fact, column, done) for fact in JOB for column, done in zip(fact.columns, fact.done, strict=True)]
     done = {"false": no}
     claimed = [
-        forms.get(fact.form, "{0}").format(f"{table}{quoted(column)}") for fact, column, _ in job if fact.claim is None
+        forms.get(fact.form, "{0}").format(f"{table}{quoted(column)}") for fact in CLAIMED for column in fact.columns
     ]
     kept = [column for fact, column, _ in job if fact.kept]
     return {
@@ -214,8 +219,10 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
             f"null as {quoted(column)}" if column == "last_run" else f"j.{quoted(column)}" for column in JOB_COLUMNS
         ),
         "claimed_columns": ", ".join(claimed),
+        "claimed_columns_as_they_are": _list(CLAIMED_COLUMNS, table),
+        "format": str(FORMAT),
         "done_job_columns": ", ".join(
-            done.get(of, of if "'" in of or of == "null" else quoted(of)) for _, _, of in job
+            done.get(of, of if "'" in of or of in {"null", "1"} else quoted(of)) for _, _, of in job
         ),
         "edits": ", ".join(f"{quoted(column)} = :{column}" for fact, column, _ in job if fact.edited),
         "run_columns": _list(RUN_COLUMNS),

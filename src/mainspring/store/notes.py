@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
+from uuid import UUID
 
 from mainspring.clock import Clock
 from mainspring.schedule import (
     Calendar,
     Calendars,
-    HolidaysError,
     calendar_to_json,
     calendars_from_json,
     without_unknown,
@@ -25,7 +26,18 @@ CALENDARS = "calendar"
 """The kind of notes that are calendars, by name."""
 ZONE_RULES = "tzdata"
 """The kind of the note that holds the release of the rules of time zones that the jobs were planned by."""
+REPLANNING = "replanning"
+"""The kind of notes that say how far jobs follow calendars that were written, by the name of the calendar."""
 _UNKNOWN = -1
+
+
+class Progress(NamedTuple):
+    """How many of the jobs of a calendar follow it, of how many, the last of them, and the number of that writing."""
+
+    done: int
+    of: int
+    number: int
+    after: UUID | None = None
 
 
 class Notes:
@@ -39,8 +51,8 @@ class Notes:
         self._read_by = _UNKNOWN
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
-        self.unknown: Mapping[str, HolidaysError] = {}
-        """The calendars that cannot be used here, with why: their holidays need a package that may not be here."""
+        self.unknown: Mapping[str, Exception] = {}
+        """The calendars that cannot be used here, with why: they cannot be read, or their holidays are not known."""
 
     def heard(self, number: int, seconds: float) -> bool:
         """Take the store's number of its last note, which holds for so many seconds; tell whether it is another."""
@@ -56,28 +68,55 @@ class Notes:
 
     async def refresh(self) -> None:
         """Read the calendars, whatever is known."""
-        number = self._number  # before reading: what is written meanwhile has a higher one
-        calendars = await self.all_calendars()
-        unknown: Mapping[str, HolidaysError] = {}
+        number = await self._store.noted()  # before reading: what is written meanwhile has a higher one
+        calendars, faults = await self._read_calendars()
+        unknown: Mapping[str, Exception] = {}
         if any(calendar.holidays for calendar in calendars.values()):
             # Its first call loads the package, for half a second.
             calendars, unknown = await asyncio.to_thread(without_unknown, calendars)
-        self.known, self.unknown, self._read_by = calendars, unknown, number
+        self.known, self.unknown, self._read_by = calendars, {**faults, **unknown}, number
+        self._number = max(self._number, number)
+
+    @property
+    def number(self) -> int | None:
+        """The number of the last note when `known` was read; a claim that goes by it finds out if there is another."""
+        return None if self._read_by == _UNKNOWN else self._read_by
+
+    async def catch_up(self) -> None:
+        """Read the calendars if a note was written since."""
+        if await self._store.noted() != self._read_by:
+            await self.refresh()
 
     async def all_calendars(self) -> Calendars:
-        """Return all calendars of the store by name, also those that cannot be used here."""
+        """Return all calendars of the store by name, also those with holidays that are not known here."""
+        return (await self._read_calendars())[0]
+
+    async def _read_calendars(self) -> tuple[Calendars, Mapping[str, Exception]]:
         return calendars_from_json(await self._store.notes(CALENDARS))
 
     async def put_calendar(self, name: str, calendar: Calendar | None) -> bool:
         """Write a calendar, or with `None` delete it; answer whether there was one before."""
         was_there = await self._store.note(CALENDARS, name, calendar and calendar_to_json(calendar))
-        self._number = self._read_by = _UNKNOWN  # this process sees its own writes at once
+        await self.refresh()  # this process goes by its own writes at once
         return was_there
+
+    async def progress(self) -> dict[str, Progress]:
+        """Return how far jobs follow the calendars that they do not all follow yet, by name."""
+        found = await self._store.notes(REPLANNING)
+        return {
+            name: Progress(note["done"], note["of"], note["number"], note["after"] and UUID(note["after"]))
+            for name, note in found.items()
+        }
+
+    async def put_progress(self, calendar: str, progress: Progress | None) -> None:
+        """Write how far jobs follow a calendar, `None` if all do."""
+        value = progress and {**progress._asdict(), "after": progress.after and str(progress.after)}
+        await self._store.note(REPLANNING, calendar, value)
 
     async def zone_rules(self) -> str | None:
         """Return the release of the rules of time zones that the jobs were planned by, if that is known."""
-        noted: str | None = (await self._store.notes(ZONE_RULES)).get(ZONE_RULES)
-        return noted
+        noted = (await self._store.notes(ZONE_RULES)).get(ZONE_RULES)
+        return noted if isinstance(noted, str) else None
 
     async def put_zone_rules(self, release: str) -> None:
         """Note the release of the rules of time zones that the jobs were planned by."""

@@ -41,6 +41,12 @@ class JobStore(Protocol):
         ended last.
         """
 
+    async def ids(self, key: JobKey, which: JobFilter, *, after: Position | None) -> bytes:
+        """Return the ids, 16 bytes each, of all pending jobs that `page` would list one after the other."""
+
+    async def some(self, ids: Sequence[UUID]) -> list[Job]:
+        """Return those of these jobs that are not done, in any order."""
+
     async def counts(self) -> dict[JobKey, Counts]:
         """Return how many jobs of each group there are. What that costs does not grow with their number."""
 
@@ -65,14 +71,26 @@ class JobStore(Protocol):
     async def delete(self, job: Job, run: Run | None) -> bool:
         """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends.
 
-        The rows of its history stay, without what the job was.
+        The rows of its history stay, without what the job was. If it has children they are to follow: see `deletions`.
         """
+
+    async def delete_children(self, parent: UUID, why: str, limit: int) -> bool:
+        """Delete up to `limit` of the jobs that were taken out of a job; answer whether there may be more.
+
+        Runs of theirs that are under way end as cancelled, with `why` as the reason, and their nodes are to stop them.
+        """
+
+    async def deletions(self) -> list[UUID]:
+        """Return the jobs that were deleted and whose children are not all deleted yet."""
 
     async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
         """Return up to `limit` jobs of all groups that are not done and recur, by id, from beyond `after` on.
 
         With `calendar` only those that keep to the calendar of that name.
         """
+
+    async def count_recurring(self, calendar: str) -> int:
+        """Return how many jobs `recurring` has for a calendar."""
 
     async def children(self, parent: UUID) -> list[Job]:
         """Return the jobs that were taken out of this one and are not over."""
@@ -82,14 +100,21 @@ class RunStore(Protocol):
     """Jobs that run, as nodes see them, and the history of runs."""
 
     async def claim(
-        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+        self,
+        node: str,
+        demand: Mapping[JobKey, int],
+        limit: int,
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
     ) -> Claimed:
         """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
 
         Groups are served in the order of `demand`. Eligible is what is scheduled and due by the store's clock, or will
         be within `ahead`. Each claimed job is running, has a new run number (the fence, from one rising sequence) and
         one more attempt, and its version is raised. No two claims ever get the same job. A node that has not joined, or
-        was buried, gets nothing.
+        was buried, gets nothing. Nor does one that goes by older `notes` than there are: by their number, see `noted`.
+
+        A job whose row cannot be read comes with its `damage`. Rows of a later format than this version knows are left.
         """
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
@@ -146,6 +171,9 @@ class NoteStore(Protocol):
 
         Each node hears with its next beat that there is something new.
         """
+
+    async def noted(self) -> int:
+        """Return a number that rises with every note by which nodes decide: those of all kinds but ``replanning``."""
 
 
 class NodeStore(Protocol):

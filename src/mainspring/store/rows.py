@@ -16,10 +16,13 @@ from uuid import UUID
 
 import pydantic_core
 
+from mainspring.errors import first_line
 from mainspring.job import (
+    FORMAT,
     Change,
     Claim,
     Counts,
+    Damage,
     Job,
     JobKey,
     Options,
@@ -31,52 +34,149 @@ from mainspring.job import (
     options_to_json,
 )
 from mainspring.schedule import MICROSECOND, Once, Trigger, trigger_from_json, trigger_to_json
-from mainspring.store.columns import ENDED, JOB, JOB_COLUMNS, KEPT, LAST_RUN_FACTS, RUN, Fact, Form
+from mainspring.store.columns import (
+    CLAIMED,
+    CLAIMED_COLUMNS,
+    ENDED,
+    JOB,
+    JOB_COLUMNS,
+    KEPT,
+    LAST_RUN_FACTS,
+    RUN,
+    RUN_COLUMNS,
+    Fact,
+    Form,
+)
 
 Row = Sequence[Any]
 _DEFAULTS = Options()
+_LONGEST_FAULT = 200
+"""Characters of what is said about a value that cannot be read."""
 
 
 class Values(NamedTuple):
-    """How a store writes (`to_`) and reads (`from_`) the values that databases differ in; `None`: as they are."""
+    """How a store writes (`to_`) and reads (`from_`) the values that databases differ in; `None`: as they are.
+
+    What reads raises an error for what it cannot read; `near_time` takes what is not a moment for the next that is one.
+    """
 
     to_id: Callable[[UUID], Any] | None
     from_id: Callable[[Any], UUID] | None
     to_time: Callable[[datetime], Any] | None
     from_time: Callable[[Any], datetime] | None
     from_json: Callable[[Any], Any] | None
+    near_time: Callable[[Any], datetime]
 
 
 class Dialect:
     """How a store writes and reads jobs and runs.
 
-    `job_row` writes a job as `columns.JOB_COLUMNS`, `read_job` reads it; `read_done_job` reads a job that is done from
-    these and the `columns.RUN_COLUMNS` of the run that ended it; `read_run` reads a run from the latter. `ended` and
+    `job_row` writes a job as `columns.JOB_COLUMNS`, `job` reads it; `done_job` reads a job that is done from these and
+    the `columns.RUN_COLUMNS` of the run that ended it; `run` reads a run from the latter. `ended` and
     `kept` write a `Change` as the members of `columns.ENDED` and `columns.KEPT`. `job_values`, `run_values`
     and `kept_values` are the same by name.
 
-    `read_claims` reads jobs that a node claimed at one moment, from the columns that a claim reads (to read all of them
-    took 2 us more for each); columns beyond these are the store's own.
+    `claims` reads jobs that a node claimed at one moment, from the columns that a claim reads (to read all of them took
+    2 us more for each); columns beyond these are the store's own.
+
+    A row that cannot be read, whatever is wrong with it, comes with its `Damage`: it takes no other with it.
     """
 
     def __init__(self, values: Values) -> None:
         self.values = values
         self.job_row: Callable[[Job], tuple[Any, ...]] = _compiled(_writer("job", JOB), values)
         self.job_values: Callable[[Job], dict[str, Any]] = _compiled(_writer("job", JOB, named=True), values)
-        self.read_job: Callable[[Row], Job] = _compiled(_reader("Job", JOB), values)
+        self._read_job: Callable[[Row], Job] = _compiled(_reader("Job", JOB), values)
         self.run_values: Callable[[Run], dict[str, Any]] = _compiled(_writer("run", RUN, named=True), values)
-        self.read_run: Callable[[Row], Run] = _compiled(_reader("Run", RUN), values)
+        self._read_run: Callable[[Row], Run] = _compiled(_reader("Run", RUN), values)
         self.ended: Callable[[Change], tuple[Any, ...]] = _compiled(_change_writer(ENDED), values)
         self.kept: Callable[[Change], tuple[Any, ...]] = _compiled(_change_writer(KEPT), values)
         self.kept_values: Callable[[Change], dict[str, Any]] = _compiled(_change_writer(KEPT, named=True), values)
-        self.read_claims: Callable[[Iterable[Row], Iterable[JobKey], str, datetime], list[Claim]] = _compiled(
+        self._read_claims: Callable[[Iterable[Row], Iterable[JobKey], str, datetime], list[Claim]] = _compiled(
             _claims_reader(), values
         )
 
-    def read_done_job(self, row: Row) -> Job:
+    def job(self, row: Row) -> Job:
+        """Read a job."""
+        try:
+            return self._read_job(row)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a row is said in its damage
+            return Job(**self._piecewise(JOB, dict(zip(JOB_COLUMNS, row, strict=True)), error))
+
+    def run(self, row: Row) -> Run:
+        """Read a row of history."""
+        try:
+            return self._read_run(row)
+        except Exception as error:  # noqa: BLE001
+            return Run(**self._piecewise(RUN, dict(zip(RUN_COLUMNS, row, strict=True)), error))
+
+    def done_job(self, row: Row) -> Job:
         """Read a job that is done, with its last run."""
         last = len(JOB_COLUMNS)
-        return self.read_job(row[:last])._replace(last_run=self.read_run(row[last:]))
+        return self.job(row[:last])._replace(last_run=self.run(row[last:]))
+
+    def claims(self, rows: Sequence[Row], keys: Sequence[JobKey], node: str, at: datetime) -> list[Claim]:
+        """Read jobs that a node has just claimed, each of the group at its place in `keys`."""
+        try:
+            return self._read_claims(rows, keys, node, at)
+        except Exception:  # noqa: BLE001
+            return [self._claim(row, key, node, at) for row, key in zip(rows, keys, strict=True)]
+
+    def _claim(self, row: Row, key: JobKey, node: str, at: datetime) -> Claim:
+        try:
+            return self._read_claims([row], [key], node, at)[0]
+        except Exception as error:  # noqa: BLE001
+            given = {"key": key, "node": node, "at": at}
+            known = {fact.name: _evaluated(fact.claim, given) for fact in JOB if fact.claim}
+            there = dict(zip(CLAIMED_COLUMNS, row, strict=False))
+            return Claim(Job(**known | self._piecewise(CLAIMED, known | there, error)), at)
+
+    def _piecewise(self, facts: Sequence[Fact], there: dict[str, Any], error: Exception) -> dict[str, Any]:
+        """Read the facts of a row that cannot be read as a whole one by one, with what is wrong with it."""
+        expressions = {name: convert or _as_it_is for name, convert in self.values._asdict().items()}
+        found: dict[str, Any] = {}
+        faults: list[str] = []
+        raw: dict[str, Any] = {}
+        is_newer = False
+        for fact in facts:
+            columns = {column: there[column] for column in fact.columns}
+            try:
+                found[fact.name] = _evaluated(fact.reads, expressions | there | found)
+            except Exception as fault:  # noqa: BLE001
+                is_newer = is_newer or isinstance(fault, NewerFormatError)
+                faults.append(f"{', '.join(columns)}: {first_line(fault)[:_LONGEST_FAULT]}")
+                raw |= columns
+                (value,) = columns.values()
+                is_time = fact.form is Form.TIME
+                found[fact.name] = self.values.near_time(value) if is_time else _harmless(fact.name, found, value)
+        reason = f"the row cannot be read: {'; '.join(faults) or first_line(error)[:_LONGEST_FAULT]}"
+        return found | {"damage": Damage(reason, raw, is_newer)}
+
+
+def _evaluated(expression: str, names: Mapping[str, Any]) -> Any:
+    return eval(expression, EXPRESSIONS | dict(names))  # noqa: S307 - an expression of the table of columns
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
+    """Return what stands for a fact that cannot be read: nothing that runs, and that people can repair or delete."""
+    stands_for: dict[str, Any] = {
+        "request": {},
+        "trigger": Once(found["fire_time"]),
+        "options": _DEFAULTS,
+        "state": State.PAUSED,
+        "outcome": Outcome.FAILED if found.get("state", State.DONE) is State.DONE else None,
+        "parent": None,
+        "last_run": None,
+    }
+    return stands_for.get(name, value)
+
+
+class NewerFormatError(ValueError):
+    """The row was written by a later version of Mainspring."""
 
 
 # --- the sources of readers and writers -------------------------------------------------------------------------------
@@ -104,8 +204,6 @@ def _reader(kind: str, facts: Sequence[Fact]) -> str:
 
 
 def _claims_reader() -> str:
-    read = [fact for fact in JOB if fact.claim is None]
-    columns = [column for fact in read for column in fact.columns]
     known = [f"{fact.name} = {fact.claim}" for fact in JOB if fact.claim is not None and fact.claim != fact.name]
     return "\n".join(
         [
@@ -115,8 +213,8 @@ def _claims_reader() -> str:
             *(f"    {line}" for line in known),
             "    claims = []",
             "    for row, key in zip(rows, keys, strict=True):",
-            f"        {', '.join(columns)}, = row[:{len(columns)}]",
-            *(f"        {line}" for line in _assignments(read)),
+            f"        {', '.join(CLAIMED_COLUMNS)}, = row[:{len(CLAIMED_COLUMNS)}]",
+            *(f"        {line}" for line in _assignments(CLAIMED)),
             f"        claims.append(new_tuple(Claim, (new_tuple(Job, ({_in_order('Job', JOB)},)), at)))",
             "    return claims",
         ]
@@ -130,7 +228,7 @@ def _assignments(facts: Sequence[Fact]) -> list[str]:
 def _in_order(kind: str, facts: Sequence[Fact]) -> str:
     """Name the facts in the order of the fields of their tuple."""
     names = {fact.name for fact in facts}
-    return ", ".join(name for name in _TUPLES[kind]._fields if name in names)
+    return ", ".join(name if name in names else "None" for name in _TUPLES[kind]._fields)
 
 
 def _compiled(source: str, values: Values) -> Any:
@@ -161,6 +259,20 @@ class _Made(dict[Any, Any]):
 def to_json(value: object) -> str:
     """Write JSON as compactly as it goes. `json.dumps` takes 2 us more for a small request."""
     return pydantic_core.to_json(value).decode()
+
+
+def _as_object(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object as it is. Raises `ValueError` for any other JSON."""
+    if type(value) is not dict:
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _known_format(number: int) -> int:
+    """Return the format of a row as it is. Raises `NewerFormatError` for one that only later versions know."""
+    if number > FORMAT:
+        raise NewerFormatError("a newer version of Mainspring wrote it")
+    return number
 
 
 def _write_trigger(trigger: Trigger, fire_time: datetime) -> str | None:
@@ -196,6 +308,10 @@ def write_unrun(runs: Sequence[Run]) -> str:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OLDEST = datetime.min.replace(tzinfo=UTC)
+"""Stands for all moments that are too early to be read."""
+NEWEST = datetime.max.replace(tzinfo=UTC)
+"""Stands for all moments that are too late to be read."""
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -204,14 +320,28 @@ def to_microseconds(moment: datetime) -> int:
 
 
 def from_microseconds(microseconds: int) -> datetime:
-    """Read what `to_microseconds` wrote."""
+    """Read what `to_microseconds` wrote. Raises `ValueError` for what can be no moment of a job."""
+    if microseconds not in _READABLE:
+        raise ValueError("not between the years 2 and 9998")
     return _EPOCH + timedelta(0, 0, microseconds)
+
+
+# A year at both ends of what Python knows: moments are compared by the clocks of all time zones, a day or more apart.
+_READABLE = range(to_microseconds(OLDEST.replace(year=2)), to_microseconds(NEWEST.replace(year=9998)))
+
+
+def near_microseconds(microseconds: int) -> datetime:
+    """Read any number of microseconds: what is no moment as the first or the last one that Python knows."""
+    if microseconds in _READABLE:
+        return from_microseconds(microseconds)
+    return OLDEST if microseconds < 0 else NEWEST
 
 
 _TUPLES: Mapping[str, Any] = {"Job": Job, "Run": Run}
 EXPRESSIONS: dict[str, Any] = {
     "Claim": Claim,
     "DEFAULTS": _DEFAULTS,
+    "FORMAT": FORMAT,
     "Job": Job,
     "JobKey": JobKey,
     "Made": _Made,
@@ -220,6 +350,8 @@ EXPRESSIONS: dict[str, Any] = {
     "RUNNING": State.RUNNING,
     "Run": Run,
     "STATES": {state.value: state for state in State},
+    "as_object": _as_object,
+    "known_format": _known_format,
     "new_tuple": new_tuple,
     "options_from_json": options_from_json,
     "read_last_run": _read_last_run,
@@ -231,9 +363,19 @@ EXPRESSIONS: dict[str, Any] = {
     "write_trigger": _write_trigger,
     "write_unrun": write_unrun,
 }
-_IN_JSON = Dialect(Values(str, UUID, datetime.isoformat, datetime.fromisoformat, pydantic_core.from_json))
-PLAIN = Dialect(Values(str, UUID, to_microseconds, from_microseconds, json.loads))
+_IN_JSON = Dialect(
+    Values(str, UUID, datetime.isoformat, datetime.fromisoformat, pydantic_core.from_json, datetime.fromisoformat)
+)
+PLAIN = Dialect(Values(str, UUID, to_microseconds, from_microseconds, json.loads, near_microseconds))
 """For jobs that leave the process as JSON: ids are text and moments are microseconds."""
+
+
+def read_note(text: str) -> Any:
+    """Read the value of a note; what is no JSON comes as the text that it is."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        return text
 
 
 def read_counts(rows: Iterable[Row]) -> dict[JobKey, Counts]:

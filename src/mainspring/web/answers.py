@@ -12,9 +12,12 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from mainspring.job import Job, Outcome, Run, State, options_to_json
+from mainspring.job import Damage, Job, Outcome, Run, State, options_to_json
 from mainspring.schedule import Fate, Forecast, Once, Start, describe, format_time, trigger_to_json
 from mainspring.web.schema import ID, TIME, Schema, named
+
+_MOST_RAW = 1000
+"""Characters of each column that cannot be read."""
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -27,6 +30,8 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 
 def job_json(job: Job) -> dict[str, Any]:
     """Write a job as it stands on the wire."""
+    if job.damage is not None:
+        return _unreadable(job)
     next_run, created_at = job.next_run, format_time(job.created_at)
     return {
         "id": str(job.id),
@@ -47,6 +52,19 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
+def _unreadable(job: Job) -> dict[str, Any]:
+    """Write what can be read of a job whose row cannot be read as a whole, and what stands in the columns at fault."""
+    found = job_json(job._replace(damage=None))
+    return found | {"nextRun": None, "damage": _damage_json(job.damage)}
+
+
+def _damage_json(damage: Damage | None) -> dict[str, Any] | None:
+    if damage is None:
+        return None
+    raw = {name: value if value is None else str(value)[:_MOST_RAW] for name, value in damage.raw.items()}
+    return {"reason": damage.reason, "raw": raw}
+
+
 def job_response(
     job: Job, status: int = 200, *, warnings: list[dict[str, str]] | None = None, **headers: str
 ) -> Response:
@@ -57,7 +75,8 @@ def job_response(
 
 def run_json(run: Run) -> dict[str, Any]:
     """Write a row of history as it stands on the wire."""
-    return {
+    damage = {} if run.damage is None else {"damage": _damage_json(run.damage)}
+    return damage | {
         "run": run.number,
         "jobId": str(run.job_id),
         "scheduledFireTime": format_time(run.fire_time),
@@ -75,6 +94,14 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
+DAMAGE: Schema = {
+    "type": "object",
+    "description": "Only where the row in the store cannot be read: why, and what stands in the columns at fault.",
+    "properties": {
+        "reason": {"type": "string"},
+        "raw": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+    },
+}
 RUN: Schema = {
     "type": "object",
     "properties": {
@@ -92,6 +119,7 @@ RUN: Schema = {
         "occurrences": {"type": "integer", "description": "How many fire times the row stands for."},
         "lastScheduledFireTime": {**TIME, "description": "The last of the fire times that the row stands for."},
         "backfill": {"type": "boolean", "description": "A run of a past range that was asked for afterwards."},
+        "damage": DAMAGE,
     },
 }
 WARNINGS: Schema = {
@@ -117,6 +145,7 @@ JOB: Schema = {
         "version": {"type": "integer", "description": "Rises with every write; the ETag."},
         "createdAt": TIME,
         "updatedAt": TIME,
+        "damage": DAMAGE,
         "warnings": {**WARNINGS, "description": "Where the job was written: what is legal but perhaps not meant."},
     },
 }

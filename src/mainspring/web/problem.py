@@ -20,11 +20,13 @@ from mainspring.errors import (
     JobNotRecurringError,
     JobRunningError,
     MainspringError,
+    NewerJobError,
     NotFoundError,
     PreconditionFailedError,
     Problem,
     SchemaChangedError,
     StoreUnavailableError,
+    UnreadableJobError,
 )
 
 PROBLEM_LIMIT = 4 * 1024
@@ -47,6 +49,8 @@ STATUS: dict[type[MainspringError], int] = {
     JobFinishedError: 409,
     JobNotDeadError: 409,
     JobNotRecurringError: 409,
+    NewerJobError: 409,
+    UnreadableJobError: 409,
     CalendarInUseError: 409,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,

@@ -23,7 +23,7 @@ def write_claim(job: Job, ahead: float) -> dict[str, Any]:
 
 def read_claim(data: dict[str, Any]) -> Assignment:
     """Read what `write_claim` wrote."""
-    return Assignment(PLAIN.read_job(data["job"]), data["ahead"])
+    return Assignment(PLAIN.job(data["job"]), data["ahead"])
 
 
 def write_ending(ending: Ending) -> list[Any]:

@@ -1,4 +1,4 @@
-"""How we talk to PostgreSQL: a pool for all that is asked, and one session by which a node is seen.
+"""How we talk to PostgreSQL: pools for what people ask and what nodes do, and one session by which a node is seen.
 
 Every wait is bounded by us: to connect, for a connection of the pool, for a lock, for a statement, and for the answer
 on the wire, so that a database that is away, frozen or cut off costs an error within two seconds, never a hang. Every
@@ -11,13 +11,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import asyncpg
 
-from mainspring.errors import ConflictError, SchemaChangedError, StoreUnavailableError
-from mainspring.store.columns import Form, lists
+from mainspring.errors import ConflictError, SchemaChangedError, StoreUnavailableError, first_line
+from mainspring.store.columns import lists
 from mainspring.store.migrations import HEAD
+from mainspring.store.postgres.moments import to_2000
 from mainspring.store.statements import load_statements
 
 CONNECT_SECONDS = 3.0
@@ -25,7 +28,8 @@ ANSWER_SECONDS = 1.8
 """How long a call may take, from asking the pool for a connection to the last row: an API call fails within 2 s."""
 PATIENT_SECONDS = 30.0
 """The same for the few calls that write or count very many rows, once the database has shown that it answers at all."""
-POOL_SIZE = 10
+JOBS_POOL, RUNS_POOL = 6, 4
+"""How many connections there are for what people ask, and for what nodes do: neither waits for the other."""
 SESSION = {
     "application_name": "mainspring",
     "timezone": "UTC",
@@ -80,8 +84,9 @@ def _positional(sql: str) -> Statement:
     return Statement(_PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", sql), names)
 
 
-_AT_A_CLAIM = {Form.TIME: "mainspring.microseconds({0})"}
-TEXT = load_statements("postgres", lists(_AT_A_CLAIM, table="j."))
+TEXT = load_statements("postgres", lists({}, table="j."))
+_IDS = "select string_agg(uuid_send(id), ''::bytea order by due_at, id) from ({}) page"
+TEXT |= {f"ids_of_{page}": _IDS.format(TEXT[page].rstrip(";")) for page in ("page", "page_of_outcomes")}
 """The statements of the store, with their parameters by name."""
 SQL = {name: _positional(sql) for name, sql in TEXT.items()}
 
@@ -95,8 +100,9 @@ async def query(connection: Any, statement: str, values: Mapping[str, Any]) -> l
 class Database:
     """A pool of connections to one database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, size: int) -> None:
         self._url = url
+        self._size = size
         self._pool: Any = None
 
     async def open(self) -> None:
@@ -105,10 +111,11 @@ class Database:
             self._pool = await asyncpg.create_pool(
                 self._url,
                 min_size=2,
-                max_size=POOL_SIZE,
+                max_size=self._size,
                 timeout=CONNECT_SECONDS,
                 server_settings=SESSION,
                 reset=_no_reset,
+                init=_take_any_moment,
             )
 
     async def close(self) -> None:
@@ -221,6 +228,20 @@ async def _no_reset(_connection: object) -> None:
     """Leave a connection as it is when it goes back to the pool: no statement of ours leaves anything behind."""
 
 
+async def _take_any_moment(connection: Any) -> None:
+    """Have moments come and go as microseconds since 2000, as the server sends them.
+
+    The driver would fail for all rows of a result where one has a moment that Python does not know.
+    """
+    await connection.set_type_codec(
+        "timestamptz", schema="pg_catalog", format="tuple", encoder=_write_moment, decoder=itemgetter(0)
+    )
+
+
+def _write_moment(moment: datetime) -> tuple[int]:
+    return (to_2000(moment),)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -232,8 +253,3 @@ def _translated() -> Iterator[None]:
         raise ValueError(f"a value cannot be written: {error.__cause__ or type(error).__name__}") from None
     except _FAILURES as error:
         raise StoreUnavailableError(f"the job store failed: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """Say in a line what a driver has to say."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -14,6 +14,10 @@ select coalesce(:now::timestamptz, now());
 -- One job by id that is not done.
 select {job_columns} from mainspring.jobs where id = :id;
 
+-- name: some
+-- Those of these jobs that are not done.
+select {job_columns} from mainspring.jobs where id = any(:ids::uuid[]);
+
 -- name: get_done
 -- One job by id that is done.
 select {done_job_columns}, {run_columns} from mainspring.runs where job_id = :id and version is not null order by number desc limit 1;
@@ -24,19 +28,19 @@ select * from (
     (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     )
@@ -51,7 +55,7 @@ cross join lateral (
     select {job_columns} from mainspring.jobs j
     where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and j.state = any(:states::text[]) and j.parent is null
       and (not :gave_up or j.attempt = 0)
-      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at < :due_to
+      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last
     order by j.due_at, j.id
     limit :limit
 ) page
@@ -63,7 +67,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from mainspring.runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
-  and due_at >= :due_from and due_at < :due_to
+  and due_at >= :due_from and due_at <= :due_last
 order by number desc
 limit :limit;
 
@@ -73,7 +77,7 @@ select {done_job_columns}, {run_columns} from unnest(:outcomes::text[]) as o (wa
 cross join lateral (
     select * from mainspring.runs r
     where r.version is not null and r.outcome <> 'succeeded' and r.product = :product and r.job_group = :job_group and r.outcome = o.wanted
-      and r.number < :after_run and r.due_at >= :due_from and r.due_at < :due_to
+      and r.number < :after_run and r.due_at >= :due_from and r.due_at <= :due_last
     order by r.number desc
     limit :limit
 ) page
@@ -91,8 +95,9 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: amend
--- A done job with another request, trigger and options, if nobody else wrote it meanwhile.
-update mainspring.runs set request = :request, trigger = :trigger, options = :options, version = :version
+-- A done job with another request, trigger and options, if nobody else wrote it meanwhile; its times are written so that they can be read.
+update mainspring.runs set request = :request, trigger = :trigger, options = :options, version = :version, fire_time = :fire_time, due_at = :due_at,
+    created_at = :created_at
 where job_id = :id and version = :version - 1
 returning number;
 
@@ -121,6 +126,11 @@ where trigger is not null and id > :after and (:calendar::text is null or :calen
 order by id
 limit :limit;
 
+-- name: count_recurring
+-- How many of these there are.
+select count(*) from mainspring.jobs
+where trigger is not null and :calendar::text in (trigger ->> 'calendar', trigger -> 'calendar' ->> 'name');
+
 -- name: children
 -- The jobs that were taken out of another.
 select {job_columns} from mainspring.jobs where parent = :parent order by id;
@@ -139,30 +149,32 @@ with due as materialized (
     cross join lateral (
         select j.id from mainspring.jobs j
         where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
-          and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval
+          and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
         order by j.due_at
         limit w.demand
         for update skip locked
     ) j
     where exists (select from mainspring.nodes where name = :node)
+      and (:notes::bigint is null or :notes = (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'))
     limit :limit
 )
 update mainspring.jobs j
 set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
-    attempt = attempt + 1, version = version + 1, updated_at = coalesce(:now::timestamptz, now())
+    attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
+    updated_at = coalesce(:now::timestamptz, now())
 from due
 where j.id = due.id
-returning {claimed_columns}, due.nr, (select mainspring.microseconds(coalesce(:now::timestamptz, now()))), (
-    select mainspring.microseconds(min(n.due_at))
+returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now())), (
+    select min(n.due_at)
     from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
     cross join lateral (
         select j.due_at from mainspring.jobs j
         where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
-          and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval
+          and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
         order by j.due_at
         limit 1
     ) n
-), mainspring.microseconds(coalesce(:now::timestamptz, clock_timestamp()));
+), coalesce(:now::timestamptz, clock_timestamp());
 
 -- name: unclaim!
 -- Jobs that did not begin, if they still have that run: as before they were claimed.
@@ -179,12 +191,12 @@ from mainspring.jobs j
 where state = 'running' and node = :node;
 
 -- name: next_due
--- When the next job of these groups is due, and how long that is.
-select min(j.due_at), min(j.due_at) - coalesce(:now::timestamptz, now())
+-- When the next job of these groups is due, and what time it is.
+select min(j.due_at), coalesce(:now::timestamptz, now())
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 cross join lateral (
     select j.due_at from mainspring.jobs j
-    where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
+    where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.format <= {format}
     order by j.due_at
     limit 1
 ) j;
@@ -277,6 +289,37 @@ insert into mainspring.stops (run, node) values (:run, :node);
 select {running_job_columns}
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 join mainspring.jobs j on j.product = w.product and j.job_group = w.job_group and j.state = 'running'
-where j.node <> all(array(select name from mainspring.nodes))
+where j.node <> all(array(select name from mainspring.nodes)) and j.format <= {format}
 order by j.run
 limit :limit;
+
+-- name: children_to_follow!
+-- A job was deleted: if it has children they are to follow.
+insert into mainspring.deletions (parent) select :id::uuid where exists (select from mainspring.jobs where parent = :id) on conflict do nothing;
+
+-- name: deletions
+-- Jobs that were deleted, whose children are to follow.
+select parent from mainspring.deletions;
+
+-- name: delete_children
+-- The next children go; runs that are under way end in history, and their nodes are to stop them.
+with gone as (
+    delete from mainspring.jobs where id in (select id from mainspring.jobs where parent = :parent order by id limit :limit for update)
+    returning *
+),
+history as (
+    insert into mainspring.runs (
+        number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill
+    )
+    select run, parent, fire_time, due_at, greatest(claimed_at, due_at), coalesce(:now::timestamptz, now()), attempt, product, job_group,
+        node, 'cancelled', :why, backfill
+    from gone where state = 'running'
+),
+told as (
+    insert into mainspring.stops (run, node) select run, node from gone where state = 'running'
+)
+select count(*) from gone;
+
+-- name: followed!
+-- No child is left.
+delete from mainspring.deletions where parent = :parent;

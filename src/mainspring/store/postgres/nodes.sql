@@ -11,7 +11,7 @@ held as materialized (
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
 )
-select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes), name, beat, host, patient,
+select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'), name, beat, host, patient,
     (hashtext(name)::bigint & 4294967295)::oid in (select objid from held)
 from (values (true)) as one left join mainspring.nodes on true
 order by name;
@@ -47,6 +47,10 @@ delete from mainspring.nodes where name = :node;
 -- name: notes
 -- What was noted under a kind.
 select name, value from mainspring.notes where kind = :kind and value is not null order by name;
+
+-- name: noted
+-- A number that rises with every note by which nodes decide.
+select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning';
 
 -- name: note
 -- A note, or that there is none any more; whether there was one.

@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from mainspring.errors import ConfigError, NodesAliveError, StoreUnavailableError
+from mainspring.errors import ConfigError, NodesAliveError, StoreUnavailableError, first_line
 from mainspring.store.columns import ENDED, JOB_COLUMNS, KEPT, check_columns
 from mainspring.store.migrations import needs_upgrade, postgres_upgrade, verdict
-from mainspring.store.postgres.connections import CONNECT_SECONDS, first_line
+from mainspring.store.postgres.connections import CONNECT_SECONDS
 
 _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 

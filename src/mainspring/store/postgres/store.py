@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,13 +23,17 @@ from mainspring.failpoint import fp
 from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
-from mainspring.store.postgres.connections import ANSWER_SECONDS, Database, Session, query
+from mainspring.store.postgres.connections import ANSWER_SECONDS, JOBS_POOL, RUNS_POOL, Database, Session, query
+from mainspring.store.postgres.moments import from_2000, near_2000
 from mainspring.store.postgres.schema import check_schema
 from mainspring.store.rows import (
+    NEWEST,
+    OLDEST,
     Dialect,
     Values,
     from_microseconds,
     read_counts,
+    read_note,
     tell,
     to_json,
     to_microseconds,
@@ -42,8 +46,6 @@ _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
 _HINT_WITHIN = timedelta(minutes=1)
 """What is due later than that is found by the polling of other nodes in time."""
-_OLDEST = datetime(1, 1, 2, tzinfo=UTC)
-_NEWEST = datetime(9999, 12, 30, tzinfo=UTC)
 _NIL = UUID(int=0)
 _ALONE = nullcontext()
 """In place of a transaction for one statement, which is one by itself."""
@@ -52,9 +54,9 @@ _DONE = State.DONE
 """Looking it up at its class for each of many jobs takes 0.1 us."""
 
 
-_VALUES = Values(to_id=None, from_id=None, to_time=None, from_time=None, from_json=from_json)
-_ROWS = Dialect(_VALUES)
-_CLAIMED = Dialect(_VALUES._replace(from_time=from_microseconds))
+_ROWS = Dialect(
+    Values(to_id=None, from_id=None, to_time=None, from_time=from_2000, from_json=from_json, near_time=near_2000)
+)
 
 
 class PostgresStore:
@@ -69,7 +71,8 @@ class PostgresStore:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._url = url
         self._clock = clock
-        self._database = Database(url)
+        self._jobs = Database(url, JOBS_POOL)
+        self._runs = Database(url, RUNS_POOL)
         self._session = Session(url, self._heard)
         self._watchers: list[Callable[[datetime], None]] = []
         self._sharing = Sharing(self._insert, self._which, ANSWER_SECONDS)
@@ -81,13 +84,15 @@ class PostgresStore:
         """See `Store.open`; a schema that is missing or old is refused with the command that helps."""
         await asyncio.to_thread(check_schema, self._url)
         self._loop = asyncio.get_running_loop()
-        await self._database.open()
+        await self._jobs.open()
+        await self._runs.open()
         self._session.open()
 
     async def close(self) -> None:
         """See `Store.close`."""
         self._session.close()
-        await self._database.close()
+        await self._jobs.close()
+        await self._runs.close()
 
     def watch(self, notice: Callable[[datetime], None]) -> None:
         """See `Store.watch`."""
@@ -95,8 +100,8 @@ class PostgresStore:
 
     async def now(self) -> datetime:
         """See `Store.now`."""
-        ((now,),) = await self._fetch("time", {})
-        return now  # type: ignore[no-any-return]
+        ((now,),) = await self._fetch_run("time", {})
+        return from_2000(now)
 
     # --- jobs
 
@@ -111,7 +116,7 @@ class PostgresStore:
     async def _copy(self, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
         """Have many rows written; the next ones are made while the database takes the last."""
         rows = (_ROWS.job_row(job) for job in jobs)
-        async with self._database.patient_connection() as connection, connection.transaction():
+        async with self._jobs.patient_connection() as connection, connection.transaction():
             await connection.copy_records_to_table(
                 "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
             )
@@ -128,31 +133,28 @@ class PostgresStore:
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
-        async with self._database.connection() as connection:
+        async with self._jobs.connection() as connection:
             for row in await query(connection, "get", {"id": job_id}):
-                return _ROWS.read_job(row)
+                return _ROWS.job(row)
             for row in await query(connection, "get_done", {"id": job_id}):
-                return _ROWS.read_done_job(tuple(row))
+                return _ROWS.done_job(tuple(row))
         return None
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """See `Store.page`."""
-        begin = after if which.done else which.begin(after)
-        parameters = {
-            **key._asdict(),
-            "states": [state.value for state in which.states],
-            "outcomes": None if which.ended is None else [outcome.value for outcome in which.ended],
-            "gave_up": which.gave_up,
-            "after_due": begin.due_at if begin else _OLDEST,
-            "after_id": begin.id if begin else _NIL,
-            "after_run": after.run if after else _LAST_RUN,
-            "due_from": which.due_from or _OLDEST,
-            "due_to": which.due_to or _NEWEST,
-            "limit": limit,
-        }
-        statement = page_statement(which)
-        read = _ROWS.read_done_job if which.done else _ROWS.read_job
-        return [read(tuple(row)) for row in await self._fetch(statement, parameters)]
+        read = _ROWS.done_job if which.done else _ROWS.job
+        rows = await self._fetch(page_statement(which), _page_of(key, which, after, limit))
+        return [read(tuple(row)) for row in rows]
+
+    async def ids(self, key: JobKey, which: JobFilter, *, after: Position | None) -> bytes:
+        """See `Store.ids`."""
+        async with self._jobs.patient_connection() as connection:
+            ((ids,),) = await query(connection, f"ids_of_{page_statement(which)}", _page_of(key, which, after, None))
+        return bytes(ids or b"")
+
+    async def some(self, ids: Sequence[UUID]) -> list[Job]:
+        """See `Store.some`."""
+        return [_ROWS.job(row) for row in await self._fetch("some", {"ids": list(ids)})]
 
     async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
@@ -171,7 +173,7 @@ class PostgresStore:
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        async with self._database.connection() as connection, connection.transaction() if added or unrun else _ALONE:
+        async with self._jobs.connection() as connection, connection.transaction() if added or unrun else _ALONE:
             done = bool(await query(connection, statement, _ROWS.job_values(job)))
             if done and added:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(each) for each in added]})
@@ -182,7 +184,7 @@ class PostgresStore:
 
     async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.revive`."""
-        async with self._database.connection() as connection, connection.transaction():
+        async with self._jobs.connection() as connection, connection.transaction():
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
             if done:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(job)]})
@@ -193,66 +195,86 @@ class PostgresStore:
 
     async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
         """See `Store.recurring`."""
-        async with self._database.patient_connection() as connection:
+        async with self._jobs.patient_connection() as connection:
             parameters = {"after": after or _NIL, "limit": limit, "calendar": calendar}
-            return [_ROWS.read_job(row) for row in await query(connection, "recurring", parameters)]
+            return [_ROWS.job(row) for row in await query(connection, "recurring", parameters)]
+
+    async def count_recurring(self, calendar: str) -> int:
+        """See `Store.count_recurring`."""
+        async with self._jobs.patient_connection() as connection:
+            ((number,),) = await query(connection, "count_recurring", {"calendar": calendar})
+        return int(number)
 
     async def children(self, parent: UUID) -> list[Job]:
         """See `Store.children`."""
-        return [_ROWS.read_job(row) for row in await self._fetch("children", {"parent": parent})]
+        return [_ROWS.job(row) for row in await self._fetch("children", {"parent": parent})]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
         guard = {"id": job.id, "version": job.version}
-        async with self._database.connection() as connection, connection.transaction():
-            if job.state is State.DONE:
-                return bool(await query(connection, "end_being_done", guard))
-            gone = bool(await query(connection, "delete", guard))
+        async with self._jobs.connection() as connection, connection.transaction():
+            gone = bool(await query(connection, "end_being_done" if job.state is State.DONE else "delete", guard))
+            if gone:
+                await query(connection, "children_to_follow", {"id": job.id})
             fp("delete.between")
             if gone and run is not None:
                 await query(connection, "add_run", _ROWS.run_values(run))
                 await query(connection, "ask_to_stop", {"run": run.number, "node": run.node})
         return gone
 
+    async def delete_children(self, parent: UUID, why: str, limit: int) -> bool:
+        """See `Store.delete_children`."""
+        ((gone,),) = await self._fetch("delete_children", {"parent": parent, "why": why, "limit": limit})
+        if gone < limit:
+            await self._fetch("followed", {"parent": parent})
+        return bool(gone == limit)
+
+    async def deletions(self) -> list[UUID]:
+        """See `Store.deletions`."""
+        return [parent for (parent,) in await self._fetch("deletions", {})]
+
     # --- running them
 
     async def claim(
-        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+        self,
+        node: str,
+        demand: Mapping[JobKey, int],
+        limit: int,
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
     ) -> Claimed:
         """See `Store.claim`."""
         demands = {**_columns(demand), "demands": list(demand.values())}
-        rows = await self._fetch("claim", {**demands, "node": node, "limit": limit, "ahead": ahead})
+        rows = await self._fetch_run("claim", {**demands, "node": node, "limit": limit, "ahead": ahead, "notes": notes})
         fp("claim.sent")
         if not rows:
             return Claimed([])
         *_, now, next_due, as_of = rows[-1]
-        keys, at = list(demand), from_microseconds(now)
-        claims = _CLAIMED.read_claims(rows, (keys[row[-4] - 1] for row in rows), node, at)
-        due = None if next_due is None else from_microseconds(next_due)
-        next_ = None if due is None else Due(due, due - at)
-        return Claimed(sorted(claims, key=_due_time), from_microseconds(as_of), next_)
+        keys, at = list(demand), from_2000(now)
+        claims = _ROWS.claims(rows, [keys[row[-4] - 1] for row in rows], node, at)
+        return Claimed(sorted(claims, key=_due_time), from_2000(as_of), _due(next_due, at))
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
-        await self._fetch("unclaim", {"ids": [job.id for job in jobs], "runs": [job.run for job in jobs]})
+        await self._fetch_run("unclaim", {"ids": [job.id for job in jobs], "runs": [job.run for job in jobs]})
         self._tell(job._replace(state=State.SCHEDULED) for job in jobs)
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
-        jobs = [_ROWS.read_job(row) for row in await self._fetch("holding", {"node": node})]
+        jobs = [_ROWS.job(row) for row in await self._fetch_run("holding", {"node": node})]
         return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """See `Store.next_due`."""
-        ((at, wait),) = await self._fetch("next_due", _columns(keys))
-        return None if at is None else Due(at, wait)
+        ((at, now),) = await self._fetch_run("next_due", _columns(keys))
+        return _due(at, from_2000(now))
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
         kept = [change for change in changes if change.job.state is not _DONE]
         ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
         rows = {"ended": list(map(_ROWS.ended, ended)), "kept": list(map(_ROWS.kept, kept))}
-        ((written,),) = await self._fetch("finish", rows)
+        ((written,),) = await self._fetch_run("finish", rows)
         fp("finish.sent")
         self._tell(change.job for change in kept)
         if written == len(changes):
@@ -264,14 +286,14 @@ class PostgresStore:
             "finished": [change.run.finished_at for change in changes],
             "outcomes": [change.run.outcome.value for change in changes],
         }
-        settled = {number for (number,) in await self._fetch("settled", parameters)}
-        held = dict(await self._fetch("runs_of", {"ids": ids}))
+        settled = {number for (number,) in await self._fetch_run("settled", parameters)}
+        held = dict(await self._fetch_run("runs_of", {"ids": ids}))
         return [_answer(change, settled, held) for change in changes]
 
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
-        rows = await self._fetch("orphans", {**_columns(keys), "limit": limit})
-        return [_ROWS.read_job(row) for row in rows]
+        rows = await self._fetch_run("orphans", {**_columns(keys), "limit": limit})
+        return [_ROWS.job(row) for row in rows]
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """See `Store.runs`."""
@@ -282,11 +304,11 @@ class PostgresStore:
             "limit": limit,
         }
         rows = await self._fetch("runs_of_group" if job_id is None else "runs_of_job", parameters)
-        return [_ROWS.read_run(row) for row in rows]
+        return [_ROWS.run(row) for row in rows]
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`; whole days are dropped."""
-        async with self._database.patient_connection() as connection:
+        async with self._jobs.patient_connection() as connection:
             await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
         return False
 
@@ -294,7 +316,7 @@ class PostgresStore:
 
     async def notes(self, kind: str) -> dict[str, Any]:
         """See `Store.notes`."""
-        return {name: from_json(value) for name, value in await self._fetch("notes", {"kind": kind})}
+        return {name: read_note(value) for name, value in await self._fetch("notes", {"kind": kind})}
 
     async def note(self, kind: str, name: str, value: Any) -> bool:
         """See `Store.note`."""
@@ -302,12 +324,17 @@ class PostgresStore:
         ((there,),) = await self._fetch("note", {"kind": kind, "name": name, "value": text})
         return bool(there)
 
+    async def noted(self) -> int:
+        """See `Store.noted`."""
+        ((number,),) = await self._fetch_run("noted", {})
+        return int(number)
+
     # --- nodes
 
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
-        await self._fetch("join", parameters)
+        await self._fetch_run("join", parameters)
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
@@ -319,15 +346,15 @@ class PostgresStore:
 
     async def nodes(self) -> list[NodeBeat]:
         """See `Store.nodes`."""
-        return [NodeBeat(*row) for row in await self._fetch("nodes", {})]
+        return [NodeBeat(*row) for row in await self._fetch_run("nodes", {})]
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
-        await self._fetch("leave", {"node": node})
+        await self._fetch_run("leave", {"node": node})
 
     async def bury(self, node: NodeBeat) -> bool:
         """See `Store.bury`."""
-        return bool(await self._fetch("bury", {"node": node.name, "beat": node.beat}))
+        return bool(await self._fetch_run("bury", {"node": node.name, "beat": node.beat}))
 
     # --- hints
 
@@ -365,8 +392,35 @@ class PostgresStore:
         return None if self._clock is None else self._clock.now()
 
     async def _fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
-        async with self._database.connection() as connection:
+        async with self._jobs.connection() as connection:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+    async def _fetch_run(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Do the same for nodes, which need not wait for what people ask."""
+        async with self._runs.connection() as connection:
+            return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+
+def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int | None) -> dict[str, Any]:
+    """Return the parameters of a page of jobs."""
+    begin = after if which.done else which.begin(after)
+    return {
+        **key._asdict(),
+        "states": [state.value for state in which.states],
+        "outcomes": None if which.ended is None else [outcome.value for outcome in which.ended],
+        "gave_up": which.gave_up,
+        "after_due": begin.due_at if begin else OLDEST,
+        "after_id": begin.id if begin else _NIL,
+        "after_run": after.run if after else _LAST_RUN,
+        "due_from": which.due_from or OLDEST,
+        "due_last": which.due_last or NEWEST,
+        "limit": limit,
+    }
+
+
+def _due(at: int | None, now: datetime) -> Due | None:
+    due = None if at is None else near_2000(at)
+    return None if due is None else Due(due, due - now)
 
 
 def _due_time(claim: Claim) -> datetime:

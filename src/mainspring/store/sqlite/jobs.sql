@@ -6,6 +6,10 @@ insert into jobs ({job_columns}) values ({job_marks});
 -- One job by id that is not done.
 select {job_columns} from jobs where id = :id;
 
+-- name: some
+-- Those of these jobs that are not done.
+select {job_columns} from jobs where id in (select value from json_each(:ids));
+
 -- name: get_done
 -- One job by id that is done.
 select {done_job_columns}, {run_columns} from runs where job_id = :id and version is not null order by number desc limit 1;
@@ -17,7 +21,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     )
@@ -26,7 +30,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     )
@@ -35,7 +39,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused'
           and 'paused' in (select value from json_each(:states)) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     )
@@ -49,7 +53,7 @@ select {job_columns} from jobs
 where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
   and state in (select value from json_each(:states)) and parent is null
   and (not :gave_up or attempt = 0)
-  and (due_at, id) > (:after_due, :after_id) and due_at < :due_to
+  and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
 order by due_at, id
 limit :limit;
 
@@ -58,7 +62,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
-  and due_at >= :due_from and due_at < :due_to
+  and due_at >= :due_from and due_at <= :due_last
 order by number desc
 limit :limit;
 
@@ -67,7 +71,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from runs indexed by runs_of_outcome
 where version is not null and outcome <> 'succeeded' and product = :product and job_group = :job_group
   and outcome in (select value from json_each(:outcomes))
-  and number < :after_run and due_at >= :due_from and due_at < :due_to
+  and number < :after_run and due_at >= :due_from and due_at <= :due_last
 order by number desc
 limit :limit;
 
@@ -87,8 +91,9 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: amend
--- A done job with another request, trigger and options, if nobody else wrote it meanwhile.
-update runs set request = :request, "trigger" = :trigger, options = :options, version = :version
+-- A done job with another request, trigger and options, if nobody else wrote it meanwhile; its times are written so that they can be read.
+update runs set request = :request, "trigger" = :trigger, options = :options, version = :version, fire_time = :fire_time, due_at = :due_at,
+    created_at = :created_at
 where job_id = :id and version = :version - 1
 returning number;
 
@@ -110,6 +115,10 @@ where "trigger" is not null and id > :after and (:calendar is null or :calendar 
 order by id
 limit :limit;
 
+-- name: count_recurring
+-- How many of these there are.
+select count(*) from jobs where "trigger" is not null and :calendar in ("trigger" ->> '$.calendar', "trigger" ->> '$.calendar.name');
+
 -- name: children
 -- The jobs that were taken out of another.
 select {job_columns} from jobs where parent = :parent order by id;
@@ -123,15 +132,15 @@ returning id;
 -- name: due
 -- Which jobs of a group may be claimed, the earliest due first, and whether they gave up last time.
 select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0) from jobs
-where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :until
+where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :until and format <= {format}
 order by due_at
 limit :limit;
 
 -- name: claim!
 -- Take these jobs for a node; their run numbers were drawn in the same transaction.
 update jobs
-set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, attempt = attempt + 1, version = version + 1,
-    updated_at = :now
+set state = 'running', run = :first + due.key, node = :node, claimed_at = :now, attempt = min(attempt, 1000000000) + 1,
+    version = min(version, 1000000000000000000) + 1, updated_at = :now
 from json_each(:ids) as due
 where jobs.id = due.value;
 
@@ -140,6 +149,11 @@ where jobs.id = due.value;
 select json_group_array(json_array(
     {claimed_columns}, product, job_group, claimed_at
 ))
+from jobs where id in (select value from json_each(:ids));
+
+-- name: claimed_rows
+-- The same row by row, where what stands in one of them is no JSON.
+select {claimed_columns_as_they_are}, product, job_group, claimed_at
 from jobs where id in (select value from json_each(:ids));
 
 -- name: unclaim!
@@ -157,7 +171,7 @@ where state = 'running' and node = :node;
 
 -- name: due_next
 -- When the next job of a group is due, after a moment.
-select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled' and due_at > :after;
+select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled' and due_at > :after and format <= {format};
 
 -- name: end_jobs!
 -- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.
@@ -224,6 +238,63 @@ delete from stops where node = :node returning run;
 select {running_job_columns}
 from json_each(:keys) as w
 join jobs j on j.product = w.value ->> 0 and j.job_group = w.value ->> 1 and j.state = 'running'
-where node not in (select name from nodes)
+where node not in (select name from nodes) and format <= {format}
 order by run
 limit :limit;
+
+-- name: some_of
+-- One of these jobs that is there.
+select id from jobs where id in (select value from json_each(:ids)) limit 1;
+
+-- name: put_aside!
+-- A slice of a batch.
+insert into batches (batch, slice, jobs, unrun) values (:batch, :slice, :jobs, :unrun);
+
+-- name: accept!
+-- From here on a batch is to be written, whatever happens.
+insert into accepted (batch) values (:batch);
+
+-- name: accepted
+-- Batches that are not all written.
+select batch from accepted;
+
+-- name: take_slice
+-- The next slice of a batch, which is to be written in the same transaction.
+delete from batches where (batch, slice) = (select batch, min(slice) from batches where batch = :batch) returning jobs, unrun;
+
+-- name: moved!
+-- All of a batch is written.
+delete from accepted where batch = :batch;
+
+-- name: forget_batches!
+-- What was not accepted.
+delete from batches where batch not in (select batch from accepted);
+
+-- name: children_to_follow!
+-- A job was deleted: if it has children they are to follow.
+insert into deletions (parent) select :id where exists (select 1 from jobs where parent = :id) on conflict do nothing;
+
+-- name: deletions
+-- Jobs that were deleted, whose children are to follow.
+select parent from deletions;
+
+-- name: end_children!
+-- The rows of history of the next children that run: their nodes are to stop them.
+insert into runs (
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill
+)
+select run, :parent, fire_time, due_at, max(claimed_at, due_at), :now, attempt, product, job_group, node, 'cancelled', :why, backfill
+from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit);
+
+-- name: stop_children!
+-- The same for their nodes.
+insert into stops (run, node)
+select run, node from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit);
+
+-- name: delete_children
+-- The next children go.
+delete from jobs where id in (select id from jobs where parent = :parent order by id limit :limit) returning product, job_group, state;
+
+-- name: followed!
+-- No child is left.
+delete from deletions where parent = :parent;

@@ -23,8 +23,8 @@ delete from nodes where name = :node;
 select name, value from notes where kind = :kind and value is not null order by name;
 
 -- name: noted
--- A number that rises with every note.
-select coalesce(max(version), 0) from notes;
+-- A number that rises with every note by which nodes decide.
+select coalesce(max(version), 0) from notes where kind <> 'replanning';
 
 -- name: note!
 -- A note, or that there is none any more.

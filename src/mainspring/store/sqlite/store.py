@@ -15,36 +15,30 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import SchemaValidator, core_schema, from_json
+from pydantic_core import from_json
 
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
-from mainspring.job import DEADLY, Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
-from mainspring.store.columns import Form, lists
+from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
-from mainspring.store.rows import Dialect, Values, from_microseconds, read_counts, tell, to_json, to_microseconds
+from mainspring.store.rows import (
+    from_microseconds,
+    near_microseconds,
+    read_counts,
+    read_note,
+    tell,
+    to_json,
+    to_microseconds,
+)
+from mainspring.store.sqlite.batch import SLICE, Batches
+from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
+from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
-from mainspring.store.statements import load_statements, page_statement
+from mainspring.store.statements import page_statement
 
-_OLDEST, _NEWEST = -(2**62), 2**62
 PRUNE_BATCH = 1000
-
-
-_TO_ID = SchemaValidator(core_schema.uuid_schema())
-"""Reads an id in 0.3 us; `UUID` takes 2.3."""
-_VALUES = Values(
-    to_id=str,
-    from_id=_TO_ID.validate_python,
-    to_time=to_microseconds,
-    from_time=from_microseconds,
-    from_json=json.loads,
-)
-_ROWS = Dialect(_VALUES)
-_CLAIMED = Dialect(_VALUES._replace(from_json=None))
-_IN_JSON = Dialect(_VALUES._replace(to_id=None))
-SQL = load_statements("sqlite", lists({Form.JSON: "json({0})"}, no="0"))
 
 
 class SqliteStore:
@@ -57,6 +51,10 @@ class SqliteStore:
         self._clock = clock
         self._thread = SqliteThread(path)
         self._call = self._thread.call
+        # What people list waits for no claim, and no claim for it. In RAM there is one connection: pages are small.
+        self._reader = SqliteThread(path, only_reads=True) if path else self._thread
+        self._read = self._reader.call
+        self._batches = Batches(self._thread)
         self._watchers: list[Callable[[datetime], None]] = []
 
     async def open(self) -> None:
@@ -65,12 +63,16 @@ class SqliteStore:
             raise ConfigError(f"SQLite 3.37 or newer is needed, this Python has {sqlite3.sqlite_version}")
         try:
             await self._thread.open()
+            if self._reader is not self._thread:
+                await self._reader.open()
+            await self._batches.recover()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """See `Store.close`."""
+        await self._reader.close()
         await self._thread.close()
 
     def watch(self, notice: Callable[[datetime], None]) -> None:
@@ -85,14 +87,12 @@ class SqliteStore:
 
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        rows = [_ROWS.job_row(job) for job in jobs]
-
-        def work(db: sqlite3.Connection) -> None:
-            db.executemany(SQL["add"], rows)
-            _add_unrun(db, unrun)
-
+        rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
         fp("add.before_commit")
-        await self._call(work)
+        if len(rows) > SLICE or len(history) > SLICE:
+            await self._batches.write(str(jobs[0].id), rows, history)
+        else:
+            await self._call(lambda db: add_rows(db, rows, history))
         fp("add.after_commit")
         tell(self._watchers, jobs)
 
@@ -100,37 +100,38 @@ class SqliteStore:
         """See `Store.get`."""
 
         def work(db: sqlite3.Connection) -> Job | None:
-            if row := db.execute(SQL["get"], {"id": str(job_id)}).fetchone():
-                return _ROWS.read_job(row)
-            if row := db.execute(SQL["get_done"], {"id": str(job_id)}).fetchone():
-                return _ROWS.read_done_job(row)
+            for row in rows_of(db, "get", {"id": str(job_id)}):
+                return ROWS.job(row)
+            for row in rows_of(db, "get_done", {"id": str(job_id)}):
+                return ROWS.done_job(row)
             return None
 
-        return await self._call(work)
+        return await self._read(work)
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
         """See `Store.page`."""
-        begin = after if which.done else which.begin(after)
-        parameters = {
-            **key._asdict(),
-            "states": json.dumps([state.value for state in which.states]),
-            "outcomes": None if which.ended is None else json.dumps([outcome.value for outcome in which.ended]),
-            "gave_up": which.gave_up,
-            "after_due": to_microseconds(begin.due_at) if begin else _OLDEST,
-            "after_id": str(begin.id) if begin else "",
-            "after_run": after.run if after else _NEWEST,
-            "due_from": to_microseconds(which.due_from) if which.due_from else _OLDEST,
-            "due_to": to_microseconds(which.due_to) if which.due_to else _NEWEST,
-            "limit": limit,
-        }
         statement = page_statement(which)
-        read = _ROWS.read_done_job if which.done else _ROWS.read_job
-        rows = await self._call(lambda db: db.execute(SQL[statement], parameters).fetchall())
+        read = ROWS.done_job if which.done else ROWS.job
+        parameters = page_of(key, which, after, limit)
+        rows = await self._read(lambda db: rows_of(db, statement, parameters))
         return [read(row) for row in rows]
+
+    async def ids(self, key: JobKey, which: JobFilter, *, after: Position | None) -> bytes:
+        """See `Store.ids`."""
+        pages = SQL[page_statement(which)].rstrip(";")
+        statement = f"select coalesce(group_concat(id, ''), '') from ({pages})"  # noqa: S608 - of our own statement
+        parameters = page_of(key, which, after, -1)
+        ((ids,),) = await self._read(lambda db: db.execute(statement, parameters).fetchall())
+        return bytes.fromhex(ids.replace("-", ""))
+
+    async def some(self, ids: Sequence[UUID]) -> list[Job]:
+        """See `Store.some`."""
+        parameters = {"ids": json.dumps([str(id_) for id_ in ids])}
+        return [ROWS.job(row) for row in await self._read(lambda db: rows_of(db, "some", parameters))]
 
     async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
-        return read_counts(await self._call(lambda db: db.execute(SQL["counts"]).fetchall()))
+        return read_counts(await self._read(lambda db: db.execute(SQL["counts"]).fetchall()))
 
     async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """See `Store.update`."""
@@ -138,7 +139,7 @@ class SqliteStore:
 
     async def amend(self, job: Job) -> bool:
         """See `Store.amend`."""
-        row = _ROWS.job_values(job)
+        row = ROWS.job_values(job)
         return bool(await self._call(lambda db: db.execute(SQL["amend"], row).fetchall()))
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
@@ -146,13 +147,13 @@ class SqliteStore:
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        row, rows = _ROWS.job_values(job), [_ROWS.job_row(each) for each in added]
+        row, rows = ROWS.job_values(job), [ROWS.job_row(each) for each in added]
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL[statement], row).fetchall())
             if done:
                 db.executemany(SQL["add"], rows)
-                _add_unrun(db, unrun)
+                add_unrun(db, unrun)
             return done
 
         done = await self._call(work)
@@ -161,14 +162,14 @@ class SqliteStore:
 
     async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.revive`."""
-        row = _ROWS.job_row(job)
+        row = ROWS.job_row(job)
         guard = {"id": str(job.id), "version": job.version - 1}
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL["end_being_done"], guard).fetchall())
             if done:
                 db.execute(SQL["add"], row)
-                _add_unrun(db, unrun)
+                add_unrun(db, unrun)
             return done
 
         done = await self._call(work)
@@ -178,13 +179,18 @@ class SqliteStore:
     async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
         """See `Store.recurring`."""
         parameters = {"after": str(after or ""), "limit": limit, "calendar": calendar}
-        rows = await self._call(lambda db: db.execute(SQL["recurring"], parameters).fetchall())
-        return [_ROWS.read_job(row) for row in rows]
+        rows = await self._read(lambda db: rows_of(db, "recurring", parameters))
+        return [ROWS.job(row) for row in rows]
+
+    async def count_recurring(self, calendar: str) -> int:
+        """See `Store.count_recurring`."""
+        ((number,),) = await self._read(lambda db: rows_of(db, "count_recurring", {"calendar": calendar}))
+        return int(number)
 
     async def children(self, parent: UUID) -> list[Job]:
         """See `Store.children`."""
-        rows = await self._call(lambda db: db.execute(SQL["children"], {"parent": str(parent)}).fetchall())
-        return [_ROWS.read_job(row) for row in rows]
+        rows = await self._read(lambda db: rows_of(db, "children", {"parent": str(parent)}))
+        return [ROWS.job(row) for row in rows]
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
@@ -193,30 +199,57 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> bool:
             gone = bool(db.execute(statement, guard).fetchall())
+            if gone:
+                db.execute(SQL["children_to_follow"], {"id": str(job.id)})
             if gone and job.state is State.RUNNING:
-                _count(db, {(job.key, State.RUNNING, False): -1})
+                count(db, {(job.key, State.RUNNING, False): -1})
             fp("delete.between")
             if gone and run is not None:
-                db.execute(SQL["add_run"], _ROWS.run_values(run))
+                db.execute(SQL["add_run"], ROWS.run_values(run))
                 db.execute(SQL["ask_to_stop"], {"run": run.number, "node": run.node})
             return gone
 
         return await self._call(work)
 
+    async def delete_children(self, parent: UUID, why: str, limit: int) -> bool:
+        """See `Store.delete_children`."""
+        values = {"parent": str(parent), "why": why, "limit": limit, "now": to_microseconds(self._clock.now())}
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute(SQL["end_children"], values)
+            db.execute(SQL["stop_children"], values)
+            gone = db.execute(SQL["delete_children"], values).fetchall()
+            running = Counter([JobKey(*key) for *key, state in gone if state == State.RUNNING])
+            count(db, {(key, State.RUNNING, False): -jobs for key, jobs in running.items()})
+            if len(gone) < limit:
+                db.execute(SQL["followed"], values)
+            return len(gone) == limit
+
+        return await self._call(work)
+
+    async def deletions(self) -> list[UUID]:
+        """See `Store.deletions`."""
+        return [UUID(parent) for (parent,) in await self._read(lambda db: rows_of(db, "deletions", {}))]
+
     # --- running them
 
     async def claim(
-        self, node: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta = timedelta()
+        self,
+        node: str,
+        demand: Mapping[JobKey, int],
+        limit: int,
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
     ) -> Claimed:
         """See `Store.claim`."""
         at = self._clock.now()
         now, until = to_microseconds(at), to_microseconds(at + ahead)
 
-        def work(db: sqlite3.Connection) -> tuple[str, datetime | None]:
-            if node not in {row[0] for row in db.execute(SQL["nodes"])}:
-                return "[]", None
+        def work(db: sqlite3.Connection) -> tuple[list[str], str | None, datetime | None]:
             ids: list[str] = []
-            counts: _Counts = Counter()
+            if node not in {row[0] for row in db.execute(SQL["nodes"])} or notes not in {None, _noted(db)}:
+                return ids, None, None
+            counts: Tally = Counter()
             for key, slots in demand.items():
                 parameters = {**key._asdict(), "until": until, "limit": min(slots, limit - len(ids))}
                 for id_, gave_up in db.execute(SQL["due"], parameters).fetchall():
@@ -224,22 +257,24 @@ class SqliteStore:
                     counts[key, State.SCHEDULED, gave_up] -= 1
                     counts[key, State.RUNNING, False] += 1
             if not ids:
-                return "[]", None
-            _count(db, counts)
+                return ids, None, None
+            count(db, counts)
             (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
-            parameters = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
-            db.execute(SQL["claim"], parameters)
-            (claimed,) = db.execute(SQL["claimed"], parameters).fetchone()
-            return str(claimed), _next_due(db, demand, until)
+            values = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
+            db.execute(SQL["claim"], values)
+            return ids, _claimed(db, values), _next_due(db, demand, until)
 
-        claimed, due = await self._call(work)
+        ids, claimed, due = await self._call(work)
         fp("claim.sent")
-        rows = from_json(claimed)
-        if not rows:
+        if not ids:
             return Claimed([])
         keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
-        of_rows = (keys[row[-3], row[-2]] for row in rows)
-        claims = _CLAIMED.read_claims(rows, of_rows, node, from_microseconds(rows[0][-1]))
+        try:
+            rows, reader = from_json(claimed or ""), CLAIMED
+        except ValueError:  # one of them holds what is no JSON, or none that can be read
+            claimed_ids = {"ids": json.dumps(ids)}
+            rows, reader = await self._call(lambda db: rows_of(db, "claimed_rows", claimed_ids)), ROWS
+        claims = reader.claims(rows, [keys[row[-3], row[-2]] for row in rows], node, from_microseconds(rows[0][-1]))
         next_due = None if due is None else Due(due, due - at)
         return Claimed(sorted(claims, key=lambda claim: claim.job.due_at), self._clock.now(), next_due)
 
@@ -252,24 +287,26 @@ class SqliteStore:
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
-        rows = await self._call(lambda db: db.execute(SQL["holding"], {"node": node}).fetchall())
-        jobs = [_ROWS.read_job(row) for row in rows]
+        rows = await self._call(lambda db: rows_of(db, "holding", {"node": node}))
+        jobs = [ROWS.job(row) for row in rows]
         return [Claim(job, job.claimed_at or job.updated_at) for job in jobs]
 
     async def next_due(self, keys: Collection[JobKey]) -> Due | None:
         """See `Store.next_due`."""
-        at = await self._call(lambda db: _next_due(db, keys, _OLDEST))
+        at = await self._call(lambda db: _next_due(db, keys, FIRST))
         return None if at is None else Due(at, at - self._clock.now())
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
         ended = [change for change in changes if change.job.state is State.DONE and not change.unrun]
-        ends = _Ends(ended)
+        ends = Ends(ended)
 
         def work(db: sqlite3.Connection) -> list[Answer]:
-            together = _end(db, ends)
+            together = end_all(db, ends)
             return [
-                Answer.DONE if together and change.job.state is State.DONE and not change.unrun else _finish(db, change)
+                Answer.DONE
+                if together and change.job.state is State.DONE and not change.unrun
+                else finish_one(db, change)
                 for change in changes
             ]
 
@@ -281,20 +318,20 @@ class SqliteStore:
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         parameters = {"keys": json.dumps(list(keys)), "limit": limit}
-        rows = await self._call(lambda db: db.execute(SQL["orphans"], parameters).fetchall())
-        return [_ROWS.read_job(row) for row in rows]
+        rows = await self._call(lambda db: rows_of(db, "orphans", parameters))
+        return [ROWS.job(row) for row in rows]
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """See `Store.runs`."""
-        statement = SQL["runs_of_group" if job_id is None else "runs_of_job"]
+        statement = "runs_of_group" if job_id is None else "runs_of_job"
         parameters = {
             **key._asdict(),
             "job_id": str(job_id),
-            "before": _NEWEST if before is None else before,
+            "before": LAST if before is None else before,
             "limit": limit,
         }
-        rows = await self._call(lambda db: db.execute(statement, parameters).fetchall())
-        return [_ROWS.read_run(row) for row in rows]
+        rows = await self._read(lambda db: rows_of(db, statement, parameters))
+        return [ROWS.run(row) for row in rows]
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`."""
@@ -306,8 +343,8 @@ class SqliteStore:
 
     async def notes(self, kind: str) -> dict[str, Any]:
         """See `Store.notes`."""
-        rows = await self._call(lambda db: db.execute(SQL["notes"], {"kind": kind}).fetchall())
-        return {name: json.loads(value) for name, value in rows}
+        rows = await self._read(lambda db: rows_of(db, "notes", {"kind": kind}))
+        return {name: read_note(value) for name, value in rows}
 
     async def note(self, kind: str, name: str, value: Any) -> bool:
         """See `Store.note`."""
@@ -320,6 +357,10 @@ class SqliteStore:
             return there
 
         return await self._call(work)
+
+    async def noted(self) -> int:
+        """See `Store.noted`."""
+        return await self._call(_noted)
 
     # --- nodes
 
@@ -334,8 +375,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> Pulse:
             alive = db.execute(SQL["beat"], {"node": node}).fetchone() is not None
             stops = frozenset(run for (run,) in db.execute(SQL["stops"], {"node": node}).fetchall())
-            (notes,) = db.execute(SQL["noted"]).fetchone()
-            return Pulse(alive, stops, tuple(_nodes(db)), notes)
+            return Pulse(alive, stops, tuple(_nodes(db)), _noted(db))
 
         return await self._call(work)
 
@@ -360,79 +400,25 @@ class SqliteStore:
         return await self._call(work)
 
 
+def _claimed(db: sqlite3.Connection, values: Mapping[str, Any]) -> str | None:
+    """Return the jobs that were claimed as JSON, or `None` if one of them holds what is no JSON."""
+    try:
+        (claimed,) = db.execute(SQL["claimed"], values).fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return str(claimed)
+
+
 def _next_due(db: sqlite3.Connection, keys: Collection[JobKey], after: int) -> datetime | None:
     """Return when the next job of these groups is due, after a moment."""
     found = (db.execute(SQL["due_next"], {**key._asdict(), "after": after}).fetchone()[0] for key in keys)
     due = [moment for moment in found if moment is not None]
-    return from_microseconds(min(due)) if due else None
+    return near_microseconds(min(due)) if due else None
 
 
-_Counts = Counter[tuple[JobKey, State, bool]]
-"""How many jobs of a group are in a state and did, or did not, give up last time."""
-
-
-def _count(db: sqlite3.Connection, counts: Mapping[tuple[JobKey, State, bool], int]) -> None:
-    """Count jobs that were written where no trigger counts them."""
-    rows = [
-        {**key._asdict(), "state": state.value, "gave_up": gave_up, "jobs": jobs}
-        for (key, state, gave_up), jobs in counts.items()
-    ]
-    db.executemany(SQL["count"], rows)
-
-
-def _add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
-    """Write rows of history under new numbers."""
-    if unrun:
-        (last,) = db.execute(SQL["draw"], {"count": len(unrun)}).fetchone()
-        numbered = (run._replace(number=number) for number, run in enumerate(unrun, last - len(unrun) + 1))
-        db.executemany(SQL["add_run"], [_ROWS.run_values(run) for run in numbered])
-
-
-class _Ends:
-    """What is written of runs that ended their jobs, for many at once."""
-
-    def __init__(self, changes: Sequence[Change]) -> None:
-        self.values = {"ended": to_json(list(map(_IN_JSON.ended, changes)))}
-        self.number = len(changes)
-        running = Counter([change.job.key for change in changes])
-        kept = Counter([(job.key, run.outcome in DEADLY) for run, job, _ in changes if job.parent is None])
-        self.counts: _Counts = Counter({(key, State.RUNNING, False): -jobs for key, jobs in running.items()})
-        self.counts.update({(key, State.DONE, gave_up): jobs for (key, gave_up), jobs in kept.items()})
-        self.has_parents = kept.total() < self.number
-
-
-def _finish(db: sqlite3.Connection, change: Change) -> Answer:
-    """Write one change, if the job is as was believed."""
-    values = _ROWS.kept_values(change) | {"job_id": str(change.run.job_id)}
-    if _end(db, _Ends([change])) if change.job.state is State.DONE else _go_on(db, values):
-        _add_unrun(db, change.unrun)
-        return Answer.DONE
-    if db.execute(SQL["settled"], values).fetchone():
-        return Answer.DONE
-    return Answer.STALE if db.execute(SQL["run_of"], values).fetchone() == (change.run.number,) else Answer.LOST
-
-
-def _go_on(db: sqlite3.Connection, values: Mapping[str, Any]) -> bool:
-    """Write what a job became that goes on, if it is as was believed."""
-    if not db.execute(SQL["end_run"], values).rowcount:
-        return False
-    db.execute(SQL["go_on"], values)
-    return True
-
-
-def _end(db: sqlite3.Connection, ends: _Ends) -> bool:
-    """Write that jobs are over, all or none: if all of them are as was believed."""
-    if not ends.number:
-        return True
-    db.execute("savepoint ends")
-    there = db.execute(SQL["end_jobs"], ends.values).rowcount == ends.number
-    if there:
-        _count(db, ends.counts)
-        if ends.has_parents:
-            db.execute(SQL["tell_parents"], ends.values)
-    db.execute(*(SQL["forget_jobs"], ends.values) if there else ("rollback to ends",))
-    db.execute("release ends")
-    return there
+def _noted(db: sqlite3.Connection) -> int:
+    (number,) = db.execute(SQL["noted"]).fetchone()
+    return int(number)
 
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:

@@ -1,4 +1,4 @@
-"""The thread that owns the connection to SQLite, and commits together what waits.
+"""A thread that owns a connection to SQLite, and commits together what waits.
 
 Calls are queued to it. It takes all that wait and does them in one transaction: concurrent writers share one fsync, and
 a lone one does not wait for company.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mainspring.errors import ConflictError, StoreUnavailableError
-from mainspring.store.sqlite.file import connect, lock_file
+from mainspring.store.sqlite.file import connect, connect_to_read, lock_file
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -34,21 +34,24 @@ class Call:
 
 
 class SqliteThread:
-    """Does work on one database, a file or RAM, in a thread of its own."""
+    """Does work on one database, a file or RAM, in a thread of its own; `only_reads` beside the one that writes."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, only_reads: bool = False) -> None:
         self._path = path
+        self._only_reads = only_reads
         self._thread: threading.Thread | None = None
         self._lock_file: IO[str] | None = None
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
 
     async def open(self) -> None:
         """Take the file, and return once the database is open. Raises `ConfigError`."""
-        if self._path is not None:
+        if self._path is not None and not self._only_reads:
             self._lock_file = lock_file(self._path)
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._calls = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, args=(opened,), name="sqlite", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, args=(opened,), name="sqlite-reads" if self._only_reads else "sqlite", daemon=True
+        )
         self._thread.start()
         await opened
 
@@ -73,7 +76,7 @@ class SqliteThread:
     def _serve(self, opened: asyncio.Future[None]) -> None:
         loop = opened.get_loop()
         try:
-            db = connect(self._path)
+            db = connect_to_read(self._path) if self._only_reads and self._path else connect(self._path)
         except Exception as error:  # noqa: BLE001 - whoever opens the store must hear of it
             loop.call_soon_threadsafe(opened.set_exception, error)
             return
@@ -86,7 +89,7 @@ class SqliteThread:
             closing = None in calls
             work = [call for call in calls if call is not None]
             if work:
-                commit_together(db, work)
+                commit_together(db, work, "begin" if self._only_reads else "begin immediate")
                 for waiting in {call.future.get_loop() for call in work}:  # nodes beat on a loop of their own
                     theirs = [call for call in work if call.future.get_loop() is waiting]
                     with suppress(RuntimeError):  # it is closed: nobody waits any more
@@ -94,10 +97,10 @@ class SqliteThread:
         db.close()
 
 
-def commit_together(db: sqlite3.Connection, calls: Sequence[Call]) -> None:
+def commit_together(db: sqlite3.Connection, calls: Sequence[Call], begin: str = "begin immediate") -> None:
     """Do all the work in one transaction; work that fails is undone alone, a commit that fails undoes it all."""
     try:
-        db.execute("begin immediate")
+        db.execute(begin)
         for call in calls:
             db.execute("savepoint call")
             try:

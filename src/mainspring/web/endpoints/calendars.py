@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-from mainspring.schedule import calendar_to_json
+from mainspring.schedule import Calendar, calendar_to_json
+from mainspring.store import Progress
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
 from mainspring.web.endpoint import Call, Endpoint
@@ -21,21 +23,34 @@ PATH = f"{BASE}/calendars"
 
 async def list_calendars(call: Call) -> Response:
     """Calendars by name."""
-    calendars = await call.services.calendars.list_calendars()
-    return json_response({name: calendar_to_json(calendar) for name, calendar in calendars.items()})
+    calendars, progress = await call.services.calendars.list_calendars(), await call.services.calendars.progress()
+    return json_response({name: _calendar_json(calendar, progress.get(name)) for name, calendar in calendars.items()})
+
+
+def _calendar_json(calendar: Calendar, progress: Progress | None) -> dict[str, Any]:
+    """Write a calendar, with how far its jobs follow it as long as not all do."""
+    following = {} if progress is None else {"replanning": {"done": progress.done, "of": progress.of}}
+    return calendar_to_json(calendar) | following
 
 
 async def show_calendar(call: Call) -> Response:
     """Show a calendar."""
-    return json_response(calendar_to_json(await call.services.calendars.get_calendar(call.path["name"])))
+    name = call.path["name"]
+    calendar, progress = await call.services.calendars.get_calendar(name), await call.services.calendars.progress()
+    return json_response(_calendar_json(calendar, progress.get(name)))
 
 
 async def put_calendar(call: Call) -> Response:
-    """Write a calendar; jobs that keep to it follow."""
-    name = call.path["name"]
-    calendar, is_new = await call.services.calendars.put_calendar(name, await read_body(call.request))
+    """Write a calendar.
+
+    What begins after the answer goes by it. The next runs of jobs that keep to it follow; `replanning` says how far.
+    """
+    name, body = call.path["name"], await read_body(call.request)
+    body.pop("replanning", None)  # a calendar can be sent as it was shown
+    calendar, is_new = await call.services.calendars.put_calendar(name, body)
+    progress = await call.services.calendars.progress()
     headers = {"Location": f"{PATH}/{quote(name, safe='')}"} if is_new else {}
-    return json_response(calendar_to_json(calendar), 201 if is_new else 200, headers)
+    return json_response(_calendar_json(calendar, progress.get(name)), 201 if is_new else 200, headers)
 
 
 async def delete_calendar(call: Call) -> Response:

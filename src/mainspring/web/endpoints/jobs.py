@@ -22,8 +22,6 @@ from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
 
-PAGE = 500
-"""How many jobs of a streamed list are fetched at a time."""
 LIMIT = 1000
 """The largest page that may be asked for."""
 FORM_LIMIT = 50
@@ -116,10 +114,11 @@ async def list_jobs(call: Call) -> Response:
     which, after = _job_filter(query), _position(_of_group(key), query)
     service = call.services.jobs
 
-    async def page(after: Place | None, limit: int) -> list[Job]:
+    async def page(limit: int) -> list[Job]:
         return await service.list_jobs(key, which, after=after and after[1], limit=limit)
 
-    return await _listed(call, query, page, after, _of_group(key))
+    pages = service.stream_jobs(key, which, after=after and after[1])
+    return await _listed(call, query, page, pages, _of_group(key))
 
 
 async def list_all_jobs(call: Call) -> Response:
@@ -131,36 +130,46 @@ async def list_all_jobs(call: Call) -> Response:
     which, after = _job_filter(query), _position(_OF_ALL, query)
     service = call.services.jobs
 
-    async def page(after: Place | None, limit: int) -> list[Job]:
+    async def page(limit: int) -> list[Job]:
         return await service.list_all_jobs(which, after=after, limit=limit)
 
-    return await _listed(call, query, page, after, _OF_ALL)
+    return await _listed(call, query, page, service.stream_all_jobs(which, after=after), _OF_ALL)
 
 
-Pages = Callable[[Place | None, int], Awaitable[list[Job]]]
-"""Returns the page of a list after a place, with at most that many jobs."""
-
-
-async def _listed(call: Call, query: Query, page_after: Pages, after: Place | None, scope: str) -> Response:
+async def _listed(
+    call: Call,
+    query: Query,
+    page_of: Callable[[int], Awaitable[list[Job]]],
+    pages: AsyncIterator[list[Job]],
+    scope: str,
+) -> Response:
     limit = query.get(_LIMIT)
     query.check()
-    page = await page_after(after, limit or PAGE)
     if limit is None:
+        first = await anext(pages, [])  # what is wrong is said before the answer begins
         if call.request.method == "HEAD":
-            page = []  # nobody will read them, nor the pages to follow
-        return StreamingResponse(_stream(page_after, page), media_type="application/json")
+            return StreamingResponse(_stream([], _nothing()), media_type="application/json")  # nobody will read them
+        return StreamingResponse(_stream(first, pages), media_type="application/json")
+    page = await page_of(limit)
     headers = call.next_page(cursor=write_cursor(scope, _place(page[-1]))) if len(page) == limit else {}
     return json_response([job_json(job) for job in page], headers=headers)
 
 
-async def _stream(page_after: Pages, page: list[Job]) -> AsyncIterator[bytes]:
+async def _stream(first: list[Job], pages: AsyncIterator[list[Job]]) -> AsyncIterator[bytes]:
     yield b"["
     separator = b""
-    while page:
-        yield separator + to_json([job_json(job) for job in page])[1:-1]
-        separator = b","
-        page = await page_after(_place(page[-1]), PAGE) if len(page) == PAGE else []
+    page: list[Job] | None = first
+    while page is not None:
+        if page:
+            yield separator + to_json([job_json(job) for job in page])[1:-1]
+            separator = b","
+        page = await anext(pages, None)
     yield b"]"
+
+
+async def _nothing() -> AsyncIterator[list[Job]]:
+    for page in ():
+        yield page
 
 
 def _place(job: Job) -> Place:

@@ -1,0 +1,82 @@
+"""Many new jobs at once, slice by slice, so that claims and heartbeats come between: still all or none.
+
+A batch is first written aside, then accepted, and then moved to the jobs. What is accepted is moved also after a crash;
+what is not is forgotten. A slice holds the connection for about 20 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from mainspring.errors import ConflictError
+from mainspring.failpoint import fp
+from mainspring.store.rows import to_json
+from mainspring.store.sqlite.dialect import SQL
+from mainspring.store.sqlite.ends import add_rows
+from mainspring.store.sqlite.thread import SqliteThread
+
+SLICE = 250
+"""How many rows go in at once."""
+Rows = Sequence[Any]
+
+
+class Batches:
+    """Writes batches of rows of jobs, and of history."""
+
+    def __init__(self, thread: SqliteThread) -> None:
+        self._thread = thread
+        self._turn = asyncio.Lock()
+        """Slices of several batches at once would be one large slice."""
+        self._moving: asyncio.Task[None] | None = None
+
+    async def write(self, batch: str, jobs: Rows, unrun: Rows) -> None:
+        """Write rows, all or none; durable when this returns. Raises `ConflictError` for an id that is there."""
+        async with self._turn:
+            await self._forget()
+            for number, first in enumerate(range(0, max(len(jobs), len(unrun)), SLICE)):
+                await self._put_aside(batch, number, jobs[first : first + SLICE], unrun[first : first + SLICE])
+            self._moving = asyncio.create_task(self._accept(batch))
+            await asyncio.shield(self._moving)  # a caller that goes away must not leave it half way
+
+    async def _forget(self) -> None:
+        """Forget what was put aside and not accepted: its caller went away, or the store failed."""
+        await self._thread.call(lambda db: db.execute(SQL["forget_batches"]).close())
+
+    async def _accept(self, batch: str) -> None:
+        await self._thread.call(lambda db: db.execute(SQL["accept"], {"batch": batch}).close())
+        fp("batch.accepted")
+        await self._move(batch)
+
+    async def _put_aside(self, batch: str, number: int, jobs: Rows, unrun: Rows) -> None:
+        ids = json.dumps([job[0] for job in jobs])
+        values = {"batch": batch, "slice": number, "jobs": to_json(jobs), "unrun": to_json(unrun)}
+
+        def work(db: sqlite3.Connection) -> None:
+            if there := db.execute(SQL["some_of"], {"ids": ids}).fetchone():
+                raise ConflictError(f"the job store refused the rows: there is a job {there[0]} already")
+            db.execute(SQL["put_aside"], values)
+
+        await self._thread.call(work)
+        fp("batch.put_aside")
+
+    async def _move(self, batch: str) -> None:
+        while await self._thread.call(lambda db: self._move_slice(db, batch)):
+            pass
+
+    def _move_slice(self, db: sqlite3.Connection, batch: str) -> bool:
+        row = db.execute(SQL["take_slice"], {"batch": batch}).fetchone()
+        if row is None:
+            db.execute(SQL["moved"], {"batch": batch})
+            return False
+        add_rows(db, json.loads(row[0]), json.loads(row[1]))
+        return True
+
+    async def recover(self) -> None:
+        """Finish batches that a crash left half way, and forget those that were not accepted."""
+        await self._forget()
+        for (batch,) in await self._thread.call(lambda db: db.execute(SQL["accepted"]).fetchall()):
+            await self._move(batch)

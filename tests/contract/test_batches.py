@@ -1,0 +1,160 @@
+"""Large writes: all or none, in slices that let others come between."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mainspring.clock import ManualClock
+from mainspring.errors import ConflictError
+from mainspring.failpoint import FailpointError, armed
+from mainspring.job import JobFilter, State
+from mainspring.store import NodeBeat, Store
+from mainspring.store.sqlite import batch
+from mainspring.store.sqlite.batch import SLICE
+from mainspring.store.sqlite.store import SqliteStore
+from tests.contract.build import ALL, BACKUPS, NODE, START, a_job, a_run, a_running_job, jobs_of, opened
+
+MANY = 2 * SLICE + 7
+
+
+async def test_batch_is_written_whole(store: Store) -> None:
+    """With the rows of history that belong to it."""
+    jobs = [a_job() for _ in range(MANY)]
+    await store.add(jobs, [a_run(jobs[0])._replace(number=0) for _ in range(SLICE + 1)])
+
+    assert {job.id for job in jobs} == (await jobs_of(store)).keys()
+    assert SLICE + 1 == len(await store.runs(BACKUPS, jobs[0].id, before=None, limit=ALL))
+
+
+async def test_batch_with_an_id_that_is_there_is_refused_whole(store: Store) -> None:
+    """Also if that is in the last slice."""
+    there = a_job()
+    await store.add([there])
+
+    with pytest.raises(ConflictError):
+        await store.add([*(a_job() for _ in range(MANY)), there])
+
+    assert {there.id} == (await jobs_of(store)).keys()
+
+
+async def test_others_come_between_the_slices(store: Store) -> None:
+    """A claim need not wait for a batch to end."""
+    due = a_job()
+    await store.join(NodeBeat(NODE))
+    await store.add([due])
+
+    adding = asyncio.get_running_loop().create_task(store.add([a_job() for _ in range(20 * SLICE)]))
+    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+    claims = (await store.claim(NODE, {BACKUPS: 1}, 1)).claims
+    was_done = adding.done()
+    await adding
+
+    assert (1, False) == (len(claims), was_done)
+
+
+@pytest.mark.parametrize(("place", "left"), [("batch.put_aside=raise@2", 0), ("batch.accepted=raise", MANY)])
+async def test_batch_that_a_crash_cut_is_all_or_none(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, place: str, left: int
+) -> None:
+    """Nothing is left of one that was not accepted; all is written of one that was."""
+    path = tmp_path / "jobs.db"
+    async with opened(SqliteStore(path, clock)) as first:
+        monkeypatch.setattr(batch, "fp", armed(place))
+        with pytest.raises(FailpointError):
+            await first.add([a_job() for _ in range(MANY)])
+
+    monkeypatch.undo()
+    async with opened(SqliteStore(path, clock)) as second:
+        assert left == len(await jobs_of(second))
+    with sqlite3.connect(path) as db:
+        aside = [db.execute(f"select count(*) from {table}").fetchone() for table in ("accepted", "batches")]  # noqa: S608
+    assert [(0,), (0,)] == aside
+
+
+async def test_batch_goes_on_when_its_caller_goes_away(store: Store) -> None:
+    """Whoever was cut off finds all or nothing."""
+    adding = asyncio.get_running_loop().create_task(store.add([a_job() for _ in range(MANY)]))
+    for _ in range(3):
+        await asyncio.sleep(0)  # noqa: TID251
+    adding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+
+    await store.add([a_job() for _ in range(MANY)])  # after whatever is under way
+    assert len(await jobs_of(store)) in {MANY, 2 * MANY}
+
+
+# --- children ---------------------------------------------------------------------------------------------------------
+
+
+async def test_children_of_a_deleted_job_follow(store: Store) -> None:
+    """In slices; that they are to follow is known until all are gone, whoever began it."""
+    parent = a_job()
+    await store.add(
+        [parent, *(a_job(parent=parent.id) for _ in range(5)), *(a_running_job(parent=parent.id) for _ in range(2))]
+    )
+    assert [] == await store.deletions()
+
+    assert await store.delete(parent, None)
+    assert [parent.id] == await store.deletions()
+    assert [True, True, False] == [await store.delete_children(parent.id, "it was deleted", 3) for _ in range(3)]
+
+    assert ([], []) == (await store.deletions(), await store.children(parent.id))
+    ended = await store.runs(BACKUPS, parent.id, before=None, limit=ALL)
+    assert [("cancelled", "it was deleted", START)] * 2 == [(run.outcome, run.reason, run.finished_at) for run in ended]
+    assert {} == {key: counts for key, counts in (await store.counts()).items() if any(counts.states.values())}
+
+
+async def test_job_without_children_leaves_nothing_to_follow(store: Store) -> None:
+    """Nobody has to look for them."""
+    job = a_job()
+    await store.add([job])
+    await store.delete(job, None)
+
+    assert [] == await store.deletions()
+
+
+async def test_nodes_of_children_that_run_are_told(store: Store) -> None:
+    """They stop them."""
+    parent = a_job()
+    child = a_running_job(parent=parent.id)
+    await store.join(NodeBeat(NODE))
+    await store.add([parent, child])
+    await store.delete(parent, None)
+    await store.delete_children(parent.id, "it was deleted", 10)
+
+    assert {child.run} == (await store.beat(NODE)).stops
+
+
+# --- lists that stream ------------------------------------------------------------------------------------------------
+
+
+async def test_ids_are_those_of_the_pages_in_their_order(store: Store) -> None:
+    """Of one group, in some states."""
+    jobs = [a_job() for _ in range(5)]
+    await store.add([*jobs, a_job(state=State.PAUSED, paused=True)])
+    scheduled = JobFilter(frozenset({State.SCHEDULED}))
+
+    page = await store.page(BACKUPS, scheduled, after=None, limit=ALL)
+    ids = await store.ids(BACKUPS, scheduled, after=None)
+
+    assert b"".join(job.id.bytes for job in page) == ids
+    assert {job.id for job in jobs} == {job.id for job in await store.some([job.id for job in jobs])}
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+async def test_claim_by_older_notes_brings_nothing(store: Store) -> None:
+    """Whoever has not read what was noted since must not decide; progress is no such note."""
+    await store.join(NodeBeat(NODE))
+    await store.add([a_job(), a_job()])
+    before = await store.noted()
+    await store.note("calendar", "nights", {})
+    await store.note("replanning", "nights", {})
+
+    assert [] == (await store.claim(NODE, {BACKUPS: 1}, 1, notes=before)).claims
+    assert 1 == len((await store.claim(NODE, {BACKUPS: 1}, 1, notes=await store.noted())).claims)
+    assert await store.noted() == (await store.beat(NODE)).notes
