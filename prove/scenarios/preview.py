@@ -29,7 +29,7 @@ MOST_LINES = 300
 """How many at most: a schedule may skip all its life."""
 COUNTED = 1500
 """Up to how many fire times they are counted one by one."""
-_CALENDARS = calendars_from_json(drawing.CALENDARS)
+_CALENDARS, _ = calendars_from_json(drawing.CALENDARS)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from mainspring import store
 from mainspring.store.postgres.connections import TEXT
-from mainspring.store.sqlite.store import SQL
+from mainspring.store.sqlite.dialect import SQL
 
 FOLDER = Path(store.__file__).parent
 OF_SQLITE_ONLY = {
@@ -22,18 +22,26 @@ OF_SQLITE_ONLY = {
     "forget_jobs": "the same: that jobs go is a statement of its own",
     "end_run": "the same for a job that goes on",
     "go_on": "the same",
-    "noted": "a beat is several statements there: nobody comes in between",
+    "claimed_rows": "claims come as JSON there, which one row that is none would spoil",
+    **dict.fromkeys(
+        ("some_of", "put_aside", "accept", "accepted", "take_slice", "moved", "forget_batches"),
+        "there is one connection, which a large batch must not hold; there a batch is one transaction",
+    ),
+    "end_children": "a deletion is several statements there",
+    "stop_children": "the same",
     "stops": "a beat is several statements there: nobody comes in between",
 }
 OF_POSTGRES_ONLY = {
     "time": "the clock is the database's, so it has to be asked",
-    "next_due": "the same: it subtracts its own clock",
+    "next_due": "the same: it tells its own clock",
     "runs_of": "the refused changes of a batch are looked at together",
     "finish": "changes are written together",
     "add_unrun": "rows of history are numbered as they are written; there they are numbered before",
     "which": "an answer can be lost on the way from another process only",
     "show_session": "there are no sessions to be seen",
     "hint": "there is nobody else to tell",
+    "ids_of_page": "made of another statement; there as it is needed",
+    "ids_of_page_of_outcomes": "the same",
 }
 
 

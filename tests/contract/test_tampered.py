@@ -45,7 +45,6 @@ ONLY_SQLITE = {
     "a request that is no text": ("request", "cast(x'7b22ff227d' as text)"),
     "a trigger that is no JSON": ("trigger", "'daily'"),
     "options that are no JSON": ("options", "'-'"),
-    "a parent that is no id": ("parent", "'mother'"),
 }
 EXTREME = {
     "no more attempts": ("attempt", str(2**31 - 1)),

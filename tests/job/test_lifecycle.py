@@ -281,7 +281,7 @@ def test_reschedule_while_a_series_runs_waits_for_its_end() -> None:
 )
 def test_moved(job: Job, expected: Trigger) -> None:
     """A series whose next fire time is moved goes on from there, with as many fire times as were to come."""
-    assert expected == lifecycle.moved(job, NOON + HOUR)
+    assert expected == lifecycle.moved(job, NOON + HOUR, now=NOON, calendars={})
 
 
 def test_resume_after_the_fire_time_is_due_at_once() -> None:
@@ -574,8 +574,10 @@ def step(job: Job, what: str, how: Any, now: datetime) -> Job:
         case "reschedule":
             return lifecycle.reschedule(job, request={}, trigger=how, options=Options(), now=now, calendars={}).job
         case "move":
-            trigger = lifecycle.moved(job, how)
-            return lifecycle.reschedule(job, request={}, trigger=trigger, options=Options(), now=now, calendars={}).job
+            trigger = lifecycle.moved(job, how, now=now, calendars={})
+            return lifecycle.reschedule(
+                job, request={}, trigger=trigger, options=Options(), now=now, calendars={}, is_moved=True
+            ).job
         case _:
             edit: Edit = getattr(lifecycle, what)
             return edit(job, now=now)

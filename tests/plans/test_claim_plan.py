@@ -85,7 +85,9 @@ def test_claim_reads_only_what_is_due(database: psycopg.Connection[Any], mode: s
     """A claim walks along the index of what is scheduled, and looks at no other job but those it takes."""
     demand = {"products": ["p"] * 4, "job_groups": ["g0", "g1", "g2", "g3"], "demands": [10] * 4}
     ahead = timedelta(milliseconds=25)
-    claim = plan(database, "claim", mode, {**demand, "node": "node", "limit": 20, "now": None, "ahead": ahead})
+    claim = plan(
+        database, "claim", mode, {**demand, "node": "node", "limit": 20, "now": None, "ahead": ahead, "notes": None}
+    )
 
     assert {"jobs_due", "jobs_pkey"} == {index for _, index in scans(claim)}
     walks = [step["Index Cond"] for step in claim if step.get("Index Name") == "jobs_due"]

@@ -14,8 +14,8 @@ from psycopg import sql
 
 from mainspring.store.postgres.connections import SESSION, SQL
 from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.sqlite.dialect import SQL as SQLITE
 from mainspring.store.sqlite.file import connect
-from mainspring.store.sqlite.store import SQL as SQLITE
 from tests.postgres import temporary_database
 
 SMALL, LARGE = 2_000, 40_000
@@ -44,7 +44,7 @@ FAR = datetime(9999, 1, 1, tzinfo=UTC)
 PAGE = {
     "product": "p", "job_group": "g1", "states": ["scheduled", "running", "paused"], "outcomes": None, "gave_up": False,
     "after_due": datetime(1, 1, 2, tzinfo=UTC), "after_id": UUID(int=0), "after_run": 2**62,
-    "due_from": datetime(1, 1, 2, tzinfo=UTC), "due_to": FAR, "limit": 10,
+    "due_from": datetime(1, 1, 2, tzinfo=UTC), "due_last": FAR, "limit": 10,
 }  # fmt: skip
 FAILED = PAGE | {"outcomes": ["failed", "timed_out", "lost"]}
 NOBODY = {"job_group": "nobody"}

@@ -146,7 +146,7 @@ async def test_overdue_occurrence_keeps_its_turn() -> None:
         await lived.service.pause_job(KEY, job.id)
         await lived.live(24)
 
-        await lived.change(job, schedule={"misfire": "fire-now"})
+        await lived.change(job, schedule={"misfire": "fireAll"})
         await lived.service.resume_job(KEY, job.id)
         await lived.run_due()
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from mainspring.job import Change, Job, Run, State
 from mainspring.store import columns, rows
-from mainspring.store.rows import PLAIN, Values, from_microseconds, to_microseconds
+from mainspring.store.rows import PLAIN, Values, from_microseconds, near_microseconds, to_microseconds
 from tests.drawn import jobs, moments, runs
 
-VALUES = Values(str, UUID, to_microseconds, from_microseconds, json.loads)
+VALUES = Values(str, UUID, to_microseconds, from_microseconds, json.loads, near_microseconds)
 
 
 def names(**more: object) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_jobs_are_written_and_read_as_the_table_says(job: Job) -> None:
     assert list(columns.JOB_COLUMNS) == list(plain)
     assert plain == PLAIN.job_values(job)
     assert tuple(plain.values()) == PLAIN.job_row(job)
-    assert job == PLAIN.read_job(PLAIN.job_row(job)) == Job(**plain_facts(plain, columns.JOB))
+    assert job == PLAIN.job(PLAIN.job_row(job)) == Job(**plain_facts(plain, columns.JOB))
 
 
 @settings(deadline=None)  # expressions of the plain twin are compiled each time
@@ -56,7 +56,7 @@ def test_runs_are_written_and_read_as_the_table_says(run: Run) -> None:
     plain = plain_values("run", run, columns.RUN)
 
     assert plain == PLAIN.run_values(run)
-    assert run == PLAIN.read_run(tuple(plain.values())) == Run(**plain_facts(plain, columns.RUN))
+    assert run == PLAIN.run(tuple(plain.values())) == Run(**plain_facts(plain, columns.RUN))
 
 
 @settings(deadline=None)  # expressions of the plain twin are compiled each time
@@ -70,7 +70,7 @@ def test_claims_are_read_like_jobs(claimed: list[Job], at: datetime) -> None:
     of_claim = [column for fact in columns.JOB if fact.claim is None for column in fact.columns]
     given_rows = [(*(PLAIN.job_values(job)[column] for column in of_claim), "the store's own") for job in here]
 
-    claims = PLAIN.read_claims(given_rows, [job.key for job in here], "n", at)
+    claims = PLAIN.claims(given_rows, [job.key for job in here], "n", at)
 
     assert [(job, at) for job in here] == [tuple(claim) for claim in claims]
 

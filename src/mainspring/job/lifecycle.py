@@ -319,7 +319,9 @@ def reschedule(
     if job.state is State.RUNNING and isinstance(job.trigger, Once):
         raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
     trigger = trigger.for_job(job.id)
-    changed = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now)
+    changed = job._replace(
+        request=request, trigger=trigger, options=options, version=job.version + 1, updated_at=now, damage=None
+    )
     if (trigger == job.trigger and job.damage is None) or job.state is State.RUNNING:
         return Edit(changed)
     had_turn = None if is_moved else _had_turn(job, now, calendars)
@@ -421,8 +423,11 @@ def _occurrence(job: Job, fire_time: datetime, due_at: datetime, child_id: UUID,
 def moved(job: Job, moment: datetime, *, now: datetime, calendars: Calendars) -> Trigger:
     """Return the trigger of a job whose next fire time is to be `moment`.
 
-    The occurrences before the pending one have had their turn: to name the time of one of them moves nothing.
+    The occurrences before the pending one have had their turn: to name the time of one of them, or one before the last
+    that ran, moves nothing.
     """
+    if job.last_run is not None and moment <= job.last_run.fire_time and not isinstance(job.trigger, Once):
+        return job.trigger
     had_turn = _had_turn(job, now, calendars)
     if had_turn and moment <= had_turn and job.trigger.next_fire_time(moment - MICROSECOND) == moment:
         return job.trigger
@@ -493,7 +498,7 @@ def amended(job: Job, *, request: Mapping[str, Any], trigger: Trigger, options: 
     """
     _refuse_newer(job)
     trigger = trigger.for_job(job.id)
-    amended = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1)
+    amended = job._replace(request=request, trigger=trigger, options=options, version=job.version + 1, damage=None)
     if trigger == job.trigger and job.damage is None:
         return amended
     fire_time, due_at, _ = _first(trigger, job.id, calendars)

@@ -11,7 +11,15 @@ from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Position, State
-from mainspring.schedule import Forecast, Outage, depends_on_id, read_otherwise, schedule_warnings
+from mainspring.schedule import (
+    Forecast,
+    Once,
+    Outage,
+    depends_on_id,
+    parse_when,
+    read_otherwise,
+    schedule_warnings,
+)
 from mainspring.service import LookAhead
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
 from mainspring.web.body import BATCH_JOBS, read_batch, read_body, read_options
@@ -146,7 +154,7 @@ async def _listed(
     limit = query.get(_LIMIT)
     query.check()
     if limit is None:
-        first = await anext(pages, [])  # what is wrong is said before the answer begins
+        first: list[Job] = await anext(pages, [])  # what is wrong is said before the answer begins
         if call.request.method == "HEAD":
             return StreamingResponse(_stream([], _nothing()), media_type="application/json")  # nobody will read them
         return StreamingResponse(_stream(first, pages), media_type="application/json")
@@ -168,7 +176,8 @@ async def _stream(first: list[Job], pages: AsyncIterator[list[Job]]) -> AsyncIte
 
 
 async def _nothing() -> AsyncIterator[list[Job]]:
-    for page in ():
+    none: tuple[list[Job], ...] = ()
+    for page in none:
         yield page
 
 
@@ -242,7 +251,19 @@ async def change_job(call: Call) -> Response:
     key, job_id, version = call.key, call.job_id, call.version
     patch = await read_body(call.request)
     job = await call.services.jobs.change_job(key, job_id, patch, version=version)
-    return job_response(job, warnings=_warnings(job))
+    return job_response(job, warnings=[*_warnings(job), *_not_moved(job, patch)])
+
+
+def _not_moved(job: Job, patch: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Say that a patch named a time that had its turn."""
+    when = patch.get("when")
+    if not isinstance(when, str) or isinstance(job.trigger, Once) or job.state is State.DONE:
+        return []
+    moment = parse_when(when)
+    if moment >= job.updated_at or moment in {job.fire_time, job.trigger.start}:
+        return []
+    detail = "when has had its turn, so it moves nothing; to run the past again there are backfills"
+    return [{"code": "NOT_MOVED", "detail": detail}]
 
 
 async def delete_job(call: Call) -> Response:
