@@ -19,6 +19,7 @@ triggers = st.one_of(
 options = st.sampled_from([Options(), Options(max_attempts=3), Options(timeout=timedelta(seconds=5))])
 runs = st.builds(
     Run,
+    damage=st.none(),
     number=numbers,
     job_id=st.just(UUID(int=7)),
     key=st.just(KEY),
@@ -43,6 +44,8 @@ def last_run(run: Run) -> Run:
 
 jobs = st.builds(
     Job,
+    format=st.just(1),
+    damage=st.none(),
     id=st.just(UUID(int=7)),
     key=st.just(KEY),
     request=st.dictionaries(texts, numbers | texts, max_size=3),

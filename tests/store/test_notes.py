@@ -18,14 +18,19 @@ class Noted:
     def __init__(self) -> None:
         self.calendars: dict[str, Any] = {"closed": {"dates": ["2026-12-24"]}}
         self.reads = 0
+        self.number = 7
 
     async def notes(self, kind: str) -> dict[str, Any]:
         assert CALENDARS == kind
         self.reads += 1
         return dict(self.calendars)
 
+    async def noted(self) -> int:
+        return self.number
+
     async def note(self, kind: str, name: str, value: Any) -> bool:
         assert CALENDARS == kind
+        self.number += 1
         was_there = self.calendars.pop(name, None) is not None
         if value is not None:
             self.calendars[name] = value
@@ -71,6 +76,7 @@ async def test_a_new_number_has_them_read_again(notes: Notes, store: Noted) -> N
     notes.heard(7, seconds=10)
     await notes.calendars()
     store.calendars.clear()
+    store.number = 8
     assert notes.heard(8, seconds=10)
     assert {} == await notes.calendars()
     assert 2 == store.reads

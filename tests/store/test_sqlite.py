@@ -259,17 +259,18 @@ def test_upgrade_says_what_it_did(path: Path) -> None:
 
 
 class Commits:
-    """The groups of calls that were committed together; the first waits for `released`."""
+    """The groups of calls that were committed together; the first of a crowd waits for `released`."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.released = threading.Event()
+        self.released.set()
 
-    def together(self, db: sqlite3.Connection, calls: Sequence[Any]) -> None:
+    def together(self, db: sqlite3.Connection, calls: Sequence[Any], begin: str) -> None:
         """Stand in for `_commit_together`: note the call, and do it."""
         self.released.wait()
         self.sizes.append(len(calls))
-        _commit_together(db, calls)
+        _commit_together(db, calls, begin)
 
     async def crowd(self, *calls: Coroutine[Any, Any, object]) -> list[object]:
         """Make calls, all of which arrive while the first is committed; return their answers."""
@@ -277,6 +278,8 @@ class Commits:
         async def release() -> None:
             self.released.set()
 
+        self.sizes.clear()
+        self.released.clear()
         return (await asyncio.gather(*calls, release(), return_exceptions=True))[:-1]
 
 

@@ -163,7 +163,7 @@ async def postgres_store(
     for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany", "copy_records_to_table"):
         monkeypatch.setattr(asyncpg.Connection, name, faulty(getattr(asyncpg.Connection, name)))
     with psycopg.connect(faults_url, autocommit=True) as connection:
-        tables = ("jobs", "runs", "counts", "nodes", "notes", "stops")
+        tables = ("jobs", "runs", "counts", "nodes", "notes", "stops", "deletions")
         connection.execute(f"truncate {', '.join(f'mainspring.{table}' for table in tables)}".encode())
     store = PostgresStore(faults_url, clock)
     await store.open()
