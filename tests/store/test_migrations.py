@@ -349,3 +349,63 @@ def test_address_that_is_unclear_shows_nothing_of_its_password(password: str) ->
 
     assert "cannot be understood" in words
     assert "qq" not in words
+
+
+# --- rights -----------------------------------------------------------------------------------------------------------
+
+REPORTS = """
+create role {0} login;
+grant usage on schema mainspring to {0};
+grant select on all tables in schema mainspring to {0}
+"""
+
+
+def test_nobody_else_may_execute_our_functions(database: str) -> None:
+    """PostgreSQL gives everybody the use of each new function; a role for reports could wipe the history by one."""
+    upgrade_schema(database)
+    with psycopg.connect(database) as connection:
+        open_ = connection.execute(
+            "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace "
+            "where n.nspname = 'mainspring' and has_function_privilege('public', p.oid, 'execute')"
+        ).fetchall()
+    assert [] == open_
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "turn_days(current_date, current_date)",
+        "turn_counts(current_date)",
+        "make_day(current_date + 30)",
+        "moment(0)",
+    ],
+)
+def test_role_for_reports_can_call_nothing(database: str, call: str) -> None:
+    """It may read, and no more."""
+    upgrade_schema(database)
+    name = f"reports_{uuid4().hex}"
+    execute(database, REPORTS.format(name))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        execute(database.replace("postgres@", f"{name}@", 1), f"select mainspring.{call}")
+    execute(database, f"drop owned by {name}; drop role {name}")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "turn_days(null, current_date)",
+        "turn_days(current_date, null)",
+        "turn_days('infinity', current_date)",
+        "turn_days(current_date, '-infinity')",
+        "turn_days(current_date, current_date + 1)",
+        "turn_days('9999-01-01', '9999-01-01')",
+        "turn_counts(null)",
+        "turn_counts('infinity')",
+        "turn_counts('9999-01-01')",
+    ],
+)
+def test_arguments_that_no_clock_would_give_are_refused(database: str, call: str) -> None:
+    """A mistake in them would drop what should be kept."""
+    upgrade_schema(database)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        execute(database, f"select mainspring.{call}")
