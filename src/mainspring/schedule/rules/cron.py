@@ -131,8 +131,9 @@ def _read_otherwise(term: str, field: CronField, *, has_seconds: bool) -> Iterat
         return
     if has_seconds and re.match(r"\d", term):
         yield f"{shown(term)} counts the days of the week from Sunday, 0: Monday is 1; in Quartz Sunday is 1"
-    if re.match(r"[A-Z0-9]+/", term) and not has_hash(term):
-        yield f"{shown(term)} goes on to Sunday, which is 7; some programs end with Saturday, 6"
+    begin = term.partition("/")[0]
+    if step and begin.isalnum() and begin != "H" and _weekdays(term) != _weekdays(f"{begin}-7/{step[1]}"):
+        yield f"{shown(term)} ends with Saturday, 6; some programs end with Sunday, 7"
     if re.match(r"(\w+)-\1", term):
         yield f"{shown(term)} is that one day; some programs read it as every day"
 
@@ -353,8 +354,13 @@ def _days_of_week(text: str) -> DaysOfWeek:
                 raise _invalid("has a # that is not followed by 1 to 5")
             nth.add((_value(place[1], _WEEKDAY_FIELD) % 7, number))
         else:
-            days |= {day % 7 for day in _range(term, _WEEKDAY_FIELD)}
+            days |= _weekdays(term)
     return DaysOfWeek(frozenset(days), frozenset(nth), text.startswith(("*", "?")))
+
+
+def _weekdays(term: str) -> set[int]:
+    """Return the days of the week of a term; 0 is Sunday, whichever it is there."""
+    return {day % 7 for day in _range(term, _WEEKDAY_FIELD)}
 
 
 def _values(text: str, field: CronField) -> set[int]:
@@ -375,15 +381,16 @@ def _range(term: str, field: CronField) -> set[int]:
         raise _large_step(term, field, field.size)
     if match["from"] == "*":
         return set(range(field.least, field.least + field.size, step))
-    first = _value(match["from"], field)
-    last = _value(match["to"], field) if match["to"] else field.most if match["step"] else first
-    if field is _WEEKDAY_FIELD and match["to"] == "SUN" and first > 0:
-        last = 7
+    first, greatest = _value(match["from"], field), field.least + field.size - 1
+    if match["to"]:
+        last = _value(match["to"], field)
+        if field is _WEEKDAY_FIELD and "SUN" in match.groups():
+            last = first if first % 7 == last % 7 else last or 7
+    else:
+        first = first if first <= greatest else field.least  # a Sunday that is 7
+        last = greatest if match["step"] else first
     if first > last:
-        over = f"; over the end goes {first}-{field.most},{field.most + 1 - field.size}-{last}"
-        raise _invalid(
-            f"has a range of the {field.name} that goes backwards: {shown(term)}{'' if match['step'] else over}"
-        )
+        raise _backwards(term, field, first, last)
     return set(range(first, last + 1, step))
 
 
@@ -401,6 +408,14 @@ def _unreadable(term: str, field: CronField) -> TimeError:
         return _invalid(f"has 'L' as its {field.name}: Saturday is 6, and the last Saturday of the month is 6L")
     forms = f"{field.least} to {field.most}, a range, * or a list, with a step as in */2"
     return _invalid(f"has {shown(term)} as its {field.name}, which is {forms}")
+
+
+def _backwards(term: str, field: CronField, first: int, last: int) -> TimeError:
+    over = f"{first}-{field.most},{field.most + 1 - field.size}-{last}"
+    if field is _WEEKDAY_FIELD:  # from or to a Sunday
+        over = over.removesuffix(",1-0").replace("7-7,1-", "0-")
+    hint = "" if "/" in term else f"; over the end goes {over}"
+    return _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}{hint}")
 
 
 def _large_step(term: str, field: CronField, size: int) -> TimeError:
