@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from mainspring.clock import Clock
 from mainspring.schedule import (
     Calendar,
     Calendars,
     HolidaysError,
+    calendar_from_json,
     calendar_to_json,
-    calendars_from_json,
     without_unknown,
 )
 from mainspring.store.protocol import Store
@@ -28,6 +31,13 @@ ZONE_RULES = "tzdata"
 _UNKNOWN = -1
 
 
+class _Read(NamedTuple):
+    """A calendar as it was read last: as JSON, and what that says."""
+
+    text: bytes
+    calendar: Calendar
+
+
 class Notes:
     """The notes of one store, as one process knows them. All on one event loop."""
 
@@ -37,6 +47,7 @@ class Notes:
         self._number = _UNKNOWN
         self._until = -math.inf
         self._read_by = _UNKNOWN
+        self._read: Mapping[str, _Read] = {}
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, HolidaysError] = {}
@@ -65,8 +76,24 @@ class Notes:
         self.known, self.unknown, self._read_by = calendars, unknown, number
 
     async def all_calendars(self) -> Calendars:
-        """Return all calendars of the store by name, also those that cannot be used here."""
-        return calendars_from_json(await self._store.notes(CALENDARS))
+        """Return all calendars of the store by name, also those that cannot be used here.
+
+        Only those that changed are read anew, and others have their turn after each: one may take 10 ms.
+        """
+        read: dict[str, _Read] = {}
+        for name, value in (await self._store.notes(CALENDARS)).items():
+            text, before = to_json(value), self._read.get(name)
+            if before is None or before.text != text:
+                before = _Read(text, calendar_from_json(value))
+                await self._clock.sleep(0)
+            read[name] = before
+        self._read = read
+        return {name: each.calendar for name, each in read.items()}
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How large each calendar is that was read last, in bytes of JSON."""
+        return {name: len(each.text) for name, each in self._read.items()}
 
     async def put_calendar(self, name: str, calendar: Calendar | None) -> bool:
         """Write a calendar, or with `None` delete it; answer whether there was one before."""
