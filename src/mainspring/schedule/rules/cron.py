@@ -20,7 +20,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 from mainspring.errors import Problem
 from mainspring.schedule import words
-from mainspring.schedule.civil import ClockTimes, SameTimes
+from mainspring.schedule.civil import YEARS_KEPT, ClockTimes, SameTimes
 from mainspring.schedule.rules.rule import CROWDED, NEVER, Frame, Rule, Rules, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import TimeError, shown, text_reader
@@ -217,15 +217,9 @@ class CronDays:
     month_days: DaysOfMonth
     months: tuple[int, ...]
     weekdays: DaysOfWeek
-    _years: dict[int, tuple[int, ...]]
 
-    def in_year(self, year: int) -> tuple[int, ...]:
-        """List the days in a year, as ordinals."""
-        if year not in self._years:
-            self._years[year] = tuple(day for month in self.months for day in self._in_month(year, month))
-        return self._years[year]
-
-    def _in_month(self, year: int, month: int) -> Iterator[int]:
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of a month, as ordinals."""
         first_weekday, length = monthrange(year, month)
         ordinal = date(year, month, 1).toordinal() - 1
         either = not (self.month_days.starred or self.weekdays.starred)
@@ -260,6 +254,12 @@ class CronDays:
         return sorted((day - 1) % 7 for day in self.weekdays.days), nth
 
 
+@lru_cache(maxsize=YEARS_KEPT)
+def _in_year(days: CronDays, year: int) -> tuple[int, ...]:
+    """List the days of a year, as ordinals."""
+    return tuple(day for month in days.months for day in days.in_month(year, month))
+
+
 class CronTimes(SameTimes):
     """The days and times that an expression names."""
 
@@ -272,7 +272,7 @@ class CronTimes(SameTimes):
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        return self.dates.in_year(year)
+        return _in_year(self.dates, year)
 
 
 @lru_cache(maxsize=1024)
@@ -327,7 +327,7 @@ def _split(expression: str) -> list[str]:
 @lru_cache(maxsize=1024)
 def _compile_days(month_days: str, months: str, weekdays: str) -> CronDays:
     some_months = tuple(sorted(_values(months, _MONTH_FIELD)))
-    return CronDays(_days_of_month(month_days), some_months, _days_of_week(weekdays), {})
+    return CronDays(_days_of_month(month_days), some_months, _days_of_week(weekdays))
 
 
 def _days_of_month(text: str) -> DaysOfMonth:
