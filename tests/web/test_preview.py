@@ -288,7 +288,7 @@ async def test_outage_of_years_takes_no_time(
             turns += 1
 
     beside = asyncio.create_task(others())
-    outage = {"outageFrom": "2026-06-01T13:00:00Z", "outageTo": "2036-06-01T13:00:00Z"}
+    outage = {"outageFrom": "2026-06-01T13:00:00Z", "outageTo": "2036-06-01T12:00:00Z"}
     content = await dry(client, schedule | {"misfire": misfire}, next=1000, **outage)
     beside.cancel()
 

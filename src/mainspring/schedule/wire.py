@@ -322,7 +322,7 @@ def _idle(trigger: Recurring) -> Iterator[str]:
             yield f"at {format_time(moment)}"
     # The last that is counted is looked for once: to count up to each of them may lead through thousands of years.
     everything = replace(trigger, excluded=(), count=None)
-    last = None if trigger.count is None else everything.nth(trigger.start, trigger.count - 1)
+    last = everything.nth(trigger.start, trigger.count - 1) if trigger.count and trigger.excluded else None
     for each in trigger.excluded:
         begin, end = stretch(each, trigger.time_zone)
         fire_time = everything.next_fire_time(to_datetime(begin - 1))

@@ -131,7 +131,7 @@ def _read_otherwise(term: str, field: CronField, *, has_seconds: bool) -> Iterat
         return
     if has_seconds and re.match(r"\d", term):
         yield f"{shown(term)} counts the days of the week from Sunday, 0: Monday is 1; in Quartz Sunday is 1"
-    begin = term.partition("/")[0]
+    begin = term.partition("/")[0].replace("SUN", "0")
     if step and begin.isalnum() and begin != "H" and _weekdays(term) != _weekdays(f"{begin}-7/{step[1]}"):
         yield f"{shown(term)} ends with Saturday, 6; some programs end with Sunday, 7"
     if re.match(r"(\w+)-\1", term):
