@@ -78,6 +78,9 @@ class RealCron(NamedTuple):
         fields = fields.replace("-SUN", "-7")
         for day, name in enumerate(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]):
             fields = fields.replace(name, str(day))
+        *others, weekday = fields.split()  # in which cronsim goes on to 7
+        weekday = re.sub(r"(?<![-\d])([0-7])/", lambda first: f"{int(first[1]) % 7}-6/", weekday)
+        fields = " ".join([*others, weekday])
         return list(islice(CronSim(fields, CRON_START), number))
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mainspring.clock import ManualClock
 from mainspring.errors import InvalidRequestError
 from mainspring.job import Job, Outcome, Run, State
-from mainspring.schedule import Fate, Outage, Planned, Recurring, Start, Unrun, calendars_from_json, preview
+from mainspring.schedule import Fate, Outage, Planned, Recurring, Start, Unrun, calendar_from_json, preview
 from mainspring.store.notes import CALENDARS
 from mainspring.store.sqlite.store import SqliteStore
 from prove import record
@@ -29,7 +29,7 @@ MOST_LINES = 300
 """How many at most: a schedule may skip all its life."""
 COUNTED = 1500
 """Up to how many fire times they are counted one by one."""
-_CALENDARS, _ = calendars_from_json(drawing.CALENDARS)
+_CALENDARS = {name: calendar_from_json(each) for name, each in drawing.CALENDARS.items()}
 
 
 @dataclass(frozen=True)

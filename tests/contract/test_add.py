@@ -7,7 +7,7 @@ import pytest
 
 from mainspring.errors import ConflictError
 from mainspring.job import Backoff, Job, JobKey, Options, Outcome, State
-from mainspring.schedule import MICROSECOND, Every, Once, Period, Recurring
+from mainspring.schedule import EARLIEST, LATEST, MICROSECOND, Every, Once, Period, Recurring
 from mainspring.store import Store
 from mainspring.store.rows import to_json
 from tests.contract.build import SECOND, START, Place, a_job, a_run, a_running_job, jobs_of, opened
@@ -55,6 +55,9 @@ JOBS = {
     "1970": a_job(fire_at=datetime(1970, 1, 1, tzinfo=UTC)),
     "before 1970": a_job(fire_at=datetime(1901, 12, 13, 20, 45, 51, 999999, UTC)),
     "2100": a_job(fire_at=datetime(2100, 12, 31, 23, 59, 59, 999999, UTC)),
+    "the earliest of all times": a_job(fire_at=EARLIEST),
+    "the latest of all times": a_job(fire_at=LATEST),
+    "in between": a_job(trigger=Recurring(Every(Period(days=1)), EARLIEST, end=LATEST), fire_time=LATEST),
     "every microseconds": a_job(trigger=Recurring(Every(Period(exact=timedelta(seconds=60, microseconds=10))), START)),
     "every two days": a_job(trigger=Recurring(Every(Period(days=2)), START, time_zone="Pacific/Apia")),
     "48 exact hours": a_job(trigger=Recurring(Every(Period(exact=timedelta(hours=48))), START)),

@@ -1,18 +1,23 @@
 """What becomes of civil times when the clocks change: each policy, each kind of rule, against the standard library."""
 
+import gc
 import random  # noqa: TID251 - drawn from a seed, always the same
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import islice, pairwise, product
+from pkgutil import walk_packages
 from time import thread_time
+from types import FunctionType, ModuleType
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mainspring import schedule
 from mainspring.schedule import Every, Period, Recurring
 from mainspring.schedule.civil import ClockTimes
-from mainspring.schedule.rules import AnyOf, Cron, RRule
+from mainspring.schedule.rules import AnyOf, AnyRule, Cron, RRule
 from mainspring.schedule.zones import DstGap, DstOverlap, local_time
 from tests.schedules import check_transition, cron_expressions, rules, transitions, walk
 
@@ -303,10 +308,57 @@ def test_rules_that_are_combined_are_counted_and_found_alike(days: int) -> None:
     assert thread_time() - begun < 1
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Cron("0 3 * * MON-FRI"),
+        RRule("FREQ=DAILY;BYDAY=MO,TU"),
+        RRule("FREQ=HOURLY;INTERVAL=7"),
+        RRule("FREQ=DAILY;BYHOUR=1,2,3;BYSETPOS=1,-1"),
+        AnyOf((Cron("0 3 * * *"), RRule("FREQ=DAILY;BYDAY=MO;BYHOUR=3,4"))),
+        Every(Period(days=2)),
+    ],
+    ids=str,
+)
+def test_a_rule_keeps_nothing_of_the_years_that_it_was_asked_for(rule: AnyRule) -> None:
+    """Days of three hundred years were counted; what was kept of them is in caches that have a size."""
+    trigger = Recurring(rule, datetime(2026, 1, 1, tzinfo=UTC))
+    trigger.number(trigger.start, datetime(2027, 1, 1, tzinfo=UTC))
+    before = reachable(trigger)
+    assert trigger.number(trigger.start, datetime(2326, 1, 1, tzinfo=UTC)) > 10_000
+    assert reachable(trigger) - before < 100
+
+
+def reachable(value: object) -> int:
+    """Count the objects that a value holds, directly or by others."""
+    seen: dict[int, object] = {}
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
+            seen[id(each)] = each
+            waiting += gc.get_referents(each)
+    return len(seen)
+
+
+def test_each_cache_of_this_room_has_a_size() -> None:
+    """Else whoever asks for more and more distinct schedules fills the memory."""
+    names = [name for _, name, _ in walk_packages(schedule.__path__, f"{schedule.__name__}.")]
+    caches = {
+        f"{name}.{inner}": each.cache_parameters()["maxsize"]
+        for name in names
+        for inner, each in vars(import_module(name)).items()
+        if hasattr(each, "cache_parameters") and each.__module__ == name
+    }
+    endless = {name for name, most in caches.items() if most is None}
+    assert len(caches) > 15
+    assert {"_zones", "_zone_names", "zone_rules"} == {name.rpartition(".")[2] for name in endless}
+
+
 def test_combined_rules_do_not_fire_beyond_the_calendar() -> None:
-    """What would come after the year 9999 is not there, and is not looked for without end."""
+    """What would come after the last of all times is not there, and is not looked for without end."""
     hourly = Recurring(
-        AnyOf((Cron("0 3 * * *"), Every(Period(exact=timedelta(hours=1))))), datetime(9990, 1, 1, tzinfo=UTC)
+        AnyOf((Cron("0 3 * * *"), Every(Period(exact=timedelta(hours=1))))), datetime(9890, 1, 1, tzinfo=UTC)
     )
 
     begun = thread_time()

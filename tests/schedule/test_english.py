@@ -1,10 +1,14 @@
-from datetime import UTC, datetime, timedelta
+import re
+from calendar import monthrange
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mainspring.schedule import Every, Once, Overlap, Recurring, describe
 from mainspring.schedule.rules import AnyOf, Cron, RRule
+from mainspring.schedule.rules.cron import compile_cron
 from mainspring.schedule.text import parse_period
 from mainspring.schedule.trigger import Blackout, CalendarUse, Days, Misfire, MisfirePolicy
 from mainspring.schedule.zones import DstGap, DstOverlap
@@ -99,6 +103,80 @@ def test_every(period: str, expected: str) -> None:
 def test_cron(expression: str, expected: str) -> None:
     """The fields are said as what they mean together."""
     assert expected == said(Cron(expression))
+
+
+# --- what is said of days, read back
+
+DAYS_OF_MONTH = ("*", "?", "1-31", "*/2", "13", "1,15", "1-7", "L", "L-2", "15,L", "*/31", "1-30,L", "*,L", "1-31,L-3")
+DAYS_OF_WEEK = (
+    "*", "?", "0-6", "1-7", "*/2", "*/7", "5", "1/3", "7/2", "SUN-SUN", "FRI-SUN", "5L", "FRI#2", "1,5L", "0-7,5L",
+    "MON#1,MON#3,0L", "*,5L", "6,7",
+)  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+Named = Callable[[date], bool]
+
+
+def numbers(text: str, call: Callable[[str], int]) -> set[int]:
+    """Read a list of things with spans in it."""
+    spans = (part.split(" to ") for part in re.split(", | and | or ", text))
+    return {number for span in spans for number in range(call(span[0]), call(span[-1]) + 1)}
+
+
+def place(text: str) -> int:
+    """Read a place: the 2nd is 2, the last is -1."""
+    return -1 if text == "last" else -int(text[:-10]) if text.endswith("-to-last") else int(text[:-2])
+
+
+def dates_said(text: str) -> Named:
+    """Read days of the month: ``days 1 to 7 and 15 and the 2nd-to-last and last day``."""
+    named: set[int] = set()
+    if steps := re.match(r"every (\d+)\w\w day from (\d+) to (\d+)", text):
+        named = set(range(int(steps[2]), int(steps[3]) + 1, int(steps[1])))
+    elif ahead := re.match(r"days? ([^a-z]+(?:(?:and|to) \d+[^a-z]*)*)", text):
+        named = numbers(ahead[1].strip(), int)
+    if back := re.search("the (.+) day$", text):
+        named |= numbers(back[1], place)
+    return lambda day: not named.isdisjoint({day.day, day.day - monthrange(day.year, day.month)[1] - 1})
+
+
+def weekdays_said(text: str) -> Named:
+    """Read days of the week, and those with a place in the month."""
+    places = {(place(nth), WEEKDAYS.index(name)) for nth, name in re.findall(r"the (\S+) ([A-Z]\w+day)", text)}
+    plain = re.sub("(?: and on | or |^on |^)the [^ ]+ [A-Z].*", "", text).removeprefix("every ").removeprefix("a ")
+    named = numbers(plain, WEEKDAYS.index) if plain else set()
+
+    def is_one(day: date) -> bool:
+        ahead, back = (day.day + 6) // 7, -((monthrange(day.year, day.month)[1] - day.day) // 7 + 1)
+        return day.weekday() in named or not places.isdisjoint({(ahead, day.weekday()), (back, day.weekday())})
+
+    return is_one
+
+
+def days_said(text: str) -> Named:
+    """Read which days they are that a sentence names."""
+    if text == "every day":
+        return lambda _: True
+    both = re.fullmatch("on ([^A-Z]+) of every month(?:(, and | if it is )(.+))?", text)
+    if both is None:
+        return weekdays_said(text.removesuffix(" of every month"))
+    by_date = dates_said(both[1])
+    if both[2] is None:
+        return by_date
+    by_weekday = weekdays_said(re.sub(" of (every|the) month$", "", both[3]))
+    either = both[2] == ", and "
+    return lambda day: by_date(day) or by_weekday(day) if either else by_date(day) and by_weekday(day)
+
+
+@pytest.mark.parametrize("month_days", DAYS_OF_MONTH)
+@pytest.mark.parametrize("weekdays", DAYS_OF_WEEK)
+def test_days_are_those_that_are_said(month_days: str, weekdays: str) -> None:
+    """Who reads the sentence back finds the days of a year, whichever of the two fields is restricted or complete."""
+    rule = Cron(f"0 0 {month_days} * {weekdays}")
+    text = said(rule).removeprefix("At 00:00, ").removesuffix(".")
+
+    year = [date(2026, 1, 1) + timedelta(days=number) for number in range(365)]
+    fires = {date.fromordinal(day) for day in compile_cron(rule.expression).days(2026)}
+    assert fires == set(filter(days_said(text), year)), text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainspring.schedule import (
+    LATEST,
     AnyOf,
     Cron,
     Every,
@@ -16,6 +18,7 @@ from mainspring.schedule import (
     Recurring,
     RRule,
     Trigger,
+    describe,
     trigger_from_json,
     trigger_to_json,
 )
@@ -32,6 +35,19 @@ def test_unknown_kind_is_an_error(rule: dict[str, Any]) -> None:
     """A trigger that another version stored, with a kind of rule that is not known here, is not read as another one."""
     with pytest.raises(ValueError, match="no known kind of rule"):
         trigger_from_json(rule | AT)
+
+
+@pytest.mark.parametrize("terms", [{}, {"count": 3}, {"misfire": "skip", "except": ["9998-12-31"]}])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59.999999Z", "9900-01-01T00:00:00.000001Z"])
+def test_ends_of_before_there_was_a_range(terms: dict[str, Any], zone: str, end: str) -> None:
+    """They were stored as they were sent: such a job goes on, and its end can be said in each zone."""
+    trigger = trigger_from_json({"cron": "0 3 * * *", **AT, "timeZone": zone, "end": end, **terms})
+    assert isinstance(trigger, Recurring)
+    assert LATEST == trigger.end
+    assert trigger.next_fire_time(TEN) == replace(trigger, end=None).next_fire_time(TEN)
+    assert "until" in describe(trigger)
+    assert trigger == trigger_from_json(trigger_to_json(trigger))
 
 
 @given(st.one_of(st.builds(Once, moments), everies, recurrings))

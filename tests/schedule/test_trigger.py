@@ -1,7 +1,8 @@
 import calendar
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import UTC, date, datetime, timedelta
+from itertools import count, islice
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,16 +10,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mainspring.schedule import (
+    LATEST,
     MICROSECOND,
     Every,
     Once,
     Period,
     Recurring,
+    describe,
     realigned,
 )
-from mainspring.schedule.rules import AnyOf, Cron
+from mainspring.schedule.rules import AnyOf, AnyRule, At, Cron, RRule
 from mainspring.schedule.zones import DstGap, DstOverlap
 from tests.schedule.drawn import BERLIN, TEN, at, everies, fire_times, moments, periods, recurrings, zones
+
+JOB = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")
 
 # --- Once
 
@@ -150,7 +155,7 @@ def test_every_starts_with_its_start() -> None:
     [Period(days=1), Period(months=1), Period(months=12), Period(exact=timedelta(seconds=1)), Period(days=3653)],
 )
 def test_every_ends_with_the_calendar(period: Period) -> None:
-    """Beyond the year 9999 there is no next fire time, and no error either."""
+    """Beyond the last of all times there is no next fire time, and no error either."""
     last = datetime.max.replace(tzinfo=UTC)
     assert Recurring(Every(period), at(2026, 1, 31)).next_fire_time(last) is None
     assert Recurring(Every(period), last).next_fire_time(last) is None
@@ -158,9 +163,56 @@ def test_every_ends_with_the_calendar(period: Period) -> None:
 
 
 def test_every_reaches_the_last_year() -> None:
-    """The last fire time before the end of the calendar is found."""
+    """The last fire time of all is found."""
     every = Recurring(Every(Period(months=1)), at(2026, 1, 31))
-    assert at(9999, 12, 31) == every.next_fire_time(at(9999, 11, 30))
+    assert at(9899, 12, 31) == every.next_fire_time(at(9899, 11, 30))
+    assert Recurring(Every(Period(days=1)), at(2026, 1, 1)).next_fire_time(LATEST - MICROSECOND) == LATEST
+
+
+LAST_RULES: list[AnyRule] = [
+    Every(Period(exact=timedelta(hours=1))),
+    Every(Period(days=1)),
+    Every(Period(days=3653)),
+    Every(Period(months=120)),
+    Every(Period(months=119, days=30, exact=timedelta(hours=15))),
+    Cron("*/7 * * * *"),
+    Cron("30 2 * * *"),
+    Cron("0 0 29 2 MON"),
+    Cron("0 0 29 2 *"),
+    RRule("FREQ=YEARLY;INTERVAL=10"),
+    RRule("FREQ=YEARLY;BYWEEKNO=53;BYDAY=TH"),
+    RRule("FREQ=YEARLY;BYWEEKNO=1;BYDAY=MO;BYSETPOS=1"),
+    RRule("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-1"),
+    RRule("FREQ=WEEKLY;INTERVAL=521"),
+    RRule("FREQ=HOURLY;INTERVAL=5"),
+    RRule("FREQ=MINUTELY;INTERVAL=61;BYDAY=SU"),
+    RRule("FREQ=DAILY;COUNT=2147483647"),
+    RRule("FREQ=DAILY;UNTIL=99991231T235959Z"),
+    At((at(1, 1, 2), at(9899, 12, 31), LATEST, LATEST + MICROSECOND, datetime.max.replace(tzinfo=UTC))),
+    AnyOf((Cron("0 3 * * *"), Every(Period(exact=timedelta(hours=7))), Every(Period(months=120)))),
+    AnyOf((Cron("0 3 29 2 *"), RRule("FREQ=DAILY;UNTIL=99991231"), At((LATEST, LATEST + MICROSECOND)))),
+]
+
+
+@pytest.mark.parametrize("rule", LAST_RULES, ids=str)
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", BERLIN, "Australia/Lord_Howe"])
+def test_no_rule_fires_or_fails_beyond_the_last_time(rule: AnyRule, zone: str) -> None:
+    """Whatever is asked of a schedule near the end of all times: it ends there, and what is counted agrees."""
+    for days, terms in ((0, {}), (1, {"count": 3}), (400, {}), (30 * 365, {"excluded": (date(9899, 12, 31),)})):
+        start = LATEST - timedelta(days=days)
+        trigger = Recurring(rule, start, time_zone=zone, **terms)
+        low = LATEST - timedelta(days=1)
+        times = [*islice(trigger.fire_times(low, LATEST + timedelta(days=30_000)), 10_000)]
+        assert all(low <= moment <= LATEST for moment in times)
+        assert len(times) == trigger.number(low, LATEST + timedelta(days=30_000))
+        assert (times[-1] if times else None) == trigger.last(low, LATEST + timedelta(days=30_000))
+        for number in (0, len(times) // 2):
+            assert trigger.nth(low, number) == (times[number] if number < len(times) else None)
+        assert trigger.nth(low, len(times)) is None
+        for after in (LATEST, LATEST + timedelta(days=1), datetime.max.replace(tzinfo=UTC)):
+            assert trigger.next_fire_time(after) is None
+        assert all(trigger.due_at(moment, JOB) == moment for moment in times)
+        assert describe(trigger)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,24 @@ async def test_calendars_of_the_settings_are_written_where_they_differ(calendars
     assert {"a": old, "b": new, "theirs": calendar_from_json({})} == await calendars.list_calendars()
 
 
+async def test_calendars_of_the_settings_obey_the_limits(
+    calendars: CalendarService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than may be, more than there is room for, and days out of range: nothing is written."""
+    christmas = calendar_from_json({"dates": ["2026-12-24", "2026-12-25", "2026-12-26"]})
+    monkeypatch.setattr("mainspring.service.calendars.MOST_BYTES", 100)
+    with pytest.raises(ConfigError, match="all calendars together can have"):
+        await calendars.adopt({"a": christmas, "b": christmas, "c": christmas})
+    monkeypatch.setattr("mainspring.service.calendars.MOST_CALENDARS", 1)
+    with pytest.raises(ConfigError, match="there can be 1 calendars at most"):
+        await calendars.adopt({"a": christmas, "b": calendar_from_json({})})
+    for days in ({"dates": ["0001-01-01"]}, {"ranges": [{"first": "2026-12-24", "last": "9999-12-31"}]}):
+        with pytest.raises(ConfigError, match=r"the calendar a: .* must be between 1900-01-01T00:00:00Z and 9900"):
+            await calendars.adopt({"a": calendar_from_json(days)})
+
+    assert {} == await calendars.list_calendars()
+
+
 async def test_holidays_of_the_settings_must_be_known(calendars: CalendarService) -> None:
     """Nothing starts with a calendar that would rule nothing out."""
     with pytest.raises(ConfigError, match="the holidays of the calendar feasts are not known for ZZ"):

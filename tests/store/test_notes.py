@@ -99,3 +99,33 @@ async def test_own_writes_are_seen_at_once(notes: Notes) -> None:
     assert {} == await notes.calendars()
     notes.heard(7, seconds=10)  # a beat that was under way
     assert {} == await notes.calendars()
+
+
+async def test_only_what_changed_is_read_anew(notes: Notes, store: Noted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others there are, one that is written costs the reading of one."""
+    read: list[object] = []
+
+    def reading(data: object) -> object:
+        read.append(data)
+        return calendar_from_json(data)
+
+    monkeypatch.setattr("mainspring.store.notes.calendar_from_json", reading)
+    store.calendars = {f"c{number}": {"dates": [f"2027-01-{number:02}"]} for number in range(1, 30)}
+
+    assert 29 == len(await notes.calendars()) == len(read)
+    read.clear()
+    await notes.put_calendar("c7", CLOSED)
+    store.calendars["c8"] = {"dates": ["2028-01-08"]}  # written elsewhere
+    del store.calendars["c9"]
+
+    assert CLOSED == (await notes.calendars())["c7"]
+    assert [{"dates": ["2028-01-08"]}, {"dates": ["2026-12-24"]}] == read
+    assert "c9" not in notes.known
+    assert 28 == len(notes.sizes)
+
+
+async def test_sizes_are_those_of_what_is_stored(notes: Notes) -> None:
+    """In bytes of JSON."""
+    assert {} == notes.sizes
+    await notes.calendars()
+    assert {"closed": len('{"dates":["2026-12-24"]}')} == notes.sizes

@@ -155,8 +155,27 @@ async def test_calendar_that_makes_no_sense_is_refused(
     assert {} == (await client.get(PATH)).json()
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "9900-01-02", "9999-12-31"])
+async def test_day_out_of_range_is_refused(client: httpx2.AsyncClient, day: str) -> None:
+    """Days have the range of all times, whose ends are taken."""
+    christmas = "2026-12-24"
+    span = {"first": min(day, christmas), "last": max(day, christmas)}
+    place = "first" if day < christmas else "last"
+    for calendar, pointer in (
+        ({"dates": [christmas, day]}, "/dates"),
+        ({"ranges": [{"first": christmas, "last": christmas}, span]}, f"/ranges/1/{place}"),
+    ):
+        answer = await client.put(f"{PATH}/freeze", json=calendar)
+        assert refused(422, "WHEN_RANGE", pointer) == refusal(answer)
+        assert answer.json()["detail"].endswith("must be between 1900-01-01T00:00:00Z and 9900-01-01T00:00:00Z")
+    assert {} == (await client.get(PATH)).json()
+    ends = {"ranges": [{"first": "1900-01-01", "last": "9900-01-01"}]}
+    assert ends == (await client.put(f"{PATH}/freeze", json=ends)).json()
+
+
 async def test_all_that_is_wrong_is_told_at_once(client: httpx2.AsyncClient) -> None:
     """As for a job."""
+    out_of_range = {"dates": ["0001-01-01"], "holidays": {"country": "ZZ"}}
     calendar = {"dates": ["x"], "ranges": [{"first": "2026-12-24", "last": "2026-12-23"}], "timeZone": "x", "y": 1}
 
     errors = [
@@ -166,6 +185,53 @@ async def test_all_that_is_wrong_is_told_at_once(client: httpx2.AsyncClient) -> 
         ("/y", "UNKNOWN_FIELD"),
     ]
     assert Refusal(422, "DATE_FORMAT", errors) == refusal(await client.put(f"{PATH}/freeze", json=calendar))
+    errors = [("/dates", "WHEN_RANGE"), ("/holidays", "HOLIDAYS_UNKNOWN")]
+    assert Refusal(422, "WHEN_RANGE", errors) == refusal(await client.put(f"{PATH}/freeze", json=out_of_range))
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be three calendars, of 100 bytes together."""
+    monkeypatch.setattr("mainspring.service.calendars.MOST_CALENDARS", 3)
+    monkeypatch.setattr("mainspring.service.calendars.MOST_BYTES", 100)
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_more_calendars_than_there_may_be_are_refused(client: httpx2.AsyncClient) -> None:
+    """One can take the place of another, and one that is deleted makes room."""
+    for name in "abc":
+        assert 201 == (await client.put(f"{PATH}/{name}", json={})).status_code
+
+    assert refused(422, "TOO_MANY_CALENDARS") == refusal(await client.put(f"{PATH}/d", json={}))
+    assert 200 == (await client.put(f"{PATH}/c", json=freeze("2026-12-24"))).status_code
+    await client.delete(f"{PATH}/a")
+    assert 201 == (await client.put(f"{PATH}/d", json={})).status_code
+    assert ["b", "c", "d"] == list((await client.get(PATH)).json())
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_larger_calendars_than_there_is_room_for_are_refused(client: httpx2.AsyncClient) -> None:
+    """New ones and those that grow; one may shrink, whatever there is."""
+    two, five = freeze("2026-12-24", "2026-12-25"), freeze(*(f"2026-12-{day}" for day in range(24, 29)))
+    assert 201 == (await client.put(f"{PATH}/a", json=two)).status_code
+    assert 201 == (await client.put(f"{PATH}/b", json=two)).status_code
+
+    for name in "bc":
+        assert refused(422, "CALENDARS_TOO_LARGE") == refusal(await client.put(f"{PATH}/{name}", json=five))
+    assert {"a": two, "b": two} == (await client.get(PATH)).json()
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_what_is_beyond_the_limits_already_may_shrink(client: httpx2.AsyncClient, store: SqliteStore) -> None:
+    """Calendars from before there were limits stay, and none of them is in the way of mending another."""
+    days = [f"2026-12-{day}" for day in range(10, 20)]
+    for name in "abcde":
+        await store.note(CALENDARS, name, freeze(*days))
+
+    assert 200 == (await client.put(f"{PATH}/a", json=freeze(*days[1:]))).status_code
+    errors = [("", "TOO_MANY_CALENDARS"), ("", "CALENDARS_TOO_LARGE")]
+    assert Refusal(422, "TOO_MANY_CALENDARS", errors) == refusal(await client.put(f"{PATH}/f", json=freeze(*days)))
+    assert 5 == len((await client.get(PATH)).json())
 
 
 @pytest.mark.usefixtures("no_holidays")

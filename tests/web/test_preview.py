@@ -117,8 +117,11 @@ async def test_bad_body_is_refused_as_if_it_were_meant(
         ({"cron": "0 0 12 * * 1-5,5L"}, ["'1-5' counts", "'5L' counts"]),
         ({"cron": "0 0 12 * * MON-FRI"}, []),
         ({"cron": "0 12 * * 1"}, []),
-        ({"cron": "0 0 * * 3/1"}, ["'3/1' goes on to Sunday"]),
-        ({"cron": "0 0 * * MON/2"}, ["'MON/2' goes on to Sunday"]),
+        ({"cron": "0 0 * * 3/1"}, ["'3/1' ends with Saturday"]),
+        ({"cron": "0 0 * * MON/2"}, ["'MON/2' ends with Saturday"]),
+        ({"cron": "0 0 * * 7/2"}, ["'7/2' ends with Saturday"]),
+        ({"cron": "0 0 * * 3/3"}, []),
+        ({"cron": "0 0 * * SUN/2"}, []),
         ({"cron": "0 0 * * */2"}, []),
         ({"cron": "0 0 * * SUN-SUN"}, ["'SUN-SUN' is that one day"]),
         ({"cron": "0 0 * * 0-0"}, ["'0-0' is that one day"]),
@@ -285,7 +288,7 @@ async def test_outage_of_years_takes_no_time(
             turns += 1
 
     beside = asyncio.create_task(others())
-    outage = {"outageFrom": "2026-06-01T13:00:00Z", "outageTo": "2036-06-01T13:00:00Z"}
+    outage = {"outageFrom": "2026-06-01T13:00:00Z", "outageTo": "2036-06-01T12:00:00Z"}
     content = await dry(client, schedule | {"misfire": misfire}, next=1000, **outage)
     beside.cancel()
 

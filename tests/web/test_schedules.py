@@ -252,6 +252,7 @@ async def test_recurring_needs_whole_days(client: httpx2.AsyncClient, interval: 
     [
         ({"jobType": "WEEKLY"}, "ENUM", "/jobType"),
         ({"repeatCount": -1}, "INVALID_REPEAT_COUNT", "/repeatCount"),
+        ({"repeatCount": 2**31 - 1}, "INVALID_REPEAT_COUNT", "/repeatCount"),
         ({"repeatCount": 2**31}, "INVALID_REPEAT_COUNT", "/repeatCount"),
         ({"repeatCount": "2"}, "INVALID_REPEAT_COUNT", "/repeatCount"),
         ({"schedule": {"every": "P1D"}}, "SCHEDULE_CONFLICT", "/jobType"),

@@ -38,10 +38,11 @@ from mainspring.schedule import (
     Recurring,
     Trigger,
     When,
-    format_time,
     kind_problems,
+    range_problems,
     schedule_problems,
     to_trigger,
+    too_far,
     too_old,
 )
 from mainspring.schedule import Schedule as Schedule  # noqa: PLC0414 - it is a part of the request
@@ -239,7 +240,8 @@ def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection
     when, schedule, job_type = sent.get("when"), sent.get("schedule"), sent.get("job_type")
     if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
-    yield from _too_far("/when", when, now)
+    yield from range_problems("/when", when)
+    yield from too_far("/when", when, now)
     if schedule is not None or job_type is JobType.RECURRING:
         yield from too_old("/when", when, now)
     if job_type is JobType.RECURRING:
@@ -251,16 +253,10 @@ def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection
             yield Problem(
                 "/repeatIntervalInDays", "INVALID_REPEAT_INTERVAL", "must be a whole number of days from 1 to 3653"
             )
-        if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 1):
-            yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0 to 2147483647")
+        if sent.get("repeat_count") is not None and not _whole(sent["repeat_count"], 0, 2**31 - 2):
+            yield Problem("/repeatCount", "INVALID_REPEAT_COUNT", "must be a whole number from 0 to 2147483646")
     if schedule is not None:
         yield from schedule_problems(schedule, when, now, calendars)
-
-
-def _too_far(pointer: str, moment: datetime | None, now: datetime) -> Iterator[Problem]:
-    if moment is not None and moment > now + HORIZON:
-        limit = format_time(now + HORIZON)
-        yield Problem(pointer, "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
 
 
 def _whole(value: object, least: int, most: int) -> bool:

@@ -25,7 +25,6 @@ from mainspring.schedule.calendars import (
     HolidaysError,
     calendar_from_json,
     calendar_to_json,
-    calendars_from_json,
     without_unknown,
 )
 from mainspring.schedule.english import (
@@ -62,16 +61,20 @@ from mainspring.schedule.stored import (
     trigger_to_json,
 )
 from mainspring.schedule.text import (
+    EARLIEST,
     HORIZON,
+    LATEST,
     MICROSECOND,
     ON_THE_WIRE,
     Duration,
     Period,
     TimeError,
     When,
+    check_range,
     format_time,
     parse_duration,
     parse_when,
+    range_problems,
     zone_rules,
 )
 from mainspring.schedule.trigger import (
@@ -91,14 +94,17 @@ from mainspring.schedule.wire import (
     schedule_problems,
     schedule_warnings,
     to_trigger,
+    too_far,
     too_old,
 )
 
 __all__ = [
     "CALENDAR_NAME",
     "CALENDAR_SCHEMA",
+    "EARLIEST",
     "HORIZON",
     "KINDS",
+    "LATEST",
     "MICROSECOND",
     "ON_THE_WIRE",
     "WANTED_SCHEMA",
@@ -130,7 +136,7 @@ __all__ = [
     "beginning",
     "calendar_from_json",
     "calendar_to_json",
-    "calendars_from_json",
+    "check_range",
     "depends_on_id",
     "describe",
     "following",
@@ -143,11 +149,13 @@ __all__ = [
     "parse_when",
     "preview",
     "put_off",
+    "range_problems",
     "read_otherwise",
     "realigned",
     "schedule_problems",
     "schedule_warnings",
     "to_trigger",
+    "too_far",
     "too_old",
     "trigger_from_json",
     "trigger_to_json",

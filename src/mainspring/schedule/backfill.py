@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.problems import problems_of, sentence
-from mainspring.schedule.text import UpToAWeek, When, format_time
+from mainspring.schedule.text import UpToAWeek, When, format_time, range_problems
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
 CAP = 1000
@@ -86,7 +86,10 @@ class Backfill:
 
 
 def _problems(wanted: _Wanted, now: datetime) -> Iterator[Problem]:
-    if wanted.begin > wanted.end:
+    yield from range_problems("/from", wanted.begin)
+    if out_of_range := [*range_problems("/to", wanted.end)]:
+        yield from out_of_range
+    elif wanted.begin > wanted.end:
         yield Problem("/to", "RANGE_REVERSED", "is before from")
     elif wanted.end > now:
         yield Problem("/to", "RANGE_IN_FUTURE", f"is in the future (it is {format_time(now)})")

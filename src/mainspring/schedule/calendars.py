@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
@@ -27,8 +27,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from mainspring.errors import Problem
 from mainspring.schedule.civil import DAY, from_datetime, joined, to_datetime
-from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, TimeError, TimeZone, text_reader
+from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, TimeError, TimeZone, range_problems, text_reader
 from mainspring.schedule.trigger import CalendarUse, Days, spread
 from mainspring.schedule.zones import moment_of, span_at
 
@@ -135,6 +136,15 @@ class Calendar:
         if self.holidays is not None:
             holidays_of(self.holidays, _ANY_YEAR)
 
+    def problems(self) -> Iterator[Problem]:
+        """Find days that were sent and are out of range."""
+        for day in sorted(self.dates):
+            for problem in range_problems("/dates", day):
+                yield replace(problem, detail=f"has {day}, which {problem.detail}")
+        for place, each in enumerate(self.ranges):
+            yield from range_problems(f"/ranges/{place}/first", each.first)
+            yield from range_problems(f"/ranges/{place}/last", each.last)
+
     def has(self, moment: datetime) -> bool:
         """Say whether a moment is among the times."""
         return self._end(*divmod(self._civil(moment), DAY)) is not None
@@ -216,7 +226,7 @@ class HolidaysError(ValueError):
         self.code = code
 
 
-@cache
+@lru_cache(maxsize=256)
 def holidays_of(holidays: Holidays, year: int) -> Mapping[date, str]:
     """Return the holidays of a year with their names. The first call takes up to a second.
 
@@ -241,18 +251,6 @@ _CALENDAR = TypeAdapter(Calendar)
 def calendar_from_json(data: object) -> Calendar:
     """Read a calendar as it stands on the wire. Raises pydantic's `ValidationError` with every fault."""
     return _CALENDAR.validate_python(data)
-
-
-def calendars_from_json(data: Mapping[str, object]) -> tuple[Calendars, dict[str, Exception]]:
-    """Read calendars by name as `calendar_to_json` wrote them; answer also why some cannot be read."""
-    calendars: dict[str, Calendar] = {}
-    faults: dict[str, Exception] = {}
-    for name, each in data.items():
-        try:
-            calendars[name] = calendar_from_json(each)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not take the others with it
-            faults[name] = error
-    return calendars, faults
 
 
 def without_unknown(calendars: Calendars) -> tuple[Calendars, Mapping[str, HolidaysError]]:

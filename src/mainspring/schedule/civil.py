@@ -23,6 +23,8 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+YEARS_KEPT = 1024
+"""How many years of days are kept of all rules of a kind together. One is 13 KB at most: it names 366 days."""
 REACH = 40
 """How many years a search for the next fire time goes on: 29 February may take eight, on a Monday forty."""
 _LAST_YEAR = date.max.year
@@ -138,11 +140,10 @@ class CivilTimes(ABC):
     `hourly` says that every day has times in each of its hours: no hour is named.
     """
 
-    __slots__ = ("_sums", "hourly")
+    __slots__ = ("hourly",)
 
     def __init__(self, *, hourly: bool) -> None:
         self.hourly = hourly
-        self._sums: dict[int, list[int]] = {}
 
     @abstractmethod
     def days(self, year: int) -> Sequence[int]:
@@ -151,6 +152,16 @@ class CivilTimes(ABC):
     @abstractmethod
     def times(self, day: int) -> Times:
         """Return the times of a day that `days` lists; at least one."""
+
+    def size(self, day: int) -> int:
+        """Count the times of a day that `days` lists."""
+        return len(self.times(day))
+
+    def has_day(self, day: int) -> bool:
+        """Say whether a day has times."""
+        days = self.days(date.fromordinal(day).year)
+        index = bisect_left(days, day)
+        return index < len(days) and days[index] == day
 
     def first(self, civil: int) -> int | None:
         """Return the first civil time that is not before `civil`, or `None` when none comes within `REACH`."""
@@ -196,12 +207,13 @@ class CivilTimes(ABC):
 
     def _times_of(self, year: int, days: int) -> int:
         """Count the times of the first so many days of a year."""
-        sums = self._sums.get(year)
-        if sums is None:
-            if len(self._sums) >= REACH:
-                self._sums.clear()
-            self._sums[year] = sums = [0, *accumulate(len(self.times(day)) for day in self.days(year))]
-        return sums[days]
+        return _sums(self, year)[days]
+
+
+@lru_cache(maxsize=YEARS_KEPT)
+def _sums(times: CivilTimes, year: int) -> Sequence[int]:
+    """Count for each day of a year the times that are before it in that year."""
+    return [0, *accumulate(map(times.size, times.days(year)))]
 
 
 class SameTimes(CivilTimes):
@@ -224,33 +236,43 @@ class SameTimes(CivilTimes):
 class Merged(CivilTimes):
     """The civil times of several, each once."""
 
-    __slots__ = ("_parts", "_years")
+    __slots__ = ("parts",)
 
     def __init__(self, parts: Sequence[CivilTimes]) -> None:
         super().__init__(hourly=all(part.hourly for part in parts))
-        self._parts = tuple(parts)
-        self._years: dict[int, list[int]] = {}
+        self.parts = tuple(parts)
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        if year not in self._years:
-            self._years[year] = sorted({day for part in self._parts for day in part.days(year)})
-        return self._years[year]
+        return _merged_days(self, year)
 
     def times(self, day: int) -> Times:
         """See `CivilTimes.times`."""
-        low, high = day * DAY, (day + 1) * DAY
-        return _merged(tuple(part.times(day) for part in self._parts if part.has(low, high)))
+        return _merged(self._of_parts(day))
+
+    def size(self, day: int) -> int:
+        """See `CivilTimes.size`. Steps fall on other times each day: to list them in order took four times as long."""
+        several = self._of_parts(day)
+        listed = [times for times in several if isinstance(times, ListedTimes)]
+        return len(frozenset[int]().union(*listed) if len(listed) == len(several) else _merged(several))
+
+    def _of_parts(self, day: int) -> tuple[Times, ...]:
+        return tuple([part.times(day) for part in self.parts if part.has_day(day)])
 
     def first(self, civil: int) -> int | None:
         """See `CivilTimes.first`."""
-        return min((found for part in self._parts if (found := part.first(civil)) is not None), default=None)
+        return min((found for part in self.parts if (found := part.first(civil)) is not None), default=None)
 
 
 @lru_cache(maxsize=256)
 def merged(parts: tuple[CivilTimes, ...]) -> CivilTimes:
     """Return the civil times of several, each once. The answer for the same several is kept."""
     return parts[0] if len(parts) == 1 else Merged(parts)
+
+
+@lru_cache(maxsize=YEARS_KEPT)
+def _merged_days(times: Merged, year: int) -> Sequence[int]:
+    return sorted({day for part in times.parts for day in part.days(year)})
 
 
 @lru_cache(maxsize=64)

@@ -13,13 +13,14 @@ from uuid import UUID
 from mainspring.schedule import misfire
 from mainspring.schedule.calendars import Calendars, RuledOut, postponed, ruled_out
 from mainspring.schedule.misfire import Decision, Fate, Unrun
-from mainspring.schedule.text import MICROSECOND
+from mainspring.schedule.text import HORIZON, MICROSECOND
 from mainspring.schedule.trigger import Once, Recurring, Trigger
 
 _STRETCHES = 400
-"""How many stretches of a calendar are gone through; a schedule that is ruled out in all of them is at its end.
+"""How many stretches of a calendar are gone through, for ten years at most.
 
-A daily one is then followed for more than a year, in about 20 ms.
+A schedule that is ruled out in all of them is at its end. A daily one is then followed for more than a year, in about
+20 ms.
 """
 
 
@@ -100,15 +101,16 @@ def _beyond(
     If there is none, for those that were seen to be ruled out.
     """
     fire_time: datetime | None = first
-    until, reason = first, ""
+    until, reason, limit = first, "", first + HORIZON
     for _ in range(_STRETCHES):
         if fire_time is None or out is None:
             break
         until, reason = (fire_time if out.until is None else out.until - MICROSECOND), out.reason
-        fire_time = None if out.until is None else trigger.next_fire_time(until)
+        fire_time = None if out.until is None or until > limit else trigger.next_fire_time(until)
         out = ruled_out(trigger.calendar, fire_time, calendars) if fire_time is not None else None
     else:
         fire_time = None
+    until = min(until, limit)
     last = trigger.last(first, until) or first
     return fire_time, Unrun(first, last, trigger.number(first, until), Fate.SKIPPED, reason)
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
-from itertools import accumulate
+from heapq import merge
+from itertools import accumulate, groupby
 from typing import ClassVar
 
-from mainspring.schedule.civil import DAY, HOUR, MINUTE, REACH, CivilTimes
+from mainspring.schedule.civil import DAY, HOUR, MINUTE, REACH, CivilTimes, from_datetime
+from mainspring.schedule.text import LATEST
 from mainspring.schedule.zones import DstGap, DstOverlap, Span, span_at
 
-FOREVER = (date.max.toordinal() + 1) * DAY
-"""The end of the year 9999: the last moment of what has none."""
+FOREVER = from_datetime(LATEST)
+"""The last moment of what has none."""
 _STEPS = (366 * DAY, 30 * DAY, DAY, HOUR, MINUTE)
 
 
@@ -172,7 +173,7 @@ class AnySeries(Series):
     members: tuple[Series, ...]
 
     MOST: ClassVar[int] = 5000
-    """How far moments are counted one by one, which takes 5 us each.
+    """How far moments are counted one by one, which takes 5 us each, however many members there are.
 
     Beyond it a moment that several members share counts once for each of them.
     """
@@ -192,24 +193,33 @@ class AnySeries(Series):
 
     def number(self, low: int, high: int) -> int:
         """See `Series.number`."""
-        number, moment = 0, self.after(low - 1)
-        while moment is not None and moment < high:
+        number = 0
+        for moment in self._moments(low):
+            if moment >= high:
+                break
             number += 1
             if number == self.MOST:
                 return number + self._counted(moment, high - 1)
-            moment = self.after(moment)
         return number
 
     def nth(self, low: int, number: int) -> int | None:
         """See `Series.nth`."""
-        moment = self.after(low - 1)
-        for _ in range(min(number, self.MOST - 1)):
-            moment = None if moment is None else self.after(moment)
-        return moment if moment is None or number < self.MOST else self._beyond(moment, number - self.MOST)
+        for place, moment in enumerate(self._moments(low)):
+            if place == number:
+                return moment
+            if moment > FOREVER:
+                break
+            if place == self.MOST - 1:
+                return self._beyond(moment, number - self.MOST)
+        return None
 
     def note(self, moment: int) -> str | None:
         """See `Series.note`."""
         return next(filter(None, (each.note(moment) for each in self.members)), None)
+
+    def _moments(self, low: int) -> Iterator[int]:
+        """Yield the moments from `low` on, each once: only a member whose moment has come is asked for its next."""
+        return (moment for moment, _ in groupby(merge(*(_moments(each, low) for each in self.members))))
 
     def _beyond(self, moment: int, number: int) -> int | None:
         """Return the first moment up to which there are more than `number` after `moment`, counted for each member."""
@@ -225,6 +235,13 @@ class AnySeries(Series):
 
     def _counted(self, moment: int, until: int) -> int:
         return sum(each.number(moment + 1, until + 1) for each in self.members)
+
+
+def _moments(series: Series, low: int) -> Iterator[int]:
+    moment = series.after(low - 1)
+    while moment is not None:
+        yield moment
+        moment = series.after(moment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +334,7 @@ class Without(Series):
 
     def end(self, moment: int) -> int | None:
         """Return the end of the stretch that a moment lies in; `None` if it lies in none."""
-        place = bisect_right(self.stretches, (moment, FOREVER)) - 1
+        place = bisect_left(self.stretches, (moment + 1, 0)) - 1
         return self.stretches[place][1] if place >= 0 and moment < self.stretches[place][1] else None
 
     def after(self, moment: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from mainspring.schedule.rules import RULES
 from mainspring.schedule.rules.rule import rule_from_json
 from mainspring.schedule.text import (
+    LATEST,
     format_duration,
     format_excluded,
     format_time,
@@ -70,7 +71,7 @@ def read_plain(data: Mapping[str, Any]) -> Recurring:
         rule=rule_from_json(data, RULES),
         start=parse_when(data["start"]),
         count=data.get("count"),
-        end=end and parse_when(end),
+        end=end and min(parse_when(end), LATEST),  # there are ends from before there was a range
         time_zone=data["timeZone"],
         start_fires=data.get("startFires", False),
     )
@@ -84,7 +85,7 @@ def read_full(data: Mapping[str, Any]) -> Recurring:
         rule=rule_from_json(data, RULES),
         start=parse_when(data["start"]),
         count=data.get("count"),
-        end=end and parse_when(end),
+        end=end and min(parse_when(end), LATEST),
         time_zone=data["timeZone"],
         start_fires=data.get("startFires", False),
         dst_gap=gap and DstGap(gap),

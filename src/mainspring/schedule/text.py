@@ -7,7 +7,7 @@ fractions. All moments are aware datetimes in UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,7 +28,16 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, to_json
 
+from mainspring.errors import Problem
+
 MICROSECOND = timedelta(microseconds=1)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9900, 1, 1, tzinfo=UTC)
+"""Every time that is sent is in between, both included: each store gives it back as it was.
+
+Zones, periods of ten years and a search of forty years never lead from there beyond the year 9999, which is the last
+that a datetime has.
+"""
 HORIZON = timedelta(days=3653)
 """How far ahead a job may be scheduled: ten years."""
 OLDEST = timedelta(days=10_957)
@@ -98,8 +107,34 @@ def read_any(text: str) -> datetime:
     offset = _offset(match["zone"])
     try:
         return _moment(match, offset)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise _out_of_range() from error
+    except ValueError as error:
         raise TimeError("WHEN_RANGE", "names a date or time of day that does not exist") from error
+
+
+def check_range(moment: date) -> None:
+    """Raise `TimeError` for a moment, or a day, that was sent and is not between `EARLIEST` and `LATEST`.
+
+    Readers do not ask it by themselves, for they read also what was stored before there was a range.
+    """
+    is_moment = isinstance(moment, datetime)
+    earliest, latest = (EARLIEST, LATEST) if is_moment else (EARLIEST.date(), LATEST.date())
+    if not earliest <= moment <= latest:
+        raise _out_of_range()
+
+
+def range_problems(pointer: str, moment: date | None) -> Iterator[Problem]:
+    """Find what `check_range` has to say of a moment, or a day, that stands at a place."""
+    try:
+        if moment is not None:
+            check_range(moment)
+    except TimeError as error:
+        yield Problem(pointer, error.code, str(error))
+
+
+def _out_of_range() -> TimeError:
+    return TimeError("WHEN_RANGE", f"must be between {format_time(EARLIEST)} and {format_time(LATEST)}")
 
 
 def _offset(zone: str) -> timedelta:
@@ -114,8 +149,10 @@ def _offset(zone: str) -> timedelta:
 
 
 def _moment(match: re.Match[str], offset: timedelta) -> datetime:
+    if match["sign"] == "-" or match["year"] == "0000":
+        raise OverflowError("before the year 1")
     if match["sign"]:
-        raise ValueError("only the years 0001 to 9999")
+        raise ValueError("a year has four digits and no sign")
     hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
     fraction = _microseconds_up(match["fraction"] or "")
     midnight = _date(match)

@@ -8,7 +8,6 @@ datetimes in UTC; civil time (days and months in a time zone) exists only below 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -20,7 +19,7 @@ from pydantic import Field
 
 from mainspring.schedule.civil import DAY, from_datetime, joined, to_datetime
 from mainspring.schedule.rules import AnyRule, At
-from mainspring.schedule.series import Series, Without
+from mainspring.schedule.series import FOREVER, Series, Without
 from mainspring.schedule.text import MICROSECOND, ON_THE_WIRE, UpToAWeek
 from mainspring.schedule.zones import DstGap, DstOverlap, moment_of
 
@@ -183,19 +182,23 @@ class Recurring:
         """Return the first fire time later than `after`, or `None` when there is none (within forty years)."""
         if after < self.start and self._opens:
             return self.start
-        try:
-            return self._next(self._series(), after)
-        except (OverflowError, ValueError):
-            return None  # beyond the year 9999
+        start = from_datetime(self.start)
+        moment = max(from_datetime(after), start - 1)
+        if moment >= FOREVER:
+            return None
+        series = self._series()
+        found = series.after(moment)
+        if found is None or found > FOREVER or (self.count and self._between(series, start, found) > self.count):
+            return None
+        fire_time = to_datetime(found)
+        return None if self.end is not None and fire_time > self.end else fire_time
 
     def fire_times(self, low: datetime, high: datetime) -> Iterator[datetime]:
         """Yield the fire times from `low` to `high`, both included."""
         fire_time = self.next_fire_time(low - MICROSECOND)
-        with suppress(OverflowError, ValueError):  # beyond the year 9999
-            series = self._series()
-            while fire_time is not None and fire_time <= high:
-                yield fire_time
-                fire_time = self._next(series, fire_time)
+        while fire_time is not None and fire_time <= high:
+            yield fire_time
+            fire_time = self.next_fire_time(fire_time)
 
     def number(self, low: datetime, high: datetime) -> int:
         """Count the fire times from `low` to `high`, both included, without going through them."""
@@ -222,8 +225,7 @@ class Recurring:
             return self.nth(low, number - 1) if number else None
         first, start, end = from_datetime(low), from_datetime(self.start), from_datetime(high)
         opens = self._opens and first <= start <= end
-        if self.end is not None:
-            end = min(end, from_datetime(self.end))
+        end = min(end, self._last)
         found = self._series().last(max(first, start + self._opens), end + 1)
         return to_datetime(found) if found is not None else self.start if opens else None
 
@@ -281,21 +283,16 @@ class Recurring:
             return False
         return not self.excluded or self._without().end(from_datetime(self.start)) is None
 
-    def _next(self, series: Series, after: datetime) -> datetime | None:
-        start = from_datetime(self.start)
-        found = series.after(max(from_datetime(after), start - 1))
-        if found is None or (self.count is not None and self._between(series, start, found) > self.count):
-            return None
-        fire_time = to_datetime(found)
-        return None if self.end is not None and fire_time > self.end else fire_time
+    @property
+    def _last(self) -> int:
+        """The moment after which there is no fire time."""
+        return FOREVER if self.end is None else min(from_datetime(self.end), FOREVER)
 
     def _between(self, series: Series, low: int, high: int) -> int:
         """Count the fire times from `low` to `high`, both included, as if there were no `count`."""
         start, opens = from_datetime(self.start), self._opens
         low = max(low, start)
-        if self.end is not None:
-            end = from_datetime(self.end)
-            high = min(high, max(end, start) if opens else end)
+        high = min(high, max(self._last, start) if opens else self._last)
         opening = opens and low == start <= high
         return opening + series.number(max(low, start + opens), high + 1)
 

@@ -29,6 +29,7 @@ from mainspring.schedule.text import (
     When,
     format_excluded,
     format_time,
+    range_problems,
 )
 from mainspring.schedule.trigger import CalendarUse, Misfire, MisfirePolicy, Overlap, Recurring, Trigger, stretch
 from mainspring.schedule.zones import DstGap, DstOverlap
@@ -208,6 +209,9 @@ def _set_problems(
     if "time_zone" in sent and recurrence.zone not in {None, schedule.time_zone}:
         detail = f"is {recurrence.zone} by the DTSTART of the rrule; send one of them"
         yield Problem("/schedule/timeZone", "SCHEDULE_CONFLICT", detail)
+    if out_of_range := [*_out_of_range(schedule)]:
+        yield from out_of_range
+        return
     sent_places = {f"/schedule/{field.alias}" for name, field in Schedule.model_fields.items() if name in sent}
     for problem in _problems(_told(schedule), when, now, calendars):
         yield problem if problem.pointer in {"/schedule", *sent_places} else replace(problem, pointer=place)
@@ -216,21 +220,37 @@ def _set_problems(
 def _problems(
     schedule: ScheduleTerms, when: datetime | None, now: datetime, calendars: Collection[str]
 ) -> Iterator[Problem]:
-    if schedule.start is not None and schedule.start > now + HORIZON:
-        limit = format_time(now + HORIZON)
-        yield Problem("/schedule/start", "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
+    out_of_range = [*_out_of_range(schedule)]
+    yield from out_of_range
+    yield from too_far("/schedule/start", schedule.start, now)
     if when is None:
         yield from too_old("/schedule/start", schedule.start, now)
     if schedule.calendar is not None and schedule.calendar.name not in calendars:
         yield Problem("/schedule/calendar", "CALENDAR_UNKNOWN", f"there is no calendar {schedule.calendar.name}")
     rules = sent_rules(schedule, RULES)
-    if len(rules) != 1 or any(too_old("", when or schedule.start, now)):
+    begins = when or schedule.start
+    if len(rules) != 1 or out_of_range or any((*range_problems("", begins), *too_old("", begins, now))):
         return
     kind, sent = rules[0]
     trigger = _trigger(schedule, kind, sent, when, now)
     by_itself = trigger.rule.problems(sent, trigger, f"/schedule/{kind.kind}", RULES)
     found = [*by_itself, *_conflicts(schedule, trigger, sent)]
     yield from found or _never(schedule, trigger, kind)
+
+
+def _out_of_range(schedule: ScheduleTerms) -> Iterator[Problem]:
+    """Find the times of a schedule that no store need keep; those of its rule the rule finds."""
+    yield from range_problems("/schedule/start", schedule.start)
+    yield from range_problems("/schedule/end", schedule.end)
+    for place, each in enumerate(schedule.excluded):
+        yield from range_problems(f"/schedule/except/{place}", each)
+
+
+def too_far(pointer: str, moment: datetime | None, now: datetime) -> Iterator[Problem]:
+    """Check that a moment is within the horizon."""
+    if moment is not None and moment > now + HORIZON:
+        limit = format_time(now + HORIZON)
+        yield Problem(pointer, "WHEN_TOO_FAR", f"is more than ten years ahead (the limit is {limit})")
 
 
 def too_old(pointer: str, start: datetime | None, now: datetime) -> Iterator[Problem]:
@@ -300,8 +320,11 @@ def _idle(trigger: Recurring) -> Iterator[str]:
     for moment in (moment for rule in rules if isinstance(rule, At) for moment in rule.moments):
         if moment < trigger.start or (trigger.end is not None and moment > trigger.end):
             yield f"at {format_time(moment)}"
-    everything = replace(trigger, excluded=())
+    # The last that is counted is looked for once: to count up to each of them may lead through thousands of years.
+    everything = replace(trigger, excluded=(), count=None)
+    last = everything.nth(trigger.start, trigger.count - 1) if trigger.count and trigger.excluded else None
     for each in trigger.excluded:
         begin, end = stretch(each, trigger.time_zone)
-        if everything.number(to_datetime(begin), to_datetime(end) - MICROSECOND) == 0:
+        fire_time = everything.next_fire_time(to_datetime(begin - 1))
+        if fire_time is None or fire_time >= to_datetime(end) or (last is not None and fire_time > last):
             yield f"except {format_excluded(each)}"

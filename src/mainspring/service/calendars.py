@@ -7,13 +7,26 @@ import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from mainspring.errors import CalendarInUseError, ConfigError, InvalidRequestError, NotFoundError, Problem
 from mainspring.problems import problems_of, sentence
-from mainspring.schedule import CALENDAR_NAME, Calendar, Calendars, HolidaysError, calendar_from_json, without_unknown
+from mainspring.schedule import (
+    CALENDAR_NAME,
+    Calendar,
+    Calendars,
+    HolidaysError,
+    calendar_from_json,
+    calendar_to_json,
+    without_unknown,
+)
 from mainspring.service.replanning import Replanning
 from mainspring.store import Notes, Progress, Store
 
+MOST_CALENDARS = 500
+"""How many calendars a store may have: each service and node has all of them in memory."""
+MOST_BYTES = 1024 * 1024
+"""How large all calendars may be together, in bytes of JSON: a service reads them in 15 ms."""
 COUNTED = 100
 """How many jobs that use a calendar are counted before it is said that there are many."""
 
@@ -48,6 +61,8 @@ class CalendarService:
             problem = Problem("", "CALENDAR_NAME_INVALID", f"the name {detail}")
             raise InvalidRequestError(f"the name of a calendar {detail}", problems=[problem])
         calendar = await _read(body)
+        if problems := await self._out_of_room({name: calendar}):
+            raise InvalidRequestError(sentence(problems), problems=problems)
         was_there = await self._notes.put_calendar(name, calendar)
         await self.replanning.begin(name)
         return calendar, not was_there
@@ -68,30 +83,53 @@ class CalendarService:
     async def adopt(self, calendars: Calendars) -> list[str]:
         """Write calendars of the settings where the store has others; answer the names of those.
 
-        Their jobs are not planned anew yet. Raises `ConfigError` for holidays that are not known here.
+        Their jobs are not planned anew yet. Raises `ConfigError` for holidays that are not known here, for days out of
+        range, and for more calendars than there is room for.
         """
+        for name, calendar in calendars.items():
+            if problems := [*calendar.problems()]:
+                raise ConfigError(f"the calendar {name}: {sentence(problems)}")
         _, unknown = await asyncio.to_thread(without_unknown, calendars)
         if unknown:
             said = "; ".join(f"the holidays of the calendar {name} {error}" for name, error in unknown.items())
             raise ConfigError(said)
+        if problems := await self._out_of_room(calendars):
+            raise ConfigError(sentence(problems))
         stored = await self.list_calendars()
         changed = [name for name, calendar in calendars.items() if stored.get(name) != calendar]
         for name in changed:
             await self._notes.put_calendar(name, calendars[name])
         return changed
 
+    async def _out_of_room(self, calendars: Calendars) -> list[Problem]:
+        """Find out whether there is room for calendars; for one that takes no more than before there always is."""
+        await self._notes.calendars()
+        sizes = self._notes.sizes
+        after = {**sizes, **{name: len(to_json(calendar_to_json(each))) for name, each in calendars.items()}}
+        problems: list[Problem] = []
+        if len(after) > max(len(sizes), MOST_CALENDARS):
+            detail = f"there can be {MOST_CALENDARS} calendars at most: delete one that no job uses"
+            problems.append(Problem("", "TOO_MANY_CALENDARS", detail))
+        if sum(after.values()) > max(sum(sizes.values()), MOST_BYTES):
+            detail = f"all calendars together can have {MOST_BYTES // 1024} KiB at most: shorten or delete one"
+            problems.append(Problem("", "CALENDARS_TOO_LARGE", detail))
+        return problems
+
 
 async def _read(body: Mapping[str, object]) -> Calendar:
     """Read a calendar. Raises `InvalidRequestError` with every problem."""
     try:
         calendar = calendar_from_json(body)
-        await asyncio.to_thread(calendar.check_holidays)
     except ValidationError as error:
         problems = problems_of(error, body, owner="a calendar")
-    except HolidaysError as error:
-        problems = [Problem("/holidays", error.code, str(error))]
     else:
-        return calendar
+        problems = [*calendar.problems()]
+        try:
+            await asyncio.to_thread(calendar.check_holidays)
+        except HolidaysError as error:
+            problems.append(Problem("/holidays", error.code, str(error)))
+        if not problems:
+            return calendar
     raise InvalidRequestError(sentence(problems), problems=problems)
 
 

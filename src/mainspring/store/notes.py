@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from mainspring.clock import Clock
 from mainspring.schedule import (
     Calendar,
     Calendars,
+    calendar_from_json,
     calendar_to_json,
-    calendars_from_json,
     without_unknown,
 )
 from mainspring.store.protocol import Store
@@ -40,6 +42,13 @@ class Progress(NamedTuple):
     after: UUID | None = None
 
 
+class _Read(NamedTuple):
+    """A calendar as it was read last: as JSON, and what that says."""
+
+    text: bytes
+    calendar: Calendar
+
+
 class Notes:
     """The notes of one store, as one process knows them. All on one event loop."""
 
@@ -49,6 +58,7 @@ class Notes:
         self._number = _UNKNOWN
         self._until = -math.inf
         self._read_by = _UNKNOWN
+        self._read: Mapping[str, _Read] = {}
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, Exception] = {}
@@ -88,11 +98,33 @@ class Notes:
             await self.refresh()
 
     async def all_calendars(self) -> Calendars:
-        """Return all calendars of the store by name, also those with holidays that are not known here."""
+        """Return all calendars of the store by name, also those with holidays that are not known here.
+
+        Only those that changed are read anew, and others have their turn after each: one may take 10 ms.
+        """
         return (await self._read_calendars())[0]
 
     async def _read_calendars(self) -> tuple[Calendars, Mapping[str, Exception]]:
-        return calendars_from_json(await self._store.notes(CALENDARS))
+        """Read all calendars, and say why some cannot be read."""
+        read: dict[str, _Read] = {}
+        faults: dict[str, Exception] = {}
+        for name, value in (await self._store.notes(CALENDARS)).items():
+            text, before = to_json(value), self._read.get(name)
+            if before is None or before.text != text:
+                try:
+                    before = _Read(text, calendar_from_json(value))
+                except Exception as error:  # noqa: BLE001 - what is wrong with one must not take the others with it
+                    faults[name] = error
+                    continue
+                await self._clock.sleep(0)
+            read[name] = before
+        self._read = read
+        return {name: each.calendar for name, each in read.items()}, faults
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How large each calendar is that was read last, in bytes of JSON."""
+        return {name: len(each.text) for name, each in self._read.items()}
 
     async def put_calendar(self, name: str, calendar: Calendar | None) -> bool:
         """Write a calendar, or with `None` delete it; answer whether there was one before."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from starlette.requests import Request
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.schedule import TimeError, parse_when
+from mainspring.schedule import TimeError, check_range, parse_when
 from mainspring.web.schema import TIME, Schema
 
 T = TypeVar("T")
@@ -105,9 +105,10 @@ def moment(name: str, description: str = "") -> Parameter[datetime]:
 
     def read(texts: list[str]) -> datetime:
         try:
-            return parse_when(texts[-1])
+            check_range(when := parse_when(texts[-1]))
         except TimeError as error:
             raise ParameterError(error.code, str(error)) from error
+        return when
 
     return Parameter(name, TIME, read, description)
 

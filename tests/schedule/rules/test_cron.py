@@ -14,6 +14,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = UUID("019e830e-1a00-70a5-abaa-9455e3e70682")
 
 
+WHOLE_WEEK = "Su Mo Tu We Th Fr Sa"
+
+
 def first(expression: str, number: int = 3, start: datetime = START) -> list[str]:
     """Write the first fire times in UTC."""
     times = Recurring(Cron(expression), start).fire_times(start, start + timedelta(days=4000))
@@ -53,6 +56,8 @@ def first(expression: str, number: int = 3, start: datetime = START) -> list[str
         ("0 0 * * SUN-SUN", ["2026-01-04 00:00", "2026-01-11 00:00", "2026-01-18 00:00"]),
         ("0 0 * * MON-MON", ["2026-01-05 00:00", "2026-01-12 00:00", "2026-01-19 00:00"]),
         ("0 0 * * 3/3", ["2026-01-03 00:00", "2026-01-07 00:00", "2026-01-10 00:00"]),
+        ("0 0 * * 1/3", ["2026-01-01 00:00", "2026-01-05 00:00", "2026-01-08 00:00"]),
+        ("0 0 * * 1-7/3", ["2026-01-01 00:00", "2026-01-04 00:00", "2026-01-05 00:00"]),
         ("0 0 * * 5-7", ["2026-01-02 00:00", "2026-01-03 00:00", "2026-01-04 00:00"]),
         # two restricted fields for days: either
         ("0 0 13 * FRI", ["2026-01-02 00:00", "2026-01-09 00:00", "2026-01-13 00:00"]),
@@ -85,6 +90,58 @@ def first(expression: str, number: int = 3, start: datetime = START) -> list[str
 def test_cron(expression: str, expected: list[str]) -> None:
     """Each form names the times that people take it for."""
     assert expected == first(expression)
+
+
+# --- the day of week: Sunday is the first day, 0, and as the end of a range also the day after Saturday, 7
+
+NAMES = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+def week(term: str) -> str:
+    """Name the days of the week that a field names, from Sunday on."""
+    days = compile_cron(f"0 0 * * {term}").days(2026)
+    return " ".join(NAMES[day].title()[:2] for day in range(7) if any(each % 7 == day for each in days))
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        (("0", "7", "SUN", "0,7", "0-0", "7-7", "SUN-SUN", "SUN-0", "0-SUN", "7-SUN", "*/7", "0/7", "7/7"), "Su"),
+        (("6", "SAT", "SAT-SAT", "6-6", "6/1", "SAT/3", "6-6/2"), "Sa"),
+        (("*", "?", "*/1", "0-6", "0-7", "1-7", "SUN-SAT", "MON-SUN", "1-SUN", "0/1", "7/1", "SUN/1"), WHOLE_WEEK),
+        (("5-7", "FRI-SUN", "FRI-7", "5-SUN", "5,6,0", "0,FRI-SAT"), "Su Fr Sa"),
+        (("6-7", "SAT-SUN", "6,7", "SUN,SAT"), "Su Sa"),
+        (("1/3", "MON/3", "1-6/3", "1,4"), "Mo Th"),
+        (("1-7/3", "MON-SUN/3", "MON-7/3"), "Su Mo Th"),
+        (("3/1", "WED/1", "3-6", "WED-SAT"), "We Th Fr Sa"),
+        (("3/2", "WED/2", "3,5"), "We Fr"),
+        (("3-7/2", "WED-SUN/2"), "Su We Fr"),
+        (("*/2", "0/2", "SUN/2", "7/2", "0-6/2", "0-7/2", "SUN-SAT/2"), "Su Tu Th Sa"),
+        (("*/3", "0/3", "7/3", "SUN/3"), "Su We Sa"),
+        (("1/6", "MON/6", "5/7", "FRI/4"), None),
+    ],
+)
+def test_days_of_the_week(terms: tuple[str, ...], expected: str | None) -> None:
+    """Names and numbers mean the same, and no step goes on to another Sunday unless its range ends with it."""
+    named = {"1/6": "Mo", "MON/6": "Mo", "5/7": "Fr", "FRI/4": "Fr"}
+    assert {term: expected or named[term] for term in terms} == {term: week(term) for term in terms}
+
+
+@pytest.mark.parametrize("first", range(8))
+def test_no_step_reaches_back_over_its_first_day(first: int) -> None:
+    """A step from a value ends with Saturday, by number and by name; a range of one day is that day."""
+    for step in range(1, 8):
+        days = " ".join(name.title()[:2] for name in NAMES[first % 7 : 7 : step])
+        assert days == week(f"{first}/{step}") == week(f"{NAMES[first]}/{step}")
+    for last in (first, NAMES[first]):
+        assert NAMES[first].title()[:2] == week(f"{first}-{last}") == week(f"{NAMES[first]}-{last}")
+
+
+def test_the_place_of_a_day_of_the_week() -> None:
+    """A Sunday may be 0, 7 or SUN there too."""
+    for place in ("#1", "#5", "L"):
+        times = {tuple(first(f"0 0 * * {sunday}{place}")) for sunday in ("0", "7", "SUN")}
+        assert 1 == len(times)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +245,8 @@ def test_cron_refuses(expression: str) -> None:
         ("H/90 * * * *", "every, such as PT90M"),
         ("0 22-6 * * *", "over the end goes 22-23,0-6"),
         ("0 0 * * FRI-TUE", "over the end goes 5-7,1-2"),
+        ("0 0 * * FRI-0", "over the end goes 5-7"),
+        ("0 0 * * 7-2", "over the end goes 0-2"),
         ("0 0 1 NOV-FEB *", "over the end goes 11-12,1-2"),
         ("CRON_TZ=Europe/Berlin 0 3 * * *", "timeZone"),
         ("TZ=UTC 0 3 * * *", "timeZone"),

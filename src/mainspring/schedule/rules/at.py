@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from mainspring.errors import Problem
 from mainspring.schedule import words
 from mainspring.schedule.civil import from_datetime
 from mainspring.schedule.rules.rule import Frame, Rule, Rules
 from mainspring.schedule.series import Listed
-from mainspring.schedule.text import When, format_time, parse_when
+from mainspring.schedule.text import When, format_time, parse_when, range_problems
 
 MOST_MOMENTS = 1000
 """How many moments may be listed."""
@@ -52,6 +53,19 @@ class At(Rule):
     def series(self, _frame: Frame) -> Listed:
         """See `Rule.series`."""
         return Listed(tuple(map(from_datetime, self.moments)))
+
+    def problems(
+        self,
+        sent: Sequence[datetime],
+        _frame: Frame,
+        pointer: str,
+        _rules: Rules,
+        *,
+        combined: bool = False,  # noqa: ARG002 - the same in a combination
+    ) -> Iterator[Problem]:
+        """See `Rule.problems`."""
+        for place, moment in enumerate(sent):
+            yield from range_problems(f"{pointer}/{place}", moment)
 
     def words(self, _start: datetime) -> str:
         """See `Rule.words`."""

@@ -20,7 +20,7 @@ from pydantic import PlainSerializer, WithJsonSchema
 
 from mainspring.errors import Problem
 from mainspring.schedule import words
-from mainspring.schedule.civil import ClockTimes, SameTimes
+from mainspring.schedule.civil import YEARS_KEPT, ClockTimes, SameTimes
 from mainspring.schedule.rules.rule import CROWDED, NEVER, Frame, Rule, Rules, on_calendar
 from mainspring.schedule.series import Series
 from mainspring.schedule.text import TimeError, shown, text_reader
@@ -131,8 +131,9 @@ def _read_otherwise(term: str, field: CronField, *, has_seconds: bool) -> Iterat
         return
     if has_seconds and re.match(r"\d", term):
         yield f"{shown(term)} counts the days of the week from Sunday, 0: Monday is 1; in Quartz Sunday is 1"
-    if re.match(r"[A-Z0-9]+/", term) and not has_hash(term):
-        yield f"{shown(term)} goes on to Sunday, which is 7; some programs end with Saturday, 6"
+    begin = term.partition("/")[0].replace("SUN", "0")
+    if step and begin.isalnum() and begin != "H" and _weekdays(term) != _weekdays(f"{begin}-7/{step[1]}"):
+        yield f"{shown(term)} ends with Saturday, 6; some programs end with Sunday, 7"
     if re.match(r"(\w+)-\1", term):
         yield f"{shown(term)} is that one day; some programs read it as every day"
 
@@ -216,15 +217,9 @@ class CronDays:
     month_days: DaysOfMonth
     months: tuple[int, ...]
     weekdays: DaysOfWeek
-    _years: dict[int, tuple[int, ...]]
 
-    def in_year(self, year: int) -> tuple[int, ...]:
-        """List the days in a year, as ordinals."""
-        if year not in self._years:
-            self._years[year] = tuple(day for month in self.months for day in self._in_month(year, month))
-        return self._years[year]
-
-    def _in_month(self, year: int, month: int) -> Iterator[int]:
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of a month, as ordinals."""
         first_weekday, length = monthrange(year, month)
         ordinal = date(year, month, 1).toordinal() - 1
         either = not (self.month_days.starred or self.weekdays.starred)
@@ -259,6 +254,12 @@ class CronDays:
         return sorted((day - 1) % 7 for day in self.weekdays.days), nth
 
 
+@lru_cache(maxsize=YEARS_KEPT)
+def _in_year(days: CronDays, year: int) -> tuple[int, ...]:
+    """List the days of a year, as ordinals."""
+    return tuple(day for month in days.months for day in days.in_month(year, month))
+
+
 class CronTimes(SameTimes):
     """The days and times that an expression names."""
 
@@ -271,7 +272,7 @@ class CronTimes(SameTimes):
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        return self.dates.in_year(year)
+        return _in_year(self.dates, year)
 
 
 @lru_cache(maxsize=1024)
@@ -326,7 +327,7 @@ def _split(expression: str) -> list[str]:
 @lru_cache(maxsize=1024)
 def _compile_days(month_days: str, months: str, weekdays: str) -> CronDays:
     some_months = tuple(sorted(_values(months, _MONTH_FIELD)))
-    return CronDays(_days_of_month(month_days), some_months, _days_of_week(weekdays), {})
+    return CronDays(_days_of_month(month_days), some_months, _days_of_week(weekdays))
 
 
 def _days_of_month(text: str) -> DaysOfMonth:
@@ -353,8 +354,13 @@ def _days_of_week(text: str) -> DaysOfWeek:
                 raise _invalid("has a # that is not followed by 1 to 5")
             nth.add((_value(place[1], _WEEKDAY_FIELD) % 7, number))
         else:
-            days |= {day % 7 for day in _range(term, _WEEKDAY_FIELD)}
+            days |= _weekdays(term)
     return DaysOfWeek(frozenset(days), frozenset(nth), text.startswith(("*", "?")))
+
+
+def _weekdays(term: str) -> set[int]:
+    """Return the days of the week of a term; 0 is Sunday, whichever it is there."""
+    return {day % 7 for day in _range(term, _WEEKDAY_FIELD)}
 
 
 def _values(text: str, field: CronField) -> set[int]:
@@ -375,15 +381,16 @@ def _range(term: str, field: CronField) -> set[int]:
         raise _large_step(term, field, field.size)
     if match["from"] == "*":
         return set(range(field.least, field.least + field.size, step))
-    first = _value(match["from"], field)
-    last = _value(match["to"], field) if match["to"] else field.most if match["step"] else first
-    if field is _WEEKDAY_FIELD and match["to"] == "SUN" and first > 0:
-        last = 7
+    first, greatest = _value(match["from"], field), field.least + field.size - 1
+    if match["to"]:
+        last = _value(match["to"], field)
+        if field is _WEEKDAY_FIELD and "SUN" in match.groups():
+            last = first if first % 7 == last % 7 else last or 7
+    else:
+        first = first if first <= greatest else field.least  # a Sunday that is 7
+        last = greatest if match["step"] else first
     if first > last:
-        over = f"; over the end goes {first}-{field.most},{field.most + 1 - field.size}-{last}"
-        raise _invalid(
-            f"has a range of the {field.name} that goes backwards: {shown(term)}{'' if match['step'] else over}"
-        )
+        raise _backwards(term, field, first, last)
     return set(range(first, last + 1, step))
 
 
@@ -401,6 +408,14 @@ def _unreadable(term: str, field: CronField) -> TimeError:
         return _invalid(f"has 'L' as its {field.name}: Saturday is 6, and the last Saturday of the month is 6L")
     forms = f"{field.least} to {field.most}, a range, * or a list, with a step as in */2"
     return _invalid(f"has {shown(term)} as its {field.name}, which is {forms}")
+
+
+def _backwards(term: str, field: CronField, first: int, last: int) -> TimeError:
+    over = f"{first}-{field.most},{field.most + 1 - field.size}-{last}"
+    if field is _WEEKDAY_FIELD:  # from or to a Sunday
+        over = over.removesuffix(",1-0").replace("7-7,1-", "0-")
+    hint = "" if "/" in term else f"; over the end goes {over}"
+    return _invalid(f"has a range of the {field.name} that goes backwards: {shown(term)}{hint}")
 
 
 def _large_step(term: str, field: CronField, size: int) -> TimeError:

@@ -9,10 +9,11 @@ from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from mainspring.errors import Problem
-from mainspring.schedule.civil import DAY, ListedTimes, SameTimes, from_civil, from_datetime
+from mainspring.schedule.civil import DAY, YEARS_KEPT, ListedTimes, SameTimes, from_civil, from_datetime
 from mainspring.schedule.rules.rule import Frame, Rule, Rules, Terms, on_calendar
 from mainspring.schedule.series import Series, Steps
 from mainspring.schedule.text import FLOOR, MICROSECOND, CalendarPeriod, Period, parse_period
@@ -126,15 +127,16 @@ class EveryDays(SameTimes):
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        first, last = date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal()
-        return [self._nth(number) for number in range(self._before_day(first), self._before_day(last + 1))]
+        return _in_year(self, year)
 
-    def first(self, civil: int) -> int | None:
+    def in_year(self, year: int) -> Iterator[int]:
+        """Yield the days of a year, as ordinals."""
+        first, last = date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal()
+        return map(self._nth, range(self._before_day(first), self._before_day(last + 1)))
+
+    def first(self, civil: int) -> int:
         """See `CivilTimes.first`."""
-        try:
-            return self._nth(self._index(civil)) * DAY + self._time
-        except ValueError:
-            return None  # beyond the year 9999
+        return self._nth(self._index(civil)) * DAY + self._time
 
     def number(self, low: int, high: int) -> int:
         """See `CivilTimes.number`."""
@@ -160,6 +162,11 @@ class EveryDays(SameTimes):
 
     def _nth(self, number: int) -> int:
         return day_of(self._day, self._anchor, self._period, number)
+
+
+@lru_cache(maxsize=YEARS_KEPT)
+def _in_year(days: EveryDays, year: int) -> tuple[int, ...]:
+    return tuple(days.in_year(year))
 
 
 def day_of(day: int, anchor: date, period: Period, number: int) -> int:

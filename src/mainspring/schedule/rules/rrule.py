@@ -17,8 +17,8 @@ from mainspring.schedule.rules.recurrence_set import RecurrenceSet, read_rrule
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, ParsedRule, Parts, explicit, parse_rrule
 from mainspring.schedule.rules.rrule_times import compile_rrule
 from mainspring.schedule.rules.rule import CROWDED, NEVER, Bounds, Frame, Rule, Rules, Terms, on_calendar
-from mainspring.schedule.series import InTurn, Series
-from mainspring.schedule.text import text_reader
+from mainspring.schedule.series import FOREVER, InTurn, Series
+from mainspring.schedule.text import range_problems, text_reader
 from mainspring.schedule.zones import local_time, moment_of
 
 _UNIT_WORDS = {
@@ -106,7 +106,7 @@ class RRule(Rule):
 
     def problems(
         self,
-        _sent: ParsedRule,
+        sent: ParsedRule,
         frame: Frame,
         pointer: str,
         _rules: Rules,
@@ -114,6 +114,8 @@ class RRule(Rule):
         combined: bool = False,  # noqa: ARG002 - the same in a combination
     ) -> Iterator[Problem]:
         """See `Rule.problems`."""
+        for problem in range_problems(pointer, sent.until and sent.until.replace(tzinfo=UTC)):
+            yield replace(problem, detail=f"has an UNTIL that {problem.detail}")
         if self.clock(frame).crowded:
             yield Problem(pointer, "SCHEDULE_TOO_FREQUENT", CROWDED)
 
@@ -174,6 +176,8 @@ def moment_until(until: datetime, zone: str) -> int:
 def _nth(series: Series, low: int, number: int) -> int | None:
     """Return the moment that has `number` others before it from `low` on; `None` if it is centuries away."""
     for _ in range(_MOST_SEARCHES):
+        if low > FOREVER:
+            break
         found = series.nth(low, number)
         if found is not None:
             return found

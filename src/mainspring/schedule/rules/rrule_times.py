@@ -12,7 +12,18 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-from mainspring.schedule.civil import DAY, HOUR, MINUTE, SECOND, CivilTimes, ClockTimes, ListedTimes, SameTimes, Times
+from mainspring.schedule.civil import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    YEARS_KEPT,
+    CivilTimes,
+    ClockTimes,
+    ListedTimes,
+    SameTimes,
+    Times,
+)
 from mainspring.schedule.rules.rrule_grammar import UNITS, Frequency, Parts, explicit, parse_rrule
 
 
@@ -41,13 +52,16 @@ def compile_rrule(text: str, anchor: datetime) -> PlainTimes | SteppedTimes | Ch
 def _compile(parts: Parts, phase: int) -> PlainTimes | SteppedTimes | ChosenTimes:
     times = ClockTimes(parts.hours, parts.minutes, parts.seconds, parts.fraction)
     if parts.positions:
+        chosen = {times[place] for place in _places(parts.positions, len(times))}
+        if parts.frequency is Frequency.DAILY and chosen:  # the same ones on each day
+            return PlainTimes(_days(_day_parts(parts), phase), ListedTimes(sorted(chosen)), times)
         return ChosenTimes(_days(_day_parts(parts), phase), times, parts.positions)
     if parts.frequency in UNITS and parts.interval > 1:
         days = _days(_day_parts(parts)._replace(frequency=Frequency.DAILY, interval=1), 0)
         return SteppedTimes(days, times, UNITS[parts.frequency] // MINUTE, parts.interval, phase)
     if parts.frequency in UNITS:
-        return PlainTimes(_days(_day_parts(parts)._replace(frequency=Frequency.DAILY), 0), times)
-    return PlainTimes(_days(_day_parts(parts), phase), times)
+        return PlainTimes(_days(_day_parts(parts)._replace(frequency=Frequency.DAILY), 0), times, times)
+    return PlainTimes(_days(_day_parts(parts), phase), times, times)
 
 
 def _day_parts(parts: Parts) -> Parts:
@@ -60,13 +74,10 @@ class RuleDays:
 
     parts: Parts
     phase: int
-    _years: dict[int, tuple[int, ...]]
 
     def in_year(self, year: int) -> tuple[int, ...]:
         """List the days in a year, as ordinals."""
-        if year not in self._years:
-            self._years[year] = tuple(day.toordinal() for day in self._look_through(year) if self._matches(day))
-        return self._years[year]
+        return _in_year(self, year)
 
     def around(self, year: int) -> Sequence[int]:
         """List the days of all periods that have days in a year; of others there may be some before and after them."""
@@ -87,7 +98,8 @@ class RuleDays:
             case _:
                 return day
 
-    def _look_through(self, year: int) -> Iterator[date]:
+    def look_through(self, year: int) -> Iterator[date]:
+        """Yield the days of a year that may be among its days."""
         parts = self.parts
         if parts.frequency is Frequency.YEARLY and not parts.weeks and year % parts.interval != self.phase:
             return
@@ -95,7 +107,8 @@ class RuleDays:
             first = date(year, month, 1).toordinal()
             yield from map(date.fromordinal, range(first, first + _month_length(year, month)))
 
-    def _matches(self, day: date) -> bool:
+    def matches(self, day: date) -> bool:
+        """Say whether a day is as the rule says."""
         parts = self.parts
         return (
             (parts.interval == 1 or self.period(day.toordinal()) % parts.interval == self.phase)
@@ -119,7 +132,12 @@ class RuleDays:
         return not places.isdisjoint(self.parts.nth_weekdays)
 
 
-_days = lru_cache(maxsize=1024)(lambda parts, phase: RuleDays(parts, phase, {}))
+_days = lru_cache(maxsize=1024)(RuleDays)
+
+
+@lru_cache(maxsize=YEARS_KEPT)
+def _in_year(days: RuleDays, year: int) -> tuple[int, ...]:
+    return tuple(day.toordinal() for day in days.look_through(year) if days.matches(day))
 
 
 def _is_one_of(numbers: Sequence[int], number: int, length: int) -> bool:
@@ -156,9 +174,9 @@ class PlainTimes(SameTimes):
 
     __slots__ = ("_days", "clock")
 
-    def __init__(self, days: RuleDays, times: ClockTimes) -> None:
+    def __init__(self, days: RuleDays, times: Times, clock: ClockTimes) -> None:
         super().__init__(times)
-        self.clock = times
+        self.clock = clock
         self._days = days
 
     def days(self, year: int) -> Sequence[int]:
@@ -169,7 +187,7 @@ class PlainTimes(SameTimes):
 class SteppedTimes(CivilTimes):
     """Each n-th hour or minute, counted through the days of a rule."""
 
-    __slots__ = ("_by_rest", "_days", "_interval", "_phase", "_units", "_years", "clock")
+    __slots__ = ("_by_rest", "_days", "_interval", "_phase", "_units", "clock")
 
     def __init__(self, days: RuleDays, times: ClockTimes, unit: int, interval: int, phase: int) -> None:
         self.clock = times
@@ -183,13 +201,14 @@ class SteppedTimes(CivilTimes):
                 listed.extend(begin + second * SECOND for second in times.seconds)
         self._by_rest = {rest: ListedTimes(listed) for rest, listed in by_rest.items()}
         super().__init__(hourly=all(len({time // HOUR for time in listed}) == 24 for listed in by_rest.values()))
-        self._years: dict[int, tuple[int, ...]] = {}
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        if year not in self._years:
-            self._years[year] = tuple(day for day in self._days.in_year(year) if self._rest(day) in self._by_rest)
-        return self._years[year]
+        return _stepped(self, year)
+
+    def in_year(self, year: int) -> Iterator[int]:
+        """Yield the days of a year on which a step falls on one of the hours and minutes."""
+        return (day for day in self._days.in_year(year) if self._rest(day) in self._by_rest)
 
     def times(self, day: int) -> Times:
         """See `CivilTimes.times`."""
@@ -199,31 +218,30 @@ class SteppedTimes(CivilTimes):
         return (self._phase - day * self._units) % self._interval
 
 
+@lru_cache(maxsize=YEARS_KEPT)
+def _stepped(times: SteppedTimes, year: int) -> tuple[int, ...]:
+    return tuple(times.in_year(year))
+
+
 class ChosenTimes(CivilTimes):
     """Some of the times of each period of a rule, by their places among them."""
 
-    __slots__ = ("_candidates", "_days", "_positions", "_years", "clock")
+    __slots__ = ("_candidates", "_days", "_positions", "clock")
 
     def __init__(self, days: RuleDays, times: ClockTimes, positions: Sequence[int]) -> None:
         super().__init__(hourly=False)
         self.clock = times
         self._days, self._candidates, self._positions = days, times, positions
-        self._years: dict[int, dict[int, Times]] = {}
 
     def days(self, year: int) -> Sequence[int]:
         """See `CivilTimes.days`."""
-        return sorted(self._in_year(year))
+        return sorted(_chosen(self, year))
 
     def times(self, day: int) -> Times:
         """See `CivilTimes.times`."""
-        return self._in_year(date.fromordinal(day).year)[day]
+        return _chosen(self, date.fromordinal(day).year)[day]
 
-    def _in_year(self, year: int) -> Mapping[int, Times]:
-        if year not in self._years:
-            self._years[year] = self._choose(year)
-        return self._years[year]
-
-    def _choose(self, year: int) -> dict[int, Times]:
+    def choose(self, year: int) -> dict[int, Times]:
         """Choose in every period that has days in the year; a week, or a year of weeks, may begin before it."""
         chosen: set[int] = set()
         for _, group in groupby(self._days.around(year), self._days.period):
@@ -236,9 +254,18 @@ class ChosenTimes(CivilTimes):
         }
 
     def _of_period(self, days: Sequence[int]) -> Iterator[int]:
-        number = len(days) * len(self._candidates)
-        for position in self._positions:
-            place = position - 1 if position > 0 else number + position
-            if 0 <= place < number:
-                day, time = divmod(place, len(self._candidates))
-                yield days[day] * DAY + self._candidates[time]
+        for place in _places(self._positions, len(days) * len(self._candidates)):
+            day, time = divmod(place, len(self._candidates))
+            yield days[day] * DAY + self._candidates[time]
+
+
+def _places(positions: Sequence[int], number: int) -> Iterator[int]:
+    """Yield the places, from 0, that positions have among so many."""
+    places = (position - 1 if position > 0 else number + position for position in positions)
+    return (place for place in places if 0 <= place < number)
+
+
+# A year may have twelve times on each day: 200 KB.
+@lru_cache(maxsize=128)
+def _chosen(times: ChosenTimes, year: int) -> Mapping[int, Times]:
+    return times.choose(year)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import to_json
@@ -19,6 +19,7 @@ from mainspring.schedule import (
     parse_when,
     read_otherwise,
     schedule_warnings,
+    too_far,
 )
 from mainspring.service import LookAhead
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
@@ -63,7 +64,7 @@ async def create_job(call: Call) -> Response:
 
     With `dryRun` only say what it would do.
     """
-    if call.has_query and (ahead := _dry_run(call.query())):
+    if call.has_query and (ahead := _dry_run(call.query(), call.services.jobs.now())):
         key, body = call.key, await read_body(call.request)
         job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
         warnings = [*_warnings(job), *_read_otherwise(job), *_dealt_out(job), *_cut(forecast)]
@@ -315,7 +316,7 @@ def _read_run(body: Mapping[str, Any]) -> int | None:
 async def preview_job(call: Call) -> Response:
     """Show what a job will do."""
     key, job_id, query = call.key, call.job_id, call.query()
-    ahead = _look_ahead(query)
+    ahead = _look_ahead(query, call.services.jobs.now())
     query.check()
     job, forecast = await call.services.jobs.lookahead.preview_job(key, job_id, ahead)
     paused = {"code": "JOB_PAUSED", "detail": "the job is paused; this is what it does once it is resumed"}
@@ -330,7 +331,7 @@ async def backfill_job(call: Call) -> Response:
     return json_response({"created": created, "left": left}, 202)
 
 
-def _look_ahead(query: Query) -> LookAhead:
+def _look_ahead(query: Query, now: datetime) -> LookAhead:
     ahead = LookAhead(query.get(_NEXT) or LookAhead().number)
     begin, end = query.get(_OUTAGE_FROM), query.get(_OUTAGE_TO)
     missing = [bound.name for bound in (_OUTAGE_FROM, _OUTAGE_TO) if bound.name not in query.given]
@@ -340,12 +341,13 @@ def _look_ahead(query: Query) -> LookAhead:
         return ahead
     if end <= begin:
         query.add(_OUTAGE_TO.name, "OUTAGE_INVALID", "must be later than outageFrom")
+    query.problems += too_far(f"?{_OUTAGE_TO.name}", end, now)
     return ahead._replace(outage=Outage(begin, end))
 
 
-def _dry_run(query: Query) -> LookAhead | None:
+def _dry_run(query: Query, now: datetime) -> LookAhead | None:
     """Return how far to look ahead if the job is not to be created. Raises `InvalidRequestError`."""
-    wanted, ahead = query.get(_DRY_RUN), _look_ahead(query)
+    wanted, ahead = query.get(_DRY_RUN), _look_ahead(query, now)
     if wanted is False or _DRY_RUN.name not in query.given:
         for parameter in _AHEAD:
             if parameter.name in query.given:
