@@ -46,6 +46,7 @@ from mainspring.job.options import (
 )
 from mainspring.job.request import (
     SCHEDULING_FIELDS,
+    SCHEDULING_SCHEMA,
     JobRequest,
     Reading,
     parse,
@@ -59,6 +60,7 @@ __all__ = [
     "DEADLY",
     "PENDING",
     "SCHEDULING_FIELDS",
+    "SCHEDULING_SCHEMA",
     "Backoff",
     "Change",
     "Claim",
