@@ -40,7 +40,7 @@ async def run(store: str, requests: int, examples: int, seed: int) -> Report:
             print(f"  and {examples:,} examples in {time.monotonic() - began - seconds:.0f} s")
         memory = [f"{size >> 20} MiB" for size in (before, after, service.life.memory)]
         print(f"  memory of the service before, after the requests, and in the end: {', '.join(memory)}")
-        report.blame(Fault("a bug is in the log", "the service", line) for line in bugs(service))
+        report.blame(bugs(service))
         report.blame([] if service.life.alive else [Fault("the service has ended", "the service", "")])
     print(*report.lines(), sep="\n", flush=True)
     return report

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fuzz import plugin
 from fuzz.client import Address, Connection
 from fuzz.draw import Request
+from fuzz.judge import Fault
 from mainspring.store.postgres.schema import upgrade_schema
 from prove.fleet import ROOT, Life
 from tests.postgres import PostgresServer
@@ -70,8 +71,10 @@ def _store(kind: str, folder: str) -> Iterator[str]:
         yield "memory:" if kind == "memory" else f"sqlite:///{folder}/jobs.db"
 
 
-def bugs(service: Service) -> Iterator[str]:
+def bugs(service: Service) -> Iterator[Fault]:
     """Return what the service has logged that it never should; `request model failed` is a plugin's own bug."""
     for line in service.life.log():
         if line.get("level", "error") == "error" and line["event"] != "request model failed":
-            yield f"{line['event']} {line.get('path', '')} {line.get('exception', '')[-1500:]}"
+            trace = line.get("exception", "")
+            subject = f"{line['event']}: {line.get('error') or trace.rpartition(chr(10))[2]}"[:120]
+            yield Fault("a bug is in the log", subject, f"{line.get('path', '')} {trace[-1500:]}")
