@@ -1,6 +1,7 @@
 """A short `make fuzz`: a real service, and requests drawn from a fixed seed."""
 
 import asyncio
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -65,3 +66,28 @@ def test_every_call_is_drawn(described: Schema) -> None:
     called = {(request.method, request.path.count("/")) for request in requests}
     assert {(each.method, each.path.count("/")) for each in operations(described)} <= called
     assert all(request.encode("localhost").count(b"\r\n\r\n") for request in requests)
+
+
+def test_document_that_is_wrong_is_found_out() -> None:
+    """Where it forbids what is taken, and where it does not list a status."""
+
+    async def compared() -> Report:
+        report = Report()
+        async with serving("memory") as service:
+            wrong = deepcopy(service.document)
+            wrong["components"]["schemas"]["Calendar"] = {
+                "type": "object",
+                "required": ["dates"],
+                "properties": {"dates": {"type": "array", "items": {"type": "string", "format": "date"}}},
+            }
+            del wrong["paths"]["/api/schedulers/calendars/{name}"]["put"]["responses"]["201"]
+            await asyncio.to_thread(check, service._replace(document=wrong), 240, SEED, report, "/calendars/{name}$")
+        return report
+
+    report = asyncio.run(compared())
+    found = {rule for rule, _ in report.faults}
+
+    assert {
+        "schemathesis: Schema-violating request accepted",
+        "schemathesis: Undocumented status code",
+    } <= found

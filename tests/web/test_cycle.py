@@ -21,8 +21,9 @@ values = st.from_regex(rb"\A[!-~\xa0-\xff][ -~\x80-\xff]{0,20}\Z")
 async def written(kind: type[RequestResponseCycle], method: str, *, keep_alive: bool, **start: Any) -> bytes:
     """Return what goes out of an answer that begins so and has a body of five bytes."""
     pipe, log = Pipe(), logging.getLogger("test")
+    scope: Any = {"type": "http", "method": method}
     cycle = kind(
-        scope={"type": "http", "method": method},  # type: ignore[arg-type] # all that is read
+        scope=scope,
         transport=pipe,
         flow=FlowControl(pipe),
         logger=log,
@@ -34,7 +35,8 @@ async def written(kind: type[RequestResponseCycle], method: str, *, keep_alive: 
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
-    await cycle.send({"type": "http.response.start", **start})
+    begin: Any = {"type": "http.response.start", **start}
+    await cycle.send(begin)
     await cycle.send({"type": "http.response.body", "body": b"hello"})
     return b"".join(pipe.written) + bytes(pipe.closed)
 
