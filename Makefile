@@ -14,7 +14,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup run test check bench bench-quick bench-peers prove lock format clean
+.PHONY: help setup run test check bench bench-quick bench-peers prove fuzz lock format clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -44,6 +44,9 @@ bench: $(READY) $(GRAPHILE) ## measure all against limits of the same run (forty
 
 prove: $(READY) ## hurt whole clusters for half an hour and write docs/proof.md, e.g. make prove ARGS="storm --seed 7"
 	@$(BIN)/python -m prove $(ARGS)
+
+fuzz: $(READY) ## send hostile requests and judge the answers, e.g. make fuzz ARGS="--requests 1000000 --examples 20000 --seed 7"
+	@$(BIN)/python -m fuzz $(ARGS)
 
 bench-quick: $(READY) ## the same in small, under three minutes
 	@$(BIN)/python -m bench --quick $(ARGS)

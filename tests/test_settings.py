@@ -121,6 +121,42 @@ def test_plugins_in_other_sources() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("scheduler.example.com, 10.0.0.7,::1", ("scheduler.example.com", "10.0.0.7", "::1")),
+        ('["a_b", "fe80::1%eth0"]', ("a_b", "fe80::1%eth0")),
+        ("", ()),
+    ],
+)
+def test_hosts_of_the_flag_and_the_environment(text: str, expected: tuple[str, ...]) -> None:
+    """A list with commas, or a JSON array; the file has an array of its own."""
+    assert load({}, {"MAINSPRING_ALLOWED_HOSTS": text}, 'allowed_hosts = ["x"]').allowed_hosts == expected
+    assert load({"allowed_hosts": text}, {"MAINSPRING_ALLOWED_HOSTS": "x"}).allowed_hosts == expected
+    assert load({}, {}, f"allowed_hosts = {list(expected)}").allowed_hosts == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("*", "'*'"),
+        ("a.example,*.example.com", "'*.example.com'"),
+        ("a.example:8089", "'a.example:8089'"),
+        ("http://a.example", "'http://a.example'"),
+        ("[::1]", "'[::1]'"),
+        (["a", 7], "7"),
+        (".example.com", "'.example.com'"),
+        ("b\xfccher.example", "'b\xfccher.example'"),
+        (True, "True"),
+    ],
+)
+def test_illegal_hosts_are_named(value: object, shown: str) -> None:
+    """Also what a browser would never send as its host."""
+    words = "a list of host names and IP addresses, without ports and brackets"
+
+    assert problems({"allowed_hosts": value}) == [f"allowed_hosts: {shown} (flag --allowed-hosts) is not {words}"]
+
+
+@pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         ("store", "memory:", "memory:"),

@@ -15,9 +15,11 @@ import re
 import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -142,26 +144,42 @@ def _listed(value: object) -> tuple[object, ...]:
     raise ValueError
 
 
+def _list_of(words: str, is_legal: Callable[[object], bool]) -> Rule:
+    def read(value: object) -> tuple[object, ...]:
+        items = _listed(value)
+        if all(map(is_legal, items)):
+            return items
+        raise ValueError
+
+    def show(value: object) -> str:
+        try:
+            return ", ".join(_quoted(item) for item in _listed(value) if not is_legal(item))
+        except ValueError:
+            return _quoted(value)
+
+    return Rule(words, read, show)
+
+
 def _names_a_class(name: object) -> bool:
     module, _, qualified = name.partition(":") if isinstance(name, str) else ("", "", "")
     return all(part.isidentifier() for part in (*module.split("."), *qualified.split(".")))
 
 
-def _read_plugins(value: object) -> tuple[object, ...]:
-    names = _listed(value)
-    if all(map(_names_a_class, names)):
-        return names
-    raise ValueError
+_PLUGINS = _list_of("a list of package.module:ClassName", _names_a_class)
 
 
-def _show_plugins(value: object) -> str:
-    try:
-        return ", ".join(_quoted(name) for name in _listed(value) if not _names_a_class(name))
-    except ValueError:
-        return _quoted(value)
+# --- hosts ------------------------------------------------------------------------------------------------------------
 
 
-_PLUGINS = Rule("a list of package.module:ClassName", _read_plugins, _show_plugins)
+def _names_a_host(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}", name) is not None
+
+
+_HOSTS = _list_of("a list of host names and IP addresses, without ports and brackets", _names_a_host)
 
 
 def _host_name() -> str:
@@ -196,6 +214,9 @@ class Settings(BaseModel):
         "127.0.0.1", description="Address to listen on"
     )
     port: Annotated[int, _whole(0, 65535)] = Field(8089, description="Port to listen on; 0 takes any free one")
+    allowed_hosts: Annotated[tuple[str, ...], _HOSTS] = Field(
+        (), description="Hosts that requests may name, besides 127.0.0.1, localhost, ::1 and host"
+    )
     node: Annotated[str, _matching("[A-Za-z0-9._-]{1,64}", "a name of 1 to 64 letters, digits, dots, _ or -")] = Field(
         default_factory=_host_name, description="Name of this node in the history of jobs"
     )

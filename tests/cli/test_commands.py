@@ -65,7 +65,8 @@ def test_exit_code_is_the_services_own(run: Run, compose: Compose, command: str)
 def test_flags_are_settings(run: Run, compose: Compose) -> None:
     """Every setting can be given as a flag; --plugin more than once."""
     values = {
-        "store": "memory:", "host": "::1", "port": "0", "node": "n", "slots": "1", "threads": "2", "processes": "3",
+        "store": "memory:", "host": "::1", "port": "0", "allowed_hosts": "a,b", "node": "n", "slots": "1",
+        "threads": "2", "processes": "3",
         "lease": "PT3S", "poll": "PT4S", "grace": "PT5S", "retention": "P6D", "log_level": "debug",
         "log_format": "json",
     }  # fmt: skip
@@ -74,7 +75,8 @@ def test_flags_are_settings(run: Run, compose: Compose) -> None:
 
     assert run("serve", *flags, "--plugin", "a:B", "--plugin", "c:D").code == 0
     assert serve.settings == Settings(
-        store="memory:", plugins=("a:B", "c:D"), host="::1", port=0, node="n", slots=1, threads=2, processes=3,
+        store="memory:", plugins=("a:B", "c:D"), host="::1", port=0, allowed_hosts=("a", "b"), node="n",
+        slots=1, threads=2, processes=3,
         lease=timedelta(seconds=3), poll=timedelta(seconds=4), grace=timedelta(seconds=5), retention=timedelta(days=6),
         log_level="debug", log_format="json",
     )  # fmt: skip
@@ -92,7 +94,7 @@ def test_settings_come_from_the_other_sources_too(
     assert (node.settings.threads, node.settings.slots, node.settings.lease) == (7, 8, timedelta(seconds=9))
 
 
-@pytest.mark.parametrize(("command", "without"), [("serve", set()), ("node", {"host", "port"})])
+@pytest.mark.parametrize(("command", "without"), [("serve", set()), ("node", {"host", "port", "allowed_hosts"})])
 def test_help_tells_every_setting(run: Run, command: str, without: set[str]) -> None:
     """The help comes from the table of settings; a node listens nowhere."""
     out = " ".join(run(command, "--help").out.split())

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from mainspring.clock import SystemClock
@@ -15,6 +17,7 @@ from tests.postgres import PostgresServer, temporary_database
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
+ALL = "0.0.0.0"  # noqa: S104 - what happens then is tested
 
 
 def mainspring(
@@ -62,6 +65,38 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         ended = mainspring("serve", "--store", "memory:", "--port", port, cwd=tmp_path)
     refused(ended, EX_UNAVAILABLE, f"127.0.0.1:{port}", "--port")
+
+
+@pytest.mark.parametrize("host", [ALL, "0", "::", "0::0"])
+def test_all_addresses_without_names(tmp_path: Path, host: str) -> None:
+    """Whoever can be reached from anywhere says by which names; what to set is named, also by the check."""
+    flags = ("--host", host, "--port", "0", "--store", "memory:")
+    refused(mainspring("serve", *flags, cwd=tmp_path), EX_CONFIG, f"host is {host}", "MAINSPRING_ALLOWED_HOSTS")
+    checked = mainspring("doctor", *flags, cwd=tmp_path)
+    assert 1 == checked.returncode
+    assert "allowed_hosts" in checked.stdout
+
+
+def test_all_addresses_by_their_names(tmp_path: Path) -> None:
+    """It answers for those that are allowed and for the machine itself, and not by every address that it listens on."""
+    listen = ("--host", ALL, "--allowed-hosts", "scheduler.example.com,10.9.8.7")
+    with Process.serve("memory:", tmp_path, *listen) as service:
+        port = urlsplit(service.url).port
+        hosts = ["scheduler.example.com", "10.9.8.7", "localhost", ALL, "10.9.8.6", "example.com"]
+        answers = [
+            httpx2.get(f"http://127.0.0.1:{port}/api/schedulers", headers={"Host": f"{host}:{port}"}) for host in hosts
+        ]
+    assert [200, 200, 200, 421, 421, 421] == [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+def test_the_address_that_it_listens_on(tmp_path: Path, host: str) -> None:
+    """Is answered, as the setting names it and as the log does."""
+    with Process.serve("memory:", tmp_path, "--host", host) as service:
+        port = urlsplit(service.url).port
+        named = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        answers = [httpx2.get(f"{service.url}/api/schedulers", headers=headers) for headers in ({}, {"Host": named})]
+    assert [200, 200] == [answer.status_code for answer in answers]
 
 
 def test_a_database_without_schema(tmp_path: Path, postgres: PostgresServer) -> None:

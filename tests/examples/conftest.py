@@ -53,5 +53,5 @@ async def http(store: SqliteStore, clock: ManualClock) -> AsyncIterator[httpx2.A
     service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=Events())
     calendars = CalendarService(store, notes)
     app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: None)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scheduler") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8089") as client:
         yield client

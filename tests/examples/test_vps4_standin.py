@@ -77,9 +77,42 @@ async def a_world(dc_limit: int = 1) -> AsyncIterator[World]:
     transport = httpx2.ASGITransport(standin.app)
     async with (
         standin.app.router.lifespan_context(standin.app),
-        httpx2.AsyncClient(base_url="http://vps4", transport=transport) as client,
+        httpx2.AsyncClient(base_url="http://127.0.0.1:8090", transport=transport) as client,
     ):
         yield World(clock, scheduler, client, HttpVmService(client))
+
+
+# --- who may ask
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 202),
+        ({"Host": "localhost:8090"}, 202),
+        ({"Host": "evil.example:8090"}, 421),
+        ({"Host": "0.0.0.0:8090"}, 421),
+        ({"Host": ""}, 400),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+async def test_web_pages_change_nothing(headers: dict[str, str], status: int) -> None:
+    """Neither from another origin nor by a name of their own, also without a body."""
+    async with a_world() as world:
+        answer = await world.product.post(f"/api/vms/{WEB}/patches", headers=headers)
+        (patches,) = [vm["patches"] for vm in (await world.product.get("/api/vms")).json() if vm["id"] == str(WEB)]
+
+    assert (status, int(status == 202)) == (answer.status_code, patches)
+    assert status == 202 or {"id", "message"} == answer.json().keys()
+
+
+async def test_web_pages_read_nothing() -> None:
+    """By a name of their own."""
+    async with a_world() as world:
+        assert 421 == (await world.product.get("/api/vms", headers={"Host": "evil.example"})).status_code
 
 
 # --- what the jobs ask for

@@ -9,7 +9,7 @@ import os
 import select
 import shutil
 import signal
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,9 +53,9 @@ def chromium() -> str:
 
 
 class Browser:
-    """A browser with one page."""
+    """A browser with one page; `flags` are more of Chromium's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         path = chromium()
         reads, self._writes = os.pipe()
         self._reads, writes = os.pipe()
@@ -63,7 +63,7 @@ class Browser:
         ours, theirs = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (reads, writes))
         quiet = os.open(folder / "chromium.log", os.O_WRONLY | os.O_CREAT)
         actions = [(os.POSIX_SPAWN_DUP2, ours, 3), (os.POSIX_SPAWN_DUP2, theirs, 4), (os.POSIX_SPAWN_DUP2, quiet, 2)]
-        arguments = [path, *FLAGS, f"--user-data-dir={folder / 'profile'}"]
+        arguments = [path, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}"]
         self._pid = os.posix_spawn(
             path, arguments, {**os.environ, "HOME": str(folder)}, file_actions=actions, setpgroup=0
         )
@@ -88,8 +88,18 @@ class Browser:
     def open(self, url: str) -> None:
         """Load a page, with all that it loads at first."""
         self.call("Page.navigate", url=url)
-        while self._read().get("method") != "Page.loadEventFired":
-            pass
+        self._wait_for("Page.loadEventFired")
+
+    def open_as(self, url: str, html: str) -> None:
+        """Load a page that says this, as if whoever has that address had answered with it."""
+        self.call("Fetch.enable", patterns=[{"urlPattern": url}])
+        self._send("Page.navigate", url=url)
+        request = self._wait_for("Fetch.requestPaused")["requestId"]
+        headers = [{"name": "Content-Type", "value": "text/html"}]
+        body = b64encode(html.encode()).decode()
+        self._send("Fetch.fulfillRequest", requestId=request, responseCode=200, responseHeaders=headers, body=body)
+        self._wait_for("Page.loadEventFired")
+        self.call("Fetch.disable")
 
     def run(self, expression: str) -> Any:
         """Return what an expression of the page is, or becomes."""
@@ -109,16 +119,28 @@ class Browser:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Ask for something and return the answer."""
+        number = self._send(method, **parameters)
+        while (answer := self._read()).get("id") != number:
+            pass
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _send(self, method: str, **parameters: Any) -> int:
+        """Ask for something, and return the number of the answer that will come."""
         self._calls += 1
         message = {"id": self._calls, "method": method, "params": parameters}
         if self._session is not None:
             message["sessionId"] = self._session
         os.write(self._writes, json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != self._calls:
+        return self._calls
+
+    def _wait_for(self, event: str) -> dict[str, Any]:
+        """Wait until something has happened, and return what is said about it."""
+        while (message := self._read()).get("method") != event:
             pass
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
+        facts: dict[str, Any] = message["params"]
+        return facts
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._text:

@@ -77,7 +77,11 @@ def make_app(registry: Registry, clock: ManualClock, events: Events) -> MakeApp:
         notes = Notes(store, clock)
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         return create_app(
-            service=service, calendars=CalendarService(store, notes), registry=registry, obstacle=lambda: obstacle
+            service=service,
+            calendars=CalendarService(store, notes),
+            registry=registry,
+            obstacle=lambda: obstacle,
+            hosts=["mainspring"],
         )
 
     return make

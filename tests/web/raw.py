@@ -17,13 +17,16 @@ async def ask(
     *headers: tuple[str, str],
     body: Iterable[bytes] = (),
     cut_off: bool = False,
+    version: str = "1.1",
+    hosts: Iterable[str] = ("mainspring",),
 ) -> httpx2.Response:
     """Send a request with this very target and these chunks of body; if `cut_off`, hang up after them."""
+    headers = (*(("host", host) for host in hosts), *headers)
     path, _, query = target.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
-        "http_version": "1.1",
+        "http_version": version,
         "method": method,
         "scheme": "http",
         "path": unquote(path),

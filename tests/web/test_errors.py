@@ -99,6 +99,7 @@ def broken_app(registry: Registry, store: SqliteStore) -> ASGIApp:
         calendars=CalendarService(store, Notes(store, ManualClock())),
         registry=registry,
         obstacle=lambda: None,
+        hosts=["mainspring"],
     )
 
 

@@ -12,7 +12,7 @@ from tests.web.answers import refusal, refused
 from tests.web.raw import ask
 
 MANIFEST = json.loads((FOLDER / "files.json").read_text("utf-8"))
-OURS = {"files.json", "index.html"}
+OURS = {"files.json", "index.html", "start.js"}
 
 
 def test_every_file_is_listed() -> None:

@@ -29,7 +29,7 @@ class _Finding(NamedTuple):
     detail: str
 
 
-@with_settings("store", "plugins", "host", "port")
+@with_settings("store", "plugins", "host", "port", "allowed_hosts")
 def doctor(**flags: Any) -> None:
     """Check that Mainspring can start here, or runs well.
 

@@ -14,7 +14,7 @@ _NODE_SETTINGS = (
 )  # fmt: skip
 
 
-@with_settings("host", "port", *_NODE_SETTINGS)
+@with_settings("host", "port", "allowed_hosts", *_NODE_SETTINGS)
 def serve(**flags: Any) -> None:
     """Run a node with the REST API."""
     from mainspring.launch import compose

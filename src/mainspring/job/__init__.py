@@ -48,6 +48,7 @@ from mainspring.job.options import (
 )
 from mainspring.job.request import (
     SCHEDULING_FIELDS,
+    SCHEDULING_SCHEMA,
     JobRequest,
     Reading,
     parse,
@@ -62,6 +63,7 @@ __all__ = [
     "FORMAT",
     "PENDING",
     "SCHEDULING_FIELDS",
+    "SCHEDULING_SCHEMA",
     "Backoff",
     "Change",
     "Claim",

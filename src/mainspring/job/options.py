@@ -42,7 +42,10 @@ class Options:
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
-    backoff: Annotated[Backoff | None, BeforeValidator(_backoff_shorthand)] = None
+    backoff: Annotated[
+        Backoff | None,
+        BeforeValidator(_backoff_shorthand, json_schema_input_type=Backoff | Annotated[Duration, _SOME] | None),
+    ] = None
     timeout: Annotated[Duration, _SOME] | None = None
 
 

@@ -64,7 +64,23 @@ class JobType(StrEnum):
     RECURRING = "RECURRING"
 
 
-_COUNT = WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]})
+_NULL_IS_DEFAULT = BeforeValidator(
+    lambda sent: JobType.ONE_TIME if sent is None else sent, json_schema_input_type=JobType | None
+)
+_ONLY_RECURRING = WithJsonSchema({"description": "Only with RECURRING, which says what it must be; else ignored."})
+_NOT_NULL: dict[str, Any] = {"not": {"type": "null"}}
+SCHEDULING_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"required": [name], "properties": {name: _NOT_NULL}} for name in ("when", "schedule")],
+    "if": {"required": ["jobType"], "properties": {"jobType": {"const": JobType.RECURRING}}},
+    "then": {
+        "required": ["repeatIntervalInDays"],
+        "properties": {
+            "repeatIntervalInDays": {"type": "integer", "minimum": 1, "maximum": HORIZON.days},
+            "repeatCount": {"type": ["integer", "null"], "minimum": 0, "maximum": 2**31 - 1},
+        },
+    },
+}
+"""What the scheduling fields of a request must be together, as JSON Schema."""
 
 
 class JobRequest(BaseModel):
@@ -81,11 +97,9 @@ class JobRequest(BaseModel):
     )
 
     when: When | None = None
-    job_type: Annotated[JobType, BeforeValidator(lambda sent: JobType.ONE_TIME if sent is None else sent)] = (
-        JobType.ONE_TIME
-    )
-    repeat_count: Annotated[Any, _COUNT] = None
-    repeat_interval_in_days: Annotated[Any, _COUNT] = None
+    job_type: Annotated[JobType, _NULL_IS_DEFAULT] = JobType.ONE_TIME
+    repeat_count: Annotated[Any, _ONLY_RECURRING] = None
+    repeat_interval_in_days: Annotated[Any, _ONLY_RECURRING] = None
     schedule: Schedule | None = None
     options: Options | None = None
 

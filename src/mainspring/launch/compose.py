@@ -22,7 +22,7 @@ from mainspring.clock import SystemClock
 from mainspring.job import PENDING, Events, JobKey
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
-from mainspring.launch.serve import http_server, listening, stopped_by_signals
+from mainspring.launch.serve import answered_hosts, http_server, listening, stopped_by_signals
 from mainspring.node import HostLock, Node, Place, default_directory
 from mainspring.plugins import Registry, load
 from mainspring.schedule import zone_rules
@@ -157,12 +157,19 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), node))
         service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         calendars = CalendarService(store, notes)
-        app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: node.obstacle)
+        app = create_app(
+            service=service,
+            calendars=calendars,
+            registry=registry,
+            obstacle=lambda: node.obstacle,
+            hosts=answered_hosts(settings, listener),
+        )
         server = http_server(app)
         node.yielding.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
-        log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("serving", url=url, store=settings.store_shown, durable=store.durable)
         try:
             await node.run()
             await clock.sleep(LINGER_SECONDS)

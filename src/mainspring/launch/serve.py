@@ -8,11 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from mainspring.errors import PortTakenError
+from mainspring.errors import ConfigError, PortTakenError
 from mainspring.settings import Settings
 from mainspring.web import Connection
 
@@ -58,10 +59,20 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[socket.socket]:
-    """Bind the address before anything else starts, so that a port that is taken costs nothing."""
+    """Bind the address before anything else starts, so that a port that is taken costs nothing.
+
+    Raises `PortTakenError`, and `ConfigError` if it is every address of the machine and `allowed_hosts` does not say by
+    which names it is called.
+    """
     where = f"{settings.host}:{settings.port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        if _is_every(address[0]) and not settings.allowed_hosts:
+            raise ConfigError(
+                f"host is {settings.host}: a service that listens on all addresses must be told by which names it is "
+                "called, or any web page could reach it by a name of its own. Set allowed_hosts "
+                f"(MAINSPRING_ALLOWED_HOSTS, --allowed-hosts), for example to {socket.gethostname()}"
+            )
         listener = socket.create_server(address[:2], family=family, backlog=2048, reuse_port=False)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -71,3 +82,14 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
         raise PortTakenError(f"cannot listen on {where}: {error.strerror or error}") from error
     with listener:
         yield listener
+
+
+def answered_hosts(settings: Settings, listener: socket.socket) -> tuple[str, ...]:
+    """Return the hosts that requests may name besides the machine itself: where it listens, and those allowed."""
+    address = listener.getsockname()[0]
+    bound = () if _is_every(address) else (settings.host, address)
+    return (*bound, *settings.allowed_hosts)
+
+
+def _is_every(address: str | int) -> bool:
+    return ip_address(str(address).partition("%")[0]).is_unspecified

@@ -78,6 +78,7 @@ class Blackout(StrEnum):
 
 CALENDAR_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """What a calendar may be called."""
+CalendarName = Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")]
 
 
 @ON_THE_WIRE
@@ -85,7 +86,7 @@ CALENDAR_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 class CalendarUse:
     """Which calendar a schedule keeps to, and how."""
 
-    name: Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")]
+    name: CalendarName
     days: Days = Days.EXCLUDE
     blackout: Blackout = Blackout.SKIP
     spread: UpToAWeek = timedelta(minutes=5)

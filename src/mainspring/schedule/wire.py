@@ -31,16 +31,27 @@ from mainspring.schedule.text import (
     format_time,
     range_problems,
 )
-from mainspring.schedule.trigger import CalendarUse, Misfire, MisfirePolicy, Overlap, Recurring, Trigger, stretch
+from mainspring.schedule.trigger import (
+    CalendarName,
+    CalendarUse,
+    Misfire,
+    MisfirePolicy,
+    Overlap,
+    Recurring,
+    Trigger,
+    stretch,
+)
 from mainspring.schedule.zones import DstGap, DstOverlap
 
 KINDS = tuple(RULES)
 """The members of a schedule that say how it repeats: it has one of them."""
 
 
-def _named(kind: str) -> BeforeValidator:
-    """Make a validator that takes text for an object which has but that member."""
-    return BeforeValidator(lambda value: {kind: value} if isinstance(value, str) else value)
+def _named(kind: str, also: Any) -> BeforeValidator:
+    """Make a validator that takes text for an object which has but that member; `also` is the type of both forms."""
+    return BeforeValidator(
+        lambda value: {kind: value} if isinstance(value, str) else value, json_schema_input_type=also
+    )
 
 
 class ScheduleTerms(OnTheWire):
@@ -55,10 +66,10 @@ class ScheduleTerms(OnTheWire):
     dst_overlap: DstOverlap | None = None
     jitter: UpToAWeek | None = None
     window: UpToAWeek | None = None
-    misfire: Annotated[Misfire, _named("policy")] | None = None
+    misfire: Annotated[Misfire, _named("policy", Misfire | MisfirePolicy)] | None = None
     grace: Annotated[Duration, Field(ge=timedelta())] | None = None
     overlap: Overlap = Overlap.QUEUE
-    calendar: Annotated[CalendarUse, _named("name")] | None = None
+    calendar: Annotated[CalendarUse, _named("name", CalendarUse | CalendarName)] | None = None
     excluded: Annotated[tuple[DayOrMoment, ...], Field(max_length=MOST_MOMENTS, alias="except")] = ()
 
 

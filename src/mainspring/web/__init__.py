@@ -6,5 +6,11 @@ from mainspring.web.app import (
 from mainspring.web.connection import (
     Connection,
 )
+from mainspring.web.hosts import (
+    Hosts,
+)
+from mainspring.web.problem import (
+    HttpError,
+)
 
-__all__ = ["Connection", "create_app"]
+__all__ = ["Connection", "Hosts", "HttpError", "create_app"]

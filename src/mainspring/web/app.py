@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 from pydantic_core import to_json
@@ -13,13 +13,23 @@ from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.endpoint import Router, Services
 from mainspring.web.endpoints import ROWS
 from mainspring.web.gate import Gate
+from mainspring.web.hosts import Hosts
 from mainspring.web.openapi import document
 
 
 def create_app(
-    *, service: SchedulerService, calendars: CalendarService, registry: Registry, obstacle: Callable[[], str | None]
+    *,
+    service: SchedulerService,
+    calendars: CalendarService,
+    registry: Registry,
+    obstacle: Callable[[], str | None],
+    hosts: Iterable[str] = (),
 ) -> ASGIApp:
-    """Return the application; `obstacle` says why jobs are not accepted and run, `None` while they are."""
+    """Return the application.
+
+    `obstacle` says why jobs are not accepted and run, `None` while they are. `hosts` are those that are answered
+    besides the machine itself.
+    """
     described = document(ROWS, registry.bindings.values(), version("mainspring"))
     router = Router(ROWS, Services(service, calendars, obstacle, to_json(described)))
-    return Gate(router.answer)
+    return Gate(router.answer, Hosts(hosts))

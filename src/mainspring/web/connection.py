@@ -1,11 +1,16 @@
-"""A connection as uvicorn serves it, but for one thing: the head and the body of an answer go out together."""
+"""A connection as uvicorn serves it, but for one thing: the head and the body of an answer go out together.
+
+Heads are written by `mainspring.web.cycle`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from mainspring.web.cycle import Cycle
 
 _LARGE = 16 * 1024
 """What is larger than that, in bytes, is written at once: it is not worth a copy, and a stream must feel its reader."""
@@ -17,6 +22,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Cycle  # uvicorn makes it, and takes no other class for it
+        super()._start_asgi_task(cycle, app)
 
 
 class _Joining:

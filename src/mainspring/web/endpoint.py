@@ -112,8 +112,11 @@ class Endpoint:
     """Headers that the document shows; they are read by the function."""
     body: Mapping[str, Schema] | None = None
     """A schema for each media type. Where it has `examples`, the form of `/docs` begins with the first."""
+    body_is_optional: bool = False
     answers: Mapping[int, Schema | None] = field(default_factory=dict)
     """A schema for each status of success, `None` where there is no body. A row without any is not in the document."""
+    conflicts: bool = False
+    """Whether the state of what it is about may be in the way (409)."""
     may: Right | None = None
     """The right that a caller needs; `None` for what everybody may see."""
     tag: str = "Mainspring"

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, to_json
 
-from mainspring.job import JobKey, JobRequest
+from mainspring.job import SCHEDULING_SCHEMA, JobKey, JobRequest
 from mainspring.plugins import Binding
-from mainspring.schedule import CALENDAR_SCHEMA, WANTED_SCHEMA
+from mainspring.schedule import CALENDAR_NAME, CALENDAR_SCHEMA, WANTED_SCHEMA
 from mainspring.web import answers, problem
 from mainspring.web.endpoint import Endpoint
 from mainspring.web.example import WHEN, example
@@ -27,8 +27,10 @@ from mainspring.web.paths import GROUP, group_path
 from mainspring.web.query import Parameter
 from mainspring.web.schema import ID, REFERENCE, REQUEST, Schema, named
 
-_NAMES: dict[str, Schema] = {"jobId": ID, "name": {"type": "string"}}
+_NAMES: dict[str, Schema] = {"jobId": ID, "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"}}
 """What may stand in a path for each name."""
+_ALWAYS = (400, 406, 414, 421, 422, 503)
+"""Statuses of errors that no call is free of: hosts, paths and parameters can be wrong, and the store away."""
 
 
 def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str) -> Schema:
@@ -68,7 +70,7 @@ def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str
             "description": "Schedules jobs and runs them at their time.",
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": _as_taken(schemas), "responses": _ERRORS},
     }
 
 
@@ -114,7 +116,10 @@ def _request(model: type[JobRequest], group: str, base: Schema) -> tuple[Schema,
     if sample.keys().isdisjoint({"when", "schedule"}):
         sample = {"when": WHEN, **sample}
     schema, parts = _with_names(schema, definitions, f"{group}_")
-    return schema | {"properties": scheduling | schema["properties"]}, parts, sample
+    schema["properties"] = scheduling | schema["properties"]
+    if SCHEDULING_SCHEMA.keys().isdisjoint(schema):  # else its author has said something in these words
+        schema |= SCHEDULING_SCHEMA
+    return schema, parts, sample
 
 
 class _Generator(GenerateJsonSchema):
@@ -176,6 +181,15 @@ def _renamed(part: Any, references: Mapping[str, str]) -> Any:
     return part
 
 
+def _as_taken(part: Any) -> Any:
+    """Leave out that items must differ, which pydantic says of sets: they are taken all the same, and count once."""
+    if isinstance(part, dict):
+        return {name: _as_taken(inner) for name, inner in part.items() if (name, inner) != ("uniqueItems", True)}
+    if isinstance(part, list):
+        return [_as_taken(inner) for inner in part]
+    return part
+
+
 # --- operations
 
 
@@ -194,19 +208,37 @@ def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> 
         "summary": summary,
         "tags": [tag],
         "responses": {str(status): _answer(schema) for status, schema in row.answers.items()}
-        | {
-            "default": {
-                "description": "An error.",
-                "content": {"application/problem+json": {"schema": named("Problem")}},
-            }
-        },
+        | {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted(_errors(row))},
     }
     if row.body:
         content = {media_type: _content(media_type, schema, sample) for media_type, schema in row.body.items()}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not row.body_is_optional, "content": content}
     if parameters := [*_parameters("query", row.query or ()), *_parameters("header", row.headers)]:
         operation["parameters"] = parameters
     return operation
+
+
+_ERRORS = {
+    f"Error{status}": {"description": title, "content": {"application/problem+json": {"schema": named("Problem")}}}
+    for status, title in problem.TITLES.items()
+    if status != 500
+}
+
+
+def _errors(row: Endpoint) -> set[int]:
+    """Return the statuses with which a call may be refused."""
+    statuses = {*_ALWAYS}
+    if row.method != "GET":
+        statuses.add(403)
+    if "{" in row.path.removeprefix(GROUP):
+        statuses.add(404)
+    if row.conflicts:
+        statuses.add(409)
+    if row.headers:
+        statuses.add(412)
+    if row.body:
+        statuses |= {413, 415}
+    return statuses
 
 
 def _content(media_type: str, schema: Schema, sample: Any) -> Schema:

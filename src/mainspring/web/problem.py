@@ -57,8 +57,9 @@ STATUS: dict[type[MainspringError], int] = {
     StoreUnavailableError: 503,
     SchemaChangedError: 503,
 }
-_TITLES = {
+TITLES = {
     400: "Malformed request",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
@@ -67,6 +68,7 @@ _TITLES = {
     413: "Body too large",
     414: "URL too long",
     415: "Unsupported media type",
+    421: "Misdirected request",
     422: "Invalid request",
     500: "Internal error",
     503: "Service unavailable",
@@ -136,7 +138,7 @@ def problem(request: Request, status: int, id_: str, detail: str, problems: Sequ
     ]
     content = {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail[:500],
         "instance": request.state.request_id,

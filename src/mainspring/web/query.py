@@ -96,7 +96,7 @@ def number(name: str, description: str = "", *, most: int | None = None, example
             raise ParameterError("NUMBER_RANGE", f"must be a whole number from 1 to {limit}")
         return int(text)
 
-    schema = {"type": "integer", "minimum": 1} | ({"maximum": most} if most else {})
+    schema = {"type": "integer", "minimum": 1, "maximum": limit}
     return Parameter(name, schema, read, description, example)
 
 
@@ -124,6 +124,6 @@ def flag(name: str, description: str = "") -> Parameter[bool]:
     return Parameter(name, {"type": "boolean"}, read, description)
 
 
-def text(name: str, description: str = "") -> Parameter[str]:
-    """Describe a text that is read elsewhere."""
-    return Parameter(name, {"type": "string"}, lambda texts: texts[-1], description)
+def text(name: str, description: str = "", **schema: Any) -> Parameter[str]:
+    """Describe a text that is read elsewhere; `schema` says more about it."""
+    return Parameter(name, {"type": "string", **schema}, lambda texts: texts[-1], description)

@@ -75,5 +75,5 @@ ROWS = [
         answers={200: _CALENDAR, 201: _CALENDAR},
         may="calendars:write",
     ),
-    _Row("DELETE", f"{PATH}/{{name}}", delete_calendar, answers={204: None}, may="calendars:write"),
+    _Row("DELETE", f"{PATH}/{{name}}", delete_calendar, answers={204: None}, conflicts=True, may="calendars:write"),
 ]

@@ -34,9 +34,11 @@ async def file(call: Call) -> Response:
 
 
 async def _file(name: str, call: Call) -> Response:
-    """Hand out a file; a browser asks each time whether it has changed, or it would mix the files of two releases."""
-    response = await _FILES.get_response(name, call.request.scope)
-    response.headers["Cache-Control"] = "no-cache"
+    """Hand out a file as a whole: what Starlette says of a `Range` that is no good is not one of our errors."""
+    scope = call.request.scope
+    scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]
+    response = await _FILES.get_response(name, scope)
+    del response.headers["accept-ranges"]
     return response
 
 

@@ -380,7 +380,7 @@ _OUTAGE_TO = moment("outageTo")
 _AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
 _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.")
 
-_IF_MATCH = text("If-Match", "The ETag the job must still have.")
+_IF_MATCH = text("If-Match", "The ETag the job must still have.", pattern=r'^(\*|"[0-9]{1,18}")$')
 
 _GROUP = {
     "type": "object",
@@ -397,10 +397,18 @@ _CREATED = {
     "type": "object",
     "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": ID}},
 }
-_PATCH = {"type": "object", "examples": [{"when": WHEN}]}
+_PATCH = {"type": "object", "minProperties": 1, "examples": [{"when": WHEN}]}
 _RETRY = {
     "type": "object",
-    "properties": {"run": {"type": "integer", "description": "The run that gave up; by default the last one."}},
+    "properties": {
+        "run": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 2**63 - 1,
+            "description": "The run that gave up; by default the last one.",
+        }
+    },
+    "additionalProperties": False,
     "examples": [{}],
 }
 _BACKFILL = {**named("Backfill"), "examples": [{"from": YESTERDAY, "to": TODAY}]}
@@ -455,17 +463,20 @@ ROWS = [
         headers=(_IF_MATCH,),
         body={"application/json": _PATCH},
         answers={200: named("Job")},
+        conflicts=True,
         may="jobs:write",
     ),
-    Endpoint("DELETE", JOB, delete_job, headers=(_IF_MATCH,), answers={204: None}, may="jobs:write"),
-    Endpoint("POST", f"{JOB}/pause", pause_job, answers={200: named("Job")}, may="jobs:control"),
-    Endpoint("POST", f"{JOB}/resume", resume_job, answers={200: named("Job")}, may="jobs:control"),
+    Endpoint("DELETE", JOB, delete_job, headers=(_IF_MATCH,), answers={204: None}, conflicts=True, may="jobs:write"),
+    Endpoint("POST", f"{JOB}/pause", pause_job, answers={200: named("Job")}, conflicts=True, may="jobs:control"),
+    Endpoint("POST", f"{JOB}/resume", resume_job, answers={200: named("Job")}, conflicts=True, may="jobs:control"),
     Endpoint(
         "POST",
         f"{JOB}/retry",
         retry_job,
         body={"application/json": _RETRY},
+        body_is_optional=True,
         answers={200: named("Job")},
+        conflicts=True,
         may="jobs:control",
     ),
     Endpoint("GET", f"{JOB}/preview", preview_job, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
@@ -475,6 +486,7 @@ ROWS = [
         backfill_job,
         body={"application/json": _BACKFILL},
         answers={202: _BACKFILLED},
+        conflicts=True,
         may="jobs:control",
     ),
 ]

@@ -1,4 +1,7 @@
-"""The stand-in over HTTP. Errors are JSON as the product writes it: ``{"id": …, "message": …}``."""
+"""The stand-in over HTTP. Errors are JSON as the product writes it: ``{"id": …, "message": …}``.
+
+As Mainspring itself it answers only for this machine, and lets no web page change anything.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from anyio.abc import TaskGroup
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainspring.clock import Clock
+from mainspring.web import Hosts, HttpError
 from mainspring_vps4.standin.cloud import (
     ON_DEMAND,
     Backup,
@@ -64,6 +70,7 @@ class Standin:
         self._tasks: TaskGroup
         self.app = Starlette(
             lifespan=self._lifespan,
+            middleware=[Middleware(_NoStrangers)],
             routes=[
                 Route("/api/vms", self._list_vms),
                 Route("/api/vms", self._create_vm, methods=["POST"]),
@@ -150,6 +157,23 @@ class Standin:
             return _error(404, "NOT_FOUND", f"there is no support user {name!r}")
         users.remove(name)
         return Response(status_code=204)
+
+
+class _NoStrangers:
+    """Refuses requests for other hosts, and those of web pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._hosts = Hosts()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            try:
+                self._hosts.check(scope, dict(scope["headers"]))
+            except HttpError as error:
+                app = _error(error.status, error.id, str(error))
+        await app(scope, receive, send)
 
 
 async def _read(model: type[B], request: Request) -> B:
