@@ -20,6 +20,7 @@ from mainspring.job.events import (
     RunStarted,
     StoreFailed,
     StoreRecovered,
+    ThreadsStuck,
     TurnFailed,
 )
 from mainspring.job.job import (
@@ -95,6 +96,7 @@ __all__ = [
     "State",
     "StoreFailed",
     "StoreRecovered",
+    "ThreadsStuck",
     "TurnFailed",
     "new_tuple",
     "options_from_json",
