@@ -706,9 +706,9 @@ CHECKS = {
     "is interrupted": "KeyboardInterrupt",
     "is unprintable": "UnprintableError",
     "has no words": "SystemExit",
-    "stops the loop": None,
-    "exits in a callback": None,
-    "makes tasks oddly": None,
+    "stops the loop": "RuntimeError",
+    "exits in a callback": "RuntimeError",
+    "makes tasks oddly": "RuntimeError",
     "ignores signals": None,
     "sets an alarm": None,
 }

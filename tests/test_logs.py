@@ -126,7 +126,7 @@ def by_a_library() -> None:
 LINES = {
     "event": says(event=EVIL),
     "value": says(reason=EVIL),
-    "name": says(**{EVIL: 1}),
+    "name": says("said", **{EVIL: 1}),
     "repr": says(value=Odd()),
     "inside": says(value=[Odd(), {"a": EVIL}]),
     "traceback": says(exc_info=ValueError(EVIL)),
