@@ -171,6 +171,15 @@ def test_no_line_can_be_forged(capfd: pytest.CaptureFixture[str], line: Callable
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
+def test_a_traceback_is_bounded(capfd: pytest.CaptureFixture[str], form: Any) -> None:
+    """A message of megabytes takes no more of the log than a page, and it is said that there was more."""
+    logs.configure(Settings(log_format=form))
+    says(exc_info=ValueError("x" * 1_000_000))()
+    assert "characters in all" in (text := written(capfd))
+    assert len(text) < 2 * logs.TRACEBACK_LENGTH
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
 @pytest.mark.parametrize("facts", [{"exc_info": UnprintableError()}, {"value": Silent()}], ids=["error", "value"])
 def test_what_cannot_be_printed_is_named(capfd: pytest.CaptureFixture[str], form: Any, facts: dict[str, Any]) -> None:
     """A line that says so is better than none."""

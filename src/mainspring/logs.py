@@ -21,6 +21,8 @@ from mainspring.problems import kind_of, plain, words_of
 from mainspring.schedule import format_time
 from mainspring.settings import Settings
 
+TRACEBACK_LENGTH = 16_000
+"""How many characters of a traceback are written: what is raised may say megabytes."""
 _LIBRARIES = ("asyncio", "asyncpg", "asyncpg.pool", "psycopg", "uvicorn", "uvicorn.error")
 """Whose warnings are ours too."""
 _INDENT = "    "
@@ -131,7 +133,10 @@ def _own_stderr() -> TextIO:
 def _traceback(exc_info: ExcInfo) -> str:
     """Write the traceback of an exception; one that a plugin has made so that it cannot be written is named."""
     try:
-        return "".join(traceback.format_exception(exc_info[1])).rstrip("\n")
+        text = "".join(traceback.format_exception(exc_info[1])).rstrip("\n")
+        return (
+            text if len(text) <= TRACEBACK_LENGTH else f"{text[:TRACEBACK_LENGTH]}… and {len(text)} characters in all"
+        )
     except BaseException:  # noqa: BLE001 - code of a plugin
         return f"a {kind_of(exc_info[1])} that cannot be printed"
 
