@@ -31,6 +31,7 @@ from prove.scenarios import (
     rolling,
     storm,
     zombies,
+    zoo,
 )
 from tests.postgres import PostgresServer
 
@@ -54,6 +55,7 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "rolling": partial(rolling.rolling, size=rolling.QUICK if quick else rolling.FULL),
         "poison": partial(poison.poison, size=poison.QUICK if quick else poison.FULL),
         "once": partial(poison.once, size=poison.ONCE_QUICK if quick else poison.ONCE_FULL),
+        "zoo": partial(zoo.zoo, size=zoo.QUICK if quick else zoo.FULL),
         "downtime": partial(downtime.downtime, size=downtime.QUICK if quick else downtime.FULL),
         "preview": partial(preview.previews, size=preview.QUICK if quick else preview.FULL),
         "real": partial(real.lines, size=real.QUICK if quick else real.FULL),

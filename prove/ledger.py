@@ -21,6 +21,7 @@ __all__ = [
     "Pending",
     "RunRow",
     "backends",
+    "beats",
     "count_pending",
     "fill",
     "held",
@@ -126,6 +127,14 @@ def held(url: str, place: str) -> int:
     """Return how many jobs run under a place's name and how many nodes have it: 0 when it was given up for lost."""
     with _connect(url) as connection:
         row = connection.execute(_HELD, {"node": f"{place}:%"}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def beats(url: str) -> int:
+    """Return how often all nodes together have beaten."""
+    with _connect(url) as connection:
+        row = connection.execute("select coalesce(sum(beat), 0) from mainspring.nodes").fetchone()
     assert row is not None
     return int(row[0])
 

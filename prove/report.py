@@ -18,6 +18,7 @@ PROMISES = {
     "P9": "Never early, whatever the nodes' clocks say",
     "P12": "A database outage costs time, not jobs",
     "P14": "A rolling restart is invisible",
+    "P16": "A rogue in a plugin hurts nobody but itself",
     "P17": "Poison jobs end",
     "P18": "A crowd that is due at once is a queue, not an outage",
 }

@@ -1,58 +1,181 @@
-"""The log: structured lines on stderr, and what each event says there."""
+"""The log: structured lines on stderr, and what each event says there.
+
+Its loggers are Mainspring's own. What plugins tell structlog or the standard library holds for the plugins.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
 from mainspring.job import Job, Outcome, Run, events
+from mainspring.problems import kind_of, plain, words_of
 from mainspring.schedule import format_time
 from mainspring.settings import Settings
 
+TRACEBACK_LENGTH = 16_000
+"""How many characters of a traceback are written: what is raised may say megabytes."""
+_LIBRARIES = ("asyncio", "asyncpg", "asyncpg.pool", "psycopg", "uvicorn", "uvicorn.error")
+"""Whose warnings are ours too."""
+_INDENT = "    "
+"""Before each line of what stands below a line of the log, so that it does not look like another."""
+
+
+class _Logger:
+    """A logger of Mainspring: structlog's until `configure` is called, and from then on what that made.
+
+    Modules keep it from when they are imported. A logger that structlog keeps for them follows whoever configures it.
+    """
+
+    made: FilteringBoundLogger | None = None
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def bind(self, **facts: object) -> FilteringBoundLogger:
+        bound: FilteringBoundLogger = (self.made or structlog.get_logger(self._name)).bind(**facts)
+        return bound
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bind(), name)
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """Return a logger that says what Mainspring says, whatever plugins do to structlog."""
+    return cast("FilteringBoundLogger", _Logger(name))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes what libraries log from the level `wanted` on, by `form`, whatever formatter it is given."""
+
+    form = logging.Formatter()
+    wanted = logging.WARNING
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.form.format(record)
+
+
+_handler = _Handler()
+
 
 def configure(settings: Settings) -> None:
-    """Set up structlog, and hand it what libraries log through the standard library at warning and above."""
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(
-            exception_formatter=structlog.dev.plain_traceback  # the default shows variables, so payloads
-        )
-    )
-    shared: list[structlog.typing.Processor] = [
+    """Set up our loggers, and write what libraries log through the standard library at warning and above.
+
+    Plugins that log by structlog have the same form, unless they choose another.
+    """
+    stream = _own_stderr()
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(_traceback),
     ]
-    if as_json:
-        shared.append(structlog.processors.format_exc_info)
+    last: list[Processor] = (
+        [structlog.processors.JSONRenderer(default=words_of)]
+        if as_json
+        else [_for_a_terminal, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    wrapper: Any = structlog.make_filtering_bound_logger(level)
+    factory = structlog.PrintLoggerFactory(stream)
+    _Logger.made = wrapper(factory(), processors=[*shared, *last], context={})
     structlog.configure(
-        processors=[*shared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        processors=[*shared, *last], wrapper_class=wrapper, logger_factory=factory, cache_logger_on_first_use=True
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
-        )
+    _handler.setStream(stream)
+    _handler.form = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
-    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    _handler.wanted = max(level, logging.WARNING)
+    listen_to_libraries()
+
+
+def hears_libraries() -> bool:
+    """Tell whether errors of libraries are still written: a plugin may have configured logging as it likes."""
+    heard = all(logging.getLogger(name).isEnabledFor(logging.ERROR) for name in _LIBRARIES)
+    return heard and _handler in logging.root.handlers and _handler.level == _handler.wanted and not _handler.filters
+
+
+def listen_to_libraries() -> None:
+    """Write what libraries log, as `configure` says."""
+    logging.disable(logging.NOTSET)
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.disabled, library.propagate = False, True
+        library.setLevel(logging.NOTSET)
     # It warns, with a traceback, each time that it cannot connect. `StoreFailed` tells of that once.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+    logging.root.setLevel(_handler.wanted)
+    _handler.setLevel(_handler.wanted)
+    _handler.filters.clear()
+    if _handler not in logging.root.handlers:
+        logging.root.addHandler(_handler)
+
+
+def _own_stderr() -> TextIO:
+    """Return a stream of our own to where stderr leads: plugins may close theirs, or put another in its place."""
+    try:
+        number = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # it is no file
+        return sys.stderr
+    return os.fdopen(number, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """Write the traceback of an exception; one that a plugin has made so that it cannot be written is named."""
+    try:
+        found = traceback.TracebackException(*exc_info, compact=True)
+        _shorten(found)
+        text = "".join(found.format()).rstrip("\n")
+        return (
+            text if len(text) <= TRACEBACK_LENGTH else f"{text[:TRACEBACK_LENGTH]}… and {len(text)} characters in all"
+        )
+    except BaseException:  # noqa: BLE001 - code of a plugin
+        return f"a {kind_of(exc_info[1])} that cannot be printed"
+
+
+def _shorten(found: traceback.TracebackException) -> None:
+    """Cut what exceptions say before it is laid out: a message of a million lines took 0.3 s, for all threads."""
+    waiting: list[Any] = [found]
+    while waiting:
+        each = waiting.pop()
+        if each is not None:
+            each._str = str(each._str)[:TRACEBACK_LENGTH]  # noqa: SLF001 - there is no other way to it
+            waiting += [each.__cause__, each.__context__, *(each.exceptions or ())]
+
+
+def _for_a_terminal(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Let nothing of a line control the terminal, nor look like a line of its own."""
+    blocks = {name: line.pop(name) for name in ("stack", "exception") if line.get(name) is not None}
+    shown = {plain(name): _shown(value) for name, value in line.items()}
+    for name, block in blocks.items():
+        shown[name] = "\n".join(_INDENT + plain(text) for text in words_of(block).split("\n"))
+    return shown
+
+
+def _shown(value: object) -> object:
+    """Return a value if it looks harmless, else harmless words for it."""
+    if isinstance(value, str):
+        return plain(value)
+    try:
+        words = repr(value)
+    except BaseException:  # noqa: BLE001 - code of a plugin
+        return f"a {kind_of(value)} that has no words"
+    return value if words.isprintable() else plain(words)
 
 
 def subscribe(to: events.Events, settings: Settings) -> None:
     """Let the log hear of the events that its level shows. What goes well is told at debug: there may be much of it."""
-    log = structlog.get_logger("mainspring")
+    log = logger("mainspring").bind()
     shown = logging.getLevelNamesMapping()[settings.log_level.upper()]
     for level, kind, text, facts in _LINES:
         if level >= shown:
@@ -156,6 +279,12 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
             "where": e.where,
             "over": e.over,
         },
+    ),
+    (
+        logging.WARNING,
+        events.ThreadsStuck,
+        "all threads of a job loop are stuck",
+        lambda e: {"group": " ".join(map(str, e.groups)), "threads": e.threads, "where": e.where, "over": e.over},
     ),
 ]
 """What each kind of event says in the log: from which level on, in which words, with which facts."""

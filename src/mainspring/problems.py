@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import core_schema
@@ -46,6 +46,32 @@ _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
 
 
+_name_of_class: Any = type.__dict__["__name__"].__get__
+"""Asked of `type` itself: a metaclass of a plugin may answer for its classes, or raise."""
+
+
+def kind_of(thing: object) -> str:
+    """Return the name of the class of anything."""
+    name: str = _name_of_class(type(thing))
+    return name
+
+
+def words_of(thing: object) -> str:
+    """Put anything into words. Never raises, whatever a plugin has made of ``str``."""
+    try:
+        return str.__str__(f"{thing}")  # text itself, where it is a subclass with methods of its own
+    except BaseException:  # noqa: BLE001 - code of a plugin
+        return f"a {kind_of(thing)} that has no words"
+
+
+def plain(text: str) -> str:
+    """Write a text in one line in which nothing controls a terminal or turns the direction of writing."""
+    text = str.__str__(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def problems_of(error: ValidationError, body: object, *, owner: str | None = None) -> list[Problem]:
     """Return each problem of a body; `owner` is what it was read as, for fields that it does not have."""
     return [
@@ -69,7 +95,12 @@ def problem_of(
             code, message = "INVALID_VALUE", message.partition(", ")[2] or (REFUSED if location else _ALL_REFUSED)
         case _:
             code, message = kind.upper(), _worded(kind, message)
-    return Problem(pointer(location), code, brief(message, body))
+    return Problem(pointer(location), _sound(code), brief(_sound(message), body))
+
+
+def _sound(text: str) -> str:
+    """Return a text that can be written as UTF-8: a plugin's own words may have half a surrogate pair."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _worded(kind: str, message: str) -> str:

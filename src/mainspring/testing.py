@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from mainspring.clock import Clock, ManualClock
-from mainspring.execution import Lane, Runner, Slots
+from mainspring.execution import Lane, Runner, Slots, Threads
 from mainspring.job import Events, Job, JobKey, Run
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
@@ -112,9 +112,13 @@ class HandDrivenNode:
         self._notes = notes
         self._lease = Lease(clock, timedelta.max / 2)  # nobody beats
         self._finisher = Finisher(store, notes, registry, clock, events)
-        runner = Runner(registry, clock, settings.threads)
+        threads = Threads(settings.threads)
+        runner = Runner(registry, clock, threads)
         shared = Slots(slots)
-        lanes = {key: Lane(loop, runner, clock, shared) for key in registry.bindings}
+        lanes = {
+            key: Lane(loop, runner, clock, shared, threads if binding.uses_threads else None)
+            for key, binding in registry.bindings.items()
+        }
         self._dispatcher = Dispatcher(registry, lanes, None, self._finisher, shared, clock, events)
         self._claimer = Claimer(store, notes, self._dispatcher, self._lease, Yielding(clock), clock, settings)
 

@@ -1,7 +1,9 @@
 """``mainspring jobs``: what is sent, what is printed, and how refusals and silence look."""
 
+import io
 import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -507,6 +509,29 @@ def test_terminal_is_not_commanded(run: Run, service: Service) -> None:
     out = run("jobs", "runs", "vps4/backups", ID).out
 
     assert "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}2J" in out
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("evil", ["\x9b2J", "\x7f", "\u202e", "\u2066", "\U000e0001", "\u2028"])
+def test_json_does_not_command_a_terminal(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, evil: str
+) -> None:
+    """There it says the same in escapes; for programs it is as it came."""
+    text = json.dumps([LAST_RUN | {"reason": f"no {evil}"}], ensure_ascii=False)
+    service.answer = httpx2.Response(200, content=text.encode())
+    command = ("jobs", "runs", "vps4/backups", ID, "--json")
+    assert text in run(*command).out
+
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    run(*command)
+    assert evil not in screen.getvalue()
+    assert json.loads(text) == json.loads(screen.getvalue())
 
 
 def test_group_is_quoted(run: Run, service: Service) -> None:

@@ -4,68 +4,26 @@ import os
 import re
 import select
 import signal
+import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+import httpx2
 import pytest
 
 from mainspring.clock import SystemClock
 from mainspring.job.retry import POISON
 from mainspring.schedule import format_time
 from tests.cluster.process import Process
-from tests.rogues import BLOCKED_SECONDS
+from tests.rogues import BLOCKED_SECONDS, CHECKS, DEEDS
 
 PLUGINS = ("--plugin", "tests.rogues:RogueModule", "--plugin", "tests.rogues:WildModule")
 DEATH = 10.0
 """Seconds within which an orphan is dead."""
 CALM_RUNS = 40
-
-OVER_TIME = ("timed_out", "took longer than its limit of 1 s")
-KILLED = "the worker process was killed by signal "
-ROGUES = [
-    ("async", "raises", "failed", "KeyError: 'colour'"),
-    ("async", "raises_wordless", "failed", "WordlessError: a WordlessError that has no words"),
-    ("async", "raises_base", "failed", "GeneratorExit: stop all"),
-    ("async", "exits", "failed", "SystemExit: 0"),
-    ("async", "exits_hard", "failed", "the worker process exited with code 0"),
-    ("sync", "exits_hard_3", "failed", "the worker process exited with code 3"),
-    ("async", "segfaults", "failed", KILLED + r"11 \(SIGSEGV\).*"),
-    ("sync", "segfaults", "failed", KILLED + r"11 \(SIGSEGV\).*"),
-    ("async", "kills_itself", "failed", KILLED + r"9 \(SIGKILL\).*memory.*"),
-    ("sync", "aborts", "failed", KILLED + r"6 \(SIGABRT\).*"),
-    ("async", "bombs", "failed", "MemoryError.*"),
-    ("sync", "bombs_slowly", "failed", "MemoryError.*"),
-    ("async", "loops", *OVER_TIME),
-    ("sync", "loops", *OVER_TIME),
-    ("async", "holds_the_lock", *OVER_TIME),
-    ("async", "is_deaf", *OVER_TIME),
-    ("async", "swallows", *OVER_TIME),
-    ("async", "floods", "succeeded", None),
-    ("sync", "leaks_files", "failed", "OSError: .*Too many open files.*"),
-    ("async", "leaves_child", "succeeded", None),
-    ("sync", "leaves_fork", "succeeded", None),
-    ("async", "leaves_child_and_loops", *OVER_TIME),
-    ("async", "closes_everything", "failed", "the worker process lost its channel to the node.*"),
-    ("async", "talks_nonsense", "failed", "the worker process broke its channel to the node"),
-    ("wild", "raises_base", "failed", "GeneratorExit: stop all"),
-    ("wild", "raises_wordless", "failed", "WordlessError: a WordlessError that has no words"),
-    ("wild", "exits", "failed", "SystemExit: 0"),
-    ("wild", "exits_later", "failed", "SystemExit: 3"),
-    ("wild", "swallows_once", *OVER_TIME),
-    ("wild", "writes_log", "succeeded", None),
-    ("threads", "sleeps", *OVER_TIME),
-    ("threads", "exits", "failed", "SystemExit: 0"),
-    ("blocker", "blocks", "succeeded", None),
-]
-"""Group, deed, outcome, reason; what kills its worker does so three times, and then no more.
-
-The last nine run in the node's own process.
-"""
-LIMITS: dict[str, dict[str, str]] = {"timed_out": {"timeout": "PT1S"}, "failed": {}, "succeeded": {}}
-"""What is meant to take too long has a second for it; all else as long as a busy machine may need."""
 
 
 class Zoo(Process):
@@ -73,10 +31,13 @@ class Zoo(Process):
 
     def add(self, group: str, **body: Any) -> str:
         """Create a job that is due now, unless the body says otherwise, and return its id."""
-        body = {"when": soon(0), **body}
-        answer = self._client.post(f"{self.url}/api/schedulers/zoo/{group}/jobs", json=body)
+        answer = self.post(group, **body)
         assert 201 == answer.status_code, answer.text
         return str(answer.json()["id"])
+
+    def post(self, group: str, **body: Any) -> httpx2.Response:
+        """Ask for a job that is due now, unless the body says otherwise."""
+        return self._client.post(f"{self.url}/api/schedulers/zoo/{group}/jobs", json={"when": soon(0), **body})
 
     def runs(self, group: str, job: str) -> list[dict[str, Any]]:
         """Return the history of a job, as far as one page goes."""
@@ -132,19 +93,18 @@ def test_a_zoo_of_rogues_hurts_only_itself(zoo: Zoo, tmp_path: Path) -> None:
     neighbours = [zoo.add("neighbours", when=soon(n / 10), schedule={"every": "PT1S"}) for n in range(10)]
     for _ in range(CALM_RUNS):
         zoo.wait_for("run finished", group="zoo/neighbours")
-    rogues = [zoo.add(group, deed=deed, path=str(notes), options=LIMITS[outcome]) for group, deed, outcome, _ in ROGUES]
+    rogues = [zoo.add(deed.group, deed=deed.deed, path=str(notes), options=deed.options) for deed in DEEDS]
     waiting = set(rogues)
     while waiting:
         waiting.discard(zoo.wait_for("run finished", next=None)["job"])
-    begun = min(run["startedAt"] for job, rogue in zip(rogues, ROGUES, strict=True) for run in zoo.runs(rogue[0], job))
+    begun = min(run["startedAt"] for job, deed in zip(rogues, DEEDS, strict=True) for run in zoo.runs(deed.group, job))
 
-    for job, (group, deed, outcome, reason) in zip(rogues, ROGUES, strict=True):
-        deaths = (reason or "").startswith("the worker process")
-        runs = zoo.runs(group, job)
-        assert (POISON if deaths else 1) == len(runs), (group, deed, runs)
+    for job, deed in zip(rogues, DEEDS, strict=True):
+        runs = zoo.runs(deed.group, job)
+        assert (POISON if deed.kills else 1) == len(runs), (deed, runs)
         for run in runs:
-            assert outcome == run["outcome"], (group, deed, run)
-            assert run["reason"] == reason or re.fullmatch(reason or "", run["reason"]), (group, deed, run)
+            assert deed.outcome == run["outcome"], (deed, run)
+            assert run["reason"] == deed.reason or re.fullmatch(deed.reason or "", run["reason"]), (deed, run)
 
     runs = [run for job in neighbours for run in zoo.runs("neighbours", job)]
     assert {"succeeded"} == {run["outcome"] for run in runs}
@@ -157,6 +117,35 @@ def test_a_zoo_of_rogues_hurts_only_itself(zoo: Zoo, tmp_path: Path) -> None:
     zoo.signal(signal.SIGTERM)
     assert 0 == zoo.wait()
     assert all(died(int(word)) for word in notes.read_text().split() if word.isdigit())
+
+
+def test_checks_of_requests_hurt_only_them(zoo: Zoo) -> None:
+    """What they raise is told as their bug; jobs go on, and on a signal the service goes in good order."""
+    for check, blamed in CHECKS.items():
+        answer = zoo.post("checked", deed=check)
+        told = f"the job group's own check failed with {blamed}"
+        assert (201, None) if blamed is None else (422, told) == (answer.status_code, answer.json().get("detail"))
+        zoo.wait_for("run finished", job=zoo.add("neighbours"), outcome="succeeded")
+    put_back = zoo.wait_for("a plugin changed the process; it was put back")
+    assert ("signal handlers" in put_back["changed"], []) == (True, put_back["lost"])
+    zoo.signal(signal.SIGTERM)
+    zoo.wait_for("node stopped")
+    assert 0 == zoo.wait()
+
+
+def test_a_plugin_cannot_change_its_host(tmp_path: Path) -> None:
+    """Neither when its module is imported nor when its services are cleaned up."""
+    with Process.serve("sqlite:///jobs.db", tmp_path, "--plugin", "tests.rude:RudeModule") as service:
+        [changed] = [line for line in service.said if line["event"] == "a plugin changed the process; it was put back"]
+        assert {"working directory", "umask", "timers", "signal handlers", "logging", "warnings"} <= {
+            *changed["changed"]
+        }
+        assert [] == changed["lost"]
+        assert 0o600 == stat.S_IMODE((tmp_path / "jobs.db").stat().st_mode)
+        service.signal(signal.SIGTERM)
+        lines = [service.wait_for("a service of a plugin could not be cleaned up")["exception"] for _ in range(3)]
+        assert all(any(name in line for line in lines) for name in ("CancelledError", "SystemExit", "Doom"))
+        assert 0 == service.wait()
 
 
 def test_a_node_leaves_although_a_job_never_gives_its_loop_back(zoo: Zoo) -> None:

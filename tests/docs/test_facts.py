@@ -106,6 +106,7 @@ def one_of_each() -> list[events.Event]:
         events.GaveUp(bad, job),
         events.RunRefused(good),
         events.LoopBlocked((key,), job, 2.0, "jobs.py:7 (Job.execute)", over=False),
+        events.ThreadsStuck((key,), 20, "jobs.py:7 (Job.execute)", over=False),
     ]
     assert {type(event) for event in every} == set(get_args(events.Event))
     return every

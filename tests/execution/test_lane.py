@@ -1,12 +1,18 @@
 """Where jobs run, which of them wait there, and how many more there is room for."""
 
 import asyncio
+import contextvars
 import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 import pytest
+import uvloop
+from structlog.testing import capture_logs
 
 from mainspring.clock import ManualClock
-from mainspring.execution import AHEAD_SECONDS, Assignment, Lane, Slots, job_loop
+from mainspring.execution import AHEAD_SECONDS, Assignment, Lane, Places, Slots, job_loop, run_steadily
 from mainspring.execution.lane import CAUTION_SECONDS, PATIENCE_SECONDS, STUCK_SECONDS
 from mainspring.job import Ending, Outcome
 from tests.contract.build import a_running_job
@@ -41,8 +47,8 @@ class Bench:
         self.ended: list[tuple[int, bool]] = []
         self.lows = 0
 
-    def lane(self, capacity: int | None = None) -> Lane:
-        lane = Lane(asyncio.get_running_loop(), self.jobs, self.clock, self.slots, capacity)
+    def lane(self, places: Places | None = None) -> Lane:
+        lane = Lane(asyncio.get_running_loop(), self.jobs, self.clock, self.slots, places)
         lane.on_unbegun = lambda them: self.unbegun.extend(each.run for each in them)
         lane.on_end = lambda assignment, _ending, _moment, more: self.ended.append((assignment.run, more))
         lane.on_low = self._on_low
@@ -163,9 +169,9 @@ async def test_a_slot_is_freed_once() -> None:
     """A run that lost its slot because it did not start does not give it back a second time."""
     bench = Bench(slots=1)
     lane = bench.lane()
-    await bench.give(lane, 1)
-    lane.abandon(1)
-    lane.abandon(1)
+    [run] = await bench.give(lane, 1)
+    lane.abandon(run)
+    lane.abandon(run)
     assert 1 == bench.slots.free
     await bench.end(1)
     assert 1 == bench.slots.free
@@ -236,10 +242,10 @@ async def test_what_waits_or_is_coming_takes_room() -> None:
     assert [2, 1] == [bench.room(lane, coming) for coming in (0, 1)]
 
 
-async def test_a_lane_with_a_capacity_has_room_for_the_rest_of_it() -> None:
+async def test_a_lane_has_room_for_as_many_as_there_are_places() -> None:
     """What has no thread or process to run in is not claimed, and does not begin."""
     bench = Bench(slots=100)
-    lane = bench.lane(capacity=2)
+    lane = bench.lane(Places(2))
     assert [2, 1] == [bench.room(lane, coming) for coming in (0, 1)]
     await bench.give(lane, 1, 2, 3)
     assert ([1, 2], 0) == (bench.jobs.begun, bench.room(lane))
@@ -261,19 +267,152 @@ async def test_a_lane_is_stuck_while_it_does_not_take_in_what_it_was_given() -> 
     assert 1 == lane.room(1, 0, moment + STUCK_SECONDS)
 
 
-def test_job_loop_outlives_a_task_that_exits() -> None:
-    """A job whose task calls `sys.exit` ends neither the loop nor its thread."""
+async def test_lanes_that_share_places_have_them_in_turn() -> None:
+    """Together they begin no more than there are places, and none takes each one that comes free."""
+    bench, places = Bench(slots=100), Places(1)
+    one, other = bench.lane(places), bench.lane(places)
+    assert [1, 1] == [bench.room(one), bench.room(other)]
+    await bench.give(one, 1, 2, 3)
+    await bench.give(other, 4, 5)
+    assert ([1], [0, 0]) == (bench.jobs.begun, [bench.room(one), bench.room(other)])
+    for run in (1, 4, 2, 5):
+        await bench.end(run)
+    assert [1, 4, 2, 5, 3] == bench.jobs.begun
+
+
+async def test_what_finds_no_place_in_time_is_handed_back() -> None:
+    """Another node may have one; it did not begin, and has lost nothing."""
+    bench = Bench(slots=100)
+    lane = bench.lane(Places(1))
+    _, second = await bench.give(lane, 1, 2)
+    await bench.advance(PATIENCE_SECONDS)
+    assert ([1], [2], None) == (bench.jobs.begun, bench.unbegun, second.started_at)
+
+
+async def test_a_run_that_leaves_its_place_lets_another_begin() -> None:
+    """It needs none any more, though it goes on; in the end it gives none back a second time."""
+    bench, places = Bench(slots=100), Places(1)
+    lane = bench.lane(places)
+    first, _ = await bench.give(lane, 1, 2)
+    first.leave_place()
+    await bench.settle()
+    assert [1, 2] == bench.jobs.begun
+    await bench.end(1, 2)
+    assert 1 == places.free
+
+
+async def test_a_run_has_a_context_of_its_own() -> None:
+    """What it sets in context variables is seen by no other, whatever made that begin."""
+    seen: list[str] = []
+    variable = contextvars.ContextVar("variable", default="nothing")
+
+    class Sets(Held):
+        async def run(self, assignment: Assignment) -> Ending:
+            seen.append(variable.get())
+            variable.set(f"by {assignment.run}")
+            return await super().run(assignment)
+
+    bench = Bench(slots=1)
+    bench.jobs = Sets()
+    lane = bench.lane()
+    await bench.give(lane, 1, 2)
+    await bench.end(1)  # which begins the second
+    await bench.end(2)
+    await bench.give(lane, 3)
+    assert ["nothing"] * 3 == seen
+
+
+async def test_a_run_ends_even_if_what_runs_it_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not stand as running for ever; its slot is free again."""
+
+    async def fail(*_: object) -> Ending:
+        raise SystemExit(3)
+
+    bench = Bench(slots=1)
+    monkeypatch.setattr(bench.jobs, "run", fail)
+    await bench.give(bench.lane(), 1)
+    assert ([(1, False)], 1) == (bench.ended, bench.slots.free)
+
+
+async def test_a_job_cannot_change_how_runs_begin() -> None:
+    """A task factory that it has set makes the tasks of its own loop, but not those of runs."""
+    bench = Bench()
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda *_, **__: None)  # type: ignore[arg-type]
+    try:
+        await bench.give(bench.lane(), 1)
+    finally:
+        loop.set_task_factory(None)
+    assert [1] == bench.jobs.begun
+
+
+async def exits_in_task() -> None:
+    """End the process, if it were up to a task."""
 
     async def exits() -> None:
         sys.exit(3)
 
-    async def job() -> str:
-        try:
-            await asyncio.create_task(exits())
-        except SystemExit as error:
-            return f"exit {error.code}"
-        return "went on"
+    with suppress(SystemExit):
+        await asyncio.create_task(exits())
 
-    with job_loop(asyncio.new_event_loop(), "jobs") as loop:
+
+async def exits_in_callback() -> None:
+    """End the process, if it were up to a callback."""
+    asyncio.get_running_loop().call_soon(sys.exit, 3)
+
+
+async def stops() -> None:
+    """End the loop, if it were up to a job."""
+    asyncio.get_running_loop().stop()
+
+
+async def stops_in_callback() -> None:
+    """Do it later."""
+    asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+
+
+ATTEMPTS = ["code of a plugin tried to end its event loop"] * 2
+ENDS_OF_LOOPS = [exits_in_task, exits_in_callback, stops, stops_in_callback]
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("ends", ENDS_OF_LOOPS)
+def test_a_job_loop_cannot_be_ended_by_a_job(
+    ends: Callable[[], Coroutine[Any, Any, None]], make: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Neither the loop nor its thread: what comes later is done."""
+    with capture_logs() as lines, job_loop(make(), "jobs") as loop:
         for _ in range(2):
-            assert asyncio.run_coroutine_threadsafe(job(), loop).result(timeout=10) == "exit 3"
+            asyncio.run_coroutine_threadsafe(ends(), loop).result(timeout=10)
+            done = asyncio.sleep(0, "done")  # noqa: TID251 - no time
+            assert "done" == asyncio.run_coroutine_threadsafe(done, loop).result(timeout=10)
+    assert ATTEMPTS == [line["event"] for line in lines]
+    assert loop.is_closed()
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("ends", ENDS_OF_LOOPS)
+def test_the_main_loop_cannot_be_ended_by_code_on_it(
+    ends: Callable[[], Coroutine[Any, Any, None]], make: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Such as a check of a request; it runs to the end of its work."""
+
+    async def main(answer: str) -> str:
+        await ends()
+        for _ in range(3):
+            await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+        return answer
+
+    with capture_logs() as lines:
+        assert "done" == run_steadily(make, main, "done")
+    assert ATTEMPTS[:1] == [line["event"] for line in lines]
+
+
+def test_what_the_work_itself_raises_ends_the_loop() -> None:
+    """Only what is done beside it is not heard."""
+
+    async def main() -> None:
+        raise RuntimeError("of its own")
+
+    with pytest.raises(RuntimeError, match="of its own"):
+        run_steadily(asyncio.new_event_loop, main)

@@ -14,7 +14,7 @@ import structlog
 from pydantic import AliasChoices, Field, field_validator
 
 from mainspring.clock import ManualClock
-from mainspring.execution import Assignment, Runner, runner
+from mainspring.execution import Assignment, Runner, Threads, runner
 from mainspring.execution.endings import REASON_LENGTH
 from mainspring.execution.runner import VETO_SECONDS
 from mainspring.job import Ending, Job, JobKey, JobRequest, Options, Outcome, State, lifecycle
@@ -31,6 +31,7 @@ from mainspring.plugins import (
 )
 from mainspring.plugins.author import Busy, Cancel, Retry, job_group, product
 from mainspring.schedule import Once, Trigger
+from tests.rogues import OddDelay, OddSignal, UnprintableError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIRE_TIME = START - timedelta(seconds=5)
@@ -157,12 +158,12 @@ def an_assignment(clock: ManualClock, **changes: Any) -> Assignment:
 
 @asynccontextmanager
 async def a_runner(
-    clock: ManualClock, job_class: type[SchedulerJob], *listeners: type[SchedulerTriggerListener], threads: int = 2
+    clock: ManualClock, job_class: type[SchedulerJob], *listeners: type[SchedulerTriggerListener]
 ) -> AsyncIterator[Runner]:
     """Make a runner for one job class and its listeners."""
     registry = build([("test", Module(job_class, listeners))], clock=clock)
     await registry.open()
-    yield Runner(registry, clock, threads)
+    yield Runner(registry, clock, Threads(2))
     await registry.close()
 
 
@@ -259,6 +260,17 @@ class Mute(Exception):  # noqa: N818 - it says nothing
         return answer
 
 
+class Text(str):
+    """Text that is in one's way."""
+
+    __slots__ = ()
+
+    def __getitem__(self, _: object) -> NoReturn:
+        raise SystemExit
+
+    replace = encode = isprintable = __getitem__  # type: ignore[assignment]
+
+
 class Forgetful(Retry):
     """A signal that forgot to call its base."""
 
@@ -314,6 +326,17 @@ CODE_ENDINGS = {
     ),
     "raises what exits when said": (raises(Mute(_exit)), failed("Mute: a Mute that has no words")),
     "raises what says a number": (raises(Mute(lambda: 5)), failed("Mute: a Mute that has no words")),
+    "raises what cannot be printed": (
+        raises(UnprintableError()),
+        failed("UnprintableError: a UnprintableError that has no words"),
+    ),
+    "raises odd text": (raises(Mute(lambda: Text("no such VM"))), failed("Mute: no such VM")),
+    "raises nothing but NUL": (raises(ValueError("\0" * 1000)), failed("ValueError: " + "\\0" * 244)),
+    "raises a signal that raises": (raises(OddSignal()), failed("asked for an ending that makes no sense: SystemExit")),
+    "retries after an odd while": (
+        raises(Retry(OddDelay(minutes=1))),
+        Ending(Outcome.FAILED, "the job asked for a retry", MINUTE),
+    ),
     "raises a megabyte": (raises(ValueError("x" * 1_000_000)), failed("ValueError: " + "x" * (REASON_LENGTH - 12))),
     "raises NUL and half a surrogate": (raises(ValueError("a\0b\ud800c")), failed("ValueError: a\\0b?c")),
     "retries": (raises(Retry), failed("the job asked for a retry")),
@@ -321,7 +344,7 @@ CODE_ENDINGS = {
     "retries after a while": (raises(Retry(MINUTE, "not yet")), Ending(Outcome.FAILED, "not yet", MINUTE)),
     "cancels": (raises(Cancel("VM is gone")), Ending(Outcome.CANCELLED, "VM is gone")),
     "cancels with what it caught": (raises(Cancel(KeyError("vm"))), Ending(Outcome.CANCELLED, "'vm'")),  # type: ignore[arg-type]
-    "cancels with NUL": (raises(Cancel("\0\udfff" + "x" * 1000)), Ending(Outcome.CANCELLED, "\\0?" + "x" * 498)),
+    "cancels with NUL": (raises(Cancel("\0\udfff" + "x" * 1000)), Ending(Outcome.CANCELLED, "\\0?" + "x" * 497)),
     "is busy": (raises(Busy("dc:ams3", MINUTE)), Ending(Outcome.POSTPONED, "busy: dc:ams3", MINUTE)),
     "retries after a number": (
         raises(Retry(any_value, "not yet")),
@@ -610,25 +633,19 @@ async def test_a_time_limit_that_the_job_sets_itself_is_a_failure(clock: ManualC
 
 
 async def test_a_thread_that_ends_after_its_time_is_not_heard(clock: ManualClock, gate: Gate) -> None:
-    """What a thread answers after its run timed out changes nothing, and its place is free again."""
-    executed: list[object] = []
+    """What a thread answers after its run timed out changes nothing."""
 
     def execute(_self: object, context: JobExecutionContext) -> None:
-        if not executed:
-            executed.append(context)
-            gate.wait_in_thread(context)
-            raise ValueError("too late")
+        gate.wait_in_thread(context)
+        raise ValueError("too late")
 
-    async with a_runner(clock, a_job_class(execute, timeout=MINUTE), threads=1) as runner:
+    async with a_runner(clock, a_job_class(execute, timeout=MINUTE)) as runner:
         late = asyncio.create_task(runner.run(an_assignment(clock)))
         await reached(gate)
         clock.advance(minutes=1)
         assert Outcome.TIMED_OUT is (await late).outcome
-        waiting = asyncio.create_task(runner.run(an_assignment(clock)))
-        await let_others_go_on()
-        assert not waiting.done()
         gate.opened.set()
-        assert SUCCEEDED == await waiting
+        assert Outcome.FAILED is (await runner.run(an_assignment(clock))).outcome
 
 
 # --- interruption
@@ -658,22 +675,6 @@ async def test_interrupted_in_the_veto_check(
         assignment.stopping.why = "the job was deleted"
         task.cancel()
         assert Ending(Outcome.INTERRUPTED, "the job was deleted") == await task
-
-
-async def test_interrupted_while_waiting_for_a_thread(clock: ManualClock, gate: Gate) -> None:
-    """A run that has not got a thread yet lets go of its place in the queue."""
-    async with a_runner(clock, a_job_class(waits_in_thread(gate)), threads=1) as runner:
-        first = asyncio.create_task(runner.run(an_assignment(clock)))
-        await reached(gate)
-        assignment = an_assignment(clock)
-        second = asyncio.create_task(runner.run(assignment))
-        third = asyncio.create_task(runner.run(an_assignment(clock)))
-        await let_others_go_on()
-        assignment.stopping.why = "the node stopped"
-        second.cancel()
-        assert Ending(Outcome.INTERRUPTED, "the node stopped") == await second
-        gate.opened.set()
-        assert [SUCCEEDED, SUCCEEDED] == [await first, await third]
 
 
 async def test_interrupted_before_it_began(clock: ManualClock) -> None:
@@ -707,23 +708,7 @@ async def test_code_that_answers_its_interruption(clock: ManualClock) -> None:
 # --- threads
 
 
-def job_threads() -> int:
-    """Count the threads that run plain functions of jobs."""
-    return sum(thread.name.startswith("job-") for thread in threading.enumerate())
-
-
-async def test_threads_are_bounded(clock: ManualClock, gate: Gate) -> None:
-    """Plain functions run in at most so many threads; the others wait their turn, and ``async def`` needs none."""
-    before = job_threads()
-    async with a_runner(clock, a_job_class(waits_in_thread(gate)), threads=2) as runner:
-        tasks = [asyncio.create_task(runner.run(an_assignment(clock))) for _ in range(5)]
-        await let_others_go_on()
-        assert before + 2 == job_threads()
-        gate.opened.set()
-        assert [SUCCEEDED] * 5 == await asyncio.gather(*tasks)
-
-
-async def test_a_thread_that_cannot_be_started_gives_its_place_back(
+async def test_a_thread_that_cannot_be_started_fails_the_attempt(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the machine has no thread left, the attempt fails and the next one has its chance."""
@@ -731,7 +716,7 @@ async def test_a_thread_that_cannot_be_started_gives_its_place_back(
     def start(_self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    async with a_runner(clock, a_job_class(plain_def(answers(None))), threads=1) as runner:
+    async with a_runner(clock, a_job_class(plain_def(answers(None)))) as runner:
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", start)
             assert failed("RuntimeError: can't start new thread") == await runner.run(an_assignment(clock))
@@ -853,6 +838,18 @@ VETOES: dict[str, tuple[Code, Ending | None]] = {
     "raises SystemExit": (raises(SystemExit(0)), failed("SystemExit: 0")),
     "raises Busy": (raises(Busy("dc", MINUTE)), Ending(Outcome.POSTPONED, "busy: dc", MINUTE)),
     "raises Cancel": (raises(Cancel("gone")), Ending(Outcome.CANCELLED, "gone")),
+    "raises what cannot be printed": (
+        raises(UnprintableError()),
+        failed("the veto check Listener raised UnprintableError: a UnprintableError that has no words"),
+    ),
+    "raises a megabyte": (
+        raises(ValueError("x" * 1_000_000)),
+        failed(f"the veto check Listener raised ValueError: {'x' * 1000}"[:REASON_LENGTH]),
+    ),
+    "postpone by an odd while": (
+        answers(Verdict.postpone(OddDelay(minutes=1))),
+        Ending(Outcome.POSTPONED, None, MINUTE),
+    ),
     "raises Retry": (raises(Retry(MINUTE, "soon")), Ending(Outcome.FAILED, "soon", MINUTE)),
     "raises a signal without an ending": (raises(Forgetful()), failed("asked for an ending that makes no sense: ")),
 }

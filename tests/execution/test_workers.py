@@ -1,10 +1,12 @@
 import ast
 import asyncio
+import gc
 import json
 import os
 import re
 import select
 import signal
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -311,7 +313,62 @@ async def test_workers_are_used_again(runner: ProcessRunner, tmp_path: Path) -> 
     assert [os.getpid()] != pids
 
 
-@pytest.mark.parametrize("deed", ["keeps_memory", "leaks_files", "leaves_orphan", "leaves_fork", "bombs", "waits"])
+async def test_what_a_job_changes_in_its_worker_is_put_back(tmp_path: Path) -> None:
+    """The next job in it finds the directory, the mask, the environment and all else as the first did."""
+    async with a_runner(processes=1) as runner:
+        for notes, deed in (("before", "whoami"), ("before", "surroundings")):
+            assert SUCCEEDED == await runner.run(to_do(deed, path=tmp_path / notes))
+        assert SUCCEEDED == await runner.run(to_do("changes_the_worker"))
+        for deed in ("whoami", "surroundings"):
+            assert SUCCEEDED == await runner.run(to_do(deed, path=tmp_path / "after"))
+    before, after = ((tmp_path / name).read_text().splitlines() for name in ("before", "after"))
+    assert before == after
+
+
+@pytest.mark.parametrize("deed", ["leaves_an_alarm", "leaves_a_crash_timer"])
+async def test_a_timer_that_a_job_leaves_kills_no_other(deed: str) -> None:
+    """Neither one of the system nor one of the interpreter."""
+    async with a_runner(processes=1) as runner:
+        for each in (deed, "takes_a_while", deed, "takes_a_while"):
+            assert SUCCEEDED == await runner.run(to_do(each))
+
+
+@pytest.mark.parametrize("deed", ["stops_the_loop", "exits_in_a_callback", "makes_tasks_oddly"])
+async def test_a_job_cannot_end_the_loop_of_its_worker(tmp_path: Path, deed: str) -> None:
+    """It runs the next job too."""
+    async with a_runner(processes=1) as runner:
+        first = await noted(runner, "whoami", tmp_path / "first")
+        assert SUCCEEDED == await runner.run(to_do(deed))
+        assert first == await noted(runner, "whoami", tmp_path / "second")
+
+
+async def test_a_run_in_a_worker_that_dies_leaves_nothing(runner: ProcessRunner) -> None:
+    """Without the garbage collector, nothing that belongs to the run is kept."""
+    gc.collect()
+    gc.disable()
+    try:
+        assignments = [to_do(deed) for deed in ("exits_hard", "segfaults", "talks_nonsense")]
+        kept = [weakref.ref(assignment.stopping) for assignment in assignments]
+        while assignments:
+            assert (await runner.run(assignments.pop())).fatal
+        assert [None] * 3 == [ref() for ref in kept]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "keeps_memory",
+        "leaks_files",
+        "leaves_orphan",
+        "leaves_fork",
+        "bombs",
+        "waits",
+        "lowers_a_limit_for_good",
+        "closes_stdout",
+    ],
+)
 async def test_a_worn_worker_is_not_used_again(runner: ProcessRunner, tmp_path: Path, deed: str) -> None:
     """What a job left behind cannot hurt the next one, and the worker is gone with it."""
     before, after = tmp_path / "before", tmp_path / "after"

@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from time import thread_time
 from typing import Any, ClassVar, Self
@@ -25,6 +27,7 @@ from mainspring.schedule import HORIZON, MICROSECOND, Every, Once, Period, Recur
 from mainspring.schedule.rules import AnyOf, Cron, RRule
 from mainspring.schedule.text import LONGEST
 from mainspring.schedule.zones import DstGap, DstOverlap
+from tests.rogues import UnkindType
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
@@ -880,3 +883,91 @@ def test_a_parsed_request_cannot_be_changed() -> None:
 def test_scheduling_fields_are_those_of_the_base() -> None:
     """The names that a plugin must leave alone."""
     assert {"when", "job_type", "repeat_count", "repeat_interval_in_days", "schedule", "options"} == SCHEDULING_FIELDS
+
+
+# --- what checks of a plugin may do
+
+mark = ContextVar("mark", default="nothing")
+
+
+class OddValueError(ValueError):
+    """What pydantic takes for a refusal, and nothing can be said of."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class Doom(BaseException, metaclass=UnkindType):
+    """Not even an `Exception`, nor does it tell what it is."""
+
+
+class OddRequest(JobRequest):
+    """A request with odd checks, of a field or of the whole."""
+
+    field: str = ""
+    whole: str = ""
+
+    @field_validator("field")
+    @classmethod
+    def check_field(cls, what: str) -> str:
+        """Check the field."""
+        return raise_what(what)
+
+    @model_validator(mode="after")
+    def check_all(self) -> Self:
+        """Check the whole."""
+        raise_what(self.whole)
+        return self
+
+
+ODD: dict[str, BaseException] = {
+    "exit": SystemExit(3),
+    "cancelled": asyncio.CancelledError(),
+    "closed": GeneratorExit(),
+    "interrupted": KeyboardInterrupt(),
+    "doom": Doom(),
+    "surrogate": ValueError("half a pair: \ud800"),
+    "wordless": OddValueError(),
+    "long": ValueError("x" * 1_000_000),
+}
+
+
+def raise_what(what: str) -> str:
+    """Raise what a request asks for."""
+    if what in ODD:
+        raise ODD[what]
+    if what:
+        mark.set(f"{mark.get()}, {what}")
+        raise PydanticCustomError("MARK", "{mark}", {"mark": mark.get()})
+    return what
+
+
+@pytest.mark.parametrize("place", ["field", "whole"])
+@pytest.mark.parametrize("odd", ODD)
+def test_whatever_a_check_raises_is_a_refusal(place: str, odd: str) -> None:
+    """In words that can be written and are not too long; it ends neither the call nor the service."""
+    with pytest.raises(InvalidRequestError) as refused:
+        read(OddRequest, {"when": WHEN, place: odd}, now=NOW)
+    assert refused.value.problems
+    for problem in refused.value.problems:
+        assert len(problem.detail) <= 200
+        assert problem.detail.encode()
+        assert problem.code.encode()
+    with pytest.raises(InvalidRequestError):
+        parse(OddRequest, {"when": WHEN, place: odd})
+
+
+def test_what_a_check_sets_in_a_context_is_seen_by_no_other_request() -> None:
+    """However they share a task, such as those of one batch; the checks of one request share it."""
+    seen = []
+    for number in range(3):
+        body = {"when": WHEN, "field": f"a{number}", "whole": f"b{number}"}
+        with pytest.raises(InvalidRequestError) as refused:
+            read(OddRequest, body, now=NOW)
+        seen.append({problem.detail for problem in refused.value.problems})
+        with pytest.raises(InvalidRequestError):
+            parse(OddRequest, body)
+    assert all(
+        not any(f"{other}" in word for word in words for other in {0, 1, 2} - {n}) for n, words in enumerate(seen)
+    )
+    assert "nothing" == mark.get()

@@ -15,7 +15,7 @@ import pytest
 from mainspring import Binder, JobExecutionContext, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.execution import Assignment, Lane, Quarantine, Runner, Slots
+from mainspring.execution import Assignment, Lane, Places, Quarantine, Runner, Slots, Threads
 from mainspring.job import Backoff, Ending, Events, Job, JobKey, Run
 from mainspring.job.events import Event
 from mainspring.node import HostLock, Node, Place
@@ -170,7 +170,7 @@ class World:
     async def node(
         self,
         *,
-        capacity: int | None = None,
+        places: Places | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         quarantine: Callable[[Assignment], Awaitable[Ending]] | None = None,
         ready_after: int = 0,
@@ -180,7 +180,7 @@ class World:
         here = asyncio.get_running_loop()
         bindings = build([("test", Module(self.script))])
         await bindings.open()
-        runner = Runner(bindings, self.clock, threads=2)
+        runner = Runner(bindings, self.clock, Threads(2))
         chosen = Settings.model_validate({"node": "test", **settings})
         slots = Slots(chosen.slots)
         node = Node(
@@ -191,7 +191,7 @@ class World:
             events=self.events,
             settings=chosen,
             place=Place(
-                {KEY: Lane(loop or here, runner, self.clock, slots, capacity)},
+                {KEY: Lane(loop or here, runner, self.clock, slots, places)},
                 slots,
                 here,
                 HostLock(),

@@ -1,8 +1,9 @@
 """What a node does, on every store."""
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -12,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from mainspring.errors import JobFinishedError, StoreUnavailableError
-from mainspring.execution import Assignment
+from mainspring.execution import Assignment, Places, Threads
 from mainspring.job import (
     Change,
     Ending,
@@ -31,14 +32,16 @@ from mainspring.job import (
     State,
     StoreFailed,
     StoreRecovered,
+    ThreadsStuck,
     TurnFailed,
     history,
     lifecycle,
     retry,
 )
 from mainspring.node import yielding
+from mainspring.plugins import JobExecutionContext
 from mainspring.store import NodeBeat
-from tests.node.conftest import KEY, ScriptedJob, World
+from tests.node.conftest import KEY, Script, ScriptedJob, World
 
 
 async def test_a_due_job_runs_once_at_its_time(world: World) -> None:
@@ -474,7 +477,7 @@ async def test_two_nodes_that_come_back_from_an_outage_do_not_rob_each_other(wor
 async def test_a_group_is_claimed_for_as_far_as_its_lane_has_room(world: World) -> None:
     """What has no thread or process to run in stays scheduled, for a node that has; its turn comes in time."""
     world.script.hold = asyncio.Event()
-    async with world.node(capacity=2):
+    async with world.node(places=Places(2)):
         jobs = [await world.create() for _ in range(5)]
         await world.until(lambda: world.script.at_once == 2)
         await world.pass_time(5)
@@ -500,7 +503,7 @@ async def test_a_claim_is_under_way_while_the_jobs_of_the_last_are_started(
 
     monkeypatch.setattr(world.store, "claim", seen_to_claim)
     world.events.subscribe(RunStarted, lambda _: seen.append("start"))
-    async with world.node(capacity=3):
+    async with world.node(places=Places(3)):
         await world.until(lambda: world.script.at_once == 3)
         await world.pass_time(5)
         assert Counter(running=3, scheduled=3) == Counter([(await world.job(job)).state.value for job in jobs])
@@ -521,9 +524,6 @@ class BlockedLoop:
             self._loop.call_soon(callback, *arguments)
         else:
             self._waiting.append(partial(callback, *arguments))
-
-    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._loop.create_task(work)
 
     def set_free(self) -> None:
         waiting, self._waiting = self._waiting or [], None
@@ -547,6 +547,47 @@ async def test_what_waits_in_a_stuck_lane_is_handed_back(world: World) -> None:
         assert (Outcome.SUCCEEDED, 1) == (run.outcome, run.attempt)
     assert not [event for event in world.seen if isinstance(event, RunRefused)]
     assert 1 == len(world.script.contexts)
+
+
+async def test_a_run_that_a_job_cancels_before_its_first_step_is_handed_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job may cancel all tasks of its loop: what has not begun has lost nothing, and does not run for ever."""
+    play, rogues = Script.play, iter([True])
+
+    async def cancel_all_others(script: Script, context: JobExecutionContext) -> None:
+        if next(rogues, False):
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                if getattr(task.get_coro(), "__name__", "") == "_see_through":
+                    task.cancel()
+        await play(script, context)
+
+    monkeypatch.setattr(Script, "play", cancel_all_others)
+    jobs = [await world.create() for _ in range(3)]
+    async with world.node(slots=3):
+        await world.happened(RunFinished, 3)
+    runs = [run for job in jobs for run in await world.runs(job)]
+    assert [(Outcome.SUCCEEDED, 1)] * 3 == [(run.outcome, run.attempt) for run in runs]
+
+
+async def test_a_node_whose_threads_are_all_stuck_says_so_and_leaves_its_jobs_to_others(world: World) -> None:
+    """It claims none for the group, warns once, and goes on as soon as a thread is free."""
+    gate, threads = threading.Event(), Threads(1)
+    async with world.node(places=threads) as node:
+        stuck = asyncio.create_task(threads.call(gate.wait, 60))
+        await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+        stuck.cancel()
+        await world.happened(ThreadsStuck)
+        job = await world.create()
+        await world.pass_time(30)
+        assert (0, State.SCHEDULED) == (node.running, (await world.job(job)).state)
+        gate.set()
+        await world.happened(RunFinished)
+        await world.happened(ThreadsStuck, 2)
+    told = [event for event in world.seen if isinstance(event, ThreadsStuck)]
+    assert [((KEY,), 1, False), ((KEY,), 1, True)] == [(event.groups, event.threads, event.over) for event in told]
+    assert "threading.py" in told[0].where
+    assert [1] == [run.attempt for run in await world.runs(job)]
 
 
 async def test_claim_that_comes_about_long_after_it_failed_is_taken_up(world: World) -> None:

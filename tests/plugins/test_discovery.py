@@ -126,3 +126,32 @@ def test_load_reports_all_at_once(write: Write, monkeypatch: pytest.MonkeyPatch)
         "plugin faulty:Plugni: the module faulty has no Plugni",
         f"plugin faulty:Plugin: Job has @job_group('a b'), {SEGMENT}",
     ] == sentences(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", ["BaseException('no')", "SystemExit('no')", "GeneratorExit('no')", "asyncio.CancelledError('no')"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise {error}",
+        "class Plugin(SchedulerPluginModule):\n    def configure(self, binder): raise {error}",
+        "class Plugin(SchedulerPluginModule):\n    def __init__(self): raise {error}\n    def configure(self, _): ...",
+    ],
+    ids=["module", "configure", "constructor"],
+)
+def test_whatever_a_plugin_raises_is_reported(write: Callable[[str, str], None], text: str, error: str) -> None:
+    """Also what is not even an `Exception`; others are looked at all the same."""
+    write("ended", f"import asyncio\nfrom mainspring import SchedulerPluginModule\n{text.format(error=error)}")
+    with pytest.raises(ConfigError) as caught:
+        load(["ended:Plugin", "missing:Plugin"])
+    ended, missing = sorted(sentences(caught.value), key=lambda sentence: "missing" in sentence)
+    assert f"{error.partition('(')[0].removeprefix('asyncio.')}: no" in ended
+    assert "there is no module 'missing'" in missing
+
+
+def test_what_a_plugin_raises_need_not_have_words(write: Callable[[str, str], None]) -> None:
+    """It is named by its class."""
+    write("wordless", "from tests.rogues import UnprintableError\nraise UnprintableError")
+    with pytest.raises(ConfigError, match="UnprintableError: a UnprintableError that has no words"):
+        load(["wordless:Plugin"])

@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -211,6 +212,72 @@ async def test_clean_up_that_fails_stops_no_other() -> None:
         await registry.close()
     assert caught.group_contains(RuntimeError, match="cannot be closed")
     assert ["Api", "Client", "Pool"] == log
+
+
+class Doom(BaseException):
+    """Not even an `Exception`."""
+
+
+ENDS: list[type[BaseException]] = [asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, Doom]
+
+
+def closing(error: type[BaseException], way: str) -> Any:
+    """Make a service whose clean-up raises: a class, or a function that cleans up after its yield."""
+
+    class Service:
+        def close(self) -> None:
+            if way == "class":
+                raise error
+
+    def make() -> Iterator[Service]:
+        yield Service()
+        raise error
+
+    return Service if way == "class" else make
+
+
+@pytest.mark.parametrize("error", ENDS)
+@pytest.mark.parametrize("way", ["class", "function"])
+async def test_clean_up_that_would_end_more_than_itself_is_a_failure(error: type[BaseException], way: str) -> None:
+    """Whatever it raises, all others are cleaned up, and it is said what failed."""
+    log: Log = []
+    registry = a_registry(binds(services={cleaned_up("close", log): Keeper, closing(error, way): Vms}))
+    await registry.open()
+    with pytest.raises(ExceptionGroup) as caught:
+        await registry.close()
+    if error is not GeneratorExit or way == "class":
+        assert caught.group_contains(RuntimeError, match=error.__name__)
+    assert ["close"] == log
+
+
+@pytest.mark.parametrize("error", ENDS)
+async def test_a_constructor_that_would_end_more_than_itself_is_a_failure(error: type[BaseException]) -> None:
+    """It is reported as others are."""
+
+    class Service(HttpVms):
+        def __init__(self) -> None:
+            raise error
+
+    registry = a_registry(binds(services={Service: Vms}))
+    with pytest.raises(ConfigError, match=f"Vms cannot be built: {error.__name__}: "):
+        await registry.open()
+
+
+async def test_a_clean_up_that_is_cancelled_by_us_is_cancelled() -> None:
+    """Then it is no failure of the plugin."""
+
+    class Service:
+        async def aclose(self) -> None:
+            await asyncio.Event().wait()
+
+    registry = a_registry(binds(services=[Service]))
+    await registry.open()
+    task = asyncio.create_task(registry.close())
+    for _ in range(5):
+        await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 class NoDatabase(HttpVms):

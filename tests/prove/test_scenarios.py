@@ -12,6 +12,8 @@ from prove.scenarios.storm import QUICK as STORM
 from prove.scenarios.storm import storm
 from prove.scenarios.zombies import QUICK as ZOMBIES
 from prove.scenarios.zombies import zombies
+from prove.scenarios.zoo import QUICK as ZOO
+from prove.scenarios.zoo import zoo
 from tests.postgres import PostgresServer
 
 SEED = 20261101
@@ -46,7 +48,12 @@ def test_at_most_once(postgres: PostgresServer) -> None:
     tried(asyncio.run(once(postgres, SEED, ONCE_QUICK)), "P4")
 
 
-@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once"])
+def test_zoo(postgres: PostgresServer) -> None:
+    """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
+    tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
+
+
+@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once", "zoo"])
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
     from prove.__main__ import scenarios  # noqa: PLC0415 - the command line, for this test alone

@@ -1,6 +1,8 @@
 """How answers leave: what one turn of the loop writes goes out together."""
 
 import asyncio
+import contextvars
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from mainspring.clock import SystemClock
+from mainspring.launch.serve import http_server
 from mainspring.web import Connection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: mainspring\r\n\r\n"
@@ -32,6 +35,9 @@ class Pipe(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed
+
+    def pause_reading(self) -> None:
+        """There is nothing to read."""
 
     def resume_reading(self) -> None:
         """There is nothing to read."""
@@ -97,6 +103,26 @@ async def test_connection_is_closed_after_the_answer(parts: tuple[bytes, ...]) -
 
     assert pipe.closed
     assert b"".join(pipe.written).endswith(b"bye")
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_request_sees_no_context_of_the_one_before_it(*, together: bool) -> None:
+    """On the same connection, whether it came with it or after it."""
+    mark: contextvars.ContextVar[bytes] = contextvars.ContextVar("mark", default=b"nothing")
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        seen = mark.get()
+        mark.set(b"of another")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(seen))]})
+        await send({"type": "http.response.body", "body": seen})
+
+    connection = Connection(http_server(app).config, ServerState(), {})
+    connection.connection_made(pipe := Pipe())
+    for requests in [REQUEST * 3] if together else [REQUEST] * 3:
+        connection.data_received(requests)
+        for _ in range(20):
+            await turn()
+    assert [b"nothing"] * 3 == re.findall(rb"nothing|of another", b"".join(pipe.written))
 
 
 async def test_nothing_is_written_to_a_client_that_is_gone() -> None:

@@ -1,11 +1,12 @@
 """What a command prints: tables, previews and warnings of what was answered, and complaints on stderr.
 
-Text from elsewhere passes through `plain`. Only ``--json`` prints an answer as it came.
+Text from elsewhere passes through `plain`. Only ``--json`` prints an answer as it came; on a terminal with escapes.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,10 +40,20 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def escaped(text: str) -> str:
+    """Write JSON such that it says the same and does not control the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 1 << 16 else json.dumps(character)[1:-1]
+
+
 def print_answer(answer: Answer, show: Callable[[list[dict[str, Any]]], None], form: Form) -> None:
     """Print an answer as it came, or let `show` print its objects."""
     if form == "json":
-        typer.echo(answer.text)
+        typer.echo(escaped(answer.text) if sys.stdout.isatty() else answer.text)
     else:
         show(answer.objects())
 

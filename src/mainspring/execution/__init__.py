@@ -2,6 +2,7 @@
 
 from mainspring.execution.assignment import OUT_OF_TOUCH, Assignment
 from mainspring.execution.executor import Executor
+from mainspring.execution.host import NODE, Host, Thing, ring_in_vain
 from mainspring.execution.lane import (
     AHEAD_SECONDS,
     Lane,
@@ -10,11 +11,15 @@ from mainspring.execution.lane import (
 from mainspring.execution.loop_watch import (
     LoopWatch,
 )
+from mainspring.execution.places import Places
 from mainspring.execution.quarantine import (
     Quarantine,
 )
 from mainspring.execution.runner import Runner
 from mainspring.execution.slots import Slots
+from mainspring.execution.steady import run_steadily
+from mainspring.execution.thread_watch import ThreadWatch
+from mainspring.execution.threads import Threads
 from mainspring.execution.workers.pool import (
     ProcessRunner,
 )
@@ -24,15 +29,23 @@ from mainspring.execution.workers.spawner import (
 
 __all__ = [
     "AHEAD_SECONDS",
+    "NODE",
     "OUT_OF_TOUCH",
     "Assignment",
     "Executor",
+    "Host",
     "Lane",
     "LoopWatch",
+    "Places",
     "ProcessRunner",
     "Quarantine",
     "Runner",
     "Slots",
     "Spawner",
+    "Thing",
+    "ThreadWatch",
+    "Threads",
     "job_loop",
+    "ring_in_vain",
+    "run_steadily",
 ]

@@ -14,6 +14,7 @@ from mainspring.plugins import Stopping
 
 if TYPE_CHECKING:
     from mainspring.execution.lane import Lane
+    from mainspring.execution.places import Places
 
 OUT_OF_TOUCH = "the node lost touch with the store"
 _moment = datetime.fromtimestamp
@@ -36,7 +37,7 @@ class Assignment:
     `ahead` is how many seconds the store's time, since 1970, is ahead of the node's monotonic one. It begins at
     `not_before`, by the latter: it may be claimed a little ahead of its due time. `trusted` tells whether the node may
     believe that it still has its lease. `lane` is where the node has it run. `started_at` and `task` are set when it
-    begins; `is_handed_back` when it was given to another, and so must not begin here.
+    begins, and `places` while it has one; `is_handed_back` when it was given to another, and so must not begin here.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Assignment:
         "job",
         "lane",
         "not_before",
+        "places",
         "run",
         "started_at",
         "stopping",
@@ -64,6 +66,7 @@ class Assignment:
         self.trusted = trusted
         self.stopping = StopWish()
         self.lane: Lane | None = None
+        self.places: Places | None = None
         self.started_at: datetime | None = None
         self.task: asyncio.Task[Any] | None = None
 
@@ -71,6 +74,12 @@ class Assignment:
         """Return what the store's time was at a moment, as far as this node can know it without asking."""
         # Exact to the microsecond until 2038, and in half the time that a timedelta takes.
         return _moment(self.ahead + moment, UTC)
+
+    def leave_place(self) -> None:
+        """Give back the place that the run has, if it has one: it needs none any more."""
+        if self.places is not None:
+            places, self.places = self.places, None
+            places.give_back()
 
     def refusal(self) -> Ending | None:
         """Say why the run must not begin, if it must not.

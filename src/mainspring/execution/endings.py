@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from mainspring.job import Ending, Job, Outcome
-from mainspring.plugins import SchedulerJob, Verdict
+from mainspring.plugins import SchedulerJob, Signal, Verdict
+from mainspring.problems import kind_of, words_of
 
 REASON_LENGTH = 500
 SUCCEEDED = Ending(Outcome.SUCCEEDED)
@@ -31,37 +32,45 @@ def cut_short(why: str, job_class: type[SchedulerJob]) -> Ending:
     return Ending(Outcome.LOST, f"{why} while it ran") if job_class.at_most_once else interrupted(why)
 
 
+def failed(why: str) -> Ending:
+    """Say that a run failed, in words that can be stored."""
+    return Ending(Outcome.FAILED, text(why))
+
+
 def verdict_of(answer: object, listener: str) -> Ending | None:
     """Say what a listener's answer means for the run: `None` lets it through."""
     if isinstance(answer, bool):
-        return Ending(Outcome.VETOED, f"vetoed by {listener}") if answer else None
+        return Ending(Outcome.VETOED, text(f"vetoed by {listener}")) if answer else None
     if isinstance(answer, Verdict):
-        return None if answer.ending is None else asked_for(answer.ending)
-    kind = type(answer).__name__
-    return Ending(Outcome.FAILED, f"the veto check {listener} answered {kind}, not True, False or a Verdict")
+        return None if answer.ending is None else asked_for(answer)
+    return failed(f"the veto check {listener} answered {kind_of(answer)}, not True, False or a Verdict")
 
 
 def describe(error: BaseException) -> str:
     """Say what was raised, in words that can be stored."""
-    return text(f"{type(error).__name__}: {text(error)}")
+    return text(f"{kind_of(error)}: {words_of(error)}")
 
 
-def asked_for(ending: object) -> Ending:
-    """Take the ending that user code asks for, in words that can be stored; what is none fails the attempt."""
-    match ending:
-        case Ending(Outcome() as outcome, reason, (timedelta() | None) as delay):
-            return Ending(outcome, None if reason is None else text(reason), delay)
-        case _:
-            return Ending(Outcome.FAILED, text(f"asked for an ending that makes no sense: {text(ending)}"))
+def asked_for(answer: Verdict | Signal) -> Ending:
+    """Take the ending that user code asks for, in words that can be stored; what is none fails the attempt.
+
+    Never raises, whatever a subclass has made of its attributes; nothing but plain data is taken from it.
+    """
+    ending: object = answer
+    try:
+        ending = getattr(answer, "ending", answer)
+        match ending:
+            case Ending(Outcome() as outcome, reason, (timedelta() | None) as delay):
+                words = None if reason is None else text(reason)
+                return Ending(outcome, words, None if delay is None else timedelta.__pos__(delay))
+            case _:
+                pass
+    except BaseException as error:  # noqa: BLE001 - user code
+        ending = kind_of(error)
+    return failed(f"asked for an ending that makes no sense: {words_of(ending)}")
 
 
 def text(value: object) -> str:
-    """Put anything into words that can be stored.
-
-    Bounded, no NUL, no lone surrogates, even if its ``__str__`` fails.
-    """
-    try:
-        words = f"{value}"
-    except BaseException:  # noqa: BLE001 - user code
-        words = f"a {type(value).__name__} that has no words"
-    return words[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
+    """Put anything into words that can be stored: at most `REASON_LENGTH` characters, no NUL, no lone surrogates."""
+    words = words_of(value)[:REASON_LENGTH].replace("\0", "\\0").encode(errors="replace").decode()
+    return words[:REASON_LENGTH]

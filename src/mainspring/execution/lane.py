@@ -6,6 +6,7 @@ The code of plugins runs on event loops of its own. Lanes that share a loop may 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import threading
 from collections import deque
@@ -14,13 +15,14 @@ from contextlib import contextmanager, suppress
 from itertools import islice, takewhile
 from operator import attrgetter
 
-import structlog
-
 from mainspring.clock import Alarm, Clock
 from mainspring.execution.assignment import Assignment
+from mainspring.execution.endings import describe
 from mainspring.execution.executor import Executor
+from mainspring.execution.places import Places
 from mainspring.execution.slots import Slots
-from mainspring.job import Ending
+from mainspring.execution.steady import tell_of_attempt
+from mainspring.job import Ending, Outcome
 
 STUCK_SECONDS = 2.0
 """A loop that has not taken in what it was given for this long is blocked by a job."""
@@ -36,13 +38,12 @@ _WEIGHT = 1 / 16
 """How much the last run counts in the mean duration."""
 _not_before = attrgetter("not_before")
 
-log = structlog.get_logger("mainspring")
-
 
 class Lane:
     """The event loop on which the jobs of a group run, what runs them there, and those that wait to begin.
 
-    Each begins at its due time, if there is a slot. `capacity` is how many run at once, where the executor bounds it.
+    Each begins at its due time, if there is a slot, and a place where its runs need `places` too. All run in a context
+    of their own, so that no run sees what another has set in context variables, even if it begins when that ends.
     Methods without an underscore are for the thread of the node; all else happens on the thread of the loop.
     """
 
@@ -52,20 +53,21 @@ class Lane:
         executor: Executor,
         clock: Clock,
         slots: Slots,
-        capacity: int | None = None,
+        places: Places | None = None,
     ) -> None:
         self.loop = loop
         self.executor = executor
         self._clock = clock
         self._slots = slots
-        self._capacity = capacity
+        self.places = places
+        self._context = contextvars.copy_context()
         self.on_begin: Callable[[Assignment], None] | None = None
         self.on_end: Callable[[Assignment, Ending, float, bool], None] = lambda *_: None
         """Takes how a run ended, when, and whether others wait to begin here."""
         self.on_unbegun: Callable[[list[Assignment]], None] = lambda _: None
         """Takes what cannot begin here: there was no slot in time, or the lane is closed."""
         self.on_low: Callable[[], None] = lambda: None
-        """Hears that half of what waited has begun."""
+        """Hears that there is room for more: half of what waited has begun, or a thread that was stuck has ended."""
         self.mean: float | None = None
         """How many seconds recent runs had their slots; `None` before the first run has ended."""
         self._waiting: deque[Assignment] = deque()
@@ -82,6 +84,8 @@ class Lane:
         self._batches_taken = 0
         self._since = 0.0
         self._cautious_until = -math.inf
+        if places is not None:
+            places.admit(self)
 
     # --- for the thread of the node
 
@@ -114,10 +118,11 @@ class Lane:
         """Tell whether a job blocks the loop, so that what was given to it only waits."""
         return self._batches_given != self._batches_taken and moment - self._since >= seconds
 
-    def abandon(self, run: int) -> None:
-        """Take its slot from a run that was handed back before it took its first step."""
-        if self._executing.pop(run, None) is not None:
+    def abandon(self, assignment: Assignment) -> None:
+        """Take its slot and its place from a run that was handed back before it took its first step."""
+        if self._executing.pop(assignment.run, None) is not None:
             self._slots.give_back()
+            self.loop.call_soon_threadsafe(assignment.leave_place)
 
     @property
     def waiting(self) -> int:
@@ -156,9 +161,9 @@ class Lane:
         if self.is_stuck(moment, AHEAD_SECONDS):
             return 0
         room = self._turns(free, moment) + spare
-        if self._capacity is not None:
-            own = self._turns(self._capacity - self.executing, moment) + self.openings(moment)
-            room = min(room, own - self.waiting - coming)
+        if self.places is not None:
+            own = self._turns(max(self.places.free, 0), moment) + self.openings(moment)
+            room = min(room, own - self.places.wanted - coming)
         return max(0, room)
 
     def _turns(self, slots: int, moment: float) -> int:
@@ -187,7 +192,7 @@ class Lane:
             self._leave_out(len(self._waiting))
         moment = self._clock.monotonic()
         due = self._count(moment)
-        most = due if self._capacity is None else min(due, self._capacity - self.executing)
+        most = due if self.places is None else min(due, max(self.places.free, 0))
         begun = self._slots.take(self, most)
         for _ in range(begun):
             self._begin(moment)
@@ -229,8 +234,11 @@ class Lane:
         if assignment.is_handed_back:
             self._slots.give_back()
             return
+        if self.places is not None:
+            self.places.take(assignment)
         self._executing[assignment.run] = moment
-        assignment.task = self.loop.create_task(self._see_through(assignment))
+        # By `create_task` it would come from the task factory, which a plugin may have changed.
+        assignment.task = asyncio.Task(self._see_through(assignment), context=self._context.copy())
         if len(self._waiting) == self._low:
             self.on_low()
 
@@ -238,19 +246,31 @@ class Lane:
         """Run an assignment, hand in how it ended, and let the next have its slot."""
         if self.on_begin is not None:
             self.on_begin(assignment)
-        ending = await self.executor.run(assignment)
+        try:
+            ending = await self.executor.run(assignment)
+        except BaseException as error:  # noqa: BLE001 - it never raises, unless code of a plugin has found a way
+            ending = Ending(Outcome.FAILED, describe(error))
         moment = self._clock.monotonic()
         since = self._executing.pop(assignment.run, None)
         waiting = self._waiting
         self.on_end(assignment, ending, moment, bool(waiting))
+        assignment.leave_place()
         if since is None:  # its slot was taken from it
             return
         took = moment - since
         self.mean = took if self.mean is None else self.mean + (took - self.mean) * _WEIGHT
-        if not waiting or waiting[0].not_before > moment or self._is_closed:
+        if not waiting or waiting[0].not_before > moment or self._is_closed or self._is_full():
             self._slots.give_back()
         elif self._slots.keep(self):
             self._begin(moment)
+
+    def _is_full(self) -> bool:
+        return self.places is not None and self.places.free <= 0
+
+    def look(self) -> None:
+        """See `places.Sharer`."""
+        if self._waiting:
+            self._begin_waiting()
 
     def take_slot(self) -> None:
         """See `slots.Taker`. For any thread."""
@@ -261,7 +281,7 @@ class Lane:
 
     def _use_slot(self) -> None:
         moment = self._clock.monotonic()
-        if self._count(moment) and not self._is_closed and (self._capacity is None or self.executing < self._capacity):
+        if self._count(moment) and not self._is_closed and not self._is_full():
             self._begin(moment)
         else:
             self._slots.give_back()
@@ -278,23 +298,27 @@ def job_loop(loop: asyncio.AbstractEventLoop, name: str) -> Iterator[asyncio.Abs
 
     In the end the loop is closed, unless a job does not give it back.
     """
-    thread = threading.Thread(target=_keep_running, args=(loop,), name=name, daemon=True)
+    over: asyncio.Future[None] = loop.create_future()
+    thread = threading.Thread(target=_keep_running, args=(loop, over), name=name, daemon=True)
     thread.start()
     try:
         yield loop
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(over.set_result, None)
         thread.join(timeout=1)
         if not thread.is_alive():
             loop.close()
 
 
-def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped: `sys.exit` in a task of a job breaks out of the loop, but must not end it."""
-    while True:
+def _keep_running(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+    """Run a loop until that is `over`: a job may break out of it, but must not end it.
+
+    `sys.exit` in a task of a job does that, and so does `loop.stop`.
+    """
+    while not over.done():
         try:
-            loop.run_forever()
-        except BaseException:
-            log.exception("a task of a job tried to end the process")
-        else:
-            return
+            loop.run_until_complete(over)
+        except BaseException as error:  # noqa: BLE001 - code of a plugin
+            tell_of_attempt(error)
+            if loop.is_closed():
+                return

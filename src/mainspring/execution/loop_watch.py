@@ -60,7 +60,7 @@ class LoopWatch:
         for key, lane in lanes.items():
             watched = self._watched.get(lane.loop) or self._watched.setdefault(lane.loop, _Watched(lane.loop))
             watched.lanes[key] = lane
-            watched.packages.add(_package(registry.bindings[key].job_class.execute.__module__))
+            watched.packages.add(package_of(registry.bindings[key].job_class.execute.__module__))
 
     def look(self, running: Collection[Assignment]) -> Iterator[LoopBlocked]:
         """Look at each loop; tell of those that a job has begun to block, or blocks no more."""
@@ -93,15 +93,15 @@ class LoopWatch:
         job = None if run is None else run.job
         groups = tuple(watched.lanes) if job is None else (job.key,)
         frame = None if watched.thread is None else sys._current_frames().get(watched.thread)  # noqa: SLF001 - documented
-        return LoopBlocked(groups, job, seconds, _where(frame, watched.packages), over=False)
+        return LoopBlocked(groups, job, seconds, where_is(frame, watched.packages), over=False)
 
 
-def _where(frame: FrameType | None, packages: Collection[str]) -> str:
+def where_is(frame: FrameType | None, packages: Collection[str]) -> str:
     """Say where a thread is in the code of these packages, and what that calls."""
     if frame is None:
         return "unknown"
     ours: FrameType | None = frame
-    while ours is not None and _package(ours.f_globals.get("__name__")) not in packages:
+    while ours is not None and package_of(ours.f_globals.get("__name__")) not in packages:
         ours = ours.f_back
     return " > ".join(dict.fromkeys(_place(each) for each in (ours, frame) if each is not None))
 
@@ -110,5 +110,6 @@ def _place(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_qualname})"
 
 
-def _package(module: object) -> str:
+def package_of(module: object) -> str:
+    """Return the package of a module, by its name."""
     return str(module).partition(".")[0]

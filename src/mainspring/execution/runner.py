@@ -6,15 +6,12 @@ Everything here happens on the job loop, which user code may block without harm 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
+from mainspring import logs
 from mainspring.clock import Clock
 from mainspring.errors import InvalidRequestError
 from mainspring.execution.assignment import Assignment
@@ -23,12 +20,13 @@ from mainspring.execution.endings import (
     asked_for,
     cut_short,
     describe,
+    failed,
     seconds_of,
-    text,
     timed_out,
     verdict_of,
 )
 from mainspring.execution.limits import TimeLimit, TimeLimits
+from mainspring.execution.threads import Threads
 from mainspring.failpoint import fp
 from mainspring.job import Ending, Outcome, parse
 from mainspring.plugins import (
@@ -37,19 +35,23 @@ from mainspring.plugins import (
     SchedulerTriggerListener,
     Signal,
 )
+from mainspring.problems import kind_of
 
 VETO_SECONDS = 5.0
 """How long a trigger listener may take to answer."""
-log = structlog.get_logger("mainspring.execution")
+log = logs.logger("mainspring.execution")
 
 
 class Runner:
-    """Runs assignments with the classes and services of a registry; plain functions in at most `threads` threads."""
+    """Runs assignments with the classes and services of a registry; plain functions in `threads`.
 
-    def __init__(self, registry: Registry, clock: Clock, threads: int) -> None:
+    A run that needs a thread begins when it has a place for it: nothing in here waits for one.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, threads: Threads) -> None:
         self._registry = registry
         self._clock = clock
-        self._threads = asyncio.Semaphore(threads)
+        self._threads = threads
         self._limits = TimeLimits(clock)
 
     async def run(self, assignment: Assignment) -> Ending:
@@ -63,7 +65,7 @@ class Runner:
         except asyncio.CancelledError:
             return self._cut_short(assignment, limit)
         except Signal as signal:
-            return asked_for(getattr(signal, "ending", signal))
+            return asked_for(signal)
         except BaseException as error:  # noqa: BLE001 - user code
             job = assignment.job
             facts = {"job": str(job.series), "group": str(job.key), "run": job.run, "attempt": job.attempt}
@@ -79,19 +81,19 @@ class Runner:
         try:
             request = parse(job_class.Request, job.request)
         except InvalidRequestError as error:
-            return Ending(Outcome.FAILED, text(f"the stored request is refused by the job group: {error}"))
+            return failed(f"the stored request is refused by the job group: {error}")
         assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
         context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
         for listener, is_async in group.listeners:
             if (veto := await self._ask(listener, is_async, context, limit)) is not None:
                 return veto
+        if group.is_async and assignment.places is self._threads:
+            assignment.leave_place()  # only a listener may have needed a thread
         instance = group.make_job()
         instance.request = request
         fp("run.execute")
         if (refusal := assignment.refusal()) is not None:
             return refusal  # a trigger listener may have been asked for long
-        if not group.is_async:
-            await self._threads.acquire()  # waiting for a thread takes nothing from the job's time
         limit.begin(seconds_of(job, job_class))
         work: Any = instance.execute(context) if group.is_async else self._in_thread(instance.execute, context)
         if (answer := await work) is not None:
@@ -107,9 +109,7 @@ class Runner:
         limit: TimeLimit,
     ) -> Ending | None:
         """Ask a listener; `None` lets the job through. One that fails, fails the attempt."""
-        name = type(listener).__name__
-        if not is_async:
-            await self._threads.acquire()
+        name = kind_of(listener)
         limit.begin(VETO_SECONDS)
         try:
             ask = listener.veto_job_execution
@@ -117,17 +117,17 @@ class Runner:
             if (answer := await asking) is not False:
                 answer = await _awaited(answer)
         except Signal as signal:
-            return asked_for(getattr(signal, "ending", signal))
+            return asked_for(signal)
         except asyncio.CancelledError:
             if limit.overdue:
                 return _veto_too_slow(name)
             raise
         except Exception as error:  # noqa: BLE001 - user code
             _report("veto check failed", job=str(context.job_id), listener=name, exc_info=error)
-            return Ending(Outcome.FAILED, f"the veto check {name} raised {describe(error)}")
+            return failed(f"the veto check {name} raised {describe(error)}")
         if limit.overdue:
             return _veto_too_slow(name)
-        limit.end()  # what comes between, such as the wait for a thread, is not limited
+        limit.end()  # what comes between is not limited
         return None if answer is False else verdict_of(answer, name)
 
     def _cut_short(self, assignment: Assignment, limit: TimeLimit) -> Ending:
@@ -139,39 +139,14 @@ class Runner:
             return Ending(Outcome.FAILED, "the job raised CancelledError")
         return cut_short(assignment.stopping.why, job_class)
 
-    async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> object:
-        """Call `function` in a daemon thread.
-
-        One that never returns keeps its slot, but does not keep the process from ending.
-        """
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[tuple[object, BaseException | None]] = loop.create_future()
-        context = contextvars.copy_context()
-
-        def deliver(result: object, error: BaseException | None) -> None:
-            self._threads.release()
-            if not ended.done():
-                ended.set_result((result, error))
-
-        def work() -> None:
-            result, error = None, None
-            try:
-                result = context.run(function, *arguments)
-            except BaseException as raised:  # noqa: BLE001 - user code; it is raised again where it is awaited
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(deliver, result, error)
-
-        thread = threading.Thread(target=work, name=f"job-{getattr(function, '__qualname__', '')}", daemon=True)
+    async def _in_thread(self, function: Callable[..., object], *arguments: object) -> object:
+        result, error = await self._threads.call(function, *arguments)
         try:
-            thread.start()
-        except RuntimeError:  # the machine has no thread left, so nothing will give the slot back
-            self._threads.release()
-            raise
-        result, error = await ended
-        if error is not None:
-            raise error
-        return result
+            if error is not None:
+                raise error
+            return result
+        finally:
+            del error  # this frame is part of its traceback: a cycle would keep what the plugin had made
 
 
 async def _awaited(answer: object) -> object:
@@ -180,7 +155,7 @@ async def _awaited(answer: object) -> object:
 
 
 def _veto_too_slow(listener: str) -> Ending:
-    return Ending(Outcome.FAILED, f"the veto check {listener} took longer than {VETO_SECONDS:g} s")
+    return failed(f"the veto check {listener} took longer than {VETO_SECONDS:g} s")
 
 
 def _report(event: str, **facts: object) -> None:

@@ -21,6 +21,7 @@ from mainspring.job.events import (
     RunStarted,
     StoreFailed,
     StoreRecovered,
+    ThreadsStuck,
     TurnFailed,
 )
 from mainspring.job.job import (
@@ -101,6 +102,7 @@ __all__ = [
     "State",
     "StoreFailed",
     "StoreRecovered",
+    "ThreadsStuck",
     "TurnFailed",
     "new_tuple",
     "options_from_json",

@@ -76,6 +76,18 @@ class LoopBlocked(NamedTuple):
     over: bool
 
 
+class ThreadsStuck(NamedTuple):
+    """No thread is left for plain functions of these groups: in each one goes on whose run has ended.
+
+    Or that was so, and a thread has ended: then it is `over`. `where` is the place in the code of one of them.
+    """
+
+    groups: tuple[JobKey, ...]
+    threads: int
+    where: str
+    over: bool
+
+
 class NodeStarted(NamedTuple):
     """A node begins to claim jobs of these groups."""
 
@@ -172,6 +184,7 @@ Event = (
     | GaveUp
     | RunRefused
     | LoopBlocked
+    | ThreadsStuck
     | NodeStarted
     | NodeStopping
     | RunsInterrupted

@@ -7,8 +7,9 @@ fields, whole object, and schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -29,7 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job.options import Options
-from mainspring.problems import pointer, problem_of, problems_of, sentence
+from mainspring.problems import kind_of, pointer, problem_of, problems_of, sentence
 from mainspring.schedule import (
     HORIZON,
     Every,
@@ -106,8 +107,6 @@ class JobRequest(BaseModel):
 
 _OPEN = Options()
 SCHEDULING_FIELDS = frozenset(JobRequest.model_fields)
-_BUGS = (Exception, SystemExit)
-"""What a check of the plugin may raise that it should not. ``sys.exit`` in one must not end the service either."""
 R = TypeVar("R", bound=JobRequest)
 
 
@@ -129,32 +128,35 @@ def read(
 ) -> Reading:
     """Read the body of a new job; `calendars` are the names that a schedule may use.
 
-    A schedule begins at `start`, by default `now`, if the body does not say when.
+    A schedule begins at `start`, by default `now`, if the body does not say when. What checks of the plugin set in
+    context variables is seen by no other request, such as the next of a batch.
 
     Raises `InvalidRequestError` with every problem; a bug in the plugin's own checks is one of them.
     """
+    return copy_context().run(_read, model, body, now, calendars, start or now)
+
+
+def _read(
+    model: type[JobRequest], body: Mapping[str, Any], now: datetime, calendars: Collection[str], start: datetime
+) -> Reading:
     problems = [
         Problem(pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
         for name in body
         if name in RESERVED and name not in _wire_names(model)
     ]
-    request, cause = None, None
     try:
-        request = parse(model, body)
+        request = _parse(model, body)
     except InvalidRequestError as error:
-        cause = error.__cause__
-        problems += error.problems
         partial = _valid_part(model, body)
-        problems += _object_problems(model, partial, body)
-    else:
-        partial = request
-    if "schedule" in body:
-        problems += kind_problems(body["schedule"])
-    problems += _schedule_problems(partial, now, calendars)
-    if problems or request is None:
-        problems = list(_first_of_each_place(problems))
-        raise InvalidRequestError(sentence(problems), problems=problems) from cause
-    return Reading(request, _trigger(request, start or now), request.options or _OPEN)
+        problems += [*error.problems, *_object_problems(model, partial, body)]
+        problems += _scheduling_problems(partial, body, now, calendars)
+        raise _refusal(
+            _first_of_each_place(problems)
+        ) from error.__cause__  # kept in no variable of this frame: see `_parse`
+    problems += _scheduling_problems(request, body, now, calendars)
+    if problems:
+        raise _refusal(_first_of_each_place(problems))
+    return Reading(request, _trigger(request, start), request.options or _OPEN)
 
 
 def parse(model: type[R], body: Mapping[str, Any]) -> R:
@@ -162,19 +164,38 @@ def parse(model: type[R], body: Mapping[str, Any]) -> R:
 
     Raises `InvalidRequestError`, caused by what the model raised.
     """
-    cause: BaseException
+    return copy_context().run(_parse, model, body)
+
+
+def _parse(model: type[R], body: Mapping[str, Any]) -> R:
+    """Parse a body. Whatever a check of the plugin raises is its bug, and ends neither the call nor the service.
+
+    What was raised is kept in no variable: this frame is a part of its traceback, or of what leads to that, and a cycle
+    would keep the body and all that the plugin had made until the collector comes by.
+    """
     try:
         # The validator itself: `model_validate`, which calls it, costs 0.7 us a run more.
         return cast("R", model.__pydantic_validator__.validate_python(body, by_alias=True, by_name=False))
     except ValidationError as error:
-        cause = error
-        problems = problems_of(error, body)
-    except _BUGS as error:  # its author must hear of it, the service goes on
-        cause = error
-        problems = [
-            Problem("", "PLUGIN_VALIDATION_ERROR", f"the job group's own check failed with {type(error).__name__}")
-        ]
-    raise InvalidRequestError(sentence(problems), problems=problems) from cause
+        raise _refusal(_problems_of(error, body)) from error
+    except BaseException as error:
+        raise _refusal([_bug(error)]) from error  # its author must hear of it
+
+
+def _problems_of(error: ValidationError, body: Mapping[str, Any]) -> list[Problem]:
+    try:
+        return problems_of(error, body)
+    except BaseException as bug:  # noqa: BLE001 - a check of the plugin raised what has no words
+        return [_bug(bug)]
+
+
+def _bug(error: BaseException) -> Problem:
+    return Problem("", "PLUGIN_VALIDATION_ERROR", f"the job group's own check failed with {kind_of(error)}")
+
+
+def _refusal(problems: Iterable[Problem]) -> InvalidRequestError:
+    problems = list(problems)
+    return InvalidRequestError(sentence(problems), problems=problems)
 
 
 # --- all problems at once ---------------------------------------------------------------------------------------------
@@ -214,11 +235,11 @@ def _valid_part(model: type[JobRequest], body: Mapping[str, Any]) -> JobRequest:
     A field that was sent wrong, or is required and missing, is absent from it.
     """
     valid: dict[str, Any] = {}
-    with suppress(*_BUGS):  # its problems are known already; only what it noted counts
+    with suppress(BaseException):  # its problems are known already; only what it noted counts
         _probe(model).model_validate(body, by_alias=True, by_name=False, context=valid)
     try:
         partial = model.model_construct(_fields_set=set(valid), **valid)
-    except _BUGS:  # its `model_post_init` needs a field that is not there; so no check of the whole can be run
+    except BaseException:  # noqa: BLE001 - its `model_post_init` needs a field that is not there; so no check of the whole can be run
         partial = JobRequest.model_construct(**valid)
     for name, field in model.model_fields.items():
         if name not in valid and (field.alias or name) in body:
@@ -236,16 +257,32 @@ def _object_problems(model: type[JobRequest], partial: JobRequest, body: Mapping
             continue
         try:
             getattr(partial, check.cls_var_name)()
-        except PydanticCustomError as error:
-            yield problem_of((), error.type, error.message(), body)
-        except (ValueError, AssertionError) as error:
-            with suppress(*_BUGS):  # it cannot say what it found
-                yield problem_of((), "value_error", f"Value error, {error}", body)
-        except _BUGS:  # it needs a field that is not there
-            continue
+        except BaseException as error:  # noqa: BLE001 - code of the plugin
+            yield from _found(error, body)
+
+
+def _found(error: BaseException, body: Mapping[str, Any]) -> list[Problem]:
+    """Return what a check of the whole has found: nothing, if it only needs a field that is not there."""
+    with suppress(BaseException):  # it cannot say what it found
+        match error:
+            case PydanticCustomError():
+                return [problem_of((), error.type, error.message(), body)]
+            case ValueError() | AssertionError():
+                return [problem_of((), "value_error", f"Value error, {error}", body)]
+            case _:
+                pass
+    return []
 
 
 # --- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def _scheduling_problems(
+    request: JobRequest, body: Mapping[str, Any], now: datetime, calendars: Collection[str]
+) -> Iterator[Problem]:
+    if "schedule" in body:
+        yield from kind_problems(body["schedule"])
+    yield from _schedule_problems(request, now, calendars)
 
 
 def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection[str]) -> Iterator[Problem]:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import structlog
-
 from mainspring import logs
 from mainspring.clock import SystemClock
+from mainspring.execution import NODE, Host, Thing, ring_in_vain
 from mainspring.job import PENDING, Events, JobKey
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
@@ -36,11 +37,20 @@ LINGER_SECONDS = 1.0
 
 TAKE_UP_SECONDS = 30.0
 """How often it is looked for jobs that nobody has follow their calendar any more."""
+COLLECT_AFTER = (50_000, 20, 50)
+"""After how many new objects garbage is collected: some thousand tuples are made all the time, and are no garbage."""
+
+PUT_BACK_SECONDS = 1.0
+"""How often is looked whether a plugin has changed the process."""
+
+THREAD_SECONDS = 1.0
+"""How long threads that plugins have started may take to end, when all else has ended."""
+
 CATCH_UP_PAUSE_SECONDS = 1.0
 """How long to wait before what failed at the start is tried again."""
 
 T = TypeVar("T")
-log = structlog.get_logger("mainspring")
+log = logs.logger("mainspring")
 
 
 def serve(settings: Settings) -> int:
@@ -49,15 +59,18 @@ def serve(settings: Settings) -> int:
     Raises `ConfigError`, and `StoreUnavailableError` when the store cannot be reached.
     """
     logs.configure(settings)
-    registry = load_registry(settings)
+    threads = threading.enumerate()
+    registry = _load_apart(settings)
     with listening(settings) as listener:
-        return run(_serve, settings, registry, listener)
+        code = run(_serve, settings, registry, listener)
+    return _leave(code, threads)
 
 
 def node(settings: Settings) -> int:
     """Run a node without the REST interface until SIGTERM or SIGINT; answer the exit code. Raises like `serve`."""
     logs.configure(settings)
-    return run(_node, settings, load_registry(settings))
+    threads = threading.enumerate()
+    return _leave(run(_node, settings, _load_apart(settings)), threads)
 
 
 def load_registry(settings: Settings) -> Registry:
@@ -209,7 +222,8 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
             events=events,
             settings=settings,
         )
-        with stopped_by_signals(node.stop):
+        gc.set_threshold(*COLLECT_AFTER)
+        with stopped_by_signals(node.stop), _kept_as_it_is():
             await store.open()
             try:
                 await lanes.open()
@@ -221,10 +235,63 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
 
 
 def _spare_the_collector() -> None:
-    """Keep the garbage collector from walking through all imports each time that some thousand tuples were made."""
+    """Keep the garbage collector from walking through all imports each time that it collects."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+
+
+# --- a process with code of plugins in it
+
+
+def _load_apart(settings: Settings) -> Registry:
+    """Load the plugins; what their modules have changed of the process is put back. Raises like `load_registry`."""
+    ring_in_vain()
+    host = Host(NODE)
+    try:
+        return load_registry(settings)
+    finally:
+        _put_back(host)
+
+
+@contextmanager
+def _kept_as_it_is() -> Iterator[None]:
+    """Put back again and again what code of plugins has changed of the process."""
+    loop = asyncio.get_running_loop()
+    host = Host([*NODE, Thing("task factory", loop.get_task_factory, loop.set_task_factory)])
+    keeping = asyncio.create_task(_keep(host))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+
+
+async def _keep(host: Host) -> None:
+    clock = SystemClock()
+    while True:
+        await clock.sleep(PUT_BACK_SECONDS)
+        _put_back(host)
+
+
+def _put_back(host: Host) -> None:
+    changed, lost = host.put_back()
+    if changed:
+        log.warning("a plugin changed the process; it was put back", changed=changed, lost=lost)
+
+
+def _leave(code: int, known: Collection[threading.Thread]) -> int:
+    """Return the exit code, or exit with it at once, if threads that plugins have started go on.
+
+    Python would wait for them for ever, as they are no daemons. `known` are those that were there before.
+    """
+    ours = [thread for thread in threading.enumerate() if thread not in known and not thread.daemon]
+    for thread in ours:
+        thread.join(THREAD_SECONDS / len(ours))  # one of a pool ends when it hears that nothing more will come
+    if left := [thread.name for thread in ours if thread.is_alive()]:
+        log.warning("threads of plugins go on; the process ends without them", threads=left)
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 # --- schedules that must follow

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-import structlog
-
+from mainspring import logs
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
-from mainspring.execution import Lane, ProcessRunner, Quarantine, Runner, Slots, Spawner, job_loop
+from mainspring.execution import (
+    Lane,
+    Places,
+    ProcessRunner,
+    Quarantine,
+    Runner,
+    Slots,
+    Spawner,
+    Threads,
+    job_loop,
+)
 from mainspring.job import JobKey
 from mainspring.launch.loops import event_loop, on
 from mainspring.plugins import Binding, Registry, ServiceScope, raise_together
@@ -20,7 +28,7 @@ from mainspring.settings import Settings
 
 FAREWELL_SECONDS = 5.0
 """How long the services of plugins may take to clean up."""
-log = structlog.get_logger("mainspring")
+log = logs.logger("mainspring")
 
 
 class Lanes(AsyncExitStack):
@@ -50,17 +58,18 @@ class Lanes(AsyncExitStack):
         loop = self._loop("workers")
         self.quarantine = Quarantine(loop, self._quarantined, self._clock, self.slots)
         for key in self._registry.bindings.keys() - self.by_key.keys():
-            self.by_key[key] = Lane(loop, self._workers, self._clock, self.slots, self._settings.processes)
+            places = Places(self._settings.processes)
+            self.by_key[key] = Lane(loop, self._workers, self._clock, self.slots, places)
         return self
 
     def _add(self, scope: ServiceScope, bindings: Sequence[Binding]) -> None:
         loop = self._loop(f"jobs-{len(self._scopes)}")
-        runner = Runner(self._registry, self._clock, self._settings.threads)
+        threads = Threads(self._settings.threads)
+        runner = Runner(self._registry, self._clock, threads)
         self._scopes.append((loop, scope))
         for binding in bindings:
-            is_async = inspect.iscoroutinefunction(binding.job_class.execute)
-            capacity = None if is_async else self._settings.threads
-            self.by_key[binding.key] = Lane(loop, runner, self._clock, self.slots, capacity)
+            places = threads if binding.uses_threads else None
+            self.by_key[binding.key] = Lane(loop, runner, self._clock, self.slots, places)
 
     def _loop(self, name: str) -> asyncio.AbstractEventLoop:
         return self.enter_context(job_loop(event_loop(), name))
@@ -82,7 +91,9 @@ class Lanes(AsyncExitStack):
         for farewell in asyncio.as_completed(farewells, timeout=FAREWELL_SECONDS):
             try:
                 await farewell
-            except Exception:
+            except BaseException:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
                 log.exception("a service of a plugin could not be cleaned up")
 
     async def _let_workers_go(self) -> None:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from mainspring.execution import run_steadily
+
 T = TypeVar("T")
 
 
 def run(main: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
     """Run a coroutine function on a loop of its own, to its end."""
-    with asyncio.Runner(loop_factory=event_loop) as runner:
-        return runner.run(main(*arguments))
+    return run_steadily(event_loop, main, *arguments)
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

@@ -30,6 +30,7 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
             lifespan="off",
             http=Connection,
             timeout_graceful_shutdown=5,
+            reset_contextvars=True,  # else a request begins with what the one before it on its connection has set
         )
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
 from mainspring.clock import Clock
-from mainspring.execution import Assignment, Lane, LoopWatch, Quarantine, Slots
+from mainspring.execution import Assignment, Lane, LoopWatch, Quarantine, Slots, ThreadWatch
 from mainspring.failpoint import fp
 from mainspring.job import Ending, Events, Job, JobKey, Outcome, RunStarted, retry
 from mainspring.node.finisher import Finisher
@@ -49,6 +49,7 @@ class Dispatcher:
         self._events = events
         self.running: dict[int, Assignment] = {}
         self._watch = LoopWatch(registry, lanes, clock)
+        self._thread_watch = ThreadWatch(registry, lanes)
         self._unbegun: list[Assignment] = []
         self._some_unbegun = asyncio.Event()
         self.on_low: Callable[[], None] = lambda: None
@@ -139,8 +140,13 @@ class Dispatcher:
         """
         for blocked in self._watch.look(self.running.values()):
             self._events.announce(blocked)
+        for stuck_threads in self._thread_watch.look():
+            self._events.announce(stuck_threads)
         moment = self._clock.monotonic()
         stuck = {lane for lane in self.lanes.values() if lane.is_stuck(moment)}
+        for assignment in [each for each in self.running.values() if each.task is not None and each.task.done()]:
+            if not assignment.is_handed_back:  # and it has not started: a job has cancelled it before its first step
+                self._take_back_unstarted(assignment)
         for assignment in [each for each in self.running.values() if stuck and each.lane in stuck]:
             if assignment.started_at is None and assignment.stopping.why is None:
                 assignment.stopping.why = _BLOCKED
@@ -149,7 +155,7 @@ class Dispatcher:
     def _take_back_unstarted(self, assignment: Assignment) -> None:
         if assignment.started_at is None and assignment.lane is not None:
             self._take_back([assignment])
-            assignment.lane.abandon(assignment.run)
+            assignment.lane.abandon(assignment)
 
     # --- stopping what runs
 

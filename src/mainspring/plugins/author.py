@@ -176,10 +176,9 @@ class JobExecutionContext:
     @property
     def log(self) -> FilteringBoundLogger:
         """A structured logger that names the job and the run in each line."""
-        import structlog  # noqa: PLC0415 - `import mainspring` stays light; a run that logs nothing pays nothing
+        from mainspring import logs  # noqa: PLC0415 - `import mainspring` stays light; a run that logs nothing pays nothing
 
-        logger: FilteringBoundLogger = structlog.get_logger("mainspring.job")
-        return logger.bind(
+        return logs.logger("mainspring.job").bind(
             job=str(self.job_id), group=f"{self.product}/{self.job_group}", run=self.run, attempt=self.attempt
         )
 

@@ -18,6 +18,7 @@ from mainspring.plugins.registry import Registry
 from mainspring.plugins.report import describe, raise_all
 from mainspring.plugins.sections import Sections
 from mainspring.plugins.services import provider_of
+from mainspring.problems import words_of
 from mainspring.settings import PluginSettings
 
 ENTRY_POINTS = "mainspring.plugins"
@@ -64,7 +65,9 @@ def build(
             module.configure(binder)
         except ConfigError as error:
             draft.problems.append(f"{origin}: {error}")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin's code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the plugin's code
             draft.problems.append(f"{origin}: configure failed: {describe(error)}")
         draft.take(origin, binder)
     draft.check_settings()
@@ -86,15 +89,19 @@ def _module(name: str) -> SchedulerPluginModule:
     except ModuleNotFoundError as error:
         raise _PluginError(f"cannot be imported: there is no module {error.name!r}") from error
     except AttributeError as error:
-        if class_name in str(error):
+        if class_name in words_of(error):
             raise _PluginError(f"the module {module_name} has no {class_name}") from error
         raise _PluginError(f"cannot be imported: {describe(error)}") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _PluginError(f"cannot be imported: {describe(error)}") from error
     if not is_subclass(cls, SchedulerPluginModule):
         raise _PluginError(f"{class_name} is not a subclass of SchedulerPluginModule")
     try:
         module: SchedulerPluginModule = cls()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _PluginError(f"{class_name}() failed: {describe(error)}") from error
     return module

@@ -43,6 +43,12 @@ class Binding:
         """How failures of the group are retried."""
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
 
+    @property
+    def uses_threads(self) -> bool:
+        """Whether a method of the group is plain ``def``, which runs in a thread."""
+        methods = [self.job_class.execute, *(cls.veto_job_execution for cls in self.listeners)]
+        return not all(map(inspect.iscoroutinefunction, methods))
+
     def bound(
         self,
         services: Mapping[Any, Any],

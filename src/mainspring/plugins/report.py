@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainspring.errors import ConfigError
+from mainspring.problems import kind_of, words_of
 
 _UNUSABLE = "The plugins cannot be used:"
 
@@ -27,7 +28,7 @@ def describe(error: BaseException) -> str:
     """Say what was raised, and where in the plugin's code."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{kind_of(error)}: {words_of(error)}{where}"
 
 
 def name_of(thing: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mainspring.problems import REFUSED, problem_of
+from mainspring.problems import REFUSED, kind_of, problem_of
 from mainspring.settings import MODULES, PLUGIN_PREFIX, PluginSettings
 
 SECTION_NAME = re.compile(rf"(?!{MODULES}$)[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
@@ -77,8 +77,10 @@ class Sections:
         except ValidationError as error:
             for each in error.errors(include_url=False, include_input=False):
                 yield self._sentence(section, model, each["loc"], each["type"], each["msg"])
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a check of the plugin; its words may repeat a secret
-            yield f"plugins.{section} ({self._file}): a check of {model.__name__} failed with {type(error).__name__}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a check of the plugin; its words may repeat a secret
+            yield f"plugins.{section} ({self._file}): a check of {model.__name__} failed with {kind_of(error)}"
 
     def _with_lists(self, section: str, table: Mapping[str, Any], error: ValidationError) -> Mapping[str, Any]:
         """Return the table with the JSON of variables in the place of their text, where this text was refused."""

@@ -7,6 +7,7 @@ ours (decision 0008). It is imported when services are wired, not before: that t
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -89,8 +90,16 @@ def _wiring() -> Iterator[None]:
 def _noting(wanted: Any, problems: list[str]) -> Iterator[None]:
     try:
         yield
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a constructor of the plugin
+    except BaseException as error:
+        if _is_told_to_stop():
+            raise
         problems.append(f"{name_of(wanted)} cannot be built: {describe(error)}")
+
+
+def _is_told_to_stop() -> bool:
+    """Tell whether our own task was cancelled: else `CancelledError` comes from code of a plugin, as others do."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 # --- how a service is made and cleaned up
@@ -104,8 +113,11 @@ def _maker(source: Callable[..., Any], provided: set[Any]) -> Any:
     needs = needs_of(source, provided)
 
     async def make(*services: Any) -> AsyncIterator[Any]:
-        async with AsyncExitStack() as stack:
+        stack = AsyncExitStack()
+        try:
             yield await _made(source, dict(zip(needs, services, strict=True)), stack)
+        finally:
+            await _unmade(stack, source)
 
     maker: Any = make
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -126,6 +138,18 @@ async def _made(source: Any, services: Mapping[str, Any], stack: AsyncExitStack)
         stack.push_async_callback(_clean_up, made)
         return made
     return await made if inspect.isawaitable(made) else made
+
+
+async def _unmade(stack: AsyncExitStack, source: Any) -> None:
+    """Clean up what was made. Whatever that raises is an `Exception`: others would end more than this clean-up."""
+    try:
+        await stack.aclose()
+    except Exception:
+        raise
+    except BaseException as error:
+        if _is_told_to_stop():
+            raise
+        raise RuntimeError(f"the clean-up of {name_of(source)} raised {describe(error)}") from error
 
 
 _CLEAN_UPS = {"__aexit__": (None, None, None), "aclose": (), "__exit__": (None, None, None), "close": ()}

@@ -8,6 +8,7 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 from __future__ import annotations
 
 import json
+from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -398,12 +399,16 @@ class SchedulerService:
         calendars: Calendars,
         start: datetime | None = None,
     ) -> Reading:
+        loop = _get_running_loop()
+        _set_running_loop(None)  # checks of a plugin have no business with the loop of the API: they could stop it
         try:
             return read(binding.request_model, body, now=now, calendars=calendars, start=start)
         except InvalidRequestError as error:
             if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
                 self._events.announce(PluginFailed(binding.key, error.__cause__))
             raise
+        finally:
+            _set_running_loop(loop)
 
     async def _edit(
         self, key: JobKey, job_id: UUID, decide: Callable[[Job], Edit], *, what: str, version: int | None = None

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mainspring import logs
 from mainspring.errors import (
     CalendarInUseError,
     ConflictError,
@@ -30,7 +30,7 @@ from mainspring.errors import (
 )
 
 PROBLEM_LIMIT = 4 * 1024
-log = structlog.get_logger("mainspring.web")
+log = logs.logger("mainspring.web")
 
 
 class HttpError(MainspringError):

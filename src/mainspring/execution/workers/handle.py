@@ -9,8 +9,7 @@ import signal
 import socket
 from typing import Any, Self
 
-import structlog
-
+from mainspring import logs
 from mainspring.execution.workers.output import Output
 from mainspring.execution.workers.spawner import Child, Spawner
 from mainspring.execution.workers.wire import CHANNEL_LOST, OTHER_CODE, OUT_OF_MEMORY
@@ -37,7 +36,7 @@ _SIGNALS = {
 """What a signal says about its cause. The memory limit is no part of it: more than that is a `MemoryError`, and native
 code that takes such an end without checking cannot be told from any other bug."""
 
-log = structlog.get_logger("mainspring.execution")
+log = logs.logger("mainspring.execution")
 
 
 class WorkerDiedError(Exception):

@@ -14,12 +14,12 @@ import sys
 
 from mainspring.clock import Clock, wait
 from mainspring.execution.assignment import Assignment
-from mainspring.execution.endings import describe, interrupted, text
+from mainspring.execution.endings import describe, failed, interrupted
 from mainspring.execution.workers.handle import Worker, WorkerDiedError
 from mainspring.execution.workers.spawner import Spawner
 from mainspring.execution.workers.supervisor import Supervisor
 from mainspring.execution.workers.wire import GOODBYE_SECONDS
-from mainspring.job import Ending, JobKey, Outcome
+from mainspring.job import Ending, JobKey
 from mainspring.plugins import Registry
 from mainspring.settings import Settings
 
@@ -88,9 +88,9 @@ class ProcessRunner:
         except asyncio.CancelledError:
             return interrupted(assignment.stopping.why or "the run was cancelled")
         except WorkerDiedError as death:
-            return Ending(Outcome.FAILED, text(f"no worker process could be had: {death}"))
+            return failed(f"no worker process could be had: {death}")
         except Exception as error:  # noqa: BLE001 - whatever the machine refuses: a process, a pipe, a thread
-            return Ending(Outcome.FAILED, f"no worker process could be had: {describe(error)}")
+            return failed(f"no worker process could be had: {describe(error)}")
 
     async def close(self) -> None:
         """Let all workers go, and see that they are gone."""

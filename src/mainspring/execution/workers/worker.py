@@ -25,8 +25,11 @@ from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError
 from mainspring.execution.assignment import Assignment
-from mainspring.execution.endings import text
+from mainspring.execution.endings import failed
+from mainspring.execution.host import WORKER, Host
 from mainspring.execution.runner import Runner
+from mainspring.execution.steady import run_steadily
+from mainspring.execution.threads import Threads
 from mainspring.execution.workers.wire import (
     CHANNEL_LOST,
     GOODBYE_SECONDS,
@@ -62,7 +65,7 @@ def main(parent: int) -> None:
         registry = load(settings.plugins, settings.plugin_settings)
         key = orders["group"] and JobKey(*orders["group"])
         worker = Worker(channel, registry, key, settings.threads)
-        asyncio.run(worker.work(lines, orders["memory"]))
+        run_steadily(None, worker.work, lines, orders["memory"])
     except ConfigError as error:
         _send(channel, {"failed": str(error)})
     except MemoryError:
@@ -77,7 +80,8 @@ class Worker:
         self._registry = registry
         self._key = key
         self._clock = SystemClock()
-        self._runner = Runner(registry, self._clock, threads)
+        self._threads = Threads(threads)
+        self._runner = Runner(registry, self._clock, self._threads)
         self._assignment: Assignment | None = None
         self._over = asyncio.Event()
         self._spent: int | None = None
@@ -92,6 +96,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._had_children = _has_children()
         self._limit_memory(memory)
+        self._host = Host(WORKER)
         threading.Thread(target=self._listen, args=(lines,), name="channel", daemon=True).start()
         _send(self._channel, {"ready": True})
         await self._over.wait()
@@ -130,7 +135,7 @@ class Worker:
                 self._assignment = read_claim(order["run"])
             except (KeyError, TypeError, ValueError):  # the node runs other code: it was updated since it started
                 os._exit(OTHER_CODE)
-            self._task = self._loop.create_task(self._run(self._assignment))
+            self._task = asyncio.Task(self._run(self._assignment))  # by `create_task` it would pass a job's own factory
         elif (assignment := self._assignment) is not None:
             assignment.stopping.why = order["interrupt"]
             assignment.stopping.set()
@@ -152,10 +157,11 @@ class Worker:
         try:
             ending = await self._try(assignment)
             self._assignment = None
+            _, lost = self._host.put_back()
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):  # the job may have closed it
                     stream.flush()
-            _send(self._channel, {"ending": write_ending(ending), "worn": self._is_worn(ending)})
+            _send(self._channel, {"ending": write_ending(ending), "worn": bool(lost) or self._is_worn(ending)})
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except OSError:  # no channel, no result
@@ -167,13 +173,17 @@ class Worker:
             try:
                 await self._open(assignment.job.key)
             except ConfigError as error:
-                return Ending(Outcome.FAILED, text(f"no worker process could be had: {error}"))
+                return failed(f"no worker process could be had: {error}")
         return await self._runner.run(assignment)
 
     def _is_worn(self, ending: Ending) -> bool:
-        """Tell whether a job left something behind that would hurt the next: a thread, a child, open files, memory."""
+        """Tell whether a job left something behind that would hurt the next: a thread, a child, open files, memory.
+
+        What else a process has is put back by its `Host`, if it can be.
+        """
         return (
             ending.outcome in _CUT_OFF
+            or bool(self._threads.stuck)
             or (ending.reason or "").startswith("MemoryError")
             or (_has_children() and not self._had_children)
             or _has_leaked()
