@@ -10,7 +10,7 @@ from mainspring.cli.flags import settings_of, with_settings
 
 _NODE_SETTINGS = (
     "store", "plugins", "node", "slots", "threads", "processes", "lease", "poll", "grace", "retention", "log_level",
-    "log_format",
+    "log_format", "worker_environment",
 )  # fmt: skip
 
 
