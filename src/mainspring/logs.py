@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -17,7 +18,8 @@ from mainspring.settings import Settings
 
 def configure(settings: Settings) -> None:
     """Set up structlog, and hand it what libraries log through the standard library at warning and above."""
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    stderr: Any = _Lossy(sys.stderr)
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stderr.isatty())
     last: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -36,10 +38,10 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
@@ -48,6 +50,29 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     # It warns, with a traceback, each time that it cannot connect. `StoreFailed` tells of that once.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+
+
+class _Lossy:
+    """A stream, or none. What it does not take is lost: jobs do not fail because the disk behind the log is full."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that is possible."""
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether somebody watches."""
+        return self._stream is not None and self._stream.isatty()
 
 
 def subscribe(to: events.Events, settings: Settings) -> None:
