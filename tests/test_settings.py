@@ -311,6 +311,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
         ("postgresql://u@h/d", "postgresql://u@h/d"),
         ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
         ("http://u:hunter2@h:8089", "http://u:***@h:8089"),
+        ("http://h:8089/x?password=hun&ter2", "http://h:8089/x?password=***"),
     ],
 )
 def test_password_is_masked(url: str, shown: str) -> None:

@@ -58,7 +58,8 @@ def masked(text: str) -> str:
     """Return a URL without its password. Where it is in doubt what belongs to that, all is hidden that may."""
     scheme, _, rest = text.partition("://")
     if not scheme.startswith("postgres"):
-        return re.sub(r"(://[^:@/?]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+        text = re.sub(r"(://[^:@/?]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+        return re.sub(r"(?i)(password\s*=\s*).*", r"\1***", text, flags=re.DOTALL)
     if (parts := _ADDRESS.fullmatch(text)) is None:
         user = re.match(r"([^:@/?#]*):", rest)
         return f"{scheme}://{f'{user[1]}:' if user else ''}***"

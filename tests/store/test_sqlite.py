@@ -213,6 +213,8 @@ async def test_folder_that_is_closed_is_refused(store: SqliteStore, path: Path) 
 async def test_umask_does_not_matter(tmp_path: Path, umask: int) -> None:
     """What is made can be used by its owner, and by nobody else."""
     folder = tmp_path / "new" / "state"
+    async with opened(SqliteStore(None, ManualClock())):
+        pass  # what is imported for that may lie where nobody else can read it
     before = os.umask(umask)
     try:
         with nobody_owns(tmp_path):
