@@ -189,6 +189,7 @@ class Fleet:
             *(("--host", link.host) if serve and link and link.host else ()),
             *("--store", link.store if link else self._store, "--plugin", plugin.NAME, "--node", name),
             *("--log-format", "json", "--log-level", "info"),
+            *("--worker-environment", f"{record.VARIABLE},FAKETIME*,LD_PRELOAD"),
             *self._options,
             *options,
         ]

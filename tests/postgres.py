@@ -120,6 +120,12 @@ class PostgresServer:
             process.wait()
             raise self._failure("PostgreSQL did not stop") from None
 
+    def become_standby(self) -> None:
+        """Start as a standby the next time: it answers, and takes no writes."""
+        signal_file = self._data / "standby.signal"
+        signal_file.touch()
+        shutil.chown(signal_file, self._data.owner(), self._data.group())
+
     @property
     def _data(self) -> Path:
         return self._home / "data"

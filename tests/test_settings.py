@@ -175,6 +175,7 @@ def test_illegal_hosts_are_named(value: object, shown: str) -> None:
         ("retention", "PT1H", timedelta(hours=1)),
         ("log_level", "debug", "debug"),
         ("log_format", "json", "json"),
+        ("worker_environment", "HTTPS_PROXY, AWS_*", ("HTTPS_PROXY", "AWS_*")),
     ],
 )
 def test_legal_values(name: str, value: object, expected: object) -> None:
@@ -206,6 +207,9 @@ def test_legal_values(name: str, value: object, expected: object) -> None:
         ("retention", "PT59M"),
         ("log_level", "INFO"),
         ("log_format", "xml"),
+        ("worker_environment", "*"),
+        ("worker_environment", "A-B"),
+        ("worker_environment", "A=b"),
     ],
 )
 def test_illegal_values(name: str, value: object) -> None:
@@ -331,15 +335,19 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     ("url", "shown"),
     [
         ("postgresql://u:hunter2@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u:hun/ter@2@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:hun/ter@2@h/d", "postgresql://u:***"),
+        ("postgresql://u:hun?ter2@h/d", "postgresql://u:***"),
+        ("postgresql://u:hunter2", "postgresql://u:***"),
+        ("postgresql://u@corp:hunter2@h/d", "postgresql://***"),
         ("postgresql://:hunter2@h/d", "postgresql://:***@h/d"),
-        (
-            "postgresql://h/d?user=u&password=hunter2&sslmode=require",
-            "postgresql://h/d?user=u&password=***&sslmode=require",
-        ),
+        ("postgresql://h/d?user=u&password=hunt&er2&sslmode=require", "postgresql://h/d?user=u&***"),
+        ("postgresql://h/d?passwrod=hunter2", "postgresql://h/d?***"),
+        ("postgresql://h/d?host=h&p%61ssword=hunter2", "postgresql://h/d?host=h&***"),
+        ("postgresql://u:hunter2@[::1]:5433,b/d?sslmode=require", "postgresql://u:***@[::1]:5433,b/d?sslmode=require"),
         ("postgresql://u@h/d", "postgresql://u@h/d"),
         ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
         ("http://u:hunter2@h:8089", "http://u:***@h:8089"),
+        ("http://h:8089/x?password=hun&ter2", "http://h:8089/x?password=***"),
     ],
 )
 def test_password_is_masked(url: str, shown: str) -> None:

@@ -145,4 +145,6 @@ class PortTakenError(ConfigError):
 
 def first_line(error: BaseException) -> str:
     """Say in a line what an error has to say."""
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
     return (str(error).strip() or type(error).__name__).splitlines()[0]

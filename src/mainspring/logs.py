@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TextIO, cast
 
@@ -71,7 +72,7 @@ def configure(settings: Settings) -> None:
 
     Plugins that log by structlog have the same form, unless they choose another.
     """
-    stream = _own_stderr()
+    stream: Any = _Lossy(_own_stderr())
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -121,7 +122,7 @@ def listen_to_libraries() -> None:
         logging.root.addHandler(_handler)
 
 
-def _own_stderr() -> TextIO:
+def _own_stderr() -> TextIO | None:
     """Return a stream of our own to where stderr leads: plugins may close theirs, or put another in its place."""
     try:
         number = os.dup(sys.stderr.fileno())
@@ -171,6 +172,29 @@ def _shown(value: object) -> object:
     except BaseException:  # noqa: BLE001 - code of a plugin
         return f"a {kind_of(value)} that has no words"
     return value if words.isprintable() else plain(words)
+
+
+class _Lossy:
+    """A stream, or none. What it does not take is lost: jobs do not fail because the disk behind the log is full."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that is possible."""
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether somebody watches."""
+        return self._stream is not None and self._stream.isatty()
 
 
 def subscribe(to: events.Events, settings: Settings) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -46,10 +47,34 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "console", "json"]
 
 
+_HARMLESS = {"host", "port", "dbname", "user", "service", "sslmode", "target_session_attrs", "application_name"}
+"""The parameters of a store's URL that are shown."""
+_ADDRESS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)((?P<user>[^:@/?#]*)(?P<password>:[^@/?#]*)?@)?"
+    r"(?P<place>(\[[^\[\]@/?#]*\]|[^\[\]:@/?#])*(:[0-9]*)?(,([^\[\]:@/?#]*|\[[^\[\]@/?#]*\])(:[0-9]*)?)*(/[^@?#]*)?)"
+    r"(\?(?P<query>[^@]*))?"
+)
+
+
 def masked(text: str) -> str:
-    """Return a URL without its password. Where the end of the password is in doubt, more is hidden, never less."""
-    text = re.sub(r"(://[^:@/?]*):.*@", r"\1:***@", text, flags=re.DOTALL)
-    return re.sub(r"(?i)(password\s*=\s*)[^&]*", r"\1***", text)
+    """Return a URL without its password. Where it is in doubt what belongs to that, all is hidden that may."""
+    scheme, _, rest = text.partition("://")
+    if not scheme.startswith("postgres"):
+        text = re.sub(r"(://[^:@/?]*):.*@", r"\1:***@", text, flags=re.DOTALL)
+        return re.sub(r"(?i)(password\s*=\s*).*", r"\1***", text, flags=re.DOTALL)
+    if (parts := _ADDRESS.fullmatch(text)) is None:
+        user = re.match(r"([^:@/?#]*):", rest)
+        return f"{scheme}://{f'{user[1]}:' if user else ''}***"
+    login = "" if parts["user"] is None else f"{parts['user']}{':***' if parts['password'] else ''}@"
+    return f"{parts['scheme']}{login}{parts['place']}{_masked_query(parts['query'])}"
+
+
+def _masked_query(query: str | None) -> str:
+    """Show parameters up to the first that may be secret: behind it may be a piece of it."""
+    if query is None:
+        return ""
+    shown = list(takewhile(lambda part: part.partition("=")[0] in _HARMLESS, query.split("&")))
+    return f"?{'&'.join(shown)}" if len(shown) == query.count("&") + 1 else f"?{''.join(f'{p}&' for p in shown)}***"
 
 
 # --- what is legal ----------------------------------------------------------------------------------------------------
@@ -182,6 +207,16 @@ def _names_a_host(name: object) -> bool:
 _HOSTS = _list_of("a list of host names and IP addresses, without ports and brackets", _names_a_host)
 
 
+def _read_variables(value: object) -> tuple[object, ...]:
+    names = _listed(value)
+    if all(isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*\*?", name) for name in names):
+        return names
+    raise ValueError
+
+
+_VARIABLES = Rule("a list of names of variables, each of which may end with *", _read_variables)
+
+
 def _host_name() -> str:
     return re.sub("[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "node"
 
@@ -244,6 +279,10 @@ class Settings(BaseModel):
     )
     log_format: Annotated[LogFormat, _one_of(*get_args(LogFormat))] = Field(
         "auto", description="Form of the log on stderr; auto is console on a terminal and json elsewhere"
+    )
+
+    worker_environment: Annotated[tuple[str, ...], _VARIABLES] = Field(
+        (), description="Variables of the environment that worker processes get besides those that they always get"
     )
 
     calendars: Mapping[Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")], Calendar] = Field(

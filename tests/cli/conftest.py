@@ -54,6 +54,7 @@ class Compose(ModuleType):
     db_check: Callable[[Settings], object]
     db_rebuild: Callable[[Settings], object]
     moved_by_zone_rules: Callable[[Settings], object]
+    check_machine: Callable[[Settings, object], object]
     jobs_without_plugin: Callable[[Settings, object], object]
 
 

@@ -1,5 +1,6 @@
 """The commands beside ``jobs``: flags become settings, errors become exit codes, and the documentation is in step."""
 
+import errno
 import json
 import os
 import socket
@@ -266,11 +267,99 @@ def test_plugins_list_as_json(run: Run, compose: Compose) -> None:
     ]
 
 
+LOOKS = [("plugins", "list"), ("doctor", "--store", "memory:", "--port", "0")]
+OTHER = 65_534
+
+
+def foreign_file(folder: Path) -> str:
+    """Let somebody else own the settings."""
+    os.chown(folder / "mainspring.toml", OTHER, OTHER)
+    return f"{folder / 'mainspring.toml'} belongs to another user (uid {OTHER})"
+
+
+def foreign_folder(folder: Path) -> str:
+    """Let somebody else own the working directory."""
+    os.chown(folder, OTHER, OTHER)
+    return f"{folder} belongs to another user (uid {OTHER})"
+
+
+def loose_file(folder: Path) -> str:
+    """Let everybody write the settings."""
+    (folder / "mainspring.toml").chmod(0o666)
+    return f"everybody may write to {folder / 'mainspring.toml'}"
+
+
+def loose_folder(folder: Path) -> str:
+    """Let everybody add modules to the working directory."""
+    folder.chmod(0o777)
+    return f"everybody may write to {folder}"
+
+
+STRANGERS = [loose_file, loose_folder, *([foreign_file, foreign_folder] if os.geteuid() == 0 else [])]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_code_that_others_may_have_written_is_told_before_it_runs(
+    run: Run, compose: Compose, tmp_path: Path, stranger: Callable[[Path], str], look: tuple[str, ...]
+) -> None:
+    """Whoever looks at a folder of somebody else learns what that means, before anything of it is loaded."""
+    (tmp_path / "mainspring.toml").write_text('plugins = ["theirs:Module"]\n')
+    warning = stranger(tmp_path)
+
+    def load(_settings: Settings) -> SimpleNamespace:
+        print("loading", file=sys.stderr)  # noqa: T201 - to be seen in its place
+        return SimpleNamespace(bindings={})
+
+    compose.load_registry = load
+    compose.db_check = Keeper("fine")
+    compose.moved_by_zone_rules = Keeper((None, []))
+    compose.check_machine = compose.jobs_without_plugin = lambda *_: {}
+    err = run(*look).err
+
+    assert f"Warning: {warning}. The plugins" in err
+    assert err.index(warning) < err.index("loading")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_own_code_needs_no_warning(run: Run, compose: Compose, tmp_path: Path, look: tuple[str, ...]) -> None:
+    """Nor does a folder of strangers in which no plugin is named."""
+    compose.load_registry = Keeper(SimpleNamespace(bindings={}))
+    compose.db_check = Keeper("fine")
+    compose.moved_by_zone_rules = Keeper((None, []))
+    compose.check_machine = compose.jobs_without_plugin = lambda *_: {}
+    (tmp_path / "mainspring.toml").write_text('plugins = ["ours:Module"]\n')
+    assert "Warning" not in run(*look).err
+    (tmp_path / "mainspring.toml").write_text("")
+    tmp_path.chmod(0o777)
+    assert "Warning" not in run(*look).err
+
+
 def test_no_plugins(run: Run, compose: Compose) -> None:
     """Nothing bound is nothing listed."""
     compose.load_registry = Keeper(SimpleNamespace(bindings={}))
 
     assert len(run("plugins", "list").out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "Too many open files; raise the limit of open files, with ulimit -n",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "/var/x"), "/var/x: No space left on device; make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "/var/x"), "The system refuses: /var/x: Permission denied"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "raise the limit of processes and threads"),
+    ],
+)
+def test_what_the_system_refuses_is_no_traceback(run: Run, compose: Compose, error: OSError, said: str) -> None:
+    """It is told in a sentence, with the way out."""
+    compose.serve = raising(error)
+    code, _, err = run("serve")
+    assert code == 69
+    assert said in err
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------
@@ -294,6 +383,7 @@ def healthy(compose: Compose) -> Compose:
     compose.load_registry = Keeper(REGISTRY)
     compose.db_check = Keeper("The schema is up to date.")
     compose.moved_by_zone_rules = Keeper((None, []))
+    compose.check_machine = lambda *_: "fine"
     compose.jobs_without_plugin = lambda *_: {}
     return compose
 
@@ -305,7 +395,7 @@ def test_doctor_finds_nothing(run: Run) -> None:
 
     assert (code, err) == (0, "")
     assert verdicts(out) == dict.fromkeys(
-        ["Python", "SQLite", "settings", "plugins", "store", "jobs", "zones", "port"], "ok"
+        ["Python", "SQLite", "settings", "plugins", "machine", "store", "jobs", "zones", "port"], "ok"
     )
     assert f"tzdata {version('tzdata')}" in out
     assert "postgresql://u:***@h/d" in out

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,12 +24,15 @@ def _common(store: str) -> tuple[str, ...]:
 
 
 class Process:
-    """``mainspring serve`` or ``mainspring node``; ``url`` is where it listens once it serves."""
+    """``mainspring serve`` or ``mainspring node``; ``url`` is where it listens once it serves.
 
-    def __init__(self, *arguments: str, cwd: Path) -> None:
+    `under` is a command that starts it, such as ``nohup``.
+    """
+
+    def __init__(self, *arguments: str, cwd: Path, under: Sequence[str] = ()) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MAINSPRING_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mainspring", *arguments],
+            [*under, sys.executable, "-m", "mainspring", *arguments],
             cwd=cwd,
             env=environ | {"PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -69,6 +70,36 @@ def a_taken_port(_folder: Path, _url: str) -> Iterator[tuple[str, ...]]:
         yield ("--store", "memory:", "--port", str(taken.getsockname()[1]))
 
 
+@contextmanager
+def a_standby(_folder: Path, _url: str) -> Iterator[tuple[str, ...]]:
+    """A server that waits for a primary."""
+    with PostgresServer() as server:
+        url = with_schema(server.create_database("jobs"))
+        server.stop()
+        server.become_standby()
+        server.start()
+        yield ("--store", url)
+
+
+@contextmanager
+def a_full_disk(folder: Path, _url: str) -> Iterator[tuple[str, ...]]:
+    """No file of ours can grow: a limit that our children inherit does what a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield ("--store", f"sqlite:///{folder}/jobs.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def loose(folder: Path) -> Path:
+    """Return a file that everybody may write to."""
+    path = folder / "jobs.db"
+    path.touch()
+    path.chmod(0o666)
+    return path
+
+
 def hang_up(listener: socket.socket) -> None:
     """Close what is opened, until the listener is closed."""
     while listener.fileno() >= 0:
@@ -81,7 +112,6 @@ def hang_up(listener: socket.socket) -> None:
 
 
 NO_SERVER = "postgresql://app:secret@127.0.0.1:1/jobs"
-READ_ONLY = "alter database {} set default_transaction_read_only = on"
 SITUATIONS = {
     "a setting that is wrong": Situation(
         lambda *_: flags("--port", "x"), "settings", "port: 'x' (flag --port) is not a whole number", EX_CONFIG
@@ -118,11 +148,10 @@ SITUATIONS = {
     "a database that is away": Situation(
         lambda *_: flags("--store", NO_SERVER), "store", "127.0.0.1:1/jobs cannot be reached", EX_UNAVAILABLE
     ),
-    "a database that takes no writes": Situation(
-        lambda _, url: flags("--store", with_schema(url, READ_ONLY.format(url.rpartition("/")[2]))),
-        "store",
-        "takes no writes",
-        EX_UNAVAILABLE,
+    "a database that takes no writes": Situation(a_standby, "store", "takes no writes", EX_UNAVAILABLE),
+    "a disk that is full": Situation(a_full_disk, "store", "jobs.db cannot be kept", EX_UNAVAILABLE),
+    "a file that everybody may write to": Situation(
+        lambda folder, _: flags("--store", f"sqlite:///{loose(folder)}"), "store", "chmod o-w", EX_CONFIG
     ),
     "a port that is taken": Situation(a_taken_port, "port", "is taken by another process", EX_UNAVAILABLE),
 }

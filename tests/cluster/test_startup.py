@@ -1,5 +1,7 @@
 """Mistakes at start: one clear paragraph, an exit code, no traceback; and how a process finds its plugins."""
 
+import os
+import resource
 import socket
 import subprocess
 import sys
@@ -9,10 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import psycopg
 import pytest
 
 from mainspring.clock import SystemClock
-from tests.cluster.process import ROOT, Process
+from tests.cluster.process import PLUGIN, ROOT, Process
 from tests.postgres import PostgresServer, temporary_database
 
 EX_UNAVAILABLE = 69
@@ -206,3 +209,183 @@ def test_settings_of_plugins_that_are_not_here(tmp_path: Path) -> None:
     with Process("node", "--store", "memory:", "--log-format", "json", cwd=tmp_path) as service:
         line = service.wait_for("settings of plugins that are not loaded here")
     assert (["shop"], "warning") == (line["sections"], line["level"])
+
+
+# --- the machine as it is found
+
+
+def under(limits: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that is expected to end by itself, with limits that a shell sets."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'{limits}; exec "$@"', "sh", sys.executable, "-m", "mainspring", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": f"{ROOT}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["serve --port 0", "node"])
+@pytest.mark.parametrize("number", [16, 32, 63])
+def test_few_descriptors(tmp_path: Path, command: str, number: int) -> None:
+    """A process that could not open what it needs says how many it needs, and does not begin."""
+    ended = under(f"ulimit -n {number}", *command.split(), "--store", "memory:", cwd=tmp_path)
+    refused(ended, EX_CONFIG, f"may have {number} files and connections open", "ulimit -n")
+
+
+def test_enough_descriptors(tmp_path: Path) -> None:
+    """What it says that it needs is enough, also for jobs and requests."""
+    shell = ("sh", "-c", 'ulimit -n 80; exec "$@"', "sh")
+    flags = (
+        "--store",
+        f"sqlite:///{tmp_path}/jobs.db",
+        "--plugin",
+        PLUGIN,
+        "--log-format",
+        "json",
+        "--log-level",
+        "debug",
+    )
+    with Process("serve", "--port", "0", *flags, cwd=tmp_path, under=shell) as service:
+        service.url = service.wait_for("serving")["url"]
+        for number in range(20):
+            service.create(when="2001-01-01T00:00:00Z", path=str(tmp_path / f"{number}"))
+        for _ in range(20):
+            service.wait_for("run finished", outcome="succeeded")
+
+
+@pytest.mark.parametrize(
+    "command", ["serve --port 0", "node", "db check", "db upgrade", "doctor --port 0", "plugins list"]
+)
+def test_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
+    """Somebody removed it under us: what needs it says so, and what does not goes on."""
+    (tmp_path / "gone").mkdir()
+    ended = under("rmdir ../gone", *command.split(), cwd=tmp_path / "gone")
+    assert "Traceback" not in ended.stdout + ended.stderr
+    if command == "plugins list":
+        assert ended.returncode == 0
+    else:
+        assert ended.returncode == (1 if command.startswith("doctor") else EX_CONFIG)
+        assert "mainspring.db cannot be opened: No such file or directory" in ended.stdout + ended.stderr
+        assert "--store" in ended.stdout + ended.stderr
+
+
+def test_standard_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """A full disk behind it is told on stderr."""
+    ended = under("exec > /dev/full", "db", "check", "--store", "memory:", cwd=tmp_path)
+    refused(ended, EX_UNAVAILABLE, "No space left on device; make room on the disk")
+
+
+def test_no_folder_for_temporary_files(tmp_path: Path, postgres: PostgresServer) -> None:
+    """A node runs without, and says what is missing."""
+    (tmp_path / "nowhere.py").write_text(
+        "import tempfile\nfrom tests.cluster.plugin import RecorderModule\n"
+        "def nowhere():\n    raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+        "tempfile.gettempdir = nowhere\nclass Module(RecorderModule):\n    pass\n"
+    )
+    with temporary_database(postgres.url()) as url:
+        assert 0 == mainspring("db", "upgrade", "--store", url, cwd=tmp_path).returncode
+        flags = ("--store", url, "--plugin", "nowhere:Module", "--log-format", "json")
+        with Process("node", *flags, cwd=tmp_path) as node:
+            line = node.wait_for("a node that died on this host is found late", level="warning")
+            assert "TMPDIR" in line["reason"]
+            node.wait_for("node started")
+
+
+def test_presence_directory_of_somebody_else(tmp_path: Path, postgres: PostgresServer) -> None:
+    """A node does not trust it, and names it."""
+    marks = tmp_path / f"mainspring-{os.geteuid()}"
+    marks.mkdir()
+    marks.chmod(0o777)
+    with temporary_database(postgres.url()) as url:
+        assert 0 == mainspring("db", "upgrade", "--store", url, cwd=tmp_path).returncode
+        ended = mainspring("node", "--store", url, cwd=tmp_path, environ={"TMPDIR": str(tmp_path)})
+    refused(ended, EX_CONFIG, str(marks), "others may write to it", "TMPDIR")
+
+
+def test_disk_that_fills_up_under_a_service(tmp_path: Path) -> None:
+    """It is not ready while nothing could be kept, and is again when there is room."""
+    with Process.serve(f"sqlite:///{tmp_path}/jobs.db", tmp_path) as service:
+        assert service.ready() == 200
+        limits = resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        service.wait_for("store failed; it is tried again")
+        while "beats fail" not in service.readiness():
+            pass
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, limits)
+        while service.ready() != 200:
+            pass
+        job = service.create(when="2001-01-01T00:00:00Z", path=str(tmp_path / "x"))
+        service.wait_for("run finished", job=job, outcome="succeeded")
+
+
+REFUSING = """
+create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no room'; end $$;
+create trigger refuse before update on mainspring.{} for each row execute function public.refuse()
+"""
+
+
+@pytest.mark.parametrize(("table", "says"), [("jobs", "claims fail"), ("nodes", "beats fail")])
+def test_readiness_is_what_claims_and_beats_met(
+    tmp_path: Path, postgres: PostgresServer, table: str, says: str
+) -> None:
+    """Whatever the database has against them, and as long as it has."""
+    with temporary_database(postgres.url()) as url:
+        assert 0 == mainspring("db", "upgrade", "--store", url, cwd=tmp_path).returncode
+        with Process.serve(url, tmp_path) as service, psycopg.connect(url, autocommit=True) as connection:
+            assert service.ready() == 200
+            connection.execute(REFUSING.format(table).encode())
+            job = service.create(when="2001-01-01T00:00:00Z", path=str(tmp_path / "x"))
+            while says not in service.readiness():
+                pass
+            connection.execute(f"drop trigger refuse on mainspring.{table}".encode())
+            while service.ready() != 200:
+                pass
+            service.wait_for("run finished", job=job, outcome="succeeded")
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_address_that_is_shown_can_be_used(tmp_path: Path, host: str) -> None:
+    """IPv6 addresses stand in brackets."""
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    with Process(
+        "serve", "--host", host, "--port", "0", "--store", "memory:", "--log-format", "json", cwd=tmp_path
+    ) as service:
+        service.url = service.wait_for("serving")["url"]
+        service.wait_for("node started")
+        assert service.ready() == 200
+        taken = mainspring(
+            "serve", "--host", host, "--port", service.url.rpartition(":")[2], "--store", "memory:", cwd=tmp_path
+        )
+        refused(taken, EX_UNAVAILABLE, f"{service.url.removeprefix('http://')} is taken")
+
+
+@pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(true)"])
+def test_log_that_cannot_be_written(tmp_path: Path, stderr: str) -> None:
+    """The disk behind it is full, there is none, or nobody reads it any more: jobs run all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = ("--store", "memory:", "--port", str(port), "--plugin", PLUGIN, "--log-level", "debug")
+    command = ["bash", "-c", f'exec {stderr}; exec "$@"', "bash", sys.executable, "-m", "mainspring", "serve", *flags]
+    environ = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ) as service, httpx2.Client() as client:
+        url = f"http://127.0.0.1:{port}"
+        while not answers(client, url):
+            assert service.poll() is None
+        path = tmp_path / "record"
+        body = {"when": "2001-01-01T00:00:00Z", "path": str(path)}
+        assert client.post(f"{url}/api/schedulers/test/records/jobs", json=body).status_code == 201
+        while not (path.exists() and "end" in path.read_text()):
+            assert service.poll() is None
+        service.terminate()
+        assert service.wait(60) == 0
+
+
+def answers(client: httpx2.Client, url: str) -> bool:
+    """Tell whether a service is ready."""
+    try:
+        return client.get(f"{url}/readyz").status_code == 200
+    except httpx2.RequestError:
+        return False

@@ -14,7 +14,7 @@ from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
 from tests.contract.build import ALL, ANY, BACKUPS, NODE, START, a_job, claim, due_in, opened
-from tests.postgres import temporary_database
+from tests.postgres import PostgresServer, temporary_database
 
 
 @pytest.fixture
@@ -195,3 +195,47 @@ async def test_counts_that_many_writes_added_are_added_up(two: list[Store], edit
     assert 4 == (edit.execute("select count(*) from mainspring.counts").fetchone() or (0,))[0]
     await two[0].prune(timedelta(days=1))
     assert {} == await two[0].counts()
+
+
+DEFAULTS = {
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "default_transaction_deferrable": "on",
+    "search_path": "elsewhere",
+    "statement_timeout": "1",
+    "lock_timeout": "1",
+    "idle_in_transaction_session_timeout": "1",
+    "idle_session_timeout": "1",
+    "transaction_timeout": "1",
+    "timezone": "Asia/Tokyo",
+    "datestyle": "German, DMY",
+    "synchronous_commit": "off",
+    "enable_seqscan": "on",
+}
+"""What a role or a database may have set for its sessions: each would do us harm."""
+
+
+@pytest.mark.parametrize("owner", ["database", "role"])
+async def test_defaults_of_role_and_database_do_not_matter(postgres: PostgresServer, owner: str) -> None:
+    """Neither for what looks, nor for what changes the schema, nor for what a node does."""
+    past = datetime(2001, 1, 1, 12, tzinfo=UTC)
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        with temporary_database(postgres.url()) as url:
+            name, role = url.rpartition("/")[2], f"role_{url.rpartition('_')[2]}"
+            theirs = url.replace("postgres@", f"{role}@")
+            connection.execute(f"create role {role} login superuser".encode())
+            for key, value in DEFAULTS.items():
+                which = f"database {name}" if owner == "database" else f"role {role}"
+                connection.execute(f"alter {which} set {key} = '{value}'".encode())
+            await asyncio.to_thread(rebuild_schema, theirs)
+            mine = PostgresStore(theirs)
+            async with opened(mine) as store:
+                await store.join(NodeBeat(NODE))
+                await store.add([a_job(fire_at=past) for _ in range(20)])
+                assert (await store.beat(NODE)).alive
+                assert [past] * 20 == [one.job.due_at for one in await claim(store, limit=20)]
+                assert {BACKUPS: Counts({State.RUNNING: 20})} == await store.counts()
+                await store.prune(timedelta(days=1))
+                async with mine._jobs.connection() as session:  # noqa: SLF001 - the durability of its commits
+                    assert "on" == await session.fetchval("show synchronous_commit")
+        connection.execute(f"drop role {role}".encode())

@@ -7,7 +7,7 @@ import re
 import select
 import signal
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,12 +68,17 @@ def to_do(deed: str, **facts: Any) -> Assignment:
 
 @asynccontextmanager
 async def a_runner(
-    processes: int = 4, plugin: str = ROGUES, *, shared: bool = False, told: PluginSettings | None = None
+    processes: int = 4,
+    plugin: str = ROGUES,
+    *,
+    shared: bool = False,
+    told: PluginSettings | None = None,
+    more: Sequence[str] = (),
 ) -> AsyncIterator[ProcessRunner]:
-    """Make a runner, and close it afterwards."""
+    """Make a runner, and close it afterwards. Its workers get `more` variables of the environment."""
     told = told or PluginSettings()
     settings = Settings(plugins=(plugin,), processes=processes, log_format="json", plugin_settings=told)
-    spawner = Spawner()
+    spawner = Spawner(more)
     runner = ProcessRunner(load(settings.plugins, told), SystemClock(), settings, spawner, shared=shared)
     try:
         yield runner
@@ -399,12 +404,18 @@ async def test_waiting_for_a_worker_takes_no_time_from_the_job() -> None:
 async def test_nothing_of_the_node_is_in_a_worker(
     runner: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No variable that holds a secret, no descriptor but its own, no privilege to gain, a process group of its own."""
-    for name in ("MAINSPRING_STORE", "MAINSPRING_ANYTHING", "PGPASSWORD", "PLUGIN_TOKEN"):
+    """No variable that nobody named, no descriptor but its own, no privilege to gain, a process group of its own."""
+    secrets = ("MAINSPRING_STORE", "PGPASSWORD", "PLUGIN_TOKEN", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY")
+    for name in (*secrets, "LC_TIME"):
         monkeypatch.setenv(name, "s3cret")
     async with a_runner(processes=1) as fresh:
         [environment] = await noted(fresh, "environment", tmp_path / "environment")
-    assert ["PLUGIN_TOKEN"] == [name for name, value in environment.items() if value == "s3cret"]
+    assert ["LC_TIME"] == [name for name, value in environment.items() if value == "s3cret"]
+    assert environment["PATH"] == os.environ["PATH"]
+    async with a_runner(processes=1, more=["PLUGIN_TOKEN", "AWS_*", "M*"]) as told:
+        [environment] = await noted(told, "environment", tmp_path / "told")
+    found = {name for name, value in environment.items() if value == "s3cret"}
+    assert found == {"LC_TIME", "PLUGIN_TOKEN", "AWS_SECRET_ACCESS_KEY"}
     [descriptors, *facts] = await noted(runner, "descriptors", tmp_path / "descriptors")
     kinds = [re.sub(r"[0-9]+", "", what) for what in descriptors if what and not what.startswith("/")]
     loop = ["anon_inode:[eventpoll]", "socket:[]", "socket:[]"]

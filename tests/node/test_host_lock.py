@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mainspring.node import HostLock
+from mainspring.errors import ConfigError
+from mainspring.node import HostLock, default_directory
 from mainspring.store import NodeBeat
 
 MARK = """
@@ -62,17 +64,86 @@ def test_nothing_is_proven_of_another_host(folder: Path, tmp_path: Path) -> None
 
 
 def test_without_a_directory_nothing_is_proven(folder: Path) -> None:
-    """Where no mark can be left, a node lives without one."""
-    folder.touch()
-    for host_lock in (HostLock(), HostLock(folder)):
+    """Where no mark can be left, a node lives without one, and knows why."""
+    for host_lock in (HostLock(), HostLock(folder / "nowhere" / "marks")):
         assert host_lock.acquire("node:1") == host_lock.host == ""
+        assert host_lock.trouble
         host_lock.release("node:1")
         assert not host_lock.died(NodeBeat("node:1", host=""))
 
 
-def test_directory_of_somebody_else_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever owns the directory could free a lock."""
-    owner = os.getuid()
-    monkeypatch.setattr("os.getuid", lambda: owner + 1)
+def test_without_temporary_files_there_is_no_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing can be written at all is no reason not to run."""
 
-    assert HostLock(folder).host == ""
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    assert default_directory() is None
+
+
+def loose(folder: Path) -> None:
+    """Everybody may write there."""
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def shared(folder: Path) -> None:
+    """The group may write there."""
+    folder.mkdir()
+    folder.chmod(0o770)
+
+
+def linked(folder: Path) -> None:
+    """It is elsewhere."""
+    folder.with_name("other").mkdir(0o700)
+    folder.symlink_to(folder.with_name("other"))
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (loose, "others may write"),
+        (shared, "others may write"),
+        (linked, "it is no folder"),
+        (Path.touch, "it is no folder"),
+    ],
+)
+def test_directory_in_which_others_could_free_a_lock_is_refused(
+    folder: Path, make: Callable[[Path], None], why: str
+) -> None:
+    """It is named, with what to do."""
+    make(folder)
+    with pytest.raises(ConfigError, match=f"{folder}.*{why}.*TMPDIR"):
+        HostLock(folder)
+
+
+def test_directory_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever owns the directory could free a lock."""
+    owner = os.geteuid()
+    folder.mkdir(0o700)
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+
+    with pytest.raises(ConfigError, match=f"{folder}.* belongs to another user"):
+        HostLock(folder)
+
+
+def test_mark_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    """Neither to leave a mark nor to look at one."""
+    here = HostLock(folder)
+    (tmp_path / "elsewhere").touch()
+    (folder / "node_1").symlink_to(tmp_path / "elsewhere")
+
+    assert here.acquire("node:1") == ""
+    assert not here.died(NodeBeat("node:1", host=here.host))
+
+
+@pytest.mark.parametrize("umask", [0o777, 0])
+def test_umask_does_not_matter(folder: Path, umask: int) -> None:
+    """The directory is for its owner only."""
+    before = os.umask(umask)
+    try:
+        assert HostLock(folder).acquire("node:1")
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -40,7 +40,7 @@ from mainspring.job import (
 )
 from mainspring.node import yielding
 from mainspring.plugins import JobExecutionContext
-from mainspring.store import NodeBeat
+from mainspring.store import NodeBeat, Pulse
 from tests.node.conftest import KEY, Script, ScriptedJob, World
 
 
@@ -396,6 +396,38 @@ async def test_node_names_what_keeps_jobs_from_running(world: World, verb: str, 
         obstacles.append(node.obstacle)
         assert obstacles == [None, f"jobs do not run: {failing} fail; the log says why"]
         world.store.failing[verb] = 0
+        await world.until(lambda: node.obstacle is None)
+
+
+async def test_store_that_hangs_is_an_obstacle(world: World) -> None:
+    """A beat that neither fails nor ends says as much as one that fails, until one is answered."""
+    released = asyncio.Event()
+
+    async def hang(node: str) -> Pulse:
+        await released.wait()
+        del world.store.beat
+        return cast("Pulse", await world.store.beat(node))
+
+    async with world.node() as node:
+        world.store.beat = hang
+        await world.pass_time(2)
+        assert node.obstacle is None
+        await world.pass_time(4)
+        assert "has not answered a beat for" in str(node.obstacle)
+        released.set()
+        await world.until(lambda: node.obstacle is None)
+
+
+async def test_node_without_a_lease_is_not_ready(world: World) -> None:
+    """It was taken for dead and cannot join again: its beats are answered, and it may claim nothing."""
+    async with world.node() as node:
+        world.store.failing["join"] = 10**6
+        [beat] = await world.store.nodes()
+        await world.store.bury(beat)
+        await world.happened(NodeBuried)
+        await world.pass_time(5)
+        assert node.obstacle == "jobs do not run: the node has no lease; the log says why"
+        world.store.failing["join"] = 0
         await world.until(lambda: node.obstacle is None)
 
 

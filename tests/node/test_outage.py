@@ -102,3 +102,16 @@ def test_duty_fails_since_its_last_good_turn(outage: Outage, clock: ManualClock)
     assert [outage.lasts(duty) for duty in ("claim", "beat", "finish")] == [4, 2, 0]
     outage.worked("claim")
     assert outage.lasts("claim") == 0
+
+
+def test_silence_of_a_duty_is_counted_from_its_last_good_turn(outage: Outage, clock: ManualClock) -> None:
+    """Also where it neither fails nor ends."""
+    assert outage.silence("beat") == 0
+    outage.worked("beat")
+    clock.advance(seconds=2)
+    outage.worked("claim")
+    outage.failed("beat", AWAY)
+    clock.advance(seconds=2)
+    assert [outage.silence(duty) for duty in ("beat", "claim", "finish")] == [4, 2, 0]
+    outage.worked("beat")
+    assert outage.silence("beat") == 0

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from mainspring.store.postgres.connections import SESSION, TEXT
+from mainspring.store.postgres.address import SESSION
+from mainspring.store.postgres.connections import TEXT
 from mainspring.store.postgres.schema import rebuild_schema
 from tests.postgres import temporary_database
 

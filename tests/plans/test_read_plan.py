@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from mainspring.store.postgres.connections import SESSION, SQL
+from mainspring.store.postgres.address import SESSION
+from mainspring.store.postgres.connections import SQL
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.sqlite.dialect import SQL as SQLITE
 from mainspring.store.sqlite.file import connect

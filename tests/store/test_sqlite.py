@@ -5,6 +5,7 @@ import contextlib
 import os
 import pwd
 import re
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -183,7 +184,7 @@ async def test_path_that_is_a_folder_is_refused(store: SqliteStore, path: Path) 
     """A folder is no file."""
     path.mkdir()
 
-    assert f"{path} cannot be opened: Is a directory" in await refusal(store)
+    assert f"{path} is no file" in await refusal(store)
 
 
 @contextlib.contextmanager
@@ -206,6 +207,132 @@ async def test_folder_that_is_closed_is_refused(store: SqliteStore, path: Path) 
         words = await refusal(store)
 
     assert f"{path} cannot be opened: Permission denied" in words
+
+
+@pytest.mark.parametrize("umask", [0o777, 0o700, 0o077, 0])
+async def test_umask_does_not_matter(tmp_path: Path, umask: int) -> None:
+    """What is made can be used by its owner, and by nobody else."""
+    folder = tmp_path / "new" / "state"
+    async with opened(SqliteStore(None, ManualClock())):
+        pass  # what is imported for that may lie where nobody else can read it
+    before = os.umask(umask)
+    try:
+        with nobody_owns(tmp_path):
+            for _ in range(2):
+                async with opened(SqliteStore(folder / "jobs.db", ManualClock())) as store:
+                    await store.add([a_job()])
+            modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    finally:
+        os.umask(before)
+
+    assert {0o600} == modes
+    assert [0o700, 0o700] == [path.stat().st_mode & 0o777 for path in (folder, folder.parent)]
+
+
+@contextlib.contextmanager
+def nobody_owns(folder: Path) -> Iterator[None]:
+    """Be no root meanwhile, in a folder of one's own; those above it can be entered."""
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+        for parent in folder.parents:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    with nobody_special():
+        yield
+
+
+def linked(path: Path) -> None:
+    """Make a link to a file that is fine."""
+    path.with_name("other").touch(0o600)
+    path.symlink_to(path.with_name("other"))
+
+
+def loose(path: Path) -> None:
+    """Make a file that everybody may write to."""
+    path.touch()
+    path.chmod(0o666)
+
+
+def foreign(path: Path) -> None:
+    """Make a file of another user."""
+    path.touch(0o600)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+
+
+STRANGE: dict[str, Callable[[Path], None]] = {
+    "a link": linked,
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a loose file": loose,
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+if os.geteuid() == 0:  # only root can give a file away
+    STRANGE["a foreign file"] = foreign
+
+
+@pytest.mark.parametrize("suffix", ["", ".lock", "-wal", "-shm"])
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_strange_file_is_refused(store: SqliteStore, path: Path, kind: str, suffix: str) -> None:
+    """By the check, by upgrade and by a service, without opening it: somebody else could change or read jobs by it."""
+    there = path.with_name(path.name + suffix)
+    STRANGE[kind](there)
+    before = there.lstat()
+
+    with pytest.raises(ConfigError, match=re.escape(str(there))):
+        backend.check(f"sqlite:///{path}")
+    with pytest.raises(ConfigError, match=re.escape(str(there))):
+        await asyncio.to_thread(backend.upgrade, f"sqlite:///{path}")
+    assert str(there) in await refusal(store)
+    assert before == there.lstat()
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """No file can grow meanwhile."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_full_disk_is_told(store: SqliteStore, path: Path, is_there: bool) -> None:  # noqa: FBT001 - or new
+    """That may pass, so it is no fault of the configuration; the sentence names the place."""
+    if is_there:
+        async with opened(store):
+            pass
+    with no_room():
+        with pytest.raises(StoreUnavailableError, match=f"{path} cannot be kept"):
+            backend.check(f"sqlite:///{path}")
+        with pytest.raises(StoreUnavailableError, match=f"Make room in {path.parent}"):
+            await store.open()
+    async with opened(store):
+        assert [] == await store.nodes()
+
+
+async def test_disk_that_fills_up_is_told(store: SqliteStore) -> None:
+    """A write that there is no room for is refused, and the next goes well when there is room."""
+    async with opened(store):
+        with no_room(), pytest.raises(StoreUnavailableError):
+            await store.add([a_job() for _ in range(100)])
+        await store.add([a_job()])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_small_disk_that_is_full(tmp_path: Path) -> None:
+    """The real thing, where it can be had."""
+    mount = ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with contextlib.suppress(OSError):
+            (tmp_path / "filler").write_bytes(bytes(1 << 20))
+        for verb in (backend.check, backend.upgrade):
+            with pytest.raises(StoreUnavailableError, match="No space left on device"):
+                verb(f"sqlite:///{tmp_path}/jobs.db")
+    finally:
+        subprocess.run(["/usr/bin/umount", tmp_path], check=True)
 
 
 BROKEN: dict[str, Callable[[Path], Path]] = {

@@ -9,7 +9,7 @@ import typer
 
 from mainspring.cli.client import open_client
 from mainspring.cli.exits import REFUSED
-from mainspring.cli.flags import settings_of, with_settings
+from mainspring.cli.flags import settings_of, warn_of_foreign_code, with_settings
 from mainspring.cli.output import print_table
 from mainspring.errors import ConfigError, MainspringError, PortTakenError
 
@@ -33,8 +33,8 @@ class _Finding(NamedTuple):
 def doctor(**flags: Any) -> None:
     """Check that Mainspring can start here, or runs well.
 
-    Looks at Python, SQLite, the settings, the plugins, the store with its schema and rights, the jobs that have no
-    plugin, the time zones, and the port, or who answers there.
+    Looks at Python, SQLite, the settings, the plugins, the machine, the store with its schema and rights, the jobs that
+    have no plugin, the time zones, and the port, or who answers there.
     """
     findings = list(_findings(flags))
     print_table(_Finding._fields, findings)
@@ -53,8 +53,11 @@ def _findings(flags: Mapping[str, Any]) -> Iterator[_Finding]:
     from mainspring.launch import compose
 
     yield _Finding("settings", "ok", f"store {settings.store_shown}, node {settings.node}")
+    warn_of_foreign_code(settings)
     plugins = _examine("plugins", lambda: _groups(settings))
     yield plugins
+    if plugins.verdict == "ok":
+        yield _examine("machine", lambda: compose.check_machine(settings, compose.load_registry(settings)))
     store = _examine("store", lambda: compose.db_check(settings))
     yield store
     if store.verdict == "ok":

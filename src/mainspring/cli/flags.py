@@ -9,13 +9,17 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperOption
+
+from mainspring.cli.output import complain
 
 if TYPE_CHECKING:
     from typer._click.core import Context, Parameter
@@ -122,6 +126,22 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
 
     overrides = {name: value for name, value in flags.items() if name != "config"}
     return load_settings(overrides, config=flags["config"])
+
+
+def warn_of_foreign_code(settings: Settings) -> None:
+    """Say that others may have written code of the working directory, before it is run."""
+    if not settings.plugins:
+        return
+    for place in filter(Path.exists, (Path(), Path(settings.plugin_settings.file or ""))):
+        facts, name = place.stat(), place.absolute()
+        if facts.st_uid not in {os.geteuid(), _ROOT}:
+            complain(f"Warning: {name} belongs to another user (uid {facts.st_uid}). {_CODE}")
+        elif facts.st_mode & stat.S_IWOTH:
+            complain(f"Warning: everybody may write to {name}. {_CODE}")
+
+
+_ROOT = 0
+_CODE = "The plugins that are named may be code from this folder; they are loaded with your rights."
 
 
 # --- how to print -----------------------------------------------------------------------------------------------------

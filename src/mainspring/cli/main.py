@@ -8,15 +8,18 @@ other files.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
 from mainspring.cli import calendars, db, groups, jobs, plugins
 from mainspring.cli.doctor import doctor
-from mainspring.cli.exits import INTERRUPTED, exit_code
+from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
 from mainspring.cli.output import complain
 from mainspring.cli.serve import node, serve
@@ -39,9 +42,42 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except MainspringError as error:
         complain(str(error))
         sys.exit(exit_code(error))
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # who reads has seen enough
+            _complain_of_machine(error)
+        sys.exit(UNAVAILABLE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        _give_up_printing()
     sys.exit()
+
+
+def _give_up_printing() -> None:
+    """See that what could not be printed is not tried again at the end, which would change the exit code."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _complain_of_machine(error: OSError) -> None:
+    """Say what the system has against what we do, and what helps."""
+    place = f"{error.filename}: " if error.filename else ""
+    advice = _ADVICE.get(error.errno or 0, "")
+    with suppress(OSError):
+        complain(f"The system refuses: {place}{error.strerror or error}{advice}")
+
+
+_ADVICE = {
+    errno.EMFILE: "; raise the limit of open files, with ulimit -n or LimitNOFILE= of systemd",
+    errno.ENFILE: "; the whole machine has too many files open",
+    errno.ENOSPC: "; make room on the disk",
+    errno.EDQUOT: "; make room on the disk",
+    errno.EAGAIN: "; raise the limit of processes and threads, with ulimit -u or TasksMax= of systemd",
+    errno.ENOMEM: "; there is no memory left",
+}
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the form that typer calls

@@ -7,7 +7,15 @@ from typing import Any
 
 import typer
 
-from mainspring.cli.flags import Form, SettingsCommand, commands, settings_of, with_form, with_settings
+from mainspring.cli.flags import (
+    Form,
+    SettingsCommand,
+    commands,
+    settings_of,
+    warn_of_foreign_code,
+    with_form,
+    with_settings,
+)
 from mainspring.cli.output import print_table
 
 app = commands("Look at the plugins that a node would load.")
@@ -22,7 +30,9 @@ def list_plugins(*, form: Form = "table", **flags: Any) -> None:
     """List the job groups and their classes."""
     from mainspring.launch import compose
 
-    registry = compose.load_registry(settings_of(flags))
+    settings = settings_of(flags)
+    warn_of_foreign_code(settings)
+    registry = compose.load_registry(settings)
     rows = [
         (*key, _name(binding.job_class), [_name(listener) for listener in binding.listeners], binding.plugin)
         for key, binding in sorted(registry.bindings.items())

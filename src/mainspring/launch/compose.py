@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
 import threading
@@ -19,11 +20,13 @@ from typing import NamedTuple, TypeVar
 
 from mainspring import logs
 from mainspring.clock import SystemClock
+from mainspring.errors import ConfigError
 from mainspring.execution import NODE, Host, Thing, ring_in_vain
 from mainspring.job import PENDING, Events, JobKey
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
-from mainspring.launch.serve import answered_hosts, http_server, listening, stopped_by_signals
+from mainspring.launch.serve import answered_hosts, authority, http_server, listening
+from mainspring.launch.signals import stopped_by_signals
 from mainspring.node import HostLock, Node, Place, default_directory
 from mainspring.plugins import Registry, load
 from mainspring.schedule import zone_rules
@@ -45,6 +48,10 @@ PUT_BACK_SECONDS = 1.0
 
 THREAD_SECONDS = 1.0
 """How long threads that plugins have started may take to end, when all else has ended."""
+DESCRIPTORS = 64
+"""How many files and connections a node has open: 12 by itself, 11 to its database, the rest for a few clients."""
+DESCRIPTORS_OF_A_LOOP = 8
+"""How many the loop of one group of services adds, without what the services open."""
 
 CATCH_UP_PAUSE_SECONDS = 1.0
 """How long to wait before what failed at the start is tried again."""
@@ -61,6 +68,7 @@ def serve(settings: Settings) -> int:
     logs.configure(settings)
     threads = threading.enumerate()
     registry = _load_apart(settings)
+    check_descriptors(registry)
     with listening(settings) as listener:
         code = run(_serve, settings, registry, listener)
     return _leave(code, threads)
@@ -70,14 +78,37 @@ def node(settings: Settings) -> int:
     """Run a node without the REST interface until SIGTERM or SIGINT; answer the exit code. Raises like `serve`."""
     logs.configure(settings)
     threads = threading.enumerate()
-    return _leave(run(_node, settings, _load_apart(settings)), threads)
+    registry = _load_apart(settings)
+    check_descriptors(registry)
+    return _leave(run(_node, settings, registry), threads)
 
 
 def load_registry(settings: Settings) -> Registry:
     """Load and check the plugins, those in the working directory too. Raises `ConfigError` with all their problems."""
-    if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
+    with suppress(FileNotFoundError):  # somebody removed it, and there is nothing in it
+        if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
+            sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
     return load(settings.plugins, settings.plugin_settings)
+
+
+def check_machine(settings: Settings, registry: Registry) -> str:
+    """Check that this machine lets a node begin, and say so; nothing is changed. Raises `ConfigError`."""
+    check_descriptors(registry)
+    marks = default_directory()
+    if backend(settings.store).make(settings.store).shared and marks is not None and os.path.lexists(marks):
+        HostLock(marks)
+    return "a node finds what it needs"
+
+
+def check_descriptors(registry: Registry) -> None:
+    """Raise `ConfigError` if this process may not open as many files and connections as it needs to begin."""
+    needed = DESCRIPTORS + DESCRIPTORS_OF_A_LOOP * len(registry.scopes)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < needed:
+        raise ConfigError(
+            f"this process may have {allowed} files and connections open, and needs at least {needed}; raise the limit "
+            "with ulimit -n, or LimitNOFILE= of systemd"
+        )
 
 
 def db_upgrade(settings: Settings, *, force: bool = False) -> str:
@@ -181,8 +212,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         node.yielding.requests = lambda: len(server.server_state.tasks)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        log.info("serving", url=url, store=settings.store_shown, durable=store.durable)
+        log.info("serving", url=f"http://{authority(host, port)}", store=settings.store_shown, durable=store.durable)
         try:
             await node.run()
             await clock.sleep(LINGER_SECONDS)
@@ -213,6 +243,8 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
         log.warning("settings of plugins that are not loaded here", sections=list(registry.unbound))
     async with Lanes(registry, clock, settings) as lanes:
         host_lock = HostLock(default_directory() if store.shared else None)
+        if store.shared and host_lock.trouble:
+            log.warning("a node that died on this host is found late", reason=host_lock.trouble)
         node = Node(
             store=store,
             notes=notes,
@@ -223,11 +255,20 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
             settings=settings,
         )
         gc.set_threshold(*COLLECT_AFTER)
-        with stopped_by_signals(node.stop), _kept_as_it_is():
+        opening = asyncio.current_task()
+
+        def stop() -> None:
+            if opening is None:
+                node.stop()
+            else:
+                opening.cancel()
+
+        with stopped_by_signals(stop), _kept_as_it_is():
             await store.open()
             try:
                 await lanes.open()
                 _spare_the_collector()
+                opening = None
                 yield Parts(node, store, notes, events)
             finally:
                 await lanes.close()

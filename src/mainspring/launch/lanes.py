@@ -43,7 +43,7 @@ class Lanes(AsyncExitStack):
         self._clock = clock
         self._settings = settings
         self._scopes: list[tuple[asyncio.AbstractEventLoop, ServiceScope]] = []
-        self._spawner = Spawner()
+        self._spawner = Spawner(settings.worker_environment)
         self._workers = ProcessRunner(registry, clock, settings, self._spawner)
         self._quarantined = ProcessRunner(registry, clock, settings, self._spawner, shared=True)
         self.slots = Slots(settings.slots)

@@ -1,12 +1,10 @@
-"""What a process shows to the outside: the address it listens on, the HTTP server, and what it does on signals."""
+"""What a process shows to the outside: the address it listens on, and the HTTP server."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
@@ -44,18 +42,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-@contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM, SIGINT and SIGHUP call `stop`: the second call makes a node hurry."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+def authority(host: str, port: int) -> str:
+    """Return a host and a port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
@@ -65,7 +54,7 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
     Raises `PortTakenError`, and `ConfigError` if it is every address of the machine and `allowed_hosts` does not say by
     which names it is called.
     """
-    where = f"{settings.host}:{settings.port}"
+    where = authority(settings.host, settings.port)
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         if _is_every(address[0]) and not settings.allowed_hosts:

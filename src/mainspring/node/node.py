@@ -115,11 +115,20 @@ class Node:
 
     @property
     def obstacle(self) -> str | None:
-        """Why no jobs run here: the node starts or stops, or a vital duty fails; `None` while they do."""
+        """Why a job that is due would not start here, or its end not be kept; `None` while both would.
+
+        Told by what beats, claims and results really met: the node starts or stops, a vital duty fails or hangs, or the
+        node may claim nothing because the store has not heard of it.
+        """
         if not self._is_up:
             return "the service is starting or stopping"
         failing = [words for duty, words in VITAL.items() if self.outage.lasts(duty) > FAILING.total_seconds()]
-        return f"jobs do not run: {' and '.join(failing)} fail; the log says why" if failing else None
+        if failing:
+            return f"jobs do not run: {' and '.join(failing)} fail; the log says why"
+        silence = self.outage.silence("beat")
+        if silence > self._lease.beat + FAILING.total_seconds():
+            return f"jobs do not run: the job store has not answered a beat for {silence:.0f} s"
+        return None if self._lease.is_trusted() else "jobs do not run: the node has no lease; the log says why"
 
     # --- life
 
@@ -190,6 +199,7 @@ class Node:
         await self._store.join(NodeBeat(name, host=host, patient=patient))
         self._host_lock.release(self.name)
         self._lease.begin(name)
+        self.outage.worked("beat")  # from here on silence is counted
         self._recovery.begin_anew()
         await self._read_calendars()
         if not self._store.shared:

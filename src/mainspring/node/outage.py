@@ -26,6 +26,8 @@ class Outage:
         self._events = events
         self._failing: dict[str, float] = {}
         """Since when each duty has failed at every turn."""
+        self._well: dict[str, float] = {}
+        """When the last turn of each duty went well."""
         self._hit: dict[str, None] = {}
         """The duties that failed in this outage, in order; empty while there is none."""
         self._kinds: set[type[Exception]] = set()
@@ -34,6 +36,10 @@ class Outage:
     def lasts(self, duty: str) -> float:
         """Return for how many seconds a duty has failed at every turn."""
         return self._clock.monotonic() - self._failing[duty] if duty in self._failing else 0
+
+    def silence(self, duty: str) -> float:
+        """Return for how many seconds no turn of a duty has gone well, from the first that did."""
+        return self._clock.monotonic() - self._well[duty] if duty in self._well else 0
 
     def failed(self, duty: str, error: Exception) -> None:
         """Take that a turn of a duty failed. What is no outage is a bug, or for somebody to look at: told each time."""
@@ -54,9 +60,9 @@ class Outage:
 
     def worked(self, duty: str) -> None:
         """Take that a turn of a duty went well."""
+        now = self._well[duty] = self._clock.monotonic()
         if not self._failing and not self._hit:
             return
-        now = self._clock.monotonic()
         if self._failing.pop(duty, None) is not None:
             self._restored = now
         if self._hit and not self._hit.keys() & self._failing and now - self._restored >= CALM.total_seconds():

@@ -15,13 +15,18 @@ import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import partial
 
 ORDER = struct.Struct("=ii")
 """An order: (pid, signal) to signal a process group, (0, 0) to fork a new worker."""
-_SECRET = ("MAINSPRING_", "PGPASSWORD", "PGPASSFILE")
+PASSED_ON = (
+    "HOME", "LANG", "LANGUAGE", "LC_*", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHON*", "SHELL", "SSL_CERT_DIR",
+    "SSL_CERT_FILE", "TMPDIR", "TZ", "TZDIR", "USER", "VIRTUAL_ENV",
+)  # fmt: skip
+"""The variables of the node that workers get: what programs need to find their files. No secret belongs there."""
 
 
 class Child:
@@ -47,10 +52,13 @@ class Child:
 class Spawner:
     """Starts processes, kills them, and hears of their ends; all on one event loop.
 
+    They get the variables `PASSED_ON` of the environment, and those that match the names in `more`.
+
     It comes to life when the first process is wanted, and again should it die, which is the end of all its processes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, more: Sequence[str] = ()) -> None:
+        self._variables = (*PASSED_ON, *more)
         self._channel: socket.socket | None = None
         self._orders: deque[asyncio.Future[Child]] = deque()
         self._children: dict[int, Child] = {}
@@ -85,11 +93,19 @@ class Spawner:
                 [sys.executable, "-P", "-m", "mainspring.execution.workers.fork_server"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if not name.startswith(_SECRET)},
+                env=self._environment(),
                 start_new_session=True,
             )
         self._listening = asyncio.create_task(self._listen(process, ours))
         return ours
+
+    def _environment(self) -> dict[str, str]:
+        """Return what workers get. What the node is told by variables of our own they hear from the node."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("MAINSPRING_") and any(fnmatchcase(name, pattern) for pattern in self._variables)
+        }
 
     async def _listen(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=channel)

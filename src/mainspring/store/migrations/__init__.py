@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainspring.errors import SchemaError
 
@@ -77,14 +78,13 @@ def sqlite_upgrade(db: sqlite3.Connection) -> None:
     verdict(sqlite_version(db), "mainspring db upgrade")
 
 
-def postgres_upgrade(url: str) -> None:
-    """Make the schema of a PostgreSQL database, or bring it up to date; several at once wait for each other."""
+def postgres_upgrade(connect: Callable[[], Any]) -> None:
+    """Make the schema of a PostgreSQL database, or bring it up to date; several at once wait for each other.
+
+    `connect` returns a connection of psycopg.
+    """
     sqlalchemy = import_module("sqlalchemy")
-    psycopg = import_module("psycopg")
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=sqlalchemy.NullPool
-    )
-    _run(engine)
+    _run(sqlalchemy.create_engine("postgresql+psycopg://", creator=connect, poolclass=sqlalchemy.NullPool))
 
 
 def _run(engine: Engine) -> None:

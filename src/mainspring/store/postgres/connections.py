@@ -20,37 +20,16 @@ import asyncpg
 from mainspring.errors import ConflictError, SchemaChangedError, StoreUnavailableError, first_line
 from mainspring.store.columns import lists
 from mainspring.store.migrations import HEAD
+from mainspring.store.postgres.address import CONNECT_SECONDS, Address
 from mainspring.store.postgres.moments import to_2000
 from mainspring.store.statements import load_statements
 
-CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 1.8
 """How long a call may take, from asking the pool for a connection to the last row: an API call fails within 2 s."""
 PATIENT_SECONDS = 30.0
 """The same for the few calls that write or count very many rows, once the database has shown that it answers at all."""
 JOBS_POOL, RUNS_POOL = 6, 4
 """How many connections there are for what people ask, and for what nodes do: neither waits for the other."""
-SESSION = {
-    "application_name": "mainspring",
-    "timezone": "UTC",
-    "statement_timeout": "2000",
-    "lock_timeout": "1000",
-    "idle_in_transaction_session_timeout": "10000",
-    # A client that is gone is noticed: at once while its statement runs, within ten seconds while it is idle.
-    "client_connection_check_interval": "1000",
-    "tcp_keepalives_idle": "4",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-    # All our statements find few rows by an index. A planner that does not know a table which was filled a moment ago
-    # joined 1,000 changes to it by reading all of its 39,000 rows for each: 155 ms, where 7 are needed.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    # Nor do the plans depend on the values. To make them anew for each call took 0.2 ms for a claim, 0.3 for a finish.
-    "plan_cache_mode": "force_generic_plan",
-}
 # InternalClientError is how asyncpg reports that a connection was lost just when it was used.
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 # After a failover these sessions are with a server that takes no writes any more.
@@ -106,14 +85,12 @@ class Database:
         self._pool: Any = None
 
     async def open(self) -> None:
-        """Connect. Raises `StoreUnavailableError`."""
+        """Connect. Raises `ConfigError`, and `StoreUnavailableError`."""
         with _translated():
             self._pool = await asyncpg.create_pool(
-                self._url,
+                connect=Address.read(self._url).connect,
                 min_size=2,
                 max_size=self._size,
-                timeout=CONNECT_SECONDS,
-                server_settings=SESSION,
                 reset=_no_reset,
                 init=_take_any_moment,
             )
@@ -180,25 +157,25 @@ class Session:
 
     def __init__(self, url: str, hear: Callable[[str], None]) -> None:
         self._url = url
+        self._address: Address | None = None
         self._hear = hear
         self._connection: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shown = ""
-        self._open = False
 
     def open(self) -> None:
         """Allow the session to begin, which it does when it is first used."""
-        self._open = True
+        self._address = Address.read(self._url)
 
     async def run(self, node: str, statement: str, values: Mapping[str, Any]) -> list[Any]:
         """Run a statement in the name of a node, in a new session if need be. Raises `StoreUnavailableError`."""
-        if not self._open:
+        if self._address is None:
             raise StoreUnavailableError("the job store is closed")
         with _translated():
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     if self._connection is None or self._connection.is_closed():
-                        await self._connect()
+                        await self._connect(self._address)
                     if self._shown != node:
                         await query(self._connection, "show_session", {"node": node})
                         self._shown = node
@@ -207,14 +184,14 @@ class Session:
                 self._drop()
                 raise
 
-    async def _connect(self) -> None:
+    async def _connect(self, address: Address) -> None:
         self._loop, self._shown = asyncio.get_running_loop(), ""
-        self._connection = await asyncpg.connect(self._url, timeout=CONNECT_SECONDS, server_settings=SESSION)
+        self._connection = await address.connect()
         await self._connection.add_listener("mainspring", lambda *notice: self._hear(notice[-1]))
 
     def close(self) -> None:
         """End the session, from whatever thread. Closing twice is harmless."""
-        self._open = False
+        self._address = None
         self._drop()
 
     def _drop(self) -> None:

@@ -29,7 +29,7 @@ def check(url: str) -> str:
         return "Jobs live in memory; their schema is made at each start."
     check_rights(path)
     if not path.exists():
-        return f"There is no {path.resolve()} yet; the service makes it when it starts."
+        return f"There is no {path.absolute()} yet; the service makes it when it starts."
     check_schema(path)
     return "The job store can be used: its schema and the rights on its files fit."
 
@@ -43,6 +43,8 @@ def upgrade(url: str, *, force: bool = False) -> str:  # noqa: ARG001 - a file t
         await store.close()
 
     path = _path(url)
+    if path is not None:
+        check_rights(path)
     before = schema_version(path) if path is not None and path.exists() else None
     asyncio.run(open_and_close())
     return upgraded(before)
