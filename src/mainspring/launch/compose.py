@@ -157,7 +157,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
         calendars = CalendarService(store, notes)
         app = create_app(service=service, calendars=calendars, registry=registry, obstacle=lambda: node.obstacle)
         server = http_server(app)
-        node.yielding.requests = lambda: len(server.server_state.tasks)
+        node.yielding.requests = server.server_state.requests
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", store=settings.store_shown, durable=store.durable)

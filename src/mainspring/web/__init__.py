@@ -5,6 +5,7 @@ from mainspring.web.app import (
 )
 from mainspring.web.connection import (
     Connection,
+    Connections,
 )
 
-__all__ = ["Connection", "create_app"]
+__all__ = ["Connection", "Connections", "create_app"]
