@@ -66,9 +66,9 @@ def pieces(data: bytes, more: bytes) -> Iterable[bytes]:
 @pytest.mark.parametrize(
     ("start", "more", "media_type", "expected", "most"),
     [
-        pytest.param(b"[", b"{},", JSON, TOO_LARGE, BATCH_JOBS * 3, id="jobs"),
-        pytest.param(b"", b"{}\n", LINES, TOO_LARGE, BATCH_JOBS * 3, id="lines"),
-        pytest.param(b"[", b"[],", JSON, TOO_LARGE, BATCH_JOBS * 3, id="arrays"),
+        pytest.param(b"[", b"{},", JSON, TOO_LARGE, BATCH_MEMBERS * 3 // 2, id="jobs"),
+        pytest.param(b"", b"{}\n", LINES, TOO_LARGE, BATCH_MEMBERS * 3 // 2, id="lines"),
+        pytest.param(b"[", b"[],", JSON, TOO_LARGE, BATCH_MEMBERS * 3 // 2, id="arrays"),
         pytest.param(b'[{"a":[', b"1,", JSON, TOO_LARGE, BATCH_MEMBERS * 2, id="numbers in one job"),
         pytest.param(
             b"[", b'{"a":{"b":[[],[],[],[],[],[],[],[],[],[],[]]}},', JSON, TOO_LARGE, 4_000_000, id="members"
@@ -115,6 +115,14 @@ async def test_members_of_a_batch_count_as_memory(
 
     assert 201 == few.status_code
     assert refused(503, "SERVICE_OVERLOADED") == refusal(many)
+
+
+async def test_layout_is_no_member(client: httpx2.AsyncClient) -> None:
+    """A batch may be written with as many lines and spaces as it likes."""
+    jobs = json.dumps([{"when": "2026-12-01T10:00:00Z"}] * 3, indent=2).replace("\n", "\n" * 400_000)
+    answer = await client.post(at(NOTES, "batch"), content=jobs, headers=dict([JSON]))
+
+    assert 201 == answer.status_code, answer.text
 
 
 def test_batch_may_be_as_large_as_that() -> None:

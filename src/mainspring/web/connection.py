@@ -163,7 +163,6 @@ class Connection(HttpToolsProtocol):
             self._fail(HttpError(400, "BODY_INCOMPLETE", "the body was cut off"))
         elif self._unread:
             self._fail(HttpError(400, "MALFORMED_REQUEST", "the head of the request was cut off"))
-        self.transport.expects_more = False
         if not self._is_busy():
             self.transport.close()
         return not self.transport.is_closing()
@@ -328,6 +327,8 @@ class Connection(HttpToolsProtocol):
             # The parser leaves the body to the other protocol, and would take it for the next request. We speak none.
             self.parser = httptools.HttpRequestParser(self)
             self._parse(_UPGRADE.sub(b"x-upgrade", part))
+        except httptools.HttpParserCallbackError:  # uvicorn could not take the URL apart
+            self._fail(_malformed("its URL cannot be read"))
         except httptools.HttpParserError as error:
             self._fail(_malformed(str(error)))
         else:
