@@ -177,6 +177,25 @@ async def test_body_waits_for_the_service() -> None:
     assert str(SIZE) == client.answer().text
 
 
+async def test_body_behind_another_request_has_time_until_its_turn() -> None:
+    """A client that waits to be told to go on is not told before that."""
+    may_go_on = asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        if request.method == "GET":
+            await may_go_on.wait()
+        return await echo(request)
+
+    client = Client(app_of(answer))
+    await client.send(get() + post_head(1, "/", "Expect: 100-continue"))
+    await client.wait(1000)
+    may_go_on.set()
+    await client.wait(PATIENCE)
+    await client.send(b"a")
+
+    assert ["GET /", "POST / a"] == [answer.text for answer in client.answers()]
+
+
 # --- the answer
 
 

@@ -147,3 +147,40 @@ async def test_answer_that_does_not_need_the_body(request_: bytes) -> None:
 
     assert [400, 400] == [answer.status_code for answer in client.answers()]
     assert not client.pipe.closed
+
+
+# --- the service stops
+
+
+async def test_service_that_stops_closes_what_is_idle() -> None:
+    """At once, also if a part of a head has come."""
+    for sent in (b"", get(), get()[:-1]):
+        client = Client(app_of(echo))
+        await client.send(sent)
+        client.connection.shutdown()
+        assert client.pipe.closed
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        pytest.param(get(), b"", id="GET"),
+        pytest.param(post(b"a"), b"", id="POST"),
+        pytest.param(post_head(5) + b"12", b"345", id="half a body"),
+        pytest.param(in_chunks(b"12345")[:-5], b"0\r\n\r\n", id="chunks"),
+        pytest.param(get() * 3, b"", id="three"),
+    ],
+)
+async def test_service_that_stops_answers_what_it_has_read(sent: bytes, more: bytes) -> None:
+    """To the last of it, which says that the connection ends. It reads no other request."""
+    client = Client(app_of(echo))
+    client.pipe.incoming = sent
+    client.pipe.deliver()
+    client.connection.shutdown()
+    await client.send(more, get("/late"))
+
+    texts = [answer.text for answer in client.answers()]
+    assert sent.count(b"HTTP/1.1") == len(texts)
+    assert "GET /late" not in texts
+    assert "close" == client.answers()[-1].headers["connection"]
+    assert client.pipe.closed or client.pipe.ended

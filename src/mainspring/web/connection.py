@@ -214,8 +214,11 @@ class Connection(HttpToolsProtocol):
         return self._stalled >= READER_PATIENCE
 
     def _see_to_the_body(self) -> None:
-        """End a body that comes too slowly. Only the seconds count in which it could come."""
-        if self.flow.read_paused:
+        """End a body that comes too slowly. Only the seconds count in which it could come.
+
+        It could not while nobody took what came before, nor before the turn of a request that asks whether to go on.
+        """
+        if self.flow.read_paused or self._running is not self.cycle:
             return
         self._owed = max(0, self._owed - self._received) + BODY_RATE
         self._received = 0
