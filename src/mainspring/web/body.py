@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.requests import Request
 
 from mainspring.errors import InvalidRequestError, Problem
@@ -31,6 +32,7 @@ _JSON_LIKE = re.compile(r"application/(?!json-patch\+)[\w.-]+\+json", re.ASCII)
 _CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 _PATCHES = "application/merge-patch+json, application/json"
+_TOGETHER = 100
 _PARSER = ThreadPoolExecutor(1, "batches")
 """Parses one batch at a time."""
 
@@ -149,13 +151,32 @@ def parse_array(data: bytes | bytearray) -> list[dict[str, Any]]:
     if not is_flat(data, values):
         for number, value in enumerate(values):
             _one_of_many(number, partial(_checked, value))
+    if len(data) > BODY_LIMIT:
+        _check_sizes(values)
     return values
 
 
 def parse_lines(data: bytes | bytearray) -> list[dict[str, Any]]:
     """Parse an object from each line that is not blank. Raises like `parse_array`."""
     lines = [line for line in data.split(b"\n") if line.strip()]
-    return [_one_of_many(number, partial(parse_json, line)) for number, line in enumerate(_not_too_many(lines))]
+    return [_one_of_many(number, partial(_line, line)) for number, line in enumerate(_not_too_many(lines))]
+
+
+def _line(line: bytes | bytearray) -> Any:
+    if len(line) > BODY_LIMIT:
+        raise _too_large(BODY_LIMIT)
+    return parse_json(line)
+
+
+def _check_sizes(values: Sequence[Any]) -> None:
+    """Refuse an object that is too large for a body of its own. One by one that took ten times as long as together."""
+    for start in range(0, len(values), _TOGETHER):
+        together = values[start : start + _TOGETHER]
+        if len(to_json(together)) > BODY_LIMIT:
+            for number, value in enumerate(together, start):
+                if len(to_json(value)) > BODY_LIMIT:
+                    detail = f"number {number} of the batch is larger than {BODY_LIMIT // 1024} KiB"
+                    raise HttpError(413, "BODY_TOO_LARGE", detail)
 
 
 def _not_too_many(items: list[Any]) -> list[Any]:
