@@ -35,7 +35,7 @@ def refusal(answer: httpx2.Response) -> Refusal:
     assert content["detail"]
     assert len(answer.content) <= 4096
     assert all(error.keys() == {"pointer", "code", "detail"} for error in content["errors"])
-    assert content["retryable"] == (answer.status_code == 503 or content["id"] == "CONFLICT")
+    assert content["retryable"] == (answer.status_code in {408, 503} or content["id"] == "CONFLICT")
     assert ("retry-after" in answer.headers) == (answer.status_code == 503)
     return Refusal(
         answer.status_code, content["id"], [(error["pointer"], error["code"]) for error in content["errors"]]

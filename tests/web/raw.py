@@ -37,12 +37,14 @@ async def ask(
         "server": ("mainspring", 80),
         "client": ("127.0.0.1", 1),
     }
-    received = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in body]
-    received.append({"type": "http.disconnect"} if cut_off else {"type": "http.request", "body": b""})
+    parts = iter(body)
+    end = [{"type": "http.disconnect"} if cut_off else {"type": "http.request", "body": b""}]
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return received.pop(0) if received else {"type": "http.disconnect"}
+        if (part := next(parts, None)) is not None:
+            return {"type": "http.request", "body": part, "more_body": True}
+        return end.pop() if end else {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -6,13 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.web.answers import at, missing, refusal
-from tests.web.plugin import BACKUPS, ORDERS
+from tests.web.answers import at, missing, refusal, refused
+from tests.web.plugin import BACKUPS, NOTES, ORDERS
 
 WHEN = "2026-12-01T10:00:00Z"
 ORDER = {"orderId": "79bfd10c-1529-42de-bd68-1a6e084ee13d", "when": WHEN}
 BATCH = at(ORDERS, "batch")
 LINES = {"Content-Type": "application/x-ndjson"}
+JSON = {"Content-Type": "application/json"}
 
 
 def lines(*objects: Any) -> str:
@@ -117,3 +118,26 @@ async def test_batch_of_a_group_that_nobody_knows(client: httpx2.AsyncClient) ->
 async def test_batch_is_no_job(client: httpx2.AsyncClient) -> None:
     """The word stands where ids stand, but names none."""
     assert missing() == refusal(await client.get(at(BACKUPS, "batch")))
+
+
+@pytest.mark.parametrize("as_lines", [False, True])
+@pytest.mark.parametrize("place", [0, 150, 249])
+@pytest.mark.parametrize("more", [0, 1])
+async def test_request_of_a_batch_is_no_larger_than_one_alone(
+    client: httpx2.AsyncClient, place: int, more: int, *, as_lines: bool
+) -> None:
+    """Else a batch would be the way to store what no other call takes, and what every list has to read."""
+    small = {"when": "2026-12-01T10:00:00Z", "note": ""}
+    size = 256 * 1024 - len(json.dumps(small, separators=(",", ":"))) + more
+    bodies = [small] * 250
+    bodies[place] = small | {"note": "x" * size}
+    texts = [json.dumps(body, separators=(",", ":")) for body in bodies]
+    content, headers = ("\n".join(texts), LINES) if as_lines else (f"[{','.join(texts)}]", JSON)
+
+    answer = await client.post(at(NOTES, "batch"), content=content, headers=headers)
+
+    if more:
+        assert refused(413, "BODY_TOO_LARGE") == refusal(answer)
+        assert f"number {place} of the batch" in answer.json()["detail"]
+    else:
+        assert (201, 250) == (answer.status_code, answer.json()["created"])

@@ -1,6 +1,8 @@
 """Bodies as bytes: what is JSON, what is too much of it, and what no store could keep."""
 
+import gzip
 import json
+from collections.abc import Iterator
 from itertools import repeat
 
 import httpx2
@@ -12,6 +14,7 @@ from tests.web.plugin import NOTES
 from tests.web.raw import JSON, ask, counted
 
 LIMIT = 256 * 1024
+SOME = "5348dfe6-c87d-4f86-8b61-1d22f47c607e"
 
 
 def note(value: str) -> str:
@@ -152,6 +155,24 @@ async def test_endless_body_is_not_read_to_its_end(client: httpx2.AsyncClient) -
     assert sum(taken) == LIMIT + 65536
 
 
+@pytest.mark.parametrize(
+    ("path", "limit"), [(at(NOTES), LIMIT), (at(NOTES, "batch"), 64 * 1024 * 1024), (at(NOTES, SOME, "retry"), LIMIT)]
+)
+@pytest.mark.parametrize("more", [1, 10**17])
+async def test_length_says_enough(app: ASGIApp, path: str, limit: int, more: int) -> None:
+    """A body that is said to be too large is not even begun with, so that nobody is told to go on sending it."""
+    taken: list[int] = []
+
+    def sent() -> Iterator[bytes]:
+        taken.append(1)
+        yield b" "
+
+    answer = await ask(app, "POST", path, JSON, ("content-length", str(limit + more)), body=sent())
+
+    assert refused(413, "BODY_TOO_LARGE") == refusal(answer)
+    assert [] == taken
+
+
 async def test_body_may_come_in_pieces(app: ASGIApp) -> None:
     """Where a network cuts a body says nothing, not even within a character."""
     body = note('"😀"').encode()
@@ -211,3 +232,52 @@ async def test_body_without_a_media_type_is_refused(client: httpx2.AsyncClient) 
     answer = await client.post(at(NOTES), content=note("1"))
 
     assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST", "PUT"])
+@pytest.mark.parametrize("media_type", ["application/json-patch+json", "Application/JSON-Patch+json;charset=utf-8"])
+async def test_patches_of_another_kind_are_refused(client: httpx2.AsyncClient, method: str, media_type: str) -> None:
+    """A list of operations is JSON, but no job; where a job can be patched it is said how."""
+    path = "/api/schedulers/calendars/a" if method == "PUT" else at(NOTES, SOME) if method == "PATCH" else at(NOTES)
+    answer = await client.request(method, path, content="[]", headers={"Content-Type": media_type})
+
+    assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)
+    accepted = "application/merge-patch+json, application/json" if method == "PATCH" else None
+    assert accepted == answer.headers.get("accept-patch")
+
+
+@pytest.mark.parametrize("path", [at(NOTES), at(NOTES, "batch"), at(NOTES, SOME, "retry")])
+@pytest.mark.parametrize("charset", ["utf-16", "ISO-8859-1", '"latin1"', "windows-1252", "utf-7", ""])
+async def test_other_character_sets_are_refused(client: httpx2.AsyncClient, path: str, charset: str) -> None:
+    """JSON is UTF-8, and nothing is read in another way than it was meant."""
+    media_type = f"application/json; v=1;Charset = {charset}"
+    answer = await client.post(path, content=note("1"), headers={"Content-Type": media_type})
+
+    assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)
+
+
+@pytest.mark.parametrize("path", [at(NOTES), at(NOTES, "batch"), at(NOTES, SOME, "retry")])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x"])
+async def test_bodies_that_are_packed_are_refused(client: httpx2.AsyncClient, path: str, coding: str) -> None:
+    """They are not unpacked, and what is in them is not guessed."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = await client.post(path, content=gzip.compress(b"{}"), headers=headers)
+
+    assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)
+    assert "identity" == answer.headers["accept-encoding"]
+
+
+async def test_body_may_say_that_it_is_not_packed(client: httpx2.AsyncClient) -> None:
+    """Which is the same as to say nothing."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "Identity"}
+
+    assert 201 == (await client.post(at(NOTES), content=note("1"), headers=headers)).status_code
+
+
+@pytest.mark.parametrize("path", [at(NOTES), at(NOTES, "batch"), "/livez", "/x"])
+@pytest.mark.parametrize("expected", ["a", "100-continue, a", "101-continue", ""])
+async def test_nothing_else_can_be_expected(app: ASGIApp, path: str, expected: str) -> None:
+    """But to be told to go on."""
+    answer = await ask(app, "POST", path, JSON, ("expect", expected), body=[b"{}"])
+
+    assert refused(417, "EXPECTATION_FAILED") == refusal(answer)

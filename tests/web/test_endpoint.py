@@ -125,7 +125,7 @@ def test_method_of_another_path_is_tried() -> None:
     assert "/{x}" == router.find("GET", "/a")[0].path
     with pytest.raises(HTTPException) as refused:
         router.find("PUT", "/a")
-    assert (405, {"Allow": "POST"}) == (refused.value.status_code, refused.value.headers)
+    assert (405, {"Allow": "OPTIONS, POST"}) == (refused.value.status_code, refused.value.headers)
 
 
 @pytest.mark.parametrize("paths", [("/a", "/a"), ("/{x}", "/{y}")])

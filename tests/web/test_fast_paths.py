@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mainspring.errors import MainspringError
 from mainspring.web import body
+from mainspring.web.outline import DEPTH_LIMIT
 
 SOME = settings(max_examples=300, deadline=None)
 
@@ -34,7 +35,7 @@ def wide(members: int, last: Any) -> Any:
 
 values = (
     small
-    | st.builds(nested, st.integers(body.DEPTH_LIMIT - 3, body.DEPTH_LIMIT + 3), small)
+    | st.builds(nested, st.integers(DEPTH_LIMIT - 3, DEPTH_LIMIT + 3), small)
     | st.builds(wide, st.integers(body.MEMBER_LIMIT - 5, body.MEMBER_LIMIT + 3), small)
     | st.dictionaries(texts, small, max_size=4)
     | st.integers(body.MEMBER_LIMIT - 2, body.MEMBER_LIMIT + 2).map(lambda n: {str(k): 0 for k in range(n)})
@@ -67,8 +68,8 @@ def walked(data: bytes) -> Any:
 
 @SOME
 @given(bodies)
-@example(written(nested(body.DEPTH_LIMIT, 0), escaped=False))
-@example(written(nested(body.DEPTH_LIMIT + 1, 0), escaped=False))
+@example(written(nested(DEPTH_LIMIT, 0), escaped=False))
+@example(written(nested(DEPTH_LIMIT + 1, 0), escaped=False))
 @example(written(wide(body.MEMBER_LIMIT, 0), escaped=False))
 @example(written(wide(body.MEMBER_LIMIT + 1, 0), escaped=False))
 def test_plain_body_is_one_in_which_the_walk_finds_nothing(data: bytes) -> None:

@@ -15,6 +15,8 @@ from tests.web.answers import at, missing, refusal, refused
 from tests.web.conftest import Jobs, MakeApp, client_of, some_jobs
 from tests.web.plugin import BACKUPS, LEFT, NOTES, RIGHT
 
+SOME = "5348dfe6-c87d-4f86-8b61-1d22f47c607e"
+
 MANY = 1200
 
 
@@ -259,6 +261,36 @@ async def test_call_that_takes_no_parameters_refuses_them(client: httpx2.AsyncCl
     answer = await client.post(f"{at(BACKUPS, 'batch')}?dryRun=true", json=[])
 
     assert (422, "JOB_CREATION_ERROR", [("?dryRun", "UNKNOWN_PARAMETER")]) == refusal(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "values"),
+    [
+        (at(BACKUPS), "limit", ["1", "2"]),
+        (at(BACKUPS), "limit", ["1", "1"]),
+        (at(BACKUPS), "gaveUp", ["true", "false"]),
+        (at(BACKUPS), "from", ["2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]),
+        (at(BACKUPS), "cursor", ["a", "b", "c"]),
+        ("/api/schedulers/jobs", "to", ["2026-01-01T00:00:00Z", "x"]),
+        (at(BACKUPS, SOME, "runs"), "before", ["9", "1"]),
+        (at(BACKUPS, SOME, "preview"), "next", ["9", "1"]),
+    ],
+)
+async def test_parameter_that_is_given_twice_is_refused(
+    client: httpx2.AsyncClient, path: str, name: str, values: list[str]
+) -> None:
+    """Nobody can say which is meant: a proxy or a filter before us may have looked at the other one."""
+    answer = await client.get(path, params={name: values})
+
+    assert refused(422, "REPEATED_PARAMETER", f"?{name}") == refusal(answer)
+
+
+async def test_dry_run_that_is_said_twice_creates_nothing(client: httpx2.AsyncClient) -> None:
+    """In whatever order."""
+    for values in (["true", "false"], ["false", "true"]):
+        answer = await client.post(at(BACKUPS), params={"dryRun": values}, json={"when": "2026-12-01T10:00:00Z"})
+        assert ("?dryRun", "REPEATED_PARAMETER") in refusal(answer).errors
+    assert [] == (await client.get(at(BACKUPS))).json()
 
 
 # --- cursors ----------------------------------------------------------------------------------------------------------

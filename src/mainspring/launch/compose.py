@@ -209,7 +209,7 @@ async def _serve(settings: Settings, registry: Registry, listener: socket.socket
             hosts=answered_hosts(settings, listener),
         )
         server = http_server(app)
-        node.yielding.requests = lambda: len(server.server_state.tasks)
+        node.yielding.requests = server.server_state.requests
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{authority(host, port)}", store=settings.store_shown, durable=store.durable)

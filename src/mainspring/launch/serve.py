@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ from starlette.types import ASGIApp
 
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.settings import Settings
-from mainspring.web import Connection
+from mainspring.web import Connection, Connections
+
+MOST_CONNECTIONS = 1000
 
 
-def http_server(app: ASGIApp) -> uvicorn.Server:
-    """Return the server of an application. It leaves signals alone."""
-    return _Server(
+def http_server(app: ASGIApp) -> Server:
+    """Return the server of an application."""
+    return Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -27,14 +30,36 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
             proxy_headers=False,
             lifespan="off",
             http=Connection,
+            ws="none",
             timeout_graceful_shutdown=5,
             reset_contextvars=True,  # else a request begins with what the one before it on its connection has set
         )
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the node drains before the server stops answering."""
+def most_connections() -> int:
+    """Return how many connections there may be: half of what may be open is for jobs, the store and files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if limit == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, limit // 2)
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the node drains before the server stops answering.
+
+    Its connections have limits, and know of time by its main loop.
+    """
+
+    server_state: Connections
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = Connections(most_connections())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Count seconds: a tick is a tenth of one."""
+        if counter % 10 == 0:
+            self.server_state.tick()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ class Yielding:
         self._clock = clock
         self._crowded_until = 0.0
         self.requests: Callable[[], int] = lambda: 0
-        """How many requests are under way; whoever answers them says so."""
+        """How many requests are worked for, not those that wait for their client; whoever answers them says so."""
 
     def batch(self) -> int:
         """Return how much to claim at once."""

@@ -112,6 +112,10 @@ class SchedulerService:
         """See that the store answers. Raises `StoreUnavailableError`."""
         await self._store.nodes()  # unlike `now`, which need not look into it
 
+    async def cursor_keys(self) -> list[bytes]:
+        """Return the keys that the cursors of lists are signed with; the first is to be used."""
+        return await self._notes.cursor_keys()
+
     async def groups(self) -> list[Group]:
         """Return all job groups that are bound here or have jobs, by name."""
         counts = await self._store.counts()

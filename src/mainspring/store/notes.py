@@ -1,4 +1,4 @@
-"""What all nodes share besides jobs, typed: the calendars, and by which rules of time zones the jobs were planned.
+"""What all nodes share besides jobs, typed: calendars, by which rules of time zones jobs were planned, and keys.
 
 Each process reads them here. They are kept in memory as long as the store's number of its last note is the one that
 they were read by. A heartbeat brings that number (`Notes.heard`); where none does, they are read from the store.
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from mainspring.clock import Clock
+from mainspring.clock import Clock, new_secret
 from mainspring.schedule import (
     Calendar,
     Calendars,
@@ -30,6 +30,8 @@ ZONE_RULES = "tzdata"
 """The kind of the note that holds the release of the rules of time zones that the jobs were planned by."""
 REPLANNING = "replanning"
 """The kind of notes that say how far jobs follow calendars that were written, by the name of the calendar."""
+CURSOR_KEYS = "cursor-key"
+"""The kind of notes that are keys to sign cursors with."""
 _UNKNOWN = -1
 
 
@@ -153,3 +155,15 @@ class Notes:
     async def put_zone_rules(self, release: str) -> None:
         """Note the release of the rules of time zones that the jobs were planned by."""
         await self._store.note(ZONE_RULES, ZONE_RULES, release)
+
+    async def cursor_keys(self) -> list[bytes]:
+        """Return the keys that cursors are signed with, of which the first is to be used. There is always one.
+
+        There are more if processes began to use the store at the same time: each has made one.
+        """
+        keys = await self._store.notes(CURSOR_KEYS)
+        if not keys:
+            secret = new_secret()
+            await self._store.note(CURSOR_KEYS, secret[:16], secret)
+            keys = await self._store.notes(CURSOR_KEYS)
+        return [str(secret).encode() for _, secret in sorted(keys.items())]

@@ -5,6 +5,7 @@ from mainspring.web.app import (
 )
 from mainspring.web.connection import (
     Connection,
+    Connections,
 )
 from mainspring.web.hosts import (
     Hosts,
@@ -13,4 +14,4 @@ from mainspring.web.problem import (
     HttpError,
 )
 
-__all__ = ["Connection", "Hosts", "HttpError", "create_app"]
+__all__ = ["Connection", "Connections", "Hosts", "HttpError", "create_app"]

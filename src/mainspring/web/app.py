@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from mainspring.plugins import Registry
 from mainspring.service import CalendarService, SchedulerService
+from mainspring.web.cursor import Cursors
 from mainspring.web.endpoint import Router, Services
 from mainspring.web.endpoints import ROWS
 from mainspring.web.gate import Gate
@@ -31,5 +32,5 @@ def create_app(
     besides the machine itself.
     """
     described = document(ROWS, registry.bindings.values(), version("mainspring"))
-    router = Router(ROWS, Services(service, calendars, obstacle, to_json(described)))
+    router = Router(ROWS, Services(service, calendars, Cursors(service), obstacle, to_json(described)))
     return Gate(router.answer, Hosts(hosts))

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
+from collections.abc import Sequence
 from uuid import UUID
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import JobKey, Position
 from mainspring.schedule import format_time, parse_when
+from mainspring.service import SchedulerService
 
 Place = tuple[JobKey, Position]
 """After which job of which group a page begins."""
+LIMIT = 1000
+"""How long a cursor can be, in letters."""
+_SEAL = 16
 
 
-def write_cursor(scope: str, place: Place) -> str:
-    """Write a place in a list as an opaque cursor; it is good for lists of that scope only."""
-    key, position = place
-    payload = " ".join([format_time(position.due_at), str(position.id), str(position.run), *key]).encode()
-    return base64.urlsafe_b64encode(_seal(scope, payload) + payload).decode().rstrip("=")
+class Cursors:
+    """Writes cursors and reads them, signed with the key of the store: whatever node gave one out, any can read it.
 
-
-def read_cursor(scope: str, cursor: str) -> Place:
-    """Read what `write_cursor` wrote for this scope. Raises `InvalidRequestError` for anything else."""
-    problem = Problem("?cursor", "CURSOR_INVALID", "is not a cursor of this list")
-    error = InvalidRequestError("the cursor is not a cursor of this list", problems=[problem])
-    try:
-        data = base64.b64decode(cursor[:1000].encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        seal, payload = data[:8], data[8:]
-        due_at, id_, run, product, job_group = payload.decode().split(" ")
-        place = JobKey(product, job_group), Position(parse_when(due_at), UUID(id_), int(run))
-    except ValueError:
-        raise error from None
-    if not hmac.compare_digest(seal, _seal(scope, payload)):
-        raise error
-    return place
-
-
-def _seal(scope: str, payload: bytes) -> bytes:
-    """Tell a cursor of ours from an accident or one of another list.
-
-    It protects nothing: a cursor shows no more than the list does.
+    A place that a client made up would reach the store as it is, with numbers that no column holds.
     """
-    return hashlib.sha256(scope.encode() + b"\0" + payload).digest()[:8]
+
+    def __init__(self, service: SchedulerService) -> None:
+        self._service = service
+        self._keys: Sequence[bytes] = ()
+
+    async def write(self, scope: str, place: Place) -> str:
+        """Write a place in a list as an opaque cursor; it is good for lists of that scope only."""
+        if not self._keys:
+            self._keys = await self._service.cursor_keys()
+        key, position = place
+        payload = " ".join([format_time(position.due_at), str(position.id), str(position.run), *key]).encode()
+        return base64.urlsafe_b64encode(_seal(self._keys[0], scope, payload) + payload).decode().rstrip("=")
+
+    async def read(self, scope: str, cursor: str) -> Place:
+        """Read what `write` wrote for this scope. Raises `InvalidRequestError` for anything else."""
+        problem = Problem("?cursor", "CURSOR_INVALID", "is not a cursor of this list")
+        error = InvalidRequestError("the cursor is not a cursor of this list", problems=[problem])
+        try:
+            data = base64.b64decode(cursor[:LIMIT].encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            raise error from None
+        seal, payload = data[:_SEAL], data[_SEAL:]
+        if not self._is_ours(scope, seal, payload):
+            self._keys = await self._service.cursor_keys()  # another node may have made one at the same time as this
+            if not self._is_ours(scope, seal, payload):
+                raise error
+        try:
+            due_at, id_, run, product, job_group = payload.decode().split(" ")
+            return JobKey(product, job_group), Position(parse_when(due_at), UUID(id_), int(run))
+        except ValueError:  # a version to come may write another form
+            raise error from None
+
+    def _is_ours(self, scope: str, seal: bytes, payload: bytes) -> bool:
+        return any(hmac.compare_digest(seal, _seal(key, scope, payload)) for key in self._keys)
+
+
+def _seal(key: bytes, scope: str, payload: bytes) -> bytes:
+    return hmac.digest(key, scope.encode() + b"\0" + payload, "sha256")[:_SEAL]

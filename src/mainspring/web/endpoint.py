@@ -21,6 +21,7 @@ from starlette.responses import Response
 from mainspring.errors import NotFoundError, Problem
 from mainspring.job import JobKey
 from mainspring.service import CalendarService, SchedulerService
+from mainspring.web.cursor import Cursors
 from mainspring.web.problem import HttpError
 from mainspring.web.query import Parameter, Query
 from mainspring.web.schema import Schema
@@ -36,6 +37,7 @@ class Services(NamedTuple):
 
     jobs: SchedulerService
     calendars: CalendarService
+    cursors: Cursors
     obstacle: Callable[[], str | None]
     """Why jobs are not accepted and run, `None` while they are."""
     document: bytes
@@ -134,8 +136,10 @@ class Router:
     def __init__(self, rows: Iterable[Endpoint], services: Services) -> None:
         self._services = services
         self._shapes: dict[int, list[_Shape]] = {}
+        self._methods = {"OPTIONS", "HEAD"}
         for row in rows:
             self._add(row)
+            self._methods.add(row.method)
         for shapes in self._shapes.values():
             shapes.sort(key=lambda shape: (-len(shape.fixed), shape.fixed))
 
@@ -160,16 +164,25 @@ class Router:
         A path whose texts are fixed comes before one with a name in their place. Raises `HTTPException` 404 and 405.
         """
         segments = path.split("/")
-        allowed: Iterable[str] = ()
         for _, read_fixed, resources in self._shapes.get(len(segments), ()):
             if (resource := resources.get(read_fixed(segments))) is not None:
                 names, rows = resource
                 values = {name: segments[place] for name, place in names}
-                if "" not in values.values():
-                    if (row := rows.get(method)) is not None:
-                        return row, values
-                    allowed = allowed or rows
-        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))}) if allowed else HTTPException(404)
+                if "" not in values.values() and (row := rows.get(method)) is not None:
+                    return row, values
+        raise HTTPException(405, headers={"Allow": self.allowed(path)})
+
+    def allowed(self, path: str) -> str:
+        """Return the methods that a path takes, or with ``*`` any, for ``Allow``. Raises `HTTPException` 404."""
+        if path == "*":
+            return ", ".join(sorted(self._methods))
+        segments = path.split("/")
+        for _, read_fixed, resources in self._shapes.get(len(segments), ()):
+            if (resource := resources.get(read_fixed(segments))) is not None:
+                names, rows = resource
+                if all(segments[place] for _, place in names):
+                    return ", ".join(sorted({"OPTIONS", *rows}))
+        raise HTTPException(404)
 
     async def answer(self, request: Request) -> Response:
         """Answer a request by the function of its row.
@@ -178,6 +191,8 @@ class Router:
         and like `find`.
         """
         scope = request.scope
+        if scope["method"] == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": self.allowed(scope["path"])})
         row, path = self.find(scope["method"], scope["path"])
         call = Call(request, row, path, self._services)
         if row.query == () and call.has_query:

@@ -1,7 +1,7 @@
 """What every request passes first, whatever it asks for.
 
-It gets an id, which the log names too. A host that is not answered, and a URL, a body or an ``Accept`` that no route
-takes, is refused here. And here whatever a route raises becomes an answer.
+It gets an id, which the log names too. A host that is not answered, and a URL, a body, an ``Accept`` or an ``Expect``
+that no route takes, is refused here. And here whatever a route raises becomes an answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from mainspring.clock import new_request_id
 from mainspring.web.headers import security_headers
 from mainspring.web.hosts import Hosts
+from mainspring.web.memory import Memory
 from mainspring.web.paths import BASE, OTHER_BASE
 from mainspring.web.problem import HttpError, error_response
 
@@ -39,6 +40,7 @@ class Gate:
     def __init__(self, answer: Callable[[Request], Awaitable[Response]], hosts: Hosts) -> None:
         self._answer = answer
         self._hosts = hosts
+        self._memory = Memory()
         self._other = Router()
         """Turns WebSockets away, and tells a server that asks that there is nothing to start or stop."""
 
@@ -50,7 +52,9 @@ class Gate:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["memory"] = self._memory
         known = structlog.contextvars.bind_contextvars(request=request_id)  # `bound_contextvars` took 2 us more
         try:
             request = Request(scope, receive)
@@ -63,17 +67,22 @@ class Gate:
             response.raw_headers += [(b"x-request-id", request_id.encode()), *security_headers(scope["path"])]
             await response(scope, receive, send)
         finally:
+            self._memory.give_back(state)
             structlog.contextvars.reset_contextvars(**known)
 
 
 def _check(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     """Refuse what no route takes, and let both base paths be one. Raises `HttpError`."""
+    if "refusal" in scope["state"]:  # the connection found that it cannot be read
+        raise scope["state"].pop("refusal")
     path: str = scope["path"]
     raw_path: bytes = scope.get("raw_path") or path.encode()
     if len(raw_path) + len(scope["query_string"]) > URL_LIMIT:
         raise HttpError(414, "URI_TOO_LONG", f"the URL is longer than {URL_LIMIT // 1024} KiB")
     if not (_PLAIN.fullmatch(raw_path) or _is_clean(raw_path)):
         raise HttpError(400, "INVALID_PATH", "the path contains an invalid percent-escape")
+    if (expected := headers.get(b"expect")) is not None and expected.strip().lower() != b"100-continue":
+        raise HttpError(417, "EXPECTATION_FAILED", "Expect can only be 100-continue")
     if path.startswith("/api/"):
         if scope["method"] in {"GET", "HEAD", "DELETE"} and _has_body(headers):
             raise HttpError(400, "BODY_NOT_ALLOWED", f"{scope['method']} takes no body")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -36,10 +36,11 @@ log = logs.logger("mainspring.web")
 class HttpError(MainspringError):
     """A fault of the request as HTTP, which only this layer knows: the status and the stable code go with it."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail, problems=[Problem("", code, detail)])
         self.status = status
         self.id = code
+        self.headers = headers or {}
 
 
 STATUS: dict[type[MainspringError], int] = {
@@ -63,13 +64,16 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    408: "Request timeout",
     409: "Conflict",
     412: "Precondition failed",
     413: "Body too large",
     414: "URL too long",
     415: "Unsupported media type",
+    417: "Expectation failed",
     421: "Misdirected request",
     422: "Invalid request",
+    431: "Head too large",
     500: "Internal error",
     503: "Service unavailable",
 }
@@ -120,7 +124,9 @@ def error_response(request: Request, error: Exception) -> Response:
 
 def _ours(request: Request, error: MainspringError) -> Response:
     if isinstance(error, HttpError):
-        return problem(request, error.status, error.id, str(error), error.problems)
+        response = problem(request, error.status, error.id, str(error), error.problems)
+        response.headers.update(error.headers)
+        return response
     id_, detail = error.code, str(error)
     if isinstance(error, InvalidRequestError):
         id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
@@ -144,7 +150,7 @@ def problem(request: Request, status: int, id_: str, detail: str, problems: Sequ
         "instance": request.state.request_id,
         "id": id_,
         "errors": errors,
-        "retryable": status == 503 or id_ == ConflictError.code,
+        "retryable": status in {408, 503} or id_ == ConflictError.code,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None
     while len((response := JSONResponse(content, status, headers, "application/problem+json")).body) > PROBLEM_LIMIT:

@@ -42,6 +42,11 @@ class Parameter(Generic[T]):
     example: T | None = None
     """What the form of `/docs` sends unless it is changed. It would send a default of the schema, so none has one."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether several values may be given, each with the name before it."""
+        return bool(self.schema.get("type") == "array")
+
 
 class Query:
     """The query of one request, read by the parameters of its row."""
@@ -63,8 +68,12 @@ class Query:
                 self.add(name[:64], "UNKNOWN_PARAMETER", f"is not a parameter of this call; {takes}")
         for parameter in parameters:
             if parameter.name in given:
+                texts = given.getlist(parameter.name)
+                if len(texts) > 1 and not parameter.may_repeat:
+                    self.add(parameter.name, "REPEATED_PARAMETER", "is given more than once")
+                    continue
                 try:
-                    self._values[parameter.name] = parameter.read(given.getlist(parameter.name))
+                    self._values[parameter.name] = parameter.read(texts)
                 except ParameterError as error:
                     self.add(parameter.name, error.code, str(error))
 

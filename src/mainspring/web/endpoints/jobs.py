@@ -23,10 +23,11 @@ from mainspring.schedule import (
 )
 from mainspring.service import LookAhead
 from mainspring.web.answers import forecast_json, job_json, job_response, json_response
-from mainspring.web.body import BATCH_JOBS, read_batch, read_body, read_options
-from mainspring.web.cursor import Place, read_cursor, write_cursor
+from mainspring.web.body import read_batch, read_body, read_options
+from mainspring.web.cursor import Place
 from mainspring.web.endpoint import Call, Endpoint
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
+from mainspring.web.outline import BATCH_JOBS
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
@@ -120,7 +121,7 @@ async def list_jobs(call: Call) -> Response:
     All of them as a stream, or a page with `limit`.
     """
     key, query = call.key, call.query()
-    which, after = _job_filter(query), _position(_of_group(key), query)
+    which, after = _job_filter(query), await _position(call, _of_group(key), query)
     service = call.services.jobs
 
     async def page(limit: int) -> list[Job]:
@@ -136,7 +137,7 @@ async def list_all_jobs(call: Call) -> Response:
     All of them as a stream, or a page with `limit`.
     """
     query = call.query()
-    which, after = _job_filter(query), _position(_OF_ALL, query)
+    which, after = _job_filter(query), await _position(call, _OF_ALL, query)
     service = call.services.jobs
 
     async def page(limit: int) -> list[Job]:
@@ -160,7 +161,9 @@ async def _listed(
             return StreamingResponse(_stream([], _nothing()), media_type="application/json")  # nobody will read them
         return StreamingResponse(_stream(first, pages), media_type="application/json")
     page = await page_of(limit)
-    headers = call.next_page(cursor=write_cursor(scope, _place(page[-1]))) if len(page) == limit else {}
+    headers = {}
+    if len(page) == limit:
+        headers = call.next_page(cursor=await call.services.cursors.write(scope, _place(page[-1])))
     return json_response([job_json(job) for job in page], headers=headers)
 
 
@@ -226,11 +229,11 @@ def _job_filter(query: Query) -> JobFilter:
     )
 
 
-def _position(scope: str, query: Query) -> Place | None:
+async def _position(call: Call, scope: str, query: Query) -> Place | None:
     """Return the place to go on from."""
     cursor = query.get(_CURSOR)
     try:
-        return None if cursor is None else read_cursor(scope, cursor)
+        return None if cursor is None else await call.services.cursors.read(scope, cursor)
     except InvalidRequestError as error:
         query.problems += error.problems
         return None
