@@ -451,7 +451,8 @@ def test_ten_rules_under_hundreds_of_long_stretches_end_at_the_horizon(kind: str
             "timeZone": zone,
         }
     )
-    trigger = Recurring(CROWDS[kind], MONDAY, time_zone=zone, calendar=CalendarUse("closed"))
+    midnight = MONDAY + 4 * HOUR  # in New York
+    trigger = Recurring(CROWDS[kind], midnight, time_zone=zone, calendar=CalendarUse("closed"))
     begun = thread_time()
     planned = opening(trigger, job_id=JOB, calendars={"closed": closed})
 
