@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from mainspring.web.cycle import Cycle
-from tests.web.test_connection import Pipe
+from tests.web.wire import Pipe
 
 FRAMING = {b"content-length", b"transfer-encoding", b"connection"}
 names = st.from_regex(rb"\A[a-z][a-z0-9-]{0,9}\Z").filter(lambda name: name not in FRAMING)

@@ -14,6 +14,7 @@ from mainspring.launch.serve import http_server
 from mainspring.web import Connection, Connections
 from mainspring.web.body import read_bytes
 from mainspring.web.gate import Gate
+from mainspring.web.hosts import Hosts
 
 READ_SIZE = 256_000
 """How much of what a client has sent a loop reads at once."""
@@ -156,7 +157,7 @@ class _Reader:
 
 def app_of(answer: Callable[[Request], Awaitable[Response]]) -> Gate:
     """Return an application that answers all requests in one way."""
-    return Gate(answer)
+    return Gate(answer, Hosts(()))
 
 
 async def echo(request: Request) -> Response:

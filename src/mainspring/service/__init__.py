@@ -4,5 +4,6 @@ from mainspring.service.calendars import CalendarService
 from mainspring.service.jobs import SchedulerService
 from mainspring.service.lookahead import LookAhead
 from mainspring.service.replanning import Moved, Replanning
+from mainspring.store import Progress
 
-__all__ = ["CalendarService", "LookAhead", "Moved", "Replanning", "SchedulerService"]
+__all__ = ["CalendarService", "LookAhead", "Moved", "Progress", "Replanning", "SchedulerService"]

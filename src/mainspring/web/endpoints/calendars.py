@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from mainspring.schedule import Calendar, calendar_to_json
-from mainspring.store import Progress
+from mainspring.service import Progress
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
 from mainspring.web.endpoint import Call, Endpoint
