@@ -192,6 +192,12 @@ class _Lossy:
             with suppress(OSError, ValueError):
                 self._stream.flush()
 
+    def close(self) -> None:
+        """Close, if that is possible."""
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.close()
+
     def isatty(self) -> bool:
         """Tell whether somebody watches."""
         return self._stream is not None and self._stream.isatty()

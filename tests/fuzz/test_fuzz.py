@@ -23,7 +23,6 @@ SOME = "/shop/orders/jobs$"
 """The paths that schemathesis draws examples for here; to read the schemas of all takes a minute."""
 
 
-@pytest.mark.xfail(reason="what the parser of HTTP finds wrong is answered with plain text")
 def test_whatever_is_sent_gets_a_documented_answer() -> None:
     """In time, with a problem document for each error, and with nothing in the log."""
 

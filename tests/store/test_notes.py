@@ -119,7 +119,7 @@ async def test_only_what_changed_is_read_anew(notes: Notes, store: Noted, monkey
     del store.calendars["c9"]
 
     assert CLOSED == (await notes.calendars())["c7"]
-    assert [{"dates": ["2028-01-08"]}, {"dates": ["2026-12-24"]}] == read
+    assert [{"dates": ["2026-12-24"]}, {"dates": ["2028-01-08"]}] == read
     assert "c9" not in notes.known
     assert 28 == len(notes.sizes)
 
