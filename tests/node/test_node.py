@@ -529,9 +529,9 @@ async def test_a_claim_is_under_way_while_the_jobs_of_the_last_are_started(
     seen: list[str] = []
     claim = world.store.claim
 
-    async def seen_to_claim(name: str, demand: Mapping[JobKey, int], limit: int, ahead: timedelta) -> Any:
+    async def seen_to_claim(name: str, demand: Mapping[JobKey, int], *more: Any) -> Any:
         seen.append(f"claim {sum(demand.values())}")
-        return await claim(name, demand, limit, ahead)
+        return await claim(name, demand, *more)
 
     monkeypatch.setattr(world.store, "claim", seen_to_claim)
     world.events.subscribe(RunStarted, lambda _: seen.append("start"))

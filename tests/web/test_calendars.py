@@ -26,6 +26,15 @@ def freeze(*dates: str) -> dict[str, Any]:
     return {"dates": list(dates)}
 
 
+async def followed(client: httpx2.AsyncClient, calendar: dict[str, Any]) -> httpx2.Response:
+    """Write the calendar, and wait until its jobs follow it."""
+    answer = await client.put(f"{PATH}/freeze", json=calendar)
+    for _ in range(1000):
+        if "replanning" not in (await client.get(f"{PATH}/freeze")).json():
+            return answer
+    raise AssertionError("its jobs do not follow it")
+
+
 @pytest.fixture
 def no_holidays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package is not installed, and nothing that it said before is remembered."""
@@ -271,7 +280,7 @@ async def test_jobs_follow_their_calendar(client: httpx2.AsyncClient, jobs: Jobs
     other = await jobs.create(BACKUPS, schedule={"cron": "0 3 * * *"})
 
     async def after(*dates: str) -> str:
-        assert 200 == (await client.put(f"{PATH}/freeze", json=freeze(*dates))).status_code
+        assert 200 == (await followed(client, freeze(*dates))).status_code
         return str((await jobs.shown(BACKUPS, job))["nextRun"])
 
     assert "2026-06-02T03:00:00Z" == (await jobs.shown(BACKUPS, job))["nextRun"]
@@ -289,7 +298,7 @@ async def test_each_occurrence_is_told_once(client: httpx2.AsyncClient, jobs: Jo
     days = ["2026-06-02", "2026-06-03", "2026-06-04", "2026-06-05"]
 
     for number in (1, 3, 4):
-        await client.put(f"{PATH}/freeze", json=freeze(*days[:number]))
+        await followed(client, freeze(*days[:number]))
 
     rows = (await client.get(at(BACKUPS, job, "runs"))).json()[::-1]
     assert [("02", "02", 1), ("03", "04", 2), ("05", "05", 1)] == [
@@ -306,7 +315,7 @@ async def test_job_that_is_tried_again_is_left_alone(
     clock.advance(seconds=(datetime(2026, 6, 2, 3, tzinfo=UTC) - clock.now()).total_seconds())
     claimed = await jobs.claim(BACKUPS)
 
-    answer = await client.put(f"{PATH}/freeze", json=freeze("2026-06-02"))
+    answer = await followed(client, freeze("2026-06-02"))
 
     assert (200, claimed.version) == (answer.status_code, (await jobs.shown(BACKUPS, job))["version"])
 
@@ -318,7 +327,9 @@ async def test_many_jobs_follow(client: httpx2.AsyncClient, store: SqliteStore) 
         created = await client.post(at(key, "batch"), json=[{"schedule": DAILY}] * 300)
         assert 201 == created.status_code
 
-    await client.put(f"{PATH}/freeze", json=freeze("2026-06-02"))
+    answer = await client.put(f"{PATH}/freeze", json=freeze("2026-06-02"))
+    assert {"done": 0, "of": 600} == answer.json()["replanning"]
+    assert 200 == (await followed(client, answer.json())).status_code
 
     due = {job.due_at.day for job in await store.recurring(None, 1000)}
     assert {3} == due

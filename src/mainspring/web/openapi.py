@@ -46,7 +46,7 @@ def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str
         **answers.SCHEMAS,
         "Problem": problem.SCHEMA,
         "Backfill": WANTED_SCHEMA | {"title": "Backfill"},
-        "Calendar": {name: part for name, part in CALENDAR_SCHEMA.items() if name != "$defs"},
+        "Calendar": _calendar(),
         **CALENDAR_SCHEMA["$defs"],
     }
     described = [row for row in rows if row.answers]
@@ -75,6 +75,17 @@ def document(rows: Iterable[Endpoint], bindings: Iterable[Binding], version: str
 
 
 # --- names
+
+
+def _calendar() -> Schema:
+    """Describe a calendar, with how far its jobs follow it; a body may have that too, and it is ignored."""
+    properties = CALENDAR_SCHEMA["properties"] | {
+        "replanning": {
+            "description": "How many of its jobs follow it (`done`) of how many (`of`); only as long as not all do.",
+            "readOnly": True,
+        }
+    }
+    return {name: part for name, part in CALENDAR_SCHEMA.items() if name != "$defs"} | {"properties": properties}
 
 
 def group_names(keys: Collection[JobKey]) -> dict[JobKey, str]:
