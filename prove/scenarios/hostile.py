@@ -24,6 +24,7 @@ from mainspring.schedule import Every, Once, Period, Recurring, format_time
 from mainspring.schedule.trigger import CalendarUse
 from mainspring.store import Store, backend
 from prove import ledger, record
+from prove.checker import CLOCK_GRAIN
 from prove.client import Client, at_rate
 from prove.figures import percentile
 from prove.fleet import Fleet, Life, until
@@ -287,7 +288,7 @@ class _Siege:
         lost = self.due.keys() - started.keys()
         twice = [job for job, starts in started.items() if len(starts) > 1]
         late = [min(started[job]) - due for job, due in self.due.items() if job in started]
-        early = sum(each < 0 for each in late)
+        early = sum(each < -CLOCK_GRAIN for each in late)
         for job in [*lost][:5]:
             result.blame("P8", job, "never ran")
         p99, live, most, after = percentile(late, 0.99), percentile(self.live, 0.99), max(self.memory), self.life.memory

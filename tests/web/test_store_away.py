@@ -120,7 +120,7 @@ async def test_list_that_breaks_off_is_not_a_shorter_list(
     """When the store fails in the middle of a stream the answer is cut, so that no client takes it for whole."""
     await store.add(some_jobs(NOTES, 600, clock))
 
-    async with client_of(make_app(cast("Store", FailingStore(store, 1)))) as client:
+    async with client_of(make_app(cast("Store", FailingStore(store, 2)))) as client:
         with pytest.raises(StoreUnavailableError):  # goes to the server, which cuts the connection
             await client.get(at(NOTES))
 
@@ -149,7 +149,7 @@ async def test_schema_that_was_upgraded_is_told(
     async def fail(*_: object, **__: object) -> None:
         raise SchemaChangedError("the schema was brought to version 0004; restart it")
 
-    monkeypatch.setattr(store, "page", fail)
+    monkeypatch.setattr(store, "ids", fail)
     answer = await client.get(at(NOTES))
 
     assert refused(503, "SCHEMA_CHANGED") == refusal(answer)

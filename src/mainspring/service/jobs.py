@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ from mainspring.errors import (
     NotFoundError,
     PreconditionFailedError,
     Problem,
+    StoreUnavailableError,
 )
 from mainspring.failpoint import fp
 from mainspring.job import (
@@ -368,8 +370,9 @@ class SchedulerService:
             job = await self.get_job(key, job_id)
             _check_version(job, version)
             if await self._delete(job, "the job was deleted while it ran"):
-                while await self._store.delete_children(job.id, lifecycle.DELETED_BEFORE, DELETED_AT_ONCE):
-                    await self._clock.sleep(0)  # others have their turn
+                with suppress(StoreUnavailableError):  # a node goes on with it
+                    while await self._store.delete_children(job.id, lifecycle.DELETED_BEFORE, DELETED_AT_ONCE):
+                        await self._clock.sleep(0)  # others have their turn
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
