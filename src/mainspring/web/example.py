@@ -13,13 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from re import _parser as regex  # type: ignore[attr-defined] # the only parser of patterns that Python comes with
+from importlib import import_module
 from typing import Any
 
 from pydantic_core import to_json
 
 from mainspring.schedule import format_time
 from mainspring.web.schema import Schema
+
+regex: Any = import_module("re._parser")
+"""The only parser of patterns that Python comes with."""
 
 WHEN = "mainspring:when"
 """Stands for a moment that is a little ahead: a full hour, at least one hour from the request for the document."""
