@@ -10,18 +10,17 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from mainspring.errors import ConflictError
 from mainspring.failpoint import fp
+from mainspring.job import Job, Run
 from mainspring.store.rows import to_json
-from mainspring.store.sqlite.dialect import SQL
+from mainspring.store.sqlite.dialect import ROWS, SQL
 from mainspring.store.sqlite.ends import add_rows
 from mainspring.store.sqlite.thread import SqliteThread
 
 SLICE = 250
 """How many rows go in at once."""
-Rows = Sequence[Any]
 
 
 class Batches:
@@ -33,8 +32,11 @@ class Batches:
         """Slices of several batches at once would be one large slice."""
         self._moving: asyncio.Task[None] | None = None
 
-    async def write(self, batch: str, jobs: Rows, unrun: Rows) -> None:
-        """Write rows, all or none; durable when this returns. Raises `ConflictError` for an id that is there."""
+    async def write(self, batch: str, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
+        """Write new jobs and rows of history, all or none; durable when this returns.
+
+        Raises `ConflictError` for an id that is there.
+        """
         async with self._turn:
             await self._forget()
             for number, first in enumerate(range(0, max(len(jobs), len(unrun)), SLICE)):
@@ -51,9 +53,10 @@ class Batches:
         fp("batch.accepted")
         await self._move(batch)
 
-    async def _put_aside(self, batch: str, number: int, jobs: Rows, unrun: Rows) -> None:
-        ids = json.dumps([job[0] for job in jobs])
-        values = {"batch": batch, "slice": number, "jobs": to_json(jobs), "unrun": to_json(unrun)}
+    async def _put_aside(self, batch: str, number: int, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
+        rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
+        ids = json.dumps([row[0] for row in rows])
+        values = {"batch": batch, "slice": number, "jobs": to_json(rows), "unrun": to_json(history)}
 
         def work(db: sqlite3.Connection) -> None:
             if there := db.execute(SQL["some_of"], {"ids": ids}).fetchone():

@@ -87,11 +87,11 @@ class SqliteStore:
 
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
         fp("add.before_commit")
-        if len(rows) > SLICE or len(history) > SLICE:
-            await self._batches.write(str(jobs[0].id), rows, history)
+        if len(jobs) > SLICE or len(unrun) > SLICE:
+            await self._batches.write(str(jobs[0].id), jobs, unrun)
         else:
+            rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
             await self._call(lambda db: add_rows(db, rows, history))
         fp("add.after_commit")
         tell(self._watchers, jobs)
