@@ -11,6 +11,7 @@ from mainspring.errors import ConflictError
 from mainspring.failpoint import FailpointError, armed
 from mainspring.job import JobFilter, State
 from mainspring.store import NodeBeat, Store
+from mainspring.store.postgres.store import PostgresStore
 from mainspring.store.sqlite import batch
 from mainspring.store.sqlite.batch import SLICE
 from mainspring.store.sqlite.store import SqliteStore
@@ -51,7 +52,8 @@ async def test_others_come_between_the_slices(store: Store) -> None:
     was_done = adding.done()
     await adding
 
-    assert (1, False) == (len(claims), was_done)
+    assert 1 == len(claims)
+    assert isinstance(store, PostgresStore) or not was_done  # there it is a transaction of its own, quick or slow
 
 
 @pytest.mark.parametrize(("place", "left"), [("batch.put_aside=raise@2", 0), ("batch.accepted=raise", MANY)])
