@@ -49,18 +49,6 @@ class Replanning:
         if of and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self.go_on())
 
-    async def settled(self) -> None:
-        """Wait until what was begun here is done, or has failed."""
-        if self._task is not None:
-            await self._task
-
-    async def close(self) -> None:
-        """Leave what is not done to others, or to the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
     async def go_on(self) -> None:
         """Have all jobs follow that are not done with it; ends early where the store fails."""
         with suppress(StoreUnavailableError):  # `take_up` finds it later
