@@ -408,6 +408,24 @@ def test_the_main_loop_cannot_be_ended_by_code_on_it(
     assert ATTEMPTS[:1] == [line["event"] for line in lines]
 
 
+def test_nothing_begins_when_what_was_left_on_a_closed_loop_is_collected() -> None:
+    """Else it would begin on whatever loop the thread has that collects it."""
+    loop, bench = asyncio.new_event_loop(), Bench(slots=1)
+
+    async def leave_a_run() -> Lane:
+        lane = bench.lane()
+        await bench.give(lane, 1, 2)
+        return lane
+
+    with suppress(RuntimeError):
+        lane = loop.run_until_complete(leave_a_run())
+    [task] = asyncio.all_tasks(loop)
+    loop.close()
+    task.get_coro().close()
+    assert ([1], 1, []) == (bench.jobs.begun, lane.executing, bench.ended)
+    task._log_destroy_pending = False  # noqa: SLF001 - the test means to leave it
+
+
 def test_what_the_work_itself_raises_ends_the_loop() -> None:
     """Only what is done beside it is not heard."""
 

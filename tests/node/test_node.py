@@ -557,6 +557,9 @@ class BlockedLoop:
         else:
             self._waiting.append(partial(callback, *arguments))
 
+    def is_closed(self) -> bool:
+        return self._loop.is_closed()
+
     def set_free(self) -> None:
         waiting, self._waiting = self._waiting or [], None
         for callback in waiting:

@@ -250,6 +250,8 @@ class Lane:
             ending = await self.executor.run(assignment)
         except BaseException as error:  # noqa: BLE001 - it never raises, unless code of a plugin has found a way
             ending = Ending(Outcome.FAILED, describe(error))
+        if self.loop.is_closed():  # the garbage collector ends what was left there: nothing begins after it
+            return
         moment = self._clock.monotonic()
         since = self._executing.pop(assignment.run, None)
         waiting = self._waiting
