@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,12 @@ class JobNotDeadError(MainspringError):
     code = "JOB_NOT_DEAD"
 
 
+class JobNotRunningError(MainspringError):
+    """`cancel` was asked for a job that goes on and has no run under way."""
+
+    code = "JOB_NOT_RUNNING"
+
+
 class JobNotRecurringError(MainspringError):
     """What was asked for is for jobs with a schedule, and the job runs once."""
 
@@ -92,6 +99,21 @@ class ConflictError(MainspringError):
     """Somebody else kept changing the same job; nothing was written and the call may be repeated."""
 
     code = "CONFLICT"
+
+
+class KeyTakenError(ConflictError):
+    """Another job of the group that is not done has the key of this one.
+
+    `other` is that job, where it is known: its product, job group and id.
+    """
+
+    code = "KEY_TAKEN"
+
+    def __init__(
+        self, detail: str, *, problems: Sequence[Problem] = (), other: tuple[tuple[str, str], UUID] | None = None
+    ) -> None:
+        super().__init__(detail, problems=problems)
+        self.other = other
 
 
 class PreconditionFailedError(MainspringError):

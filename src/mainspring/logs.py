@@ -284,6 +284,23 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
     (logging.ERROR, events.PluginFailed, "request model failed", lambda e: {"group": str(e.key), "exc_info": e.error}),
     (logging.DEBUG, events.JobScheduled, "job scheduled", lambda e: {**_job(e.job), "due": format_time(e.job.due_at)}),
     (logging.INFO, events.JobChanged, "job changed", lambda e: {**_job(e.job), "change": e.what}),
+    (
+        logging.WARNING,
+        events.JobPaused,
+        "job paused itself",
+        lambda e: {**_job(e.job), "reason": e.job.hold and e.job.hold.reason},
+    ),
+    (
+        logging.WARNING,
+        events.ScopePaused,
+        "paused",
+        lambda e: {
+            "scope": str(e.pause.scope),
+            "reason": e.pause.hold.reason,
+            "until": e.pause.until and format_time(e.pause.until),
+        },
+    ),
+    (logging.WARNING, events.ScopeResumed, "resumed", lambda e: {"scope": str(e.scope)}),
     (logging.INFO, events.JobDeleted, "job deleted", lambda e: _job(e.job)),
     (
         logging.DEBUG,

@@ -8,7 +8,7 @@ from tests.cli.conftest import Run, Service
 
 COUNTS = {"scheduled": 12, "running": 1, "paused": 0, "done": 3, "gaveUp": 2}
 GROUPS = [
-    {"product": "shop", "jobGroup": "mail", "registered": True, "counts": COUNTS, "jobs": "/x"},
+    {"product": "shop", "jobGroup": "mail", "registered": True, "counts": COUNTS, "jobs": "/x", "isPaused": True},
     {"product": "vps4", "jobGroup": "old", "registered": False, "counts": COUNTS | {"gaveUp": 0}, "jobs": "/y"},
 ]
 
@@ -21,9 +21,9 @@ def test_list(run: Run, service: Service) -> None:
 
     assert (code, err, "/api/schedulers") == (0, "", service.asked[0].url.path)
     assert [line.split() for line in out.splitlines()] == [
-        ["group", "scheduled", "running", "paused", "done", "gaveUp", "registered"],
-        ["shop/mail", "12", "1", "0", "3", "2", "yes"],
-        ["vps4/old", "12", "1", "0", "3", "0", "no"],
+        ["group", "scheduled", "running", "paused", "done", "gaveUp", "registered", "paused"],
+        ["shop/mail", "12", "1", "0", "3", "2", "yes", "yes"],
+        ["vps4/old", "12", "1", "0", "3", "0", "no", "no"],
     ]
 
 

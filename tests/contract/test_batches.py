@@ -10,12 +10,15 @@ from mainspring.clock import ManualClock
 from mainspring.errors import ConflictError
 from mainspring.failpoint import FailpointError, armed
 from mainspring.job import JobFilter, State
+from mainspring.schedule import Every, Period, Recurring
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.store import PostgresStore
 from mainspring.store.sqlite import batch
 from mainspring.store.sqlite.batch import SLICE
 from mainspring.store.sqlite.store import SqliteStore
 from tests.contract.build import ALL, BACKUPS, NODE, START, a_job, a_run, a_running_job, jobs_of, opened
+
+DAILY = Recurring(Every(Period(days=1)), START)
 
 MANY = 2 * SLICE + 7
 
@@ -149,14 +152,29 @@ async def test_ids_are_those_of_the_pages_in_their_order(store: Store) -> None:
 # --- notes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_claim_by_older_notes_brings_nothing(store: Store) -> None:
-    """Whoever has not read what was noted since must not decide; progress is no such note."""
+@pytest.mark.parametrize("priority", [5, 7])
+async def test_claim_by_older_notes_brings_only_what_runs_once(store: Store, priority: int) -> None:
+    """A schedule may keep to a calendar that was written since; progress is no such note."""
     await store.join(NodeBeat(NODE))
-    await store.add([a_job(), a_job()])
+    await store.add([series := a_job(trigger=DAILY, priority=priority), once := a_job(priority=priority)])
     before = await store.noted()
     await store.note("calendar", "nights", {})
     await store.note("replanning", "nights", {})
 
-    assert [] == (await store.claim(NODE, {BACKUPS: 1}, 1, notes=before)).claims
-    assert 1 == len((await store.claim(NODE, {BACKUPS: 1}, 1, notes=await store.noted())).claims)
-    assert await store.noted() == (await store.beat(NODE)).notes
+    assert [once.id] == [claim.job.id for claim in (await store.claim(NODE, {BACKUPS: 9}, 9, notes=before)).claims]
+    after = await store.noted()
+    assert [series.id] == [claim.job.id for claim in (await store.claim(NODE, {BACKUPS: 9}, 9, notes=after)).claims]
+    assert after == (await store.beat(NODE)).notes
+
+
+async def test_claim_by_notes_older_than_a_pause_brings_nothing(store: Store) -> None:
+    """It may be the pause of just these jobs."""
+    await store.join(NodeBeat(NODE))
+    await store.add([a_job(), a_job(trigger=DAILY)])
+    before = await store.noted()
+    await store.note("pause", "all", {})
+    after = await store.noted()
+    await store.note("calendar", "nights", {})
+
+    assert [] == (await store.claim(NODE, {BACKUPS: 9}, 9, notes=before)).claims
+    assert 1 == len((await store.claim(NODE, {BACKUPS: 9}, 9, notes=after)).claims)

@@ -62,7 +62,8 @@ async def test_pulse_tells_of_all_nodes(store: Store) -> None:
 
 async def test_beat_without_a_row_says_so(store: Store) -> None:
     """A node that was buried learns it by its next beat, which does not bring it back."""
-    assert Pulse(alive=False, stops=frozenset(), nodes=(), notes=0) == await store.beat("stranger")
+    pulse = await store.beat("stranger")
+    assert Pulse(alive=False, stops=frozenset(), nodes=(), notes=0, now=pulse.now) == pulse
 
     assert {} == await beats(store)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
+from mainspring.job import Job, Run, lifecycle
 from mainspring.store import NodeBeat, Store, spans
 from tests.contract.build import (
     ALL,
@@ -21,6 +22,14 @@ from tests.contract.build import (
     opened,
 )
 
+
+def lifecycle_cancelled() -> tuple[Job, Run]:
+    """Return a job that was cancelled before it began, and the row that says so."""
+    job, run = lifecycle.cancel(a_job(), now=START)
+    assert run is not None
+    return job, run
+
+
 VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "now": lambda store: store.now(),
     "add": lambda store: store.add([a_job()]),
@@ -32,6 +41,10 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "update": lambda store: store.update(edited(a_job())),
     "amend": lambda store: store.amend(edited(a_done_job())),
     "revive": lambda store: store.revive(edited(a_job())),
+    "cancel": lambda store: store.cancel(edited(a_running_job(), cancelling=True)),
+    "end": lambda store: store.end(*lifecycle_cancelled()),
+    "with_keys": lambda store: store.with_keys(BACKUPS, ["k"]),
+    "resumable": lambda store: store.resumable(1),
     "delete": lambda store: store.delete(a_job(), None),
     "recurring": lambda store: store.recurring(None, ALL),
     "delete_children": lambda store: store.delete_children(a_job().id, "it went", 1),

@@ -29,6 +29,12 @@ OF_SQLITE_ONLY = {
     ),
     "end_children": "a deletion is several statements there",
     "stop_children": "the same",
+    "due_others": "claim is several statements there",
+    "due_of_priority": "the same",
+    "paused_at": "the same",
+    "forget_job": "that a job ends unrun is two statements there",
+    **dict.fromkeys(("take_keys", "give_keys_back", "forget_keys"), "a large batch is written bit by bit there"),
+    "resumes": "a beat is several statements there: nobody comes in between",
     "stops": "a beat is several statements there: nobody comes in between",
 }
 OF_POSTGRES_ONLY = {

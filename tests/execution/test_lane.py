@@ -423,7 +423,8 @@ def test_nothing_begins_when_what_was_left_on_a_closed_loop_is_collected() -> No
     loop.close()
     task.get_coro().close()
     assert ([1], 1, []) == (bench.jobs.begun, lane.executing, bench.ended)
-    task._log_destroy_pending = False  # noqa: SLF001 - the test means to leave it
+    vars_of: Any = task
+    vars_of._log_destroy_pending = False  # noqa: SLF001 - the test means to leave it
 
 
 def test_what_the_work_itself_raises_ends_the_loop() -> None:

@@ -91,7 +91,7 @@ async def test_edit_of_a_job_that_is_handed_back_holds(world: World) -> None:
     async with world.node() as node:
         job = await world.create(after=1)
         await claimed(world, job)
-        await world.service.pause_job(KEY, job.id)
+        await world.service.control.pause_job(KEY, job.id)
         node.stop()
     assert (State.PAUSED, 0) == await state_of(world, job)
 

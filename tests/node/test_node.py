@@ -79,7 +79,7 @@ async def test_a_job_that_gave_up_is_dead_and_comes_back_by_retry(world: World) 
         job = await world.create(options={"maxAttempts": 2, "backoff": "PT1S"})
         await world.happened(RunFinished, 2)
         assert (await world.job(job)).is_dead
-        await world.service.retry_job(KEY, job.id)
+        await world.service.control.retry_job(KEY, job.id)
         await world.happened(RunFinished, 3)
     assert [(run.attempt, run.outcome) for run in await world.runs(job)] == [
         (1, Outcome.FAILED),
@@ -103,13 +103,13 @@ async def test_a_job_paused_while_it_runs_waits_after_the_run(world: World) -> N
     async with world.node():
         job = await world.create(schedule={"every": "PT1M"})
         await world.until(lambda: world.script.at_once == 1)
-        await world.service.pause_job(KEY, job.id)
+        await world.service.control.pause_job(KEY, job.id)
         world.script.hold.set()
         await world.happened(RunFinished)
         await world.pass_time(120)
         held = await world.job(job)
         assert (held.state, len(world.script.contexts)) == (State.PAUSED, 1)
-        await world.service.resume_job(KEY, job.id)
+        await world.service.control.resume_job(KEY, job.id)
         await world.happened(RunFinished, 2)
 
 
@@ -350,7 +350,7 @@ async def test_a_finished_job_cannot_be_edited(world: World) -> None:
         job = await world.create()
         await world.happened(RunFinished)
     with pytest.raises(JobFinishedError):
-        await world.service.pause_job(KEY, job.id)
+        await world.service.control.pause_job(KEY, job.id)
 
 
 def answer_lost() -> None:

@@ -228,7 +228,7 @@ async def test_occurrence_that_is_retried_tells_its_job_how_it_ended(world: Worl
             await world.happened(RunFinished, times)
             assert expected is (await world.job(job)).gave_up
             if expected:
-                assert not (await world.service.retry_job(KEY, job.id)).gave_up
+                assert not (await world.service.control.retry_job(KEY, job.id)).gave_up
     assert [1, 2, 3] == [run.attempt for run in await world.runs(job)]
     assert [job.id, job.id] == [event.run.job_id for event in world.seen if isinstance(event, GaveUp)]
     assert 1 == len({context.occurrence_id for context in world.script.contexts})

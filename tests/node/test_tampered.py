@@ -49,13 +49,13 @@ async def test_others_run_and_the_job_is_dead(world: World, request: pytest.Fixt
         assert column in (run.reason or "")
         assert 1 == (await world.store.counts())[KEY].gave_up
         with pytest.raises(UnreadableJobError, match="PATCH"):
-            await world.service.retry_job(KEY, bad.id)
+            await world.service.control.retry_job(KEY, bad.id)
 
         when = format_time(world.clock.now())
         repaired = await world.service.change_job(KEY, bad.id, {"when": when, "schedule": None, "options": None})
         assert (None, State.DONE) == (repaired.damage, repaired.state)
         assert (await world.job(bad)).damage is None
-        await world.service.retry_job(KEY, bad.id)
+        await world.service.control.retry_job(KEY, bad.id)
         await world.until(lambda: bad.id in {context.job_id for context in world.script.contexts})
 
 
@@ -69,7 +69,7 @@ async def test_pending_job_can_be_repaired_or_deleted(
         await tamper(world, request, column, job, *UNREADABLE[column])
 
     with pytest.raises(UnreadableJobError):
-        await world.service.pause_job(KEY, bad.id)
+        await world.service.control.pause_job(KEY, bad.id)
     when = format_time(world.clock.now())
     await world.service.change_job(KEY, bad.id, {"when": when, "schedule": None, "options": None})
     await world.service.delete_job(KEY, worse.id)

@@ -143,11 +143,11 @@ async def test_overdue_occurrence_keeps_its_turn() -> None:
     async with Lived() as lived:
         job = await lived.create(when="2026-06-01T13:00:00Z", schedule={"every": "P1D"})
         await lived.live(2)
-        await lived.service.pause_job(KEY, job.id)
+        await lived.service.control.pause_job(KEY, job.id)
         await lived.live(24)
 
         await lived.change(job, schedule={"misfire": "fireAll"})
-        await lived.service.resume_job(KEY, job.id)
+        await lived.service.control.resume_job(KEY, job.id)
         await lived.run_due()
 
         assert [datetime(2026, 6, day, 13, tzinfo=UTC) for day in (1, 2)] == lived.ran

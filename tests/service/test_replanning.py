@@ -94,8 +94,10 @@ class Racing:
         """Lose the race, if it is time for that."""
         if self._left:
             self._left -= 1
-            await (self._world.service.delete_job if self._delete else self._world.service.pause_job)(KEY, job.id)
-            await self._world.service.resume_job(KEY, job.id) if not self._delete else None
+            await (self._world.service.delete_job if self._delete else self._world.service.control.pause_job)(
+                KEY, job.id
+            )
+            await self._world.service.control.resume_job(KEY, job.id) if not self._delete else None
         updated: bool = await self._world.store.update(job, unrun, added)
         return updated
 

@@ -37,13 +37,16 @@ class Page:
         self.browser = browser
         browser.call("Page.addScriptToEvaluateOnNewDocument", source=NOTE_VIOLATIONS)
         browser.open(f"{url}/docs")
-        browser.wait_for("document.querySelector('.opblock') !== null")
+        browser.wait_for("document.querySelector('.opblock-tag') !== null")
 
-    def execute(self, operation: str) -> Shown:
-        """Unfold a form, press `Try it out` and `Execute`, and nothing else."""
+    def execute(self, group: str, operation: str) -> Shown:
+        """Unfold the calls of a group and a form, press `Try it out` and `Execute`, and nothing else."""
+        heading = f"""document.querySelector('.opblock-tag[data-tag="{group}"]')"""
+        if not self.browser.run(f"{heading}.dataset.isOpen === 'true'"):
+            self.browser.run(f"{heading}.click()")
         box = f"""document.querySelector('.opblock[id$="-{operation}"]')"""
         for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
-            self.browser.wait_for(f"{box}.querySelector('{button}') !== null")
+            self.browser.wait_for(f"({box}?.querySelector('{button}') ?? null) !== null")
             self.browser.run(f"{box}.querySelector('{button}').click()")
         live = f"{box}.querySelector('.live-responses-table .response')"
         self.browser.wait_for(f"{live} !== null")
@@ -62,8 +65,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 def test_execute_creates_jobs(page: Page) -> None:
     """One job, and many; what the forms sent is what a list then shows. `test_forms` sends those of all groups."""
-    one, many = page.execute("createVps4DestroyVmJob"), page.execute("createVps4DestroyVmJobs")
-    listed = page.execute("listVps4DestroyVmJobs")
+    one, many = (
+        page.execute("vps4/destroyVm", "createVps4DestroyVmJob"),
+        page.execute("vps4/destroyVm", "createVps4DestroyVmJobs"),
+    )
+    listed = page.execute("vps4/destroyVm", "listVps4DestroyVmJobs")
 
     assert [201, 201, 200] == [one.status, many.status, listed.status]
     assert {one.body["id"], *many.body["ids"]} == {job["id"] for job in listed.body}
@@ -75,7 +81,7 @@ def test_list_of_thousands_is_shown(page: Page) -> None:
     body = {"when": "2035-01-01T00:00:00Z", "vmId": "79bfd10c-1529-42de-bd68-1a6e084ee13d"}
     assert 201 == httpx2.post(f"{jobs}/batch", json=[body] * 5000).status_code
 
-    shown = page.execute("listVps4PatchJobs")
+    shown = page.execute("vps4/patch", "listVps4PatchJobs")
 
     assert (200, 50) == (shown.status, len(shown.body))
 

@@ -90,7 +90,8 @@ def broken_app(registry: Registry, store: SqliteStore) -> ASGIApp:
     """The application with a bug."""
 
     class Broken:
-        async def groups(self) -> None:
+        @property
+        def control(self) -> None:
             raise RuntimeError("select password from /etc/mainspring")
 
     service = cast("SchedulerService", Broken())

@@ -26,6 +26,8 @@ async def test_all_groups_are_listed_by_name(client: httpx2.AsyncClient, base: s
         "registered": True,
         "counts": NONE,
         "jobs": "/api/schedulers/a/b-c/jobs",
+        "isPaused": False,
+        "pausedBy": [],
     }
     names = [(group["product"], group["jobGroup"]) for group in groups]
     assert names == [

@@ -93,7 +93,7 @@ async def test_paused_job_is_held_back_until_it_is_resumed(client: httpx2.AsyncC
 
     assert (200, '"2"', between) == (paused.status_code, paused.headers["etag"], paused.json())
     assert (200, '"3"', after) == (resumed.status_code, resumed.headers["etag"], resumed.json())
-    assert before | {"state": "paused", "isPaused": True, "version": 2} == between
+    assert before | {"state": "paused", "isPaused": True, "pausedBy": between["pausedBy"], "version": 2} == between
     assert before | {"version": 3} == after
 
 
@@ -174,6 +174,8 @@ ON_A_JOB = [
     ("DELETE", ""),
     ("POST", "/pause"),
     ("POST", "/resume"),
+    ("POST", "/fire"),
+    ("POST", "/cancel"),
     ("POST", "/retry"),
     ("GET", "/runs"),
 ]

@@ -172,12 +172,16 @@ async def test_schedule_and_options_are_described(document: Schema) -> None:
         for name in ("when", "schedule", "options")
     )
 
-    assert (when["type"], when["format"]) == ("string", "date-time")
+    assert ("string", "date-time") == (when["type"], when["format"])
+    assert "now" in [kind.get("const") for kind in schema["properties"]["when"]["anyOf"]]
     schedule = properties(document, schedule)
     assert SCHEDULE == schedule.keys()
     every = schedule["every"]["anyOf"][0]
     assert (every["type"], every["format"]) == ("string", "duration")
-    assert {"maxAttempts", "backoff", "timeout"} == properties(document, options).keys()
+    assert {
+        "maxAttempts", "backoff", "timeout", "priority", "expiresAfter", "key", "onConflict", "tags", "paused",
+        "pauseAfter",
+    } == properties(document, options).keys()  # fmt: skip
 
 
 async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, document: Schema) -> None:
@@ -196,10 +200,11 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
     assert groups.json()[0].keys() == members(document["paths"]["/api/schedulers"]["get"]["responses"]["200"])
     assert created.json().keys() | {"damage"} == members(path["post"]["responses"]["201"])
     assert created.json().keys() - {"warnings"} <= members(path["get"]["responses"]["200"])
-    assert dry_run.json().keys() == members(path["post"]["responses"]["200"])
+    forecast, _ = path["post"]["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"]
+    assert dry_run.json().keys() == set(properties(document, forecast))
     described = document["paths"][at(BACKUPS, "{jobId}", "preview")]["get"]["responses"]["200"]
     assert preview.json().keys() == members(described)
-    assert missing.json().keys() == members(path["get"]["responses"]["422"], "application/problem+json")
+    assert missing.json().keys() | {"job"} == members(path["get"]["responses"]["422"], "application/problem+json")
 
 
 async def test_model_of_a_plugin_may_have_the_name_of_one_of_ours(document: Schema) -> None:

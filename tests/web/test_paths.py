@@ -39,7 +39,7 @@ BAD_PATH = refused(400, "INVALID_PATH")
         ("//api/schedulers/vps4/backups/jobs", NOWHERE),
         (f"{JOBS}/", NOWHERE),
         (f"{JOBS}/{SOME}/", NOWHERE),
-        (f"{JOBS}/{SOME}/fire", NOWHERE),
+        (f"{JOBS}/{SOME}/water", NOWHERE),
         (f"{JOBS}/{SOME}/runs/1", NOWHERE),
         ("/api/schedulers/vps4/backups/../backups/jobs", NOWHERE),
         ("/api/schedulers/VPS4/backups/jobs", UNKNOWN_GROUP),

@@ -300,7 +300,7 @@ async def test_options_are_answered_as_they_were_understood(
         ({"backoff": "soon"}, "DURATION_FORMAT", "/options/backoff/initial"),
         ({"backoff": {"factor": 0.5}}, "GREATER_THAN_EQUAL", "/options/backoff/factor"),
         ({"backoff": {"factor": 10**500}}, "FLOAT_TYPE", "/options/backoff/factor"),
-        ({"priority": 1}, "UNKNOWN_FIELD", "/options/priority"),
+        ({"prority": 1}, "UNKNOWN_FIELD", "/options/prority"),
         ([], "OBJECT_TYPE", "/options"),
     ],
 )

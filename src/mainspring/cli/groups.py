@@ -26,7 +26,8 @@ def _print_counts(groups: list[dict[str, Any]]) -> None:
             f"{group.get('product')}/{group.get('jobGroup')}",
             *(each.get(name) for name in columns),
             "yes" if group.get("registered") else "no",
+            "yes" if group.get("isPaused") else "no",
         )
         for group, each in zip(groups, counts, strict=True)
     ]
-    print_table(("group", *columns, "registered"), rows)
+    print_table(("group", *columns, "registered", "paused"), rows)

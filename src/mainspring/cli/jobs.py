@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -14,7 +13,9 @@ from uuid import UUID
 import typer
 
 from mainspring.cli.client import Answer, ask
+from mainspring.cli.control import Reason, Until, pause_body
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
+from mainspring.cli.moments import moment
 from mainspring.cli.output import (
     complain,
     length,
@@ -96,6 +97,9 @@ def list_jobs(  # noqa: PLR0913 - each is a flag
         str | None,
         typer.Option(parser=_outcomes, metavar="OUTCOME", help="Only jobs whose last run ended so, as in failed,lost."),
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Only jobs that have this tag; may be repeated.")
+    ] = None,
     gave_up: Annotated[bool, typer.Option("--gave-up", help="Only jobs that gave up on their last fire time.")] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MOST, help=f"At most this many jobs. [default: {PAGE} in a table]")
@@ -110,7 +114,7 @@ def list_jobs(  # noqa: PLR0913 - each is a flag
     those that gave up and have nothing left to do.
     """
     page = _page(limit, form, every=every)
-    params = _given(state=state, outcome=outcome, gaveUp="true" if gave_up else None, limit=page)
+    params = _given(state=state, outcome=outcome, gaveUp="true" if gave_up else None, tag=tag, limit=page)
     answer = ask(url, "GET", _ALL_JOBS if group is None else _path(group), params=params)
     print_answer(answer, _jobs_in(form, groups=group is None), form)
     _tell_of_more(answer, "and --all all of them" if not every else "")
@@ -143,7 +147,7 @@ def create_job(
     """Schedule a new job."""
     request = read_object(data, fields or [])
     if when is not None:
-        request["when"] = _moment(when)
+        request["when"] = moment(when)
     if dry_run:
         answer = ask(url, "POST", _path(group), params={"dryRun": "true"}, body=request)
         print_answer(answer, print_previews, form)
@@ -165,14 +169,21 @@ def reschedule_job(
     form: Form = "table",
 ) -> None:
     """Move a job to another time."""
-    answer = ask(url, "PATCH", _path(group, job_id), body={"when": _moment(when)})
+    answer = ask(url, "PATCH", _path(group, job_id), body={"when": moment(when)})
     print_answer(answer, _jobs_in(form), form)
 
 
 @app.command("pause")
-def pause_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL) -> None:
+def pause_job(
+    group: _Group,
+    job_id: _JobId,
+    *,
+    reason: Reason = None,
+    until: Until = None,
+    url: Url = DEFAULT_URL,
+) -> None:
     """Hold a job back until it is resumed."""
-    ask(url, "POST", _path(group, job_id, "pause"))
+    ask(url, "POST", _path(group, job_id, "pause"), body=pause_body(reason, until))
     typer.echo(f"Job {job_id} is paused.")
 
 
@@ -181,6 +192,23 @@ def resume_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL) -> None
     """Let a paused job run again."""
     ask(url, "POST", _path(group, job_id, "resume"))
     typer.echo(f"Job {job_id} is resumed.")
+
+
+@app.command("fire")
+@with_form
+def fire_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+    """Run a job at once, also a paused one.
+
+    One with a schedule gets a run beside that.
+    """
+    print_answer(ask(url, "POST", _path(group, job_id, "fire")), _jobs_in(form), form)
+
+
+@app.command("cancel")
+@with_form
+def cancel_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+    """Cancel the run of a job that is under way, or a job without a schedule that has not begun."""
+    print_answer(ask(url, "POST", _path(group, job_id, "cancel")), _jobs_in(form), form)
 
 
 @app.command("delete")
@@ -243,9 +271,9 @@ def preview_job(
     """Show what a job will do."""
     params = _given(next=number)
     if outage_from is not None:
-        params["outageFrom"] = _moment(outage_from, "--outage-from")
+        params["outageFrom"] = moment(outage_from, "--outage-from")
     if outage_to is not None:
-        params["outageTo"] = _moment(outage_to, "--outage-to")
+        params["outageTo"] = moment(outage_to, "--outage-to")
     print_answer(ask(url, "GET", _path(group, job_id, "preview"), params=params), print_previews, form)
 
 
@@ -267,7 +295,7 @@ def backfill_job(  # noqa: PLR0913 - each is a flag
     form: Form = "table",
 ) -> None:
     """Run a past range of a job's schedule."""
-    span = {"from": _moment(begin, "--from"), "to": _moment(end, "--to")}
+    span = {"from": moment(begin, "--from"), "to": moment(end, "--to")}
     body = span | _given(cap=cap, spacing=spacing)
     answer = ask(url, "POST", _path(group, job_id, "backfill"), body=body)
     print_answer(answer, _print_backfills, form)
@@ -293,31 +321,6 @@ def _given(**values: object) -> dict[str, Any]:
 def _page(limit: int | None, form: Form, *, every: bool = False) -> int | None:
     """Return how many rows to ask for; programs that read JSON get all."""
     return limit or (None if every or form == "json" else PAGE)
-
-
-def _moment(text: str, flag: str = "--when") -> str:
-    """Turn ``+1h30m`` and ``-7d`` into the moment that far from now. Other text is left for the service to judge."""
-    if not text.startswith(("+", "-")):
-        return text
-    from mainspring.clock import SystemClock
-    from mainspring.schedule import TimeError, format_time, parse_duration
-
-    try:
-        away = parse_duration(_iso_duration(text[1:].upper()))
-    except TimeError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a length of time such as +30s, +5m, +2h or -1d", param_hint=flag
-        ) from error
-    now = SystemClock().now()
-    return format_time(now + away if text[0] == "+" else now - away)
-
-
-def _iso_duration(text: str) -> str:
-    if text.startswith("P"):
-        return text
-    date = "".join(re.findall(r"\d+[WD]", text))
-    time = text.removeprefix(date).removeprefix("T")
-    return f"P{date}T{time}" if time else f"P{date}"
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mainspring.cli import calendars, db, groups, jobs, plugins
+from mainspring.cli.control import pause, resume
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
@@ -28,6 +29,8 @@ from mainspring.errors import MainspringError
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, doctor):
     app.command(cls=SettingsCommand)(_command)
+for _control in (pause, resume):
+    app.command()(_control)
 app.add_typer(db.app, name="db")
 app.add_typer(groups.app, name="groups")
 app.add_typer(jobs.app, name="jobs")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mainspring.job.job import Job
 from mainspring.job.key import JobKey
+from mainspring.job.pause import Pause, Scope
 from mainspring.job.run import Run
 
 
@@ -31,6 +32,24 @@ class JobDeleted(NamedTuple):
     """A job was deleted."""
 
     job: Job
+
+
+class JobPaused(NamedTuple):
+    """A job paused itself: it gave up on as many occurrences in a row as its options allow."""
+
+    job: Job
+
+
+class ScopePaused(NamedTuple):
+    """A group, a product or everything was stopped."""
+
+    pause: Pause
+
+
+class ScopeResumed(NamedTuple):
+    """A group, a product or everything goes on."""
+
+    scope: Scope
 
 
 class RunStarted(NamedTuple):
@@ -179,6 +198,9 @@ Event = (
     JobScheduled
     | JobChanged
     | JobDeleted
+    | JobPaused
+    | ScopePaused
+    | ScopeResumed
     | RunStarted
     | RunFinished
     | GaveUp

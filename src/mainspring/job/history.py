@@ -54,6 +54,12 @@ def rows_of(job: Job, planned: Planned, node: str, now: datetime) -> tuple[Run, 
     return tuple(rows)
 
 
+def unbegun(job: Job, outcome: Outcome, reason: str, now: datetime) -> Run:
+    """Return the row of history of a fire time that ends before a run of it began; the store numbers it."""
+    at = Unrun(job.fire_time, job.fire_time, 1, Fate.SKIPPED, "")
+    return _row(job, at, reason, "", now)._replace(due_at=job.due_at, outcome=outcome)
+
+
 def _row(job: Job, unrun: Unrun, reason: str, node: str, now: datetime) -> Run:
     """Return a row of history that no run stands behind; the store numbers it."""
     return Run(

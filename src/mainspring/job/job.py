@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -10,7 +10,8 @@ from uuid import UUID, uuid5
 
 from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
-from mainspring.job.options import Options
+from mainspring.job.options import PRIORITY, Options, rank
+from mainspring.job.pause import Hold
 from mainspring.job.run import DEADLY, Outcome, Run
 from mainspring.schedule import Trigger
 
@@ -34,9 +35,13 @@ class Job(NamedTuple):
 
     `fire_time` is the intended moment of the occurrence that is next (or running, or was last); `due_at` is when it may
     be claimed: the same, unless a retry or a postponement moved it. `attempt` counts the tries begun for this fire
-    time, `failures` those of them that failed, `losses` those whose node died. `paused` holds the job back, also after
-    a run that is under way. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that ended
-    last. Every write raises `version` by one.
+    time, `failures` those of them that failed, `losses` those whose node died. `give_ups` counts the fire times in a
+    row on which the job gave up. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that
+    ended last. Every write raises `version` by one.
+
+    `paused` holds the job back, also after a run that is under way: `hold` says since when and why, and at `resume_at`
+    it goes on by itself. `cancelling` says that the run under way is to be cancelled. Of a group's due jobs those of
+    the highest `priority` come first.
 
     A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
     overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
@@ -56,9 +61,14 @@ class Job(NamedTuple):
     options: Options = Options()
     state: State = State.SCHEDULED
     paused: bool = False
+    hold: Hold | None = None
+    resume_at: datetime | None = None
+    cancelling: bool = False
+    priority: int = PRIORITY
     attempt: int = 0
     failures: int = 0
     losses: int = 0
+    give_ups: int = 0
     run: int | None = None
     node: str | None = None
     claimed_at: datetime | None = None
@@ -113,6 +123,26 @@ class Claim(NamedTuple):
 
     job: Job
     at: datetime
+
+
+def in_turn(claims: Iterable[Claim]) -> list[Claim]:
+    """Put jobs that were claimed together in the order in which they are to begin.
+
+    What is due: by priority, then by due time. Then what will be, by due time.
+    """
+    claims = list(claims)
+    if all(claim.job.priority == PRIORITY for claim in claims):
+        return sorted(claims, key=_due_time)
+    return sorted(claims, key=_turn)
+
+
+def _due_time(claim: Claim) -> datetime:
+    return claim.job.due_at
+
+
+def _turn(claim: Claim) -> tuple[datetime, int, datetime]:
+    job, at = claim
+    return max(job.due_at, at), -rank(job.priority, at - job.due_at), job.due_at
 
 
 class Change(NamedTuple):

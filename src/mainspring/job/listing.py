@@ -18,7 +18,7 @@ class JobFilter:
     """Which jobs of a group to list.
 
     These are those in any of `states`: pending ones come first, then those that are done. With `outcomes` only those
-    whose last run ended so, with `gave_up` only those that gave up then.
+    whose last run ended so, with `gave_up` only those that gave up then, with `tags` only those that have all of them.
 
     The times bound the due time: `due_from` in, `due_to` out.
     """
@@ -26,6 +26,7 @@ class JobFilter:
     states: frozenset[State] = PENDING
     outcomes: frozenset[Outcome] | None = None
     gave_up: bool = False
+    tags: frozenset[str] = frozenset()
     due_from: datetime | None = None
     due_to: datetime | None = None
 

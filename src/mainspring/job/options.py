@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from mainspring.schedule import ON_THE_WIRE, Duration
 
 _SOME = Field(gt=timedelta())
+PRIORITY = 5
+"""The priority of a job, from 0 (last) to 9 (first), where neither its request nor its class says another."""
+LAST_PRIORITY, FIRST_PRIORITY = 0, 9
+AGING = timedelta(minutes=10)
+"""A job that has been due for so long counts one priority higher, so that none waits for ever."""
 
 
 @ON_THE_WIRE
@@ -33,12 +39,38 @@ def _backoff_shorthand(value: object) -> object:
     return {"initial": value} if isinstance(value, str) else value
 
 
+def rank(priority: int, waited: timedelta) -> int:
+    """Return as of which priority a job counts that has been due for so long; not yet due is less than nothing."""
+    return min(FIRST_PRIORITY, priority + waited // AGING)
+
+
+class OnConflict(StrEnum):
+    """What becomes of a request whose key another job of the group has that is not done."""
+
+    REJECT = "reject"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tags))
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Tags = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")], ...],
+                 Field(max_length=20), AfterValidator(_each_once)]  # fmt: skip
+
+
 @ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a request may decide about how its job is run; `None` leaves the decision to the job group.
 
-    On the wire `backoff` may be one duration, which is its `initial`.
+    On the wire `backoff` may be one duration, which is its `initial`. Of a group's due jobs those of the highest
+    `priority` come first. A job that has not begun when `expires_after` has passed since its fire time is skipped.
+    Among the group's jobs that are not done only one may have a `key`; `on_conflict` says what becomes of a second one.
+    `paused` makes a job that waits to be resumed, and `pause_after` pauses one that recurs when it gave up on so many
+    occurrences in a row.
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
@@ -47,6 +79,13 @@ class Options:
         BeforeValidator(_backoff_shorthand, json_schema_input_type=Backoff | Annotated[Duration, _SOME] | None),
     ] = None
     timeout: Annotated[Duration, _SOME] | None = None
+    priority: Annotated[int, Field(ge=LAST_PRIORITY, le=FIRST_PRIORITY, strict=True)] | None = None
+    expires_after: Annotated[Duration, _SOME] | None = None
+    key: _Name | None = None
+    on_conflict: OnConflict | None = None
+    tags: Tags | None = None
+    paused: Annotated[bool, Field(strict=True)] | None = None
+    pause_after: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
 
 
 _OPTIONS = TypeAdapter(Options)

@@ -69,6 +69,16 @@ _NULL_IS_DEFAULT = BeforeValidator(
     lambda sent: JobType.ONE_TIME if sent is None else sent, json_schema_input_type=JobType | None
 )
 _ONLY_RECURRING = WithJsonSchema({"description": "Only with RECURRING, which says what it must be; else ignored."})
+NOW = "now"
+"""What `when` may be in place of a moment: the service puts the store's time there before a request is read."""
+_WHEN_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "format": "date-time", "examples": ["2026-12-01T10:00:00Z"]},
+            {"const": NOW, "description": "At once, by the time of the job store."},
+        ]
+    }
+)
 _NOT_NULL: dict[str, Any] = {"not": {"type": "null"}}
 SCHEDULING_SCHEMA: dict[str, Any] = {
     "anyOf": [{"required": [name], "properties": {name: _NOT_NULL}} for name in ("when", "schedule")],
@@ -97,7 +107,7 @@ class JobRequest(BaseModel):
         alias_generator=to_camel, extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True
     )
 
-    when: When | None = None
+    when: Annotated[When, _WHEN_SCHEMA] | None = None
     job_type: Annotated[JobType, _NULL_IS_DEFAULT] = JobType.ONE_TIME
     repeat_count: Annotated[Any, _ONLY_RECURRING] = None
     repeat_interval_in_days: Annotated[Any, _ONLY_RECURRING] = None

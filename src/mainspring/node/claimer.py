@@ -18,7 +18,7 @@ from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError, first_line
 from mainspring.execution import AHEAD_SECONDS, Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Claim, Ending, Job, JobKey, Outcome, lifecycle
+from mainspring.job import Claim, Ending, Job, JobKey, Outcome, lifecycle, pauses_of
 from mainspring.node.dispatcher import Dispatcher
 from mainspring.node.fairness import demands, still_hungry
 from mainspring.node.lease import Lease
@@ -183,12 +183,13 @@ class Claimer:
         waiting = arriving + sum(lane.waiting for lane in lanes.values() if not lane.is_stuck(moment, AHEAD_SECONDS))
         spare = sum(lane.openings(moment) for lane in lanes.values()) - waiting
         most = min(limit, self._dispatcher.slots.number + MOST_BESIDES - len(self._dispatcher.running) - arriving)
-        rooms = {key: lanes[key].room(free, spare, moment, coming.get(key, 0)) for key in self._keys}
+        keys = [key for key in self._keys if not any(pauses_of(self._notes.pauses, key))]
+        rooms = {key: lanes[key].room(free, spare, moment, coming.get(key, 0)) for key in keys}
         if free <= waiting:  # all slots are spoken for: the next claim is worth its cost when half of these have begun
             rooms = {key: room if room >= waiting else 0 for key, room in rooms.items()}
         holds = {key: lane.waiting + lane.executing + coming.get(key, 0) for key, lane in lanes.items()}
         slow = {key for key, lane in lanes.items() if lane.mean is None or lane.mean >= SLOW_SECONDS}
-        wanted = demands(self._keys, self._hungry, holds, rooms, slow)
+        wanted = demands(keys, self._hungry, holds, rooms, slow)
         return {key: least for key, demand in wanted.items() if (least := min(demand, most)) > 0}
 
     async def take(self, ahead: timedelta = AHEAD) -> int:
@@ -273,7 +274,9 @@ class Claimer:
         """Return how a run ends that is not to begin: it comes too late, or the row of its job cannot be read."""
         if job.damage is not None:
             return Ending(Outcome.FAILED, job.damage.reason)
-        if isinstance(job.trigger, Once):
+        if job.cancelling:
+            return Ending(Outcome.CANCELLED, lifecycle.CANCELLED)
+        if isinstance(job.trigger, Once) and job.options.expires_after is None:
             return None
         try:
             return lifecycle.missed(job, now=now, calendars=self._notes.known)

@@ -22,6 +22,7 @@ from mainspring.job import (
     Events,
     GaveUp,
     Job,
+    JobPaused,
     Outcome,
     Run,
     RunFinished,
@@ -156,6 +157,8 @@ class Finisher:
         for run, job, _ in written:
             if run.outcome in DEADLY and job.gave_up:
                 self._events.announce(GaveUp(run, job))
+                if job.hold is not None and job.hold.at == run.finished_at:
+                    self._events.announce(JobPaused(job))
 
     def _decide(self, job: Job, run: Run, ending: Ending) -> Change:
         """Decide what a job becomes. If deciding raises, the job is paused: it must not block its batch."""

@@ -37,6 +37,7 @@ from mainspring.node.host_lock import HostLock
 from mainspring.node.lease import Lease
 from mainspring.node.outage import Outage
 from mainspring.node.recovery import Recovery
+from mainspring.node.resuming import Resuming
 from mainspring.node.yielding import Yielding
 from mainspring.plugins import Registry
 from mainspring.settings import Settings
@@ -98,6 +99,7 @@ class Node:
         self._recovery = Recovery(
             store, self._lease, self._finisher, place.host_lock, place.quarantine, events, registry.bindings
         )
+        self._resuming = Resuming(store, notes, events)
         self._stopping = asyncio.Event()
         self._hurried = False
         self._freed = asyncio.Event()
@@ -249,9 +251,11 @@ class Node:
             self._dispatcher.interrupt(self._dispatcher.running, "the node was taken for dead")
             await self._join()
         elif beat.name == self.name:
-            self._dispatcher.interrupt(pulse.stops, "the job was deleted")
+            self._dispatcher.interrupt(pulse.stops, "the job was deleted, or its run cancelled")
             if self._notes.heard(pulse.notes, self._lease.seconds):
                 await self._read_calendars()
+                self._claimer.wake()  # a pause may be over
+            await self._resuming.look(pulse)
             await self._recovery.look(pulse, beat.sent, self._claimer.wake)
 
     async def _prune(self) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from mainspring.job import Backoff, Ending, Job, JobRequest, Outcome
+from mainspring.job import PRIORITY, Backoff, Ending, Job, JobRequest, Outcome
 from mainspring.schedule import Trigger
 
 __all__ = [
@@ -198,6 +198,8 @@ class SchedulerJob(ABC):
     product: ClassVar[str]
     job_group: ClassVar[str]
     Request: ClassVar[type[JobRequest]] = JobRequest
+    priority: ClassVar[int] = PRIORITY
+    """Which of the group's due jobs come first, where their requests say nothing: 0 (last) to 9 (first)."""
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
     max_attempts: ClassVar[int] = 5

@@ -1,9 +1,10 @@
 """The use cases that REST, the command line and importers call."""
 
 from mainspring.service.calendars import CalendarService
+from mainspring.service.control import Standing
 from mainspring.service.jobs import SchedulerService
 from mainspring.service.lookahead import LookAhead
 from mainspring.service.replanning import Moved, Replanning
 from mainspring.store import Progress
 
-__all__ = ["CalendarService", "LookAhead", "Moved", "Progress", "Replanning", "SchedulerService"]
+__all__ = ["CalendarService", "LookAhead", "Moved", "Progress", "Replanning", "SchedulerService", "Standing"]

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -22,7 +22,8 @@ from mainspring.clock import Clock
 from mainspring.errors import (
     ConflictError,
     InvalidRequestError,
-    JobNotDeadError,
+    JobRunningError,
+    KeyTakenError,
     NotFoundError,
     PreconditionFailedError,
     Problem,
@@ -30,7 +31,7 @@ from mainspring.errors import (
 )
 from mainspring.failpoint import fp
 from mainspring.job import (
-    DEADLY,
+    NOW,
     PENDING,
     Counts,
     Edit,
@@ -42,6 +43,7 @@ from mainspring.job import (
     JobFilter,
     JobKey,
     JobScheduled,
+    OnConflict,
     Outcome,
     PluginFailed,
     Position,
@@ -57,21 +59,17 @@ from mainspring.schedule import (
     KINDS,
     Calendars,
     Recurring,
+    format_time,
 )
+from mainspring.service.control import EDIT_TRIES, Control
+from mainspring.service.keys import Keys
 from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.store import Notes, Store
 
 REQUEST_LIMIT = 256 * 1024
 """How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
-EDIT_TRIES = 10
-"""How often an edit is tried when others keep writing the same job.
-
-Each loss means that somebody else's write went through.
-"""
 MOST_PROBLEMS = 100
 """How many problems of a batch are looked for."""
-RETRY_REACH = 1000
-"""How many runs of a job are looked through for those that gave up."""
 DELETED_AT_ONCE = 500
 """How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
 PAGE = 500
@@ -90,6 +88,13 @@ class Group:
     counts: Counts
 
 
+class Batch(NamedTuple):
+    """The ids of the jobs of a batch, in order, and how many of them are new."""
+
+    ids: list[UUID]
+    created: int
+
+
 class SchedulerService:
     """The use cases over one store, for the job groups of one registry."""
 
@@ -99,7 +104,9 @@ class SchedulerService:
         self._registry = registry
         self._clock = clock
         self._events = events
+        self._keys = Keys(store)
         self.lookahead = Lookahead(self, store, notes, clock, events)
+        self.control = Control(self, store, notes, clock, events)
 
     @property
     def is_durable(self) -> bool:
@@ -125,27 +132,75 @@ class SchedulerService:
         return [Group(key, self._registry.bindings.get(key), counts.get(key, Counts({}))) for key in keys]
 
     async def create_job(self, key: JobKey, body: Mapping[str, Any]) -> Job:
-        """Create a job from the body of a request; it is durable when this returns.
+        """Create a job like `create_or_keep`, and return it, or the one that has its key."""
+        return (await self.create_or_keep(key, body))[0]
 
-        Raises `NotFoundError` for an unknown group and `InvalidRequestError` with every problem of the body.
+    async def create_or_keep(self, key: JobKey, body: Mapping[str, Any]) -> tuple[Job, bool]:
+        """Create a job from the body of a request; it is durable when this returns. Answer it, and whether it is new.
+
+        Where another job of the group has its key, ``options.onConflict`` says what becomes of it: that one is kept and
+        returned, or gets this request. Raises `NotFoundError` for an unknown group, `InvalidRequestError` with every
+        problem of the body, `KeyTakenError` where the key is taken, and `JobRunningError` if that job runs which is to
+        get this request.
         """
         binding = self._registry.find(key)
+        (body,) = await self._at_once([body])
         calendars = await self._calendars_for([body])
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
-        fp("create.before_add")
-        await self._store.add([job], unrun)
-        fp("create.after_add")
-        self._events.announce(JobScheduled(job))
-        return job
+        for _ in range(EDIT_TRIES):
+            fp("create.before_add")
+            try:
+                await self._store.add([job], unrun)
+            except KeyTakenError:
+                other = await self._keys.other(job)
+                if other is None:
+                    continue  # it is over by now
+                if job.options.on_conflict is OnConflict.KEEP:
+                    return other, False
+                if job.options.on_conflict is not OnConflict.REPLACE:
+                    raise Keys.refusal(other) from None
+                if (replaced := await self._replace(binding, other, body, calendars)) is None:
+                    continue
+                return replaced, False
+            fp("create.after_add")
+            self._events.announce(JobScheduled(job))
+            return job, True
+        raise ConflictError("the jobs with this key kept changing; try again")
+
+    async def _replace(self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars) -> Job | None:
+        """Give a request to the job that has its key; `None` if that was written meanwhile."""
+        if other.state is State.RUNNING:
+            raise JobRunningError(f"job {other.id} has the key and is running; what it does has begun")
+        now = await self._store.now()
+        reading = self._read(binding, body, now, calendars)
+        edited, unrun = lifecycle.reschedule(
+            other,
+            request=body,
+            trigger=reading.trigger,
+            options=reading.options,
+            now=now,
+            calendars=calendars,
+            is_moved=True,
+        )
+        edited = lifecycle.ranked(edited, binding.job_class.priority)
+        if not await self._store.update(edited, unrun):
+            return None
+        self._events.announce(JobChanged(edited, "replaced"))
+        return edited
 
     async def create_jobs(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> list[UUID]:
-        """Create a job from each body, all or none; they are durable when this returns. Answer their ids, in order.
+        """Create jobs like `create_batch`, and return their ids."""
+        return (await self.create_batch(key, bodies)).ids
 
-        Raises like `create_job`; the pointers of problems begin with the number of the body, from 0. Reading stops when
+    async def create_batch(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Batch:
+        """Create a job from each body, all or none; they are durable when this returns.
+
+        A body whose key another job has creates none if its ``options.onConflict`` is ``keep``. Raises like
+        `create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading stops when
         `MOST_PROBLEMS` were found. Others have their turn every few bodies.
         """
         binding = self._registry.find(key)
-        now = self._clock.now()
+        now, bodies = self._clock.now(), await self._at_once(bodies)
         calendars = await self._calendars_for(bodies)
         edits: list[Edit] = []
         problems: list[Problem] = []
@@ -158,28 +213,40 @@ class SchedulerService:
                 problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
                 if len(problems) >= MOST_PROBLEMS:
                     break
+        problems += Keys.problems([edit.job for edit in edits]) if not problems else []
         if problems:
             said = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems[:3])
             raise InvalidRequestError(f"nothing was created: {said}", problems=problems)
-        jobs = [edit.job for edit in edits]
-        fp("create.before_add")
-        if jobs:
-            await self._store.add(jobs, [run for edit in edits for run in edit.unrun])
-        fp("create.after_add")
-        if self._events.has_subscribers(JobScheduled):
-            for job in jobs:
-                self._events.announce(JobScheduled(job))
-        return [job.id for job in jobs]
+        return await self._write_batch(key, edits)
+
+    async def _write_batch(self, key: JobKey, edits: Sequence[Edit]) -> Batch:
+        keyed = any(edit.job.options.key for edit in edits)
+        for _ in range(EDIT_TRIES):
+            kept = await self._keys.kept(key, [edit.job for edit in edits]) if keyed else {}
+            new = [edit for number, edit in enumerate(edits) if number not in kept]
+            fp("create.before_add")
+            try:
+                if new:
+                    await self._store.add([edit.job for edit in new], [run for edit in new for run in edit.unrun])
+            except KeyTakenError:
+                continue
+            fp("create.after_add")
+            if self._events.has_subscribers(JobScheduled):
+                for edit in new:
+                    self._events.announce(JobScheduled(edit.job))
+            return Batch([kept.get(number, edit.job.id) for number, edit in enumerate(edits)], len(new))
+        raise ConflictError("the jobs with these keys kept changing; try again")
 
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
+        (body,) = await self._at_once([body])
         calendars = await self._calendars_for([body])
         return Draft(self._new_job(binding, body, now, calendars).job, now, calendars)
 
     def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
         reading = self._read(binding, body, now, calendars)
-        return lifecycle.create(
+        job, unrun = edit = lifecycle.create(
             job_id=self._clock.new_id(),
             key=binding.key,
             request=body,
@@ -188,6 +255,8 @@ class SchedulerService:
             now=now,
             calendars=calendars,
         )
+        ranked = lifecycle.ranked(job, binding.job_class.priority)
+        return edit if ranked is job else Edit(ranked, unrun)
 
     async def get_job(self, key: JobKey, job_id: UUID) -> Job:
         """Return a job, done ones too until their retention is over.
@@ -287,6 +356,7 @@ class SchedulerService:
             problem = Problem("", "EMPTY_PATCH", "the patch names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
+        (patch,) = await self._at_once([patch])
         now, calendars = await self._store.now(), await self._calendars_for([patch], always=True)
 
         def decide(job: Job) -> Edit:
@@ -302,8 +372,8 @@ class SchedulerService:
                 trigger = reading.trigger if _SCHEDULE_FIELDS & patch.keys() or job.damage else job.trigger
             if job.is_dead:
                 amended = lifecycle.amended(job, request=request, trigger=trigger, options=options, calendars=calendars)
-                return Edit(amended)
-            return lifecycle.reschedule(
+                return Edit(lifecycle.ranked(amended, binding.job_class.priority))
+            edited, unrun = lifecycle.reschedule(
                 job,
                 request=request,
                 trigger=trigger,
@@ -312,54 +382,9 @@ class SchedulerService:
                 calendars=calendars,
                 is_moved=when is not None,
             )
+            return Edit(lifecycle.ranked(edited, binding.job_class.priority), unrun)
 
-        return await self._edit(key, job_id, decide, what="rescheduled", version=version)
-
-    async def pause_job(self, key: JobKey, job_id: UUID) -> Job:
-        """Hold a job back. Raises `NotFoundError`, `JobFinishedError`."""
-        now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: Edit(lifecycle.pause(job, now=now)), what="paused")
-
-    async def resume_job(self, key: JobKey, job_id: UUID) -> Job:
-        """Let a paused job go on. Raises `NotFoundError`, `JobFinishedError`."""
-        now = await self._store.now()
-        return await self._edit(key, job_id, lambda job: Edit(lifecycle.resume(job, now=now)), what="resumed")
-
-    async def retry_job(self, key: JobKey, job_id: UUID, run: int | None = None) -> Job:
-        """Try the fire time again that a job gave up on, at once: that of a run, or the last.
-
-        A dead job is brought back for it, or for its new time if it was moved since; a job that goes on runs it beside
-        its other occurrences. Raises `NotFoundError`, `JobNotDeadError` if the job, or that run, did not give up or is
-        tried again already.
-        """
-        now, calendars = await self._store.now(), await self._notes.calendars()
-        for _ in range(EDIT_TRIES):
-            job = await self.get_job(key, job_id)
-            given_up = await self._given_up(job)
-            chosen = next((each for each in given_up if run in {None, each.number}), None)
-            if chosen is None:
-                raise JobNotDeadError(_nothing_to_retry(run))
-            if job.is_dead and (run is None or chosen is given_up[0]):
-                return await self._edit(
-                    key, job_id, lambda job: lifecycle.revived(job, now=now, calendars=calendars), what="retried"
-                )
-            edited, child = lifecycle.retry_run(job, chosen, self._clock.new_id(), now=now)
-            if await self._store.update(edited, (), [child]):
-                self._events.announce(JobChanged(edited, "retried"))
-                return edited
-        raise ConflictError("the job kept changing; try again")
-
-    async def _given_up(self, job: Job) -> list[Run]:
-        """Return those of a job's latest runs that gave up on a fire time that nobody tries again, the latest first."""
-        runs = await self._store.runs(job.key, job.id, before=None, limit=RETRY_REACH)
-        last: dict[datetime, Run] = {}
-        for run in runs:
-            if run.attempt:
-                last.setdefault(run.fire_time, run)
-        tried = {child.fire_time for child in await self._store.children(job.id)}
-        if job.state is not State.DONE and job.attempt:
-            tried.add(job.fire_time)
-        return [run for run in last.values() if run.outcome in DEADLY and run.fire_time not in tried]
+        return await self.edit(key, job_id, decide, what="rescheduled", version=version)
 
     async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
         """Delete a job in any state.
@@ -383,6 +408,13 @@ class SchedulerService:
             now = await self._store.now()
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
+
+    async def _at_once(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Put the store's time where bodies say that it is to be ``now``."""
+        if not any(body.get("when") == NOW for body in bodies):
+            return bodies
+        now = format_time(await self._store.now())
+        return [{**body, "when": now} if body.get("when") == NOW else body for body in bodies]
 
     async def _calendars_for(self, bodies: Sequence[Mapping[str, Any]], *, always: bool = False) -> Calendars:
         """Return the calendars by name, if a body has a schedule.
@@ -417,16 +449,26 @@ class SchedulerService:
         finally:
             _set_running_loop(loop)
 
-    async def _edit(
+    async def edit(
         self, key: JobKey, job_id: UUID, decide: Callable[[Job], Edit], *, what: str, version: int | None = None
     ) -> Job:
+        """Have a job written as is decided by what it is, until nobody has written it meanwhile.
+
+        Raises `NotFoundError`, `ConflictError`, `KeyTakenError`, `PreconditionFailedError`, and what `decide` raises.
+        """
         for _ in range(EDIT_TRIES):
             job = await self.get_job(key, job_id)
             _check_version(job, version)
             edited, unrun = decide(job)
             if edited is job:
                 return job
-            if await self._write(job, edited, unrun):
+            try:
+                written = await self._write(job, edited, unrun)
+            except KeyTakenError:
+                if (other := await self._keys.other(edited)) is None:
+                    continue
+                raise Keys.refusal(other) from None
+            if written:
                 self._events.announce(JobChanged(edited, what))
                 return edited
         raise ConflictError("the job kept changing; try again")
@@ -436,12 +478,6 @@ class SchedulerService:
         if job.state is not State.DONE:
             return await self._store.update(edited, unrun)
         return await (self._store.amend(edited) if edited.state is State.DONE else self._store.revive(edited, unrun))
-
-
-def _nothing_to_retry(run: int | None) -> str:
-    if run is None:
-        return "only a job that gave up can be retried"
-    return f"run {run} is none of the job's latest {RETRY_REACH} runs that gave up on their fire time"
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

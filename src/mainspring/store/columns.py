@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from mainspring.errors import SchemaError
-from mainspring.job import FORMAT, Job, Run
+from mainspring.job import AGING, FIRST_PRIORITY, FORMAT, Job, Run
 
 
 class Form(Enum):
@@ -53,6 +53,7 @@ TRIGGER = Kind(
 )
 """A trigger that fires once, at the job's fire time, is no value at all: nearly all jobs have such a one."""
 OPTIONS = Kind("write_options({0})", "DEFAULTS if {0} is None else options_from_json(from_json({0}))", Form.JSON)
+HOLD = Kind("to_json(hold_to_json({0}))", "hold_from_json(as_object(from_json({0})))", Form.JSON)
 LAST_RUN = Kind("write_last_run({0})", "read_last_run({0}, id, key)")
 KNOWN_FORMAT = Kind("{0}", "known_format({0})")
 
@@ -126,6 +127,11 @@ JOB = (
     _of_job("parent", ID.optional(), done="null"),
     _of_job("backfill", FLAG, done="false"),
     _of_job("format", KNOWN_FORMAT, claim="FORMAT", done="1"),
+    _of_job("hold", HOLD.optional(), claim="None", done="null", edited=True),
+    _of_job("resume_at", TIME.optional(), claim="None", done="null", edited=True),
+    _of_job("cancelling", FLAG, claim="False", done="false", edited=True),
+    _of_job("priority", PLAIN, edited=True, kept=True),
+    _of_job("give_ups", PLAIN, done="0", edited=True),
 )
 """The facts of a job."""
 
@@ -172,6 +178,9 @@ KEPT = ENDED | {
     "due_at": "to_microseconds(job.due_at)",
     "attempt": "job.attempt",
     "last_run": "write_last_run(run)",
+    "hold": "None if job.hold is None else to_json(hold_to_json(job.hold))",
+    "resume_at": "None if job.resume_at is None else to_microseconds(job.resume_at)",
+    "give_ups": "job.give_ups",
 }
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
@@ -221,8 +230,11 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
         "claimed_columns": ", ".join(claimed),
         "claimed_columns_as_they_are": _list(CLAIMED_COLUMNS, table),
         "format": str(FORMAT),
+        "tags": _TAGS,
+        "first_priority": str(FIRST_PRIORITY),
+        "aging_seconds": f"{AGING.total_seconds():g}",
         "done_job_columns": ", ".join(
-            done.get(of, of if "'" in of or of in {"null", "1"} else quoted(of)) for _, _, of in job
+            done.get(of, of if "'" in of or of in {"null", "0", "1"} else quoted(of)) for _, _, of in job
         ),
         "edits": ", ".join(f"{quoted(column)} = :{column}" for fact, column, _ in job if fact.edited),
         "run_columns": _list(RUN_COLUMNS),
@@ -233,6 +245,10 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
         "forget_kept_columns": ", ".join(f"{quoted(column)} = null" for column in kept),
         **{f"ended.{name}": str(place) for place, name in enumerate(ENDED)},
     }
+
+
+# In SQLite; of a row that was tampered with the options may be anything.
+_TAGS = "iif(json_valid(options), iif(json_type(options, '$.tags') = 'array', options -> '$.tags', '[]'), '[]')"
 
 
 def _list(columns: Iterable[str], table: str = "") -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from mainspring.job import Claim
 
+KEY_TAKEN = "another job of the group has the key, and is not done"
+
 
 class Due(NamedTuple):
     """When the next job is due, by the store's clock, and how long that is off (negative: overdue)."""
@@ -57,11 +59,13 @@ class NodeBeat:
 class Pulse(NamedTuple):
     """What a node learns when it beats.
 
-    Whether it still has a row, which of its runs it is to stop (each is told once), all nodes that have a row, and a
-    number that rises with every note written.
+    Whether it still has a row, which of its runs it is to stop (each is told once), all nodes that have a row, a number
+    that rises with every note written, the store's time, and whether there are paused jobs that are to go on.
     """
 
     alive: bool
     stops: frozenset[int]
     nodes: tuple[NodeBeat, ...]
     notes: int
+    now: datetime
+    resumes: bool = False

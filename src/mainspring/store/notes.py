@@ -1,4 +1,4 @@
-"""What all nodes share besides jobs, typed: calendars, by which rules of time zones jobs were planned, and keys.
+"""What all nodes share besides jobs, typed: calendars, pauses, by which rules of zones jobs were planned, and keys.
 
 Each process reads them here. They are kept in memory as long as the store's number of its last note is the one that
 they were read by. A heartbeat brings that number (`Notes.heard`); where none does, they are read from the store.
@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
 
 from mainspring.clock import Clock, new_secret
+from mainspring.job import Pause, Scope, pause_from_json, pause_to_json
 from mainspring.schedule import (
     Calendar,
     Calendars,
     calendar_from_json,
     calendar_to_json,
+    format_time,
     without_unknown,
 )
 from mainspring.store.protocol import Store
@@ -30,6 +34,12 @@ ZONE_RULES = "tzdata"
 """The kind of the note that holds the release of the rules of time zones that the jobs were planned by."""
 REPLANNING = "replanning"
 """The kind of notes that say how far jobs follow calendars that were written, by the name of the calendar."""
+PAUSES = "pause"
+"""The kind of notes that are pauses of groups, products and everything which are not over."""
+PAST_PAUSES = "past-pause"
+"""The kind of notes that are pauses which are over, under the names that they had."""
+MOST_PAST_PAUSES = 1000
+"""How many of those are kept."""
 CURSOR_KEYS = "cursor-key"
 """The kind of notes that are keys to sign cursors with."""
 _UNKNOWN = -1
@@ -61,6 +71,8 @@ class Notes:
         self._until = -math.inf
         self._read_by = _UNKNOWN
         self._read: Mapping[str, _Read] = {}
+        self.pauses: tuple[Pause, ...] = ()
+        """The pauses of groups, products and everything, as they were read last: nothing that they stop is claimed."""
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, Exception] = {}
@@ -74,13 +86,18 @@ class Notes:
 
     async def calendars(self) -> Calendars:
         """Return the calendars that can be used here, by name."""
+        await self.be_current()
+        return self.known
+
+    async def be_current(self) -> None:
+        """Read all anew unless a heartbeat has told lately that there is nothing new."""
         if self._read_by == _UNKNOWN or self._read_by != self._number or self._clock.monotonic() >= self._until:
             await self.refresh()
-        return self.known
 
     async def refresh(self) -> None:
         """Read the calendars, whatever is known."""
         number = await self._store.noted()  # before reading: what is written meanwhile has a higher one
+        self.pauses = tuple((await self._read_pauses(PAUSES)).values())
         calendars, faults = await self._read_calendars()
         unknown: Mapping[str, Exception] = {}
         if any(calendar.holidays for calendar in calendars.values()):
@@ -133,6 +150,51 @@ class Notes:
         was_there = await self._store.note(CALENDARS, name, calendar and calendar_to_json(calendar))
         await self.refresh()  # this process goes by its own writes at once
         return was_there
+
+    async def _read_pauses(self, kind: str) -> dict[str, Pause]:
+        """Read pauses by the names of their notes, the oldest first; a note that cannot be read is none."""
+        read: dict[str, Pause] = {}
+        for name, value in sorted((await self._store.notes(kind)).items()):
+            with suppress(ValueError, TypeError, LookupError):
+                read[name] = pause_from_json(value)
+        return read
+
+    async def put_pause(self, pause: Pause) -> None:
+        """Write a pause; it takes the place of those that its scope has."""
+        before = await self._read_pauses(PAUSES)
+        name = f"{format_time(pause.hold.at)} {self._clock.new_id()}"
+        await self._store.note(PAUSES, name, pause_to_json(pause))
+        await self._end_pauses(before, pause.scope, pause.hold.at, None)
+        await self.refresh()
+
+    async def end_pauses(self, scope: Scope, at: datetime, by: str | None = None, *, over: bool = False) -> bool:
+        """Write that the pauses of a scope ended then, with `over` only those whose `until` has come by then.
+
+        Answer whether there were any.
+        """
+        there = {
+            name: pause
+            for name, pause in (await self._read_pauses(PAUSES)).items()
+            if not over or (pause.until is not None and pause.until <= at)
+        }
+        ended = await self._end_pauses(there, scope, at, by)
+        await self.refresh()
+        return ended
+
+    async def _end_pauses(self, pauses: Mapping[str, Pause], scope: Scope, at: datetime, by: str | None) -> bool:
+        there = {name: pause for name, pause in pauses.items() if pause.scope == scope}
+        for name, pause in there.items():
+            await self._store.note(PAST_PAUSES, name, pause_to_json(pause._replace(ended_at=at, ended_by=by)))
+            await self._store.note(PAUSES, name, None)
+        if there:
+            past = await self._store.notes(PAST_PAUSES)
+            for name in sorted(past)[:-MOST_PAST_PAUSES]:
+                await self._store.note(PAST_PAUSES, name, None)
+        return bool(there)
+
+    async def past_pauses(self) -> list[Pause]:
+        """Return the last pauses that are over, the latest first."""
+        return list((await self._read_pauses(PAST_PAUSES)).values())[::-1]
 
     async def progress(self) -> dict[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""

@@ -27,8 +27,9 @@ class JobStore(Protocol):
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """Write new jobs that are not done, and rows of history with them, all or none; durable when this returns.
 
-        Raises `ConflictError` when an id exists among jobs that are not done. Calls at the same time may share a
-        commit; one that is refused takes no other with it.
+        Raises `ConflictError` when an id exists among jobs that are not done, and `KeyTakenError` when another such job
+        of the group has the key of one of them, or they have the same. Calls at the same time may share a commit; one
+        that is refused takes no other with it.
         """
 
     async def get(self, job_id: UUID) -> Job | None:
@@ -53,7 +54,8 @@ class JobStore(Protocol):
     async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
 
-        With it rows of history are written, which get new numbers, and new jobs. Answer whether it was.
+        With it rows of history are written, which get new numbers, and new jobs. Answer whether it was. Raises
+        `KeyTakenError` like `add`.
         """
 
     async def amend(self, job: Job) -> bool:
@@ -65,8 +67,23 @@ class JobStore(Protocol):
     async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """Write a job that was done and no longer is, if its version is still the one before; answer whether it was.
 
-        With it rows of history are written, which get new numbers.
+        With it rows of history are written, which get new numbers. Raises `KeyTakenError` like `add`.
         """
+
+    async def cancel(self, job: Job) -> bool:
+        """Write a running job whose run is to be cancelled, as `update` does, and have its node asked to stop it."""
+
+    async def end(self, job: Job, run: Run) -> bool:
+        """Write a job that does not run as done if its version is still the one before; answer whether it was.
+
+        `run` is the row of history that says how; it gets a new number.
+        """
+
+    async def with_keys(self, key: JobKey, keys: Collection[str]) -> list[Job]:
+        """Return the jobs of a group that have any of these keys and are not done, in any order."""
+
+    async def resumable(self, limit: int) -> list[Job]:
+        """Return up to `limit` paused jobs whose `resume_at` has come."""
 
     async def delete(self, job: Job, run: Run | None) -> bool:
         """Delete the job if its version is still `job`'s, and with it write `run`, the row of a run that this ends.
@@ -107,12 +124,14 @@ class RunStore(Protocol):
         ahead: timedelta = timedelta(),
         notes: int | None = None,
     ) -> Claimed:
-        """Take due jobs for a living `node`: per group the earliest due, at most its demand, in all at most `limit`.
+        """Take due jobs for a living `node`: per group at most its demand, in all at most `limit`.
 
-        Groups are served in the order of `demand`. Eligible is what is scheduled and due by the store's clock, or will
+        Groups are served in the order of `demand`; of a group the jobs of the highest `rank` come first, of these the
+        earliest due. Eligible is what is scheduled and due by the store's clock, or will
         be within `ahead`. Each claimed job is running, has a new run number (the fence, from one rising sequence) and
         one more attempt, and its version is raised. No two claims ever get the same job. A node that has not joined, or
-        was buried, gets nothing. Nor does one that goes by older `notes` than there are: by their number, see `noted`.
+        was buried, gets nothing. Nor does one that goes by older `notes` (by their number, see `noted`) than the last
+        pause; one that goes by older notes than there are gets no jobs with a schedule, which may keep to a calendar.
 
         A job whose row cannot be read comes with its `damage`. Rows of a later format than this version knows are left.
         """
@@ -121,7 +140,7 @@ class RunStore(Protocol):
         """Undo claims of jobs that did not begin, if they still have that run.
 
         They wait as before, with the attempt that they had before, also if they were edited meanwhile. Their versions
-        are raised, and the run numbers are used up.
+        are raised, and the run numbers are used up. Those that are being cancelled are left as they are.
         """
 
     async def holding(self, node: str) -> list[Claim]:

@@ -19,6 +19,7 @@ import pydantic_core
 from mainspring.errors import first_line
 from mainspring.job import (
     FORMAT,
+    PRIORITY,
     Change,
     Claim,
     Counts,
@@ -29,6 +30,8 @@ from mainspring.job import (
     Outcome,
     Run,
     State,
+    hold_from_json,
+    hold_to_json,
     new_tuple,
     options_from_json,
     options_to_json,
@@ -171,6 +174,9 @@ def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
         "outcome": Outcome.FAILED if found.get("state", State.DONE) is State.DONE else None,
         "parent": None,
         "last_run": None,
+        "hold": None,
+        "priority": PRIORITY,
+        "give_ups": 0,
     }
     return stands_for.get(name, value)
 
@@ -351,6 +357,8 @@ EXPRESSIONS: dict[str, Any] = {
     "Run": Run,
     "STATES": {state.value: state for state in State},
     "as_object": _as_object,
+    "hold_from_json": hold_from_json,
+    "hold_to_json": hold_to_json,
     "known_format": _known_format,
     "new_tuple": new_tuple,
     "options_from_json": options_from_json,

@@ -5,14 +5,27 @@ Errors are written by `problem`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, timezone
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timezone
 from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from mainspring.job import Damage, Job, Outcome, Run, State, options_to_json
+from mainspring.job import (
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    Damage,
+    Hold,
+    Job,
+    Level,
+    Outcome,
+    Pause,
+    Run,
+    State,
+    options_to_json,
+    pauses_of,
+)
 from mainspring.schedule import Fate, Forecast, Once, Start, describe, format_time, trigger_to_json
 from mainspring.web.schema import ID, TIME, Schema, named
 
@@ -28,23 +41,27 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 # --- jobs and runs
 
 
-def job_json(job: Job) -> dict[str, Any]:
-    """Write a job as it stands on the wire."""
+def job_json(job: Job, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
+    """Write a job as it stands on the wire; `pauses` are those of groups, products and everything."""
     if job.damage is not None:
-        return _unreadable(job)
+        return _unreadable(job, pauses)
+    holds = _holds(job, pauses) if job.paused or pauses else []
     next_run, created_at = job.next_run, format_time(job.created_at)
     return {
         "id": str(job.id),
         "product": job.key.product,
         "jobGroup": job.key.job_group,
         "state": job.state.value,
-        "isPaused": job.paused,
+        "isPaused": bool(holds),
+        "pausedBy": holds,
         "nextRun": next_run and format_time(next_run),
         "jobRequest": job.request,
         "schedule": None if isinstance(job.trigger, Once) else trigger_to_json(job.trigger),
         "options": options_to_json(job.options),
+        "priority": job.priority,
         "attempt": job.attempt,
         "outcome": job.outcome and job.outcome.value,
+        "currentRun": _current_run(job) if job.run is not None else None,
         "lastRun": job.last_run and run_json(job.last_run),
         "version": job.version,
         "createdAt": created_at,
@@ -52,9 +69,49 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
-def _unreadable(job: Job) -> dict[str, Any]:
+def _current_run(job: Job) -> dict[str, Any]:
+    """Write the run under way; it may begin a little later, when it is claimed ahead of its due time."""
+    since = job.begins_at
+    return {"run": job.run, "node": job.node, "attempt": job.attempt, "since": since and format_time(since)}
+
+
+def _holds(job: Job, pauses: Sequence[Pause]) -> list[dict[str, Any]]:
+    """Write all that holds a job back."""
+    own = [_hold_json(Level.JOB, job.hold, job.resume_at)] if job.paused else []
+    return own + ([] if job.state is State.DONE else [pause_json(pause) for pause in pauses_of(pauses, job.key)])
+
+
+def _hold_json(level: Level, hold: Hold | None, until: datetime | None) -> dict[str, Any]:
+    return {
+        "level": level.value,
+        "by": hold and hold.by,
+        "at": hold and format_time(hold.at),
+        "reason": hold and hold.reason,
+        "until": until and format_time(until),
+    }
+
+
+def pause_json(pause: Pause) -> dict[str, Any]:
+    """Write a pause of a group, a product or everything; one that is over with its end."""
+    over = {"endedAt": format_time(pause.ended_at), "endedBy": pause.ended_by} if pause.ended_at else {}
+    return _hold_json(pause.scope.level, pause.hold, pause.until) | over
+
+
+def standing_json(pauses: Iterable[Pause]) -> dict[str, Any]:
+    """Write whether something is stopped, and by what."""
+    holds = [pause_json(pause) for pause in pauses]
+    return {"isPaused": bool(holds), "pausedBy": holds}
+
+
+def held_warnings(job: Job, pauses: Sequence[Pause]) -> list[dict[str, str]]:
+    """Say that a job waits in a group that is stopped."""
+    held = [f"the pause of {pause.scope}" for pause in pauses_of(pauses, job.key)]
+    return [{"code": "PAUSED", "detail": f"the job waits for the end of {' and '.join(held)}"}] if held else []
+
+
+def _unreadable(job: Job, pauses: Sequence[Pause]) -> dict[str, Any]:
     """Write what can be read of a job whose row cannot be read as a whole, and what stands in the columns at fault."""
-    found = job_json(job._replace(damage=None))
+    found = job_json(job._replace(damage=None), pauses)
     return found | {"nextRun": None, "damage": _damage_json(job.damage)}
 
 
@@ -66,10 +123,15 @@ def _damage_json(damage: Damage | None) -> dict[str, Any] | None:
 
 
 def job_response(
-    job: Job, status: int = 200, *, warnings: list[dict[str, str]] | None = None, **headers: str
+    job: Job,
+    pauses: Sequence[Pause],
+    status: int = 200,
+    *,
+    warnings: list[dict[str, str]] | None = None,
+    **headers: str,
 ) -> Response:
     """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
-    content = job_json(job) if warnings is None else job_json(job) | {"warnings": warnings}
+    content = job_json(job, pauses) if warnings is None else job_json(job, pauses) | {"warnings": warnings}
     return json_response(content, status, {"ETag": f'"{job.version}"', **headers})
 
 
@@ -127,6 +189,22 @@ WARNINGS: Schema = {
     "description": "What is legal but perhaps not meant.",
     "items": {"type": "object", "properties": {"code": {"type": "string"}, "detail": {"type": "string"}}},
 }
+PAUSED_BY: Schema = {
+    "type": "array",
+    "description": "What holds it back.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "level": {"type": "string", "enum": [level.value for level in Level]},
+            "by": {"type": ["string", "null"]},
+            "at": {**TIME, "type": ["string", "null"]},
+            "reason": {"type": ["string", "null"]},
+            "until": {**TIME, "type": ["string", "null"], "description": "When it goes on by itself."},
+            "endedAt": {**TIME, "description": "Only where it is over."},
+            "endedBy": {"type": ["string", "null"]},
+        },
+    },
+}
 JOB: Schema = {
     "type": "object",
     "properties": {
@@ -135,12 +213,24 @@ JOB: Schema = {
         "jobGroup": {"type": "string"},
         "state": {"type": "string", "enum": [state.value for state in State]},
         "isPaused": {"type": "boolean"},
+        "pausedBy": PAUSED_BY,
         "nextRun": {"type": ["string", "null"], "format": "date-time"},
         "jobRequest": {"type": "object", "description": "The request as it was sent."},
         "schedule": {"oneOf": [named("Schedule"), {"type": "null"}]},
         "options": {"type": "object"},
+        "priority": {"type": "integer", "minimum": LAST_PRIORITY, "maximum": FIRST_PRIORITY},
         "attempt": {"type": "integer", "description": "Tries begun for this fire time."},
         "outcome": {"type": ["string", "null"], "enum": [*(outcome.value for outcome in Outcome), None]},
+        "currentRun": {
+            "type": ["object", "null"],
+            "description": "The run under way.",
+            "properties": {
+                "run": {"type": "integer"},
+                "node": {"type": "string"},
+                "attempt": {"type": "integer"},
+                "since": TIME,
+            },
+        },
         "lastRun": {"oneOf": [named("Run"), {"type": "null"}]},
         "version": {"type": "integer", "description": "Rises with every write; the ETag."},
         "createdAt": TIME,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
@@ -16,6 +17,9 @@ from mainspring.web.endpoints import ROWS
 from mainspring.web.gate import Gate
 from mainspring.web.hosts import Hosts
 from mainspring.web.openapi import document
+
+TURNS = 4
+"""How many long calls are at work at once."""
 
 
 def create_app(
@@ -32,5 +36,10 @@ def create_app(
     besides the machine itself.
     """
     described = document(ROWS, registry.bindings.values(), version("mainspring"))
-    router = Router(ROWS, Services(service, calendars, Cursors(service), obstacle, to_json(described)))
+    router = Router(
+        ROWS,
+        Services(
+            service, calendars, Cursors(service), obstacle, asyncio.Lock(), asyncio.Semaphore(TURNS), to_json(described)
+        ),
+    )
     return Gate(router.answer, Hosts(hosts))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -24,6 +24,8 @@ from mainspring.web.problem import HttpError
 BODY_LIMIT = 256 * 1024
 BATCH_LIMIT = 64 * 1024 * 1024
 MEMBER_LIMIT = 1000
+LARGE = 10_000
+"""A batch with more members than this is parsed and written when no other such is."""
 MEMBER_BYTES = 100
 """How much memory a member of a parsed batch takes, about: an object of one member takes 184 bytes and counts twice."""
 
@@ -59,10 +61,29 @@ async def read_options(request: Request) -> dict[str, Any]:
     return await read_body(request)
 
 
-async def read_batch(request: Request) -> list[dict[str, Any]]:
-    """Read the body as many JSON objects: one array, or a line each (NDJSON), by its media type.
+class Batch(NamedTuple):
+    """The body of a batch as it came, and what parses it."""
 
-    Each object is held to what `read_body` asks of one. Raises like that.
+    data: bytes | bytearray
+    members: int
+    """How many members and elements it has, about."""
+    parse_all: Callable[[bytes | bytearray], list[dict[str, Any]]]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is to wait for its turn: several such at once took half a gigabyte, and all of one core."""
+        return self.members > LARGE
+
+    async def parse(self) -> list[dict[str, Any]]:
+        """Return its objects. Raises for one that `read_body` would refuse."""
+        # In a thread: 100,000 objects take a second to parse, in which others want their turns.
+        return await asyncio.get_running_loop().run_in_executor(_PARSER, self.parse_all, self.data)
+
+
+async def receive_batch(request: Request) -> Batch:
+    """Receive the body as many JSON objects: one array, or a line each (NDJSON), by its media type.
+
+    Raises for a wrong media type, or a body that is too large.
     """
     headers: Headers = dict(request.scope["headers"])
     media_type = _media_type(request, headers)
@@ -73,9 +94,7 @@ async def read_batch(request: Request) -> list[dict[str, Any]]:
     data = await read_bytes(request, headers, BATCH_LIMIT, outline.read)
     state = request.scope["state"]
     state["memory"].take(state, outline.members * MEMBER_BYTES)
-    # In a thread: 100,000 objects take a second to parse, in which others want their turns.
-    parse_all = parse_lines if has_lines else parse_array
-    return await asyncio.get_running_loop().run_in_executor(_PARSER, parse_all, data)
+    return Batch(data, outline.members, parse_lines if has_lines else parse_array)
 
 
 def _media_type(request: Request, headers: Headers) -> str:

@@ -7,6 +7,7 @@ functions of the rows do.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mainspring.errors import NotFoundError, Problem
-from mainspring.job import JobKey
+from mainspring.job import JobKey, Pause
 from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.cursor import Cursors
 from mainspring.web.problem import HttpError
@@ -40,6 +41,10 @@ class Services(NamedTuple):
     cursors: Cursors
     obstacle: Callable[[], str | None]
     """Why jobs are not accepted and run, `None` while they are."""
+    batches: asyncio.Lock
+    """Held by the large batch that is being parsed and written."""
+    turns: asyncio.Semaphore
+    """Held by who reads or writes something long, so that everybody else comes between: see `Endpoint.is_long`."""
     document: bytes
     """The OpenAPI document; its examples lack their moments, see `mainspring.web.example`."""
 
@@ -86,6 +91,10 @@ class Call(NamedTuple):
         """Whether there is anything behind the path; to ask first spares a call without parameters 0.4 us."""
         return bool(self.request.scope["query_string"])
 
+    async def pauses(self) -> tuple[Pause, ...]:
+        """Return the pauses of groups, products and everything: answers on jobs say which of them hold."""
+        return await self.services.jobs.control.pauses()
+
     def query(self) -> Query:
         """Read the query by the parameters of the row; its problems are raised by `Query.check`."""
         return Query(self.endpoint.query or (), self.request)
@@ -117,6 +126,11 @@ class Endpoint:
     body_is_optional: bool = False
     answers: Mapping[int, Schema | None] = field(default_factory=dict)
     """A schema for each status of success, `None` where there is no body. A row without any is not in the document."""
+    is_long: bool = False
+    """Whether a call may keep the loop busy for many milliseconds, such as for a page of 1,000 jobs.
+
+    Of these only some are at work at once. Else 120 such calls, which came together, kept all others waiting for 1.7 s.
+    """
     conflicts: bool = False
     """Whether the state of what it is about may be in the way (409)."""
     may: Right | None = None
@@ -197,6 +211,9 @@ class Router:
         call = Call(request, row, path, self._services)
         if row.query == () and call.has_query:
             call.query().check()
+        if row.is_long:
+            async with self._services.turns:
+                return await row.call(call)
         return await row.call(call)
 
 

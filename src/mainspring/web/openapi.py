@@ -27,7 +27,11 @@ from mainspring.web.paths import GROUP, group_path
 from mainspring.web.query import Parameter
 from mainspring.web.schema import ID, REFERENCE, REQUEST, Schema, named
 
-_NAMES: dict[str, Schema] = {"jobId": ID, "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"}}
+_NAMES: dict[str, Schema] = {
+    "jobId": ID,
+    "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"},
+    "product": {"type": "string"},
+}
 """What may stand in a path for each name."""
 _ALWAYS = (400, 406, 414, 421, 422, 503)
 """Statuses of errors that no call is free of: hosts, paths and parameters can be wrong, and the store away."""

@@ -18,7 +18,9 @@ from mainspring.errors import (
     JobFinishedError,
     JobNotDeadError,
     JobNotRecurringError,
+    JobNotRunningError,
     JobRunningError,
+    KeyTakenError,
     MainspringError,
     NewerJobError,
     NotFoundError,
@@ -28,6 +30,9 @@ from mainspring.errors import (
     StoreUnavailableError,
     UnreadableJobError,
 )
+from mainspring.job import JobKey
+from mainspring.web.paths import group_path
+from mainspring.web.schema import ID
 
 PROBLEM_LIMIT = 4 * 1024
 log = logs.logger("mainspring.web")
@@ -47,6 +52,8 @@ STATUS: dict[type[MainspringError], int] = {
     NotFoundError: 404,
     ConflictError: 409,
     JobRunningError: 409,
+    JobNotRunningError: 409,
+    KeyTakenError: 409,
     JobFinishedError: 409,
     JobNotDeadError: 409,
     JobNotRecurringError: 409,
@@ -104,6 +111,11 @@ SCHEMA: dict[str, Any] = {
             },
         },
         "retryable": {"type": "boolean"},
+        "job": {
+            "type": "object",
+            "description": "Only with KEY_TAKEN: the job that has the key.",
+            "properties": {"id": ID, "href": {"type": "string"}},
+        },
     },
 }
 
@@ -133,10 +145,16 @@ def _ours(request: Request, error: MainspringError) -> Response:
     if sentence := _SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
+    if isinstance(error, KeyTakenError) and error.other is not None:
+        key, job_id = error.other
+        job = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
+        return problem(request, 409, id_, detail, error.problems, job=job)
     return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
 
 
-def problem(request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = ()) -> Response:
+def problem(
+    request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = (), **more: object
+) -> Response:
     """Answer with a problem of at most `PROBLEM_LIMIT` bytes. Without `problems` the whole is the one problem."""
     errors = [
         {"pointer": fault.pointer[:200], "code": fault.code[:64], "detail": fault.detail[:200]}
@@ -151,6 +169,7 @@ def problem(request: Request, status: int, id_: str, detail: str, problems: Sequ
         "id": id_,
         "errors": errors,
         "retryable": status in {408, 503} or id_ == ConflictError.code,
+        **more,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None
     while len((response := JSONResponse(content, status, headers, "application/problem+json")).body) > PROBLEM_LIMIT:

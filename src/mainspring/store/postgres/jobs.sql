@@ -23,23 +23,33 @@ select {job_columns} from mainspring.jobs where id = any(:ids::uuid[]);
 select {done_job_columns}, {run_columns} from mainspring.runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on: merged from the three indexes, each of which is in that order.
+-- Jobs of a group by due time and id, from beyond a position on: merged from the four indexes, each of which is in that order.
 select * from (
     (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and priority = 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+        order by due_at, id
+        limit :limit
+    ) union all (
+        select {job_columns} from mainspring.jobs
+        where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
+          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and priority <> 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
+          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
+          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -54,6 +64,7 @@ select page.* from unnest(:outcomes::text[]) as o (outcome)
 cross join lateral (
     select {job_columns} from mainspring.jobs j
     where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and j.state = any(:states::text[]) and j.parent is null
+      and (:tags::text[] is null or (j.options -> 'tags')::jsonb ?& :tags::text[])
       and (not :gave_up or j.attempt = 0)
       and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last
     order by j.due_at, j.id
@@ -68,6 +79,7 @@ select {done_job_columns}, {run_columns} from mainspring.runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
   and due_at >= :due_from and due_at <= :due_last
+  and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
 order by number desc
 limit :limit;
 
@@ -78,6 +90,7 @@ cross join lateral (
     select * from mainspring.runs r
     where r.version is not null and r.outcome <> 'succeeded' and r.product = :product and r.job_group = :job_group and r.outcome = o.wanted
       and r.number < :after_run and r.due_at >= :due_from and r.due_at <= :due_last
+      and (:tags::text[] is null or (r.options -> 'tags')::jsonb ?& :tags::text[])
     order by r.number desc
     limit :limit
 ) page
@@ -119,6 +132,33 @@ select number from gone;
 -- A job, if nobody else wrote it meanwhile.
 delete from mainspring.jobs where id = :id and version = :version returning id;
 
+-- name: end_unrun
+-- A job that does not run is done, if nobody else wrote it meanwhile: a row of history, which gets a new number, holds what it was.
+with gone as (
+    delete from mainspring.jobs where id = :id and version = :version - 1 and run is null returning *
+),
+counted as (
+    insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
+    select product, job_group, 'done', false, (:finished_at::timestamptz at time zone 'UTC')::date, 1 from gone
+)
+insert into mainspring.runs (
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
+    version, failures, losses, {kept_columns}, backfill
+)
+select nextval('mainspring.fence'), id, fire_time, due_at, :finished_at, :finished_at, 0, product, job_group, '', :outcome, :reason,
+    :version, failures, losses, {kept_columns_of_job}, backfill
+from gone j
+returning number;
+
+-- name: with_keys
+-- Jobs of a group that have any of these keys and are not done.
+select {job_columns} from mainspring.jobs
+where product = :product and job_group = :job_group and options ->> 'key' = any(:keys::text[]) and options ->> 'key' is not null and parent is null;
+
+-- name: resumable
+-- Paused jobs that are to go on by themselves.
+select {job_columns} from mainspring.jobs where resume_at <= coalesce(:now::timestamptz, now()) order by resume_at limit :limit;
+
 -- name: recurring
 -- Jobs of all groups that recur, by id, from beyond one on.
 select {job_columns} from mainspring.jobs
@@ -142,20 +182,44 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: claim
--- Take due jobs for a living node: per group the earliest due, at most its demand, but for rows that another claim holds; and the next due time.
-with due as materialized (
+-- Take due jobs for a living node: per group at most its demand, first by rank, but for rows that another claim holds; and the next due time.
+with notes as materialized (
+    -- Who does not know all notes gets no jobs that may go by calendars, who does not know all pauses none.
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
+        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind = 'pause'), 0) as knows_pauses
+    from mainspring.notes
+),
+due as materialized (
     select j.id, w.nr
     from unnest(:products::text[], :job_groups::text[], :demands::integer[]) with ordinality as w (product, job_group, demand, nr)
     cross join lateral (
-        select j.id from mainspring.jobs j
-        where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
-          and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
-        order by j.due_at
+        -- The priority of nearly all jobs has an index of its own; each priority is read by due time.
+        select c.id from (
+            select * from (
+                select j.id, j.due_at, j.priority from mainspring.jobs j
+                where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority = 5
+                  and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+                order by j.due_at
+                limit w.demand
+                for update skip locked
+            ) usual
+            union all
+            select f.id, f.due_at, f.priority
+            from unnest('{0,1,2,3,4,6,7,8,9}'::smallint[]) as p (priority)
+            cross join lateral (
+                select j.id, j.due_at, j.priority from mainspring.jobs j
+                where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority <> 5 and j.priority = p.priority
+                  and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+                order by j.due_at
+                limit w.demand
+                for update skip locked
+            ) f
+        ) c
+        order by least({first_priority}, c.priority + floor(extract(epoch from coalesce(:now::timestamptz, now()) - c.due_at) / {aging_seconds})) desc, c.due_at
         limit w.demand
-        for update skip locked
     ) j
     where exists (select from mainspring.nodes where name = :node)
-      and (:notes::bigint is null or :notes = (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'))
+      and (select knows_pauses from notes)
     limit :limit
 )
 update mainspring.jobs j
@@ -168,11 +232,19 @@ returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now()))
     select min(n.due_at)
     from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
     cross join lateral (
-        select j.due_at from mainspring.jobs j
-        where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled'
-          and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
-        order by j.due_at
-        limit 1
+        (
+            select j.due_at from mainspring.jobs j
+            where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority = 5
+              and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+            order by j.due_at
+            limit 1
+        ) union all (
+            select j.due_at from mainspring.jobs j
+            where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority <> 5
+              and j.due_at > coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+            order by j.due_at
+            limit 1
+        )
     ) n
 ), coalesce(:now::timestamptz, clock_timestamp());
 
@@ -182,7 +254,7 @@ update mainspring.jobs j
 set state = case when paused then 'paused' else 'scheduled' end, run = null, node = null, claimed_at = null, attempt = attempt - 1,
     version = version + 1, updated_at = coalesce(:now::timestamptz, now())
 from unnest(:ids::uuid[], :runs::bigint[]) as c (id, run)
-where j.id = c.id and j.run = c.run;
+where j.id = c.id and j.run = c.run and not j.cancelling;
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -195,10 +267,17 @@ where state = 'running' and node = :node;
 select min(j.due_at), coalesce(:now::timestamptz, now())
 from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
 cross join lateral (
-    select j.due_at from mainspring.jobs j
-    where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.format <= {format}
-    order by j.due_at
-    limit 1
+    (
+        select j.due_at from mainspring.jobs j
+        where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority = 5 and j.format <= {format}
+        order by j.due_at
+        limit 1
+    ) union all (
+        select j.due_at from mainspring.jobs j
+        where j.product = w.product and j.job_group = w.job_group and j.state = 'scheduled' and j.priority <> 5 and j.format <= {format}
+        order by j.due_at
+        limit 1
+    )
 ) j;
 
 -- name: finish
@@ -223,7 +302,8 @@ kept as (
     update mainspring.jobs j
     set state = c.state, paused = c.paused, fire_time = mainspring.moment(c.fire_time), due_at = mainspring.moment(c.due_at),
         attempt = c.attempt, failures = c.failures, losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome,
-        last_run = c.last_run, version = c.version, updated_at = mainspring.moment(c.finished_at)
+        last_run = c.last_run, hold = c.hold, resume_at = mainspring.moment(c.resume_at), cancelling = false, give_ups = c.give_ups,
+        version = c.version, updated_at = mainspring.moment(c.finished_at)
     from change c
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
     returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed

@@ -3,7 +3,7 @@
 insert into mainspring.nodes (name, beat, host, patient) values (:node, :beat, :host, :patient);
 
 -- name: beat
--- A node lives, and sees which of its runs it is to stop and who else is there, with their sessions.
+-- A node lives, and sees which of its runs it is to stop, whether paused jobs are to go on, and who else is there, with their sessions.
 with mine as (update mainspring.nodes set beat = beat + 1 where name = :node returning name),
 told as (delete from mainspring.stops where node = :node returning run),
 held as materialized (
@@ -11,7 +11,8 @@ held as materialized (
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
 )
-select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'), name, beat, host, patient,
+select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'),
+    coalesce(:now::timestamptz, now()), exists (select from mainspring.jobs where resume_at <= coalesce(:now::timestamptz, now())), name, beat, host, patient,
     (hashtext(name)::bigint & 4294967295)::oid in (select objid from held)
 from (values (true)) as one left join mainspring.nodes on true
 order by name;

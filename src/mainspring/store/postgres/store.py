@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from mainspring.clock import Clock
 from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
-from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State, in_turn
 from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import ANSWER_SECONDS, JOBS_POOL, RUNS_POOL, Database, Session, query
@@ -222,6 +222,28 @@ class PostgresStore:
                 await query(connection, "ask_to_stop", {"run": run.number, "node": run.node})
         return gone
 
+    async def cancel(self, job: Job) -> bool:
+        """See `Store.cancel`."""
+        async with self._jobs.connection() as connection, connection.transaction():
+            done = bool(await query(connection, "update", _ROWS.job_values(job)))
+            fp("cancel.between")
+            if done:
+                await query(connection, "ask_to_stop", {"run": job.run, "node": job.node})
+        return done
+
+    async def end(self, job: Job, run: Run) -> bool:
+        """See `Store.end`."""
+        return bool(await self._fetch("end_unrun", _ROWS.job_values(job) | _ROWS.run_values(run) | {"id": job.id}))
+
+    async def with_keys(self, key: JobKey, keys: Collection[str]) -> list[Job]:
+        """See `Store.with_keys`."""
+        rows = await self._fetch("with_keys", {**key._asdict(), "keys": list(keys)})
+        return [_ROWS.job(row) for row in rows]
+
+    async def resumable(self, limit: int) -> list[Job]:
+        """See `Store.resumable`."""
+        return [_ROWS.job(row) for row in await self._fetch_run("resumable", {"limit": limit})]
+
     async def delete_children(self, parent: UUID, why: str, limit: int) -> bool:
         """See `Store.delete_children`."""
         ((gone,),) = await self._fetch("delete_children", {"parent": parent, "why": why, "limit": limit})
@@ -252,7 +274,7 @@ class PostgresStore:
         *_, now, next_due, as_of = rows[-1]
         keys, at = list(demand), from_2000(now)
         claims = _ROWS.claims(rows, [keys[row[-4] - 1] for row in rows], node, at)
-        return Claimed(sorted(claims, key=_due_time), from_2000(as_of), _due(next_due, at))
+        return Claimed(in_turn(claims), from_2000(as_of), _due(next_due, at))
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
@@ -338,11 +360,11 @@ class PostgresStore:
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
-        rows = await self._session.run(node, "beat", {"node": node})
-        alive, stops, notes = rows[0][:3]
-        nodes = tuple(NodeBeat(*row[3:]) for row in rows if row[3] is not None)
+        rows = await self._session.run(node, "beat", {"node": node, "now": self._test_time()})
+        alive, stops, notes, now, resumes = rows[0][:5]
+        nodes = tuple(NodeBeat(*row[5:]) for row in rows if row[5] is not None)
         self._alone = len(nodes) <= 1
-        return Pulse(alive, frozenset(stops), nodes, notes)
+        return Pulse(alive, frozenset(stops), nodes, notes, now, resumes)
 
     async def nodes(self) -> list[NodeBeat]:
         """See `Store.nodes`."""
@@ -412,6 +434,7 @@ def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int |
         "after_due": begin.due_at if begin else OLDEST,
         "after_id": begin.id if begin else _NIL,
         "after_run": after.run if after else _LAST_RUN,
+        "tags": sorted(which.tags) or None,
         "due_from": which.due_from or OLDEST,
         "due_last": which.due_last or NEWEST,
         "limit": limit,
@@ -421,10 +444,6 @@ def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int |
 def _due(at: int | None, now: datetime) -> Due | None:
     due = None if at is None else near_2000(at)
     return None if due is None else Due(due, due - now)
-
-
-def _due_time(claim: Claim) -> datetime:
-    return claim.job.due_at
 
 
 def _answer(change: Change, settled: Collection[int], held: Mapping[UUID, int]) -> Answer:

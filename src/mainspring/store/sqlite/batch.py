@@ -10,10 +10,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from mainspring.errors import ConflictError
+from mainspring.errors import ConflictError, KeyTakenError
 from mainspring.failpoint import fp
 from mainspring.job import Job, Run
+from mainspring.store.columns import JOB_COLUMNS
+from mainspring.store.facts import KEY_TAKEN
 from mainspring.store.rows import to_json
 from mainspring.store.sqlite.dialect import ROWS, SQL
 from mainspring.store.sqlite.ends import add_rows
@@ -35,7 +38,7 @@ class Batches:
     async def write(self, batch: str, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
         """Write new jobs and rows of history, all or none; durable when this returns.
 
-        Raises `ConflictError` for an id that is there.
+        Raises `ConflictError` for an id that is there, and `KeyTakenError`.
         """
         async with self._turn:
             await self._forget()
@@ -46,7 +49,7 @@ class Batches:
 
     async def _forget(self) -> None:
         """Forget what was put aside and not accepted: its caller went away, or the store failed."""
-        await self._thread.call(lambda db: db.execute(SQL["forget_batches"]).close())
+        await self._thread.call(lambda db: [db.execute(SQL[name]) for name in ("forget_batches", "forget_keys")])
 
     async def _accept(self, batch: str) -> None:
         await self._thread.call(lambda db: db.execute(SQL["accept"], {"batch": batch}).close())
@@ -57,10 +60,15 @@ class Batches:
         rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
         ids = json.dumps([row[0] for row in rows])
         values = {"batch": batch, "slice": number, "jobs": to_json(rows), "unrun": to_json(history)}
+        keys = [{**job.key._asdict(), "key": job.options.key, "batch": batch} for job in jobs if job.options.key]
 
         def work(db: sqlite3.Connection) -> None:
             if there := db.execute(SQL["some_of"], {"ids": ids}).fetchone():
                 raise ConflictError(f"the job store refused the rows: there is a job {there[0]} already")
+            for key in keys:
+                if db.execute(SQL["with_keys"], {**key, "keys": json.dumps([key["key"]])}).fetchone():
+                    raise KeyTakenError(KEY_TAKEN)
+            db.executemany(SQL["take_keys"], keys)
             db.execute(SQL["put_aside"], values)
 
         await self._thread.call(work)
@@ -75,7 +83,10 @@ class Batches:
         if row is None:
             db.execute(SQL["moved"], {"batch": batch})
             return False
-        add_rows(db, json.loads(row[0]), json.loads(row[1]))
+        jobs: list[list[Any]] = json.loads(row[0])
+        if keys := [key for job in jobs if (key := _key_of(job)) is not None]:
+            db.execute(SQL["give_keys_back"], {"keys": json.dumps(keys), "batch": batch})
+        add_rows(db, jobs, json.loads(row[1]))
         return True
 
     async def recover(self) -> None:
@@ -83,3 +94,13 @@ class Batches:
         await self._forget()
         for (batch,) in await self._thread.call(lambda db: db.execute(SQL["accepted"]).fetchall()):
             await self._move(batch)
+
+
+def _key_of(row: list[Any]) -> list[str] | None:
+    """Return the group and the key of the row of a job, if it has a key."""
+    product, job_group, options, parent = (row[place] for place in _PLACES)
+    key = None if options is None or parent is not None else json.loads(options).get("key")
+    return None if key is None else [product, job_group, key]
+
+
+_PLACES = [JOB_COLUMNS.index(name) for name in ("product", "job_group", "options", "parent")]

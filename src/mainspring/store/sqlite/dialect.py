@@ -43,6 +43,7 @@ def page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int) -
         "after_due": _bound(begin.due_at) if begin else FIRST,
         "after_id": str(begin.id) if begin else "",
         "after_run": after.run if after else LAST,
+        "tags": json.dumps(sorted(which.tags)) if which.tags else None,
         "due_from": _bound(which.due_from or OLDEST),
         "due_last": _bound(which.due_last or NEWEST),
         "limit": limit,

@@ -15,12 +15,23 @@ select {job_columns} from jobs where id in (select value from json_each(:ids));
 select {done_job_columns}, {run_columns} from runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on: merged from the three indexes, each of which is in that order.
+-- Jobs of a group by due time and id, from beyond a position on: merged from the four indexes, each of which is in that order.
 select * from (
     select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
-          and 'scheduled' in (select value from json_each(:states)) and parent is null
+          and 'scheduled' in (select value from json_each(:states)) and parent is null and priority = 5
+          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+        order by due_at, id
+        limit :limit
+    )
+    union all
+    select * from (
+        select {job_columns} from jobs
+        where product = :product and job_group = :job_group and state = 'scheduled'
+          and 'scheduled' in (select value from json_each(:states)) and parent is null and priority <> 5
+          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -30,6 +41,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
+          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -39,6 +51,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused'
           and 'paused' in (select value from json_each(:states)) and parent is null
+          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -52,6 +65,7 @@ limit :limit;
 select {job_columns} from jobs
 where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
   and state in (select value from json_each(:states)) and parent is null
+  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
   and (not :gave_up or attempt = 0)
   and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
 order by due_at, id
@@ -63,6 +77,7 @@ select {done_job_columns}, {run_columns} from runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
   and due_at >= :due_from and due_at <= :due_last
+  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
 order by number desc
 limit :limit;
 
@@ -72,6 +87,7 @@ select {done_job_columns}, {run_columns} from runs indexed by runs_of_outcome
 where version is not null and outcome <> 'succeeded' and product = :product and job_group = :job_group
   and outcome in (select value from json_each(:outcomes))
   and number < :after_run and due_at >= :due_from and due_at <= :due_last
+  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
 order by number desc
 limit :limit;
 
@@ -108,6 +124,49 @@ returning number;
 -- A job, if nobody else wrote it meanwhile.
 delete from jobs where id = :id and version = :version returning id;
 
+-- name: end_unrun
+-- A job that does not run is done, if nobody else wrote it meanwhile: a row of history holds what it was.
+insert into runs (
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
+    version, failures, losses, {kept_columns}, backfill
+)
+select :number, id, fire_time, due_at, :finished_at, :finished_at, 0, product, job_group, '', :outcome, :reason,
+    :version, failures, losses, {kept_columns_of_job}, backfill
+from jobs j where id = :id and version = :version - 1 and run is null
+returning number;
+
+-- name: forget_job!
+-- A job that history holds.
+delete from jobs where id = :id;
+
+-- name: with_keys
+-- Jobs of a group that have any of these keys and are not done.
+select {job_columns} from jobs
+where product = :product and job_group = :job_group and parent is null
+  and iif(json_valid(options), options ->> '$.key', null) in (select value from json_each(:keys))
+  and iif(json_valid(options), options ->> '$.key', null) is not null;
+
+-- name: take_keys!
+-- A batch on its way in has this key.
+insert into batch_keys (product, job_group, key, batch) values (:product, :job_group, :key, :batch);
+
+-- name: give_keys_back!
+-- Keys of a slice that goes in.
+delete from batch_keys
+where (product, job_group, key) in (select value ->> 0, value ->> 1, value ->> 2 from json_each(:keys)) and batch = :batch;
+
+-- name: forget_keys!
+-- Keys of batches that were not accepted.
+delete from batch_keys where batch not in (select batch from accepted);
+
+-- name: resumable
+-- Paused jobs that are to go on by themselves.
+select {job_columns} from jobs where resume_at <= :now order by resume_at limit :limit;
+
+-- name: resumes
+-- Whether there are any.
+select exists (select 1 from jobs where resume_at <= :now);
+
 -- name: recurring
 -- Jobs of all groups that recur, by id, from beyond one on.
 select {job_columns} from jobs
@@ -130,9 +189,24 @@ where id = :id and version = :version - 1
 returning id;
 
 -- name: due
--- Which jobs of a group may be claimed, the earliest due first, and whether they gave up last time.
-select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0) from jobs
-where product = :product and job_group = :job_group and state = 'scheduled' and due_at <= :until and format <= {format}
+-- Which jobs of a group that have the usual priority may be claimed, the earliest due first, and whether they gave up last time.
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority from jobs
+where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5 and due_at <= :until and format <= {format}
+  and ("trigger" is null or :current)
+order by due_at
+limit :limit;
+
+-- name: due_others
+-- Whether there are others.
+select 1 from jobs
+where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5 and due_at <= :until and format <= {format}
+limit 1;
+
+-- name: due_of_priority
+-- The same of another priority.
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority from jobs
+where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5 and priority = :priority and due_at <= :until
+  and format <= {format} and ("trigger" is null or :current)
 order by due_at
 limit :limit;
 
@@ -156,12 +230,16 @@ from jobs where id in (select value from json_each(:ids));
 select {claimed_columns_as_they_are}, product, job_group, claimed_at
 from jobs where id in (select value from json_each(:ids));
 
+-- name: paused_at
+-- The number of the last note that is a pause.
+select coalesce(max(version), 0) from notes where kind = 'pause';
+
 -- name: unclaim!
 -- A job that did not begin, if it still has that run: as before it was claimed.
 update jobs
 set state = iif(paused, 'paused', 'scheduled'), run = null, node = null, claimed_at = null, attempt = attempt - 1, version = version + 1,
     updated_at = :now
-where id = :id and run = :run;
+where id = :id and run = :run and not cancelling;
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -171,7 +249,13 @@ where state = 'running' and node = :node;
 
 -- name: due_next
 -- When the next job of a group is due, after a moment.
-select min(due_at) from jobs where product = :product and job_group = :job_group and state = 'scheduled' and due_at > :after and format <= {format};
+select min(due_at) from (
+    select min(due_at) as due_at from jobs
+    where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5 and due_at > :after and format <= {format}
+    union all
+    select min(due_at) from jobs
+    where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5 and due_at > :after and format <= {format}
+);
 
 -- name: end_jobs!
 -- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.
@@ -213,7 +297,8 @@ where id = :id and run = :run and version = :version - 1;
 -- What a job became whose run was written.
 update jobs
 set state = :state, paused = :paused, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures,
-    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome, last_run = :last_run,
+    losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome, last_run = :last_run, hold = :hold,
+    resume_at = :resume_at, cancelling = 0, give_ups = :give_ups,
     version = :version, updated_at = :finished_at
 where id = :id;
 

@@ -20,7 +20,22 @@ from pydantic_core import from_json
 from mainspring.clock import Clock
 from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
-from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State
+from mainspring.job import (
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    Change,
+    Claim,
+    Counts,
+    Job,
+    JobFilter,
+    JobKey,
+    Position,
+    Run,
+    State,
+    in_turn,
+    rank,
+)
+from mainspring.schedule import MICROSECOND
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.rows import (
     from_microseconds,
@@ -211,6 +226,43 @@ class SqliteStore:
 
         return await self._call(work)
 
+    async def cancel(self, job: Job) -> bool:
+        """See `Store.cancel`."""
+        row = ROWS.job_values(job)
+
+        def work(db: sqlite3.Connection) -> bool:
+            done = bool(db.execute(SQL["update"], row).fetchall())
+            fp("cancel.between")
+            if done:
+                db.execute(SQL["ask_to_stop"], {"run": job.run, "node": job.node})
+            return done
+
+        return await self._call(work)
+
+    async def end(self, job: Job, run: Run) -> bool:
+        """See `Store.end`."""
+        values = ROWS.job_values(job) | ROWS.run_values(run) | {"id": str(job.id)}
+
+        def work(db: sqlite3.Connection) -> bool:
+            (number,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
+            done = bool(db.execute(SQL["end_unrun"], values | {"number": number}).fetchall())
+            if done:
+                db.execute(SQL["forget_job"], values)
+                count(db, {(job.key, State.DONE, False): 1})
+            return done
+
+        return await self._call(work)
+
+    async def with_keys(self, key: JobKey, keys: Collection[str]) -> list[Job]:
+        """See `Store.with_keys`."""
+        parameters = {**key._asdict(), "keys": json.dumps(list(keys))}
+        return [ROWS.job(row) for row in await self._read(lambda db: rows_of(db, "with_keys", parameters))]
+
+    async def resumable(self, limit: int) -> list[Job]:
+        """See `Store.resumable`."""
+        parameters = {"now": to_microseconds(self._clock.now()), "limit": limit}
+        return [ROWS.job(row) for row in await self._call(lambda db: rows_of(db, "resumable", parameters))]
+
     async def delete_children(self, parent: UUID, why: str, limit: int) -> bool:
         """See `Store.delete_children`."""
         values = {"parent": str(parent), "why": why, "limit": limit, "now": to_microseconds(self._clock.now())}
@@ -247,12 +299,20 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> tuple[list[str], str | None, datetime | None]:
             ids: list[str] = []
-            if node not in {row[0] for row in db.execute(SQL["nodes"])} or notes not in {None, _noted(db)}:
+            if node not in {row[0] for row in db.execute(SQL["nodes"])}:
                 return ids, None, None
+            if notes is not None and notes < db.execute(SQL["paused_at"]).fetchone()[0]:
+                return ids, None, None
+            current = notes is None or notes >= _noted(db)
             counts: Tally = Counter()
             for key, slots in demand.items():
-                parameters = {**key._asdict(), "until": until, "limit": min(slots, limit - len(ids))}
-                for id_, gave_up in db.execute(SQL["due"], parameters).fetchall():
+                parameters = {
+                    **key._asdict(),
+                    "until": until,
+                    "limit": min(slots, limit - len(ids)),
+                    "current": current,
+                }
+                for id_, gave_up in _due(db, parameters, now):
                     ids.append(id_)
                     counts[key, State.SCHEDULED, gave_up] -= 1
                     counts[key, State.RUNNING, False] += 1
@@ -276,7 +336,7 @@ class SqliteStore:
             rows, reader = await self._call(lambda db: rows_of(db, "claimed_rows", claimed_ids)), ROWS
         claims = reader.claims(rows, [keys[row[-3], row[-2]] for row in rows], node, from_microseconds(rows[0][-1]))
         next_due = None if due is None else Due(due, due - at)
-        return Claimed(sorted(claims, key=lambda claim: claim.job.due_at), self._clock.now(), next_due)
+        return Claimed(in_turn(claims), self._clock.now(), next_due)
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
@@ -375,7 +435,9 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> Pulse:
             alive = db.execute(SQL["beat"], {"node": node}).fetchone() is not None
             stops = frozenset(run for (run,) in db.execute(SQL["stops"], {"node": node}).fetchall())
-            return Pulse(alive, stops, tuple(_nodes(db)), _noted(db))
+            now = self._clock.now()
+            (resumes,) = db.execute(SQL["resumes"], {"now": to_microseconds(now)}).fetchone()
+            return Pulse(alive, stops, tuple(_nodes(db)), _noted(db), now, bool(resumes))
 
         return await self._call(work)
 
@@ -398,6 +460,16 @@ class SqliteStore:
             return gone
 
         return await self._call(work)
+
+
+def _due(db: sqlite3.Connection, parameters: Mapping[str, Any], now: int) -> list[tuple[str, bool]]:
+    """Return which jobs of a group are claimed, in the order of their ranks, and whether they gave up last time."""
+    due = db.execute(SQL["due"], parameters).fetchall()
+    if db.execute(SQL["due_others"], parameters).fetchone():
+        for priority in range(LAST_PRIORITY, FIRST_PRIORITY + 1):
+            due += db.execute(SQL["due_of_priority"], {**parameters, "priority": priority}).fetchall()
+        due.sort(key=lambda row: (-rank(row[3], MICROSECOND * (now - row[2])), row[2]))
+    return [(id_, gave_up) for id_, gave_up, *_ in due[: parameters["limit"]]]
 
 
 def _claimed(db: sqlite3.Connection, values: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.errors import ConflictError, KeyTakenError, StoreUnavailableError
+from mainspring.store.facts import KEY_TAKEN
 from mainspring.store.sqlite.file import connect, connect_to_read, lock_file
 
 T = TypeVar("T")
@@ -119,6 +120,8 @@ def commit_together(db: sqlite3.Connection, calls: Sequence[Call], begin: str = 
 
 def _translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError):
+        if "_key" in str(error):  # jobs_key, or that of the batches
+            return KeyTakenError(KEY_TAKEN)
         return ConflictError(f"the job store refused the rows: {error}")
     if isinstance(error, sqlite3.Error):
         return StoreUnavailableError(f"the job store failed: {error}")

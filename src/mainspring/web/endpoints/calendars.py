@@ -59,7 +59,7 @@ async def delete_calendar(call: Call) -> Response:
     return Response(status_code=204)
 
 
-_Row = partial(Endpoint, tag="Calendars")
+_Row = partial(Endpoint, tag="Calendars", is_long=True)
 _CALENDAR = named("Calendar")
 _NEW = {**_CALENDAR, "examples": [{"dates": [DATE]}]}
 _ALL: Schema = {"type": "object", "additionalProperties": _CALENDAR}

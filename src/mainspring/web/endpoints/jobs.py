@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Position, State
+from mainspring.errors import InvalidRequestError
+from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, pauses_of
 from mainspring.schedule import (
     Forecast,
     Once,
@@ -22,8 +24,16 @@ from mainspring.schedule import (
     too_far,
 )
 from mainspring.service import LookAhead
-from mainspring.web.answers import forecast_json, job_json, job_response, json_response
-from mainspring.web.body import read_batch, read_body, read_options
+from mainspring.web.answers import (
+    PAUSED_BY,
+    forecast_json,
+    held_warnings,
+    job_json,
+    job_response,
+    json_response,
+    standing_json,
+)
+from mainspring.web.body import read_body, receive_batch
 from mainspring.web.cursor import Place
 from mainspring.web.endpoint import Call, Endpoint
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
@@ -42,6 +52,7 @@ _PAST = timedelta(seconds=5)
 
 async def list_groups(call: Call) -> Response:
     """Products and job groups."""
+    pauses = await call.services.jobs.control.pauses()
     return json_response(
         [
             {
@@ -52,6 +63,7 @@ async def list_groups(call: Call) -> Response:
                 | {"gaveUp": group.counts.gave_up},
                 "jobs": f"{group_path(group.key)}/jobs",
             }
+            | standing_json(pauses_of(pauses, group.key))
             for group in await call.services.jobs.groups()
         ]
     )
@@ -70,14 +82,18 @@ async def create_job(call: Call) -> Response:
         job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
         warnings = [*_warnings(job), *_read_otherwise(job), *_dealt_out(job), *_cut(forecast)]
         return json_response(forecast_json(job, forecast, warnings))
-    job = await call.services.jobs.create_job(call.key, await read_body(call.request))
-    return job_response(job, 201, warnings=_warnings(job), Location=job_path(job))
+    body, pauses = await read_body(call.request), await call.pauses()  # before the write: see `control.resume_job`
+    job, is_new = await call.services.jobs.create_or_keep(call.key, body)
+    warnings = [*_warnings(job), *held_warnings(job, pauses)]
+    return job_response(job, pauses, 201 if is_new else 200, warnings=warnings, Location=job_path(job))
 
 
 async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
-    ids = await call.services.jobs.create_jobs(call.key, await read_batch(call.request))
-    return json_response({"created": len(ids), "ids": ids}, 201)
+    key, batch = call.key, await receive_batch(call.request)
+    async with call.services.batches if batch.is_large else nullcontext():
+        ids, created = await call.services.jobs.create_batch(key, await batch.parse())
+    return json_response({"created": created, "ids": ids}, 201)
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
@@ -156,26 +172,32 @@ async def _listed(
     limit = query.get(_LIMIT)
     query.check()
     if limit is None:
+        pauses = await call.pauses()
         first: list[Job] = await anext(pages, [])  # what is wrong is said before the answer begins
         if call.request.method == "HEAD":
-            return StreamingResponse(_stream([], _nothing()), media_type="application/json")  # nobody will read them
-        return StreamingResponse(_stream(first, pages), media_type="application/json")
+            first, pages = [], _nothing()  # nobody will read them
+        stream = _stream(call.services.turns, first, pages, pauses)
+        return StreamingResponse(stream, media_type="application/json")
     page = await page_of(limit)
     headers = {}
     if len(page) == limit:
         headers = call.next_page(cursor=await call.services.cursors.write(scope, _place(page[-1])))
-    return json_response([job_json(job) for job in page], headers=headers)
+    pauses = await call.pauses()
+    return json_response([job_json(job, pauses) for job in page], headers=headers)
 
 
-async def _stream(first: list[Job], pages: AsyncIterator[list[Job]]) -> AsyncIterator[bytes]:
+async def _stream(
+    turns: asyncio.Semaphore, first: list[Job], pages: AsyncIterator[list[Job]], pauses: Sequence[Pause]
+) -> AsyncIterator[bytes]:
     yield b"["
     separator = b""
     page: list[Job] | None = first
     while page is not None:
         if page:
-            yield separator + to_json([job_json(job) for job in page])[1:-1]
+            yield separator + to_json([job_json(job, pauses) for job in page])[1:-1]
             separator = b","
-        page = await anext(pages, None)
+        async with turns:
+            page = await anext(pages, None)
     yield b"]"
 
 
@@ -224,6 +246,7 @@ def _job_filter(query: Query) -> JobFilter:
         states,
         outcomes=outcomes,
         gave_up=gave_up or "dead" in (names or ()),
+        tags=query.get(_TAG) or frozenset(),
         due_from=query.get(_FROM),
         due_to=query.get(_TO),
     )
@@ -244,7 +267,7 @@ async def _position(call: Call, scope: str, query: Query) -> Place | None:
 
 async def show_job(call: Call) -> Response:
     """Show a job."""
-    return job_response(await call.services.jobs.get_job(call.key, call.job_id))
+    return job_response(await call.services.jobs.get_job(call.key, call.job_id), await call.pauses())
 
 
 async def change_job(call: Call) -> Response:
@@ -253,9 +276,9 @@ async def change_job(call: Call) -> Response:
     Its time, schedule, options or payload, by a merge patch (RFC 7396).
     """
     key, job_id, version = call.key, call.job_id, call.version
-    patch = await read_body(call.request)
+    patch, pauses = await read_body(call.request), await call.pauses()
     job = await call.services.jobs.change_job(key, job_id, patch, version=version)
-    return job_response(job, warnings=[*_warnings(job), *_not_moved(job, patch)])
+    return job_response(job, pauses, warnings=[*_warnings(job), *_not_moved(job, patch)])
 
 
 def _not_moved(job: Job, patch: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -278,39 +301,6 @@ async def delete_job(call: Call) -> Response:
     version = call.version
     await call.services.jobs.delete_job(call.key, call.job_id, version=version)
     return Response(status_code=204)
-
-
-async def pause_job(call: Call) -> Response:
-    """Hold a job back."""
-    return job_response(await call.services.jobs.pause_job(call.key, call.job_id))
-
-
-async def resume_job(call: Call) -> Response:
-    """Let a paused job go on."""
-    return job_response(await call.services.jobs.resume_job(call.key, call.job_id))
-
-
-async def retry_job(call: Call) -> Response:
-    """Try a fire time again that the job gave up on.
-
-    That of a run, or the last. A dead job comes back for it.
-    """
-    key, job_id = call.key, call.job_id
-    run = _read_run(await read_options(call.request))
-    return job_response(await call.services.jobs.retry_job(key, job_id, run))
-
-
-def _read_run(body: Mapping[str, Any]) -> int | None:
-    """Return which run is meant. Raises `InvalidRequestError`."""
-    problems = [
-        Problem(f"/{name}", "UNKNOWN_FIELD", "is no field of this call; it takes run") for name in body.keys() - {"run"}
-    ]
-    run = body.get("run")
-    if run is not None and (type(run) is not int or not 0 < run < 2**63):
-        problems.append(Problem("/run", "NUMBER_RANGE", "must be the number of a run, from its history"))
-    if problems:
-        raise InvalidRequestError("; ".join(f"{each.pointer} {each.detail}" for each in problems), problems=problems)
-    return run
 
 
 # --- looking ahead and back
@@ -371,11 +361,17 @@ _OUTCOME = Parameter(
     "Only jobs whose last run ended so, done ones too.",
 )
 _GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
+_TAG = Parameter(
+    "tag",
+    {"type": "array", "items": {"type": "string"}},
+    frozenset,
+    "Only jobs that have this tag; given more than once, all of these.",
+)
 _FROM = moment("from")
 _TO = moment("to")
 _LIMIT = number("limit", "How many jobs at most; all of them if it is left out.", most=LIMIT, example=FORM_LIMIT)
 _CURSOR = text("cursor", "From the Link header of the page before.")
-_FILTERS = (_STATE, _OUTCOME, _GAVE_UP, _FROM, _TO, _LIMIT, _CURSOR)
+_FILTERS = (_STATE, _OUTCOME, _GAVE_UP, _TAG, _FROM, _TO, _LIMIT, _CURSOR)
 
 _NEXT = number("next", f"How many starts are shown, {LookAhead().number} unless it is given.", most=LIMIT)
 _OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
@@ -393,27 +389,19 @@ _GROUP = {
         "registered": {"type": "boolean", "description": "Whether a plugin of this service runs its jobs."},
         "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
         "jobs": {"type": "string", "description": "The path of its jobs."},
+        "isPaused": {"type": "boolean"},
+        "pausedBy": PAUSED_BY,
     },
 }
 _MANY = {"type": "array", "items": REQUEST, "maxItems": BATCH_JOBS}
 _CREATED = {
     "type": "object",
-    "properties": {"created": {"type": "integer"}, "ids": {"type": "array", "items": ID}},
+    "properties": {
+        "created": {"type": "integer", "description": "How many are new; others were kept, as their options say."},
+        "ids": {"type": "array", "items": ID},
+    },
 }
 _PATCH = {"type": "object", "minProperties": 1, "examples": [{"when": WHEN}]}
-_RETRY = {
-    "type": "object",
-    "properties": {
-        "run": {
-            "type": ["integer", "null"],
-            "minimum": 1,
-            "maximum": 2**63 - 1,
-            "description": "The run that gave up; by default the last one.",
-        }
-    },
-    "additionalProperties": False,
-    "examples": [{}],
-}
 _BACKFILL = {**named("Backfill"), "examples": [{"from": YESTERDAY, "to": TODAY}]}
 _BACKFILLED = {
     "type": "object",
@@ -424,12 +412,15 @@ _BACKFILLED = {
 }
 
 ROWS = [
-    Endpoint("GET", BASE, list_groups, answers={200: {"type": "array", "items": _GROUP}}, may="jobs:read"),
+    Endpoint(
+        "GET", BASE, list_groups, is_long=True, answers={200: {"type": "array", "items": _GROUP}}, may="jobs:read"
+    ),
     Endpoint(
         "GET",
         f"{BASE}/jobs",
         list_all_jobs,
         query=_FILTERS,
+        is_long=True,
         answers={200: {"type": "array", "items": named("Job")}},
         may="jobs:read",
     ),
@@ -438,6 +429,7 @@ ROWS = [
         f"{GROUP}/jobs",
         list_jobs,
         query=_FILTERS,
+        is_long=True,
         answers={200: {"type": "array", "items": named("Job")}},
         may="jobs:read",
     ),
@@ -447,7 +439,8 @@ ROWS = [
         create_job,
         query=(_DRY_RUN, *_AHEAD),
         body={"application/json": REQUEST},
-        answers={201: named("Job"), 200: named("Forecast")},
+        answers={201: named("Job"), 200: {"oneOf": [named("Forecast"), named("Job")]}},
+        conflicts=True,
         may="jobs:write",
     ),
     Endpoint(
@@ -456,6 +449,7 @@ ROWS = [
         create_jobs,
         body={"application/json": _MANY, "application/x-ndjson": REQUEST},
         answers={201: _CREATED},
+        conflicts=True,
         may="jobs:write",
     ),
     Endpoint("GET", JOB, show_job, answers={200: named("Job")}, may="jobs:read"),
@@ -470,18 +464,6 @@ ROWS = [
         may="jobs:write",
     ),
     Endpoint("DELETE", JOB, delete_job, headers=(_IF_MATCH,), answers={204: None}, conflicts=True, may="jobs:write"),
-    Endpoint("POST", f"{JOB}/pause", pause_job, answers={200: named("Job")}, conflicts=True, may="jobs:control"),
-    Endpoint("POST", f"{JOB}/resume", resume_job, answers={200: named("Job")}, conflicts=True, may="jobs:control"),
-    Endpoint(
-        "POST",
-        f"{JOB}/retry",
-        retry_job,
-        body={"application/json": _RETRY},
-        body_is_optional=True,
-        answers={200: named("Job")},
-        conflicts=True,
-        may="jobs:control",
-    ),
     Endpoint("GET", f"{JOB}/preview", preview_job, query=_AHEAD, answers={200: named("Forecast")}, may="jobs:read"),
     Endpoint(
         "POST",

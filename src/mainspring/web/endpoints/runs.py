@@ -38,6 +38,7 @@ ROWS = [
         f"{JOB}/runs",
         list_runs,
         query=(_LIMIT, _BEFORE),
+        is_long=True,
         answers={200: {"type": "array", "items": named("Run")}},
         may="history:read",
     ),

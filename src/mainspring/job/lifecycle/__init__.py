@@ -1,0 +1,50 @@
+"""The state machine of a job, pure: what a job becomes, given what happened and when.
+
+No clock, no store, no chance of its own. Each function returns the job as it is to be written, its version raised by
+one. `now` is always the store's time.
+"""
+
+from mainspring.job.lifecycle.beside import DELETED_BEFORE, backfilled, check_backfill, split_off
+from mainspring.job.lifecycle.control import cancel, fire, pause, resume, retry, retry_run, revived
+from mainspring.job.lifecycle.edits import amended, create, moved, pending, ranked, replanned, reschedule
+from mainspring.job.lifecycle.steps import (
+    CANCELLED,
+    EXPIRED,
+    Done,
+    after,
+    held,
+    missed,
+    quickly_done,
+    set_aside,
+    written,
+)
+
+__all__ = [
+    "CANCELLED",
+    "DELETED_BEFORE",
+    "EXPIRED",
+    "Done",
+    "after",
+    "amended",
+    "backfilled",
+    "cancel",
+    "check_backfill",
+    "create",
+    "fire",
+    "held",
+    "missed",
+    "moved",
+    "pause",
+    "pending",
+    "quickly_done",
+    "ranked",
+    "replanned",
+    "reschedule",
+    "resume",
+    "retry",
+    "retry_run",
+    "revived",
+    "set_aside",
+    "split_off",
+    "written",
+]
