@@ -227,10 +227,22 @@ def test_what_has_not_begun_in_time_is_skipped(trigger: Trigger, state: State) -
     assert state is over(job, Outcome.SKIPPED)[1].state
 
 
-def test_what_has_begun_once_is_tried_again_however_late() -> None:
-    """It is its fire time that expires, not the job's patience with failures."""
-    job = claimed(a_job(options=Options(expires_after=MINUTE), failures=1), NOON + HOUR)
-    assert lifecycle.missed(job, now=NOON + HOUR, calendars={}) is None
+@pytest.mark.parametrize(
+    ("changes", "expires"),
+    [
+        ({"failures": 1, "attempt": 1, "outcome": Outcome.FAILED}, False),
+        ({"losses": 1, "attempt": 1, "outcome": Outcome.LOST}, False),
+        ({"attempt": 1, "outcome": Outcome.INTERRUPTED}, False),
+        ({"attempt": 3, "outcome": Outcome.FAILED}, False),  # it gave up, and somebody retries it
+        ({"backfill": True}, False),
+        ({"attempt": 4, "outcome": Outcome.POSTPONED}, True),
+        ({"outcome": Outcome.SUCCEEDED}, True),  # an occurrence before did that
+    ],
+)
+def test_only_what_has_not_begun_expires(changes: dict[str, Any], expires: bool) -> None:  # noqa: FBT001 - a column
+    """It is its fire time that expires, not the job's patience with failures, or what people ask for afterwards."""
+    job = claimed(a_job(options=Options(expires_after=MINUTE), **changes), NOON + HOUR)
+    assert expires == (lifecycle.missed(job, now=NOON + HOUR, calendars={}) is not None)
 
 
 # --- priority

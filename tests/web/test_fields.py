@@ -106,7 +106,7 @@ async def test_sentence_names_the_first_three(client: httpx2.AsyncClient) -> Non
     "name",
     [
         "id", "product", "jobGroup", "state", "isPaused", "nextRun", "jobRequest", "attempt", "run", "fence", "node",
-        "owner", "version", "outcome", "lastRun", "createdAt", "updatedAt",
+        "owner", "version", "outcome", "lastRun", "currentRun", "pausedBy", "createdAt", "updatedAt",
     ],
 )  # fmt: skip
 async def test_field_of_the_service_cannot_be_sent(client: httpx2.AsyncClient, name: str) -> None:

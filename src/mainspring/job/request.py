@@ -50,7 +50,7 @@ from mainspring.schedule import Schedule as Schedule  # noqa: PLC0414 - it is a 
 
 RESERVED = frozenset({
     "id", "product", "jobGroup", "state", "isPaused", "nextRun", "jobRequest", "attempt", "run", "fence", "node",
-    "owner", "version", "outcome", "lastRun", "createdAt", "updatedAt",
+    "owner", "version", "outcome", "lastRun", "currentRun", "pausedBy", "createdAt", "updatedAt",
 })  # fmt: skip
 """Names that the service itself writes about a job.
 

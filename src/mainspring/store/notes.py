@@ -155,7 +155,7 @@ class Notes:
         """Read pauses by the names of their notes, the oldest first; a note that cannot be read is none."""
         read: dict[str, Pause] = {}
         for name, value in sorted((await self._store.notes(kind)).items()):
-            with suppress(ValueError, TypeError, LookupError):
+            with suppress(ValueError, TypeError, LookupError, AttributeError):
                 read[name] = pause_from_json(value)
         return read
 
@@ -198,11 +198,12 @@ class Notes:
 
     async def progress(self) -> dict[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""
-        found = await self._store.notes(REPLANNING)
-        return {
-            name: Progress(note["done"], note["of"], note["number"], note["after"] and UUID(note["after"]))
-            for name, note in found.items()
-        }
+        read: dict[str, Progress] = {}
+        for name, note in (await self._store.notes(REPLANNING)).items():
+            with suppress(ValueError, TypeError, LookupError, AttributeError):  # it was tampered with, and is none
+                after = note["after"] and UUID(note["after"])
+                read[name] = Progress(int(note["done"]), int(note["of"]), int(note["number"]), after)
+        return read
 
     async def put_progress(self, calendar: str, progress: Progress | None) -> None:
         """Write how far jobs follow a calendar, `None` if all do."""

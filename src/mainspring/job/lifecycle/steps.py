@@ -68,9 +68,14 @@ def missed(job: Job, *, now: datetime, calendars: Calendars) -> Ending | None:
     if job.failures or job.losses:
         return None
     limit = job.options.expires_after
-    if limit is not None and now - job.fire_time > limit:
+    if limit is not None and not _had_begun(job) and now - job.fire_time > limit:
         return Ending(Outcome.SKIPPED, f"{EXPIRED}: it had not begun {format_duration(limit)} after its fire time")
     return None if isinstance(job.trigger, Once) else _missed_by_schedule(job, job.trigger, now, calendars)
+
+
+def _had_begun(job: Job) -> bool:
+    """Tell whether an occurrence began before this claim, or is one of the past that people asked for."""
+    return job.backfill or (job.attempt > 1 and job.outcome is not Outcome.POSTPONED)
 
 
 def _missed_by_schedule(job: Job, trigger: Recurring, now: datetime, calendars: Calendars) -> Ending | None:
