@@ -40,9 +40,9 @@ async def test_pause_that_cannot_be_read_is_none(store: Store, clock: ManualCloc
     await store.note("pause", "odd", value)
     await notes.put_pause(pause := Pause(Scope("vps4"), Hold(START, "why")))
 
-    assert (pause,) == notes.pauses
+    assert [pause] == list(notes.pauses)
     assert await notes.end_pauses(Scope("vps4"), START)
-    assert () == notes.pauses
+    assert [] == list(notes.pauses)
     assert [pause._replace(ended_at=START)] == await notes.past_pauses()
 
 
