@@ -22,7 +22,7 @@ def main(host: str, port: str, path: str) -> None:
             begun = time.monotonic()
             lines.write(f"{_ask(host, int(port), begun)}\n")
             following = max(following + EVERY, time.monotonic())
-            time.sleep(following - time.monotonic())
+            time.sleep(max(0, following - time.monotonic()))
 
 
 def _ask(host: str, port: int, begun: float) -> float:
