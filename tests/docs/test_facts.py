@@ -20,12 +20,19 @@ from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner
 from mainspring.execution.endings import REASON_LENGTH
 from mainspring.job import (
+    AGING,
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    PRIORITY,
     Backoff,
     Ending,
+    Hold,
     JobKey,
     Options,
     Outcome,
+    Pause,
     RetryPolicy,
+    Scope,
     State,
     events,
     history,
@@ -100,6 +107,9 @@ def one_of_each() -> list[events.Event]:
         events.JobScheduled(job),
         events.JobChanged(job, "paused"),
         events.JobDeleted(job),
+        events.JobPaused(job),
+        events.ScopePaused(Pause(Scope("vps4"), Hold(now, "it burns"), now)),
+        events.ScopeResumed(Scope("vps4")),
         events.RunStarted(job),
         events.RunFinished(good, job),
         events.RunFinished(bad, job),
@@ -172,6 +182,8 @@ def test_numbers_of_concepts() -> None:
     assert f"after {retry.HOPELESS} times for one fire time it gives up on it" in text
     assert f"After {retry.HOPELESS} losses for one fire time the job gives up on it" in text
     assert "PT10S" == TABLE["lease"].default
+    assert f"from {LAST_PRIORITY} (last) to {FIRST_PRIORITY} (first). It is {PRIORITY} unless" in text
+    assert f"one priority higher for every {AGING // timedelta(minutes=1)} minutes" in text
 
 
 def test_example_of_attempts() -> None:
