@@ -160,7 +160,8 @@ class _Siege:
                 for _ in range(ABREAST):
                     callers.create_task(self._trouble(goes_on))
         finally:
-            probe.kill()
+            with suppress(ProcessLookupError):
+                probe.kill()
             await probe.wait()
         self.live = [float(line) for line in answers.read_text("ascii").split()]
         await until(lambda: len(_started(self.marks)) >= len(self.due), PATIENT)

@@ -108,7 +108,10 @@ def _worded(kind: str, message: str) -> str:
     if kind not in _KINDS:
         return message
     worded = re.sub("^[A-Z][A-Za-z ]* should ", "must ", message, count=1).removeprefix("Input ")
-    return _WORDS.get(kind) or worded.replace(" a valid ", " a ").replace(" after validation", "")
+    worded = (
+        worded.replace(" a valid ", " a ").replace(" after validation", "").replace("datetime.timedelta(0)", "PT0S")
+    )
+    return _WORDS.get(kind) or worded
 
 
 def brief(message: str, body: object) -> str:

@@ -149,6 +149,7 @@ def yields_untold() -> Iterator:  # type: ignore[type-arg]
 SIGNATURE = "one: Job must define execute(self, context)"
 REQUEST = "one: Job has a Request that is not a subclass of JobRequest"
 TIMEOUT = "one: Job has a timeout that is not a positive timedelta"
+PRIORITY = "one: Job has a priority that is not a whole number from 0 to 9"
 ATTEMPTS = "one: Job has max_attempts that is not a number from 1"
 BACKOFF = "one: Job has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
 UNTOLD = "needs a return annotation, or provides=…"
@@ -206,6 +207,10 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
     "no timeout": (binds(a_job_class(timeout=timedelta())), [TIMEOUT]),
     "negative timeout": (binds(a_job_class(timeout=-SECOND)), [TIMEOUT]),
     "timeout in numbers": (binds(a_job_class(timeout=30)), [TIMEOUT]),
+    "priority above the first": (binds(a_job_class(priority=10)), [PRIORITY]),
+    "priority below the last": (binds(a_job_class(priority=-1)), [PRIORITY]),
+    "priority in words": (binds(a_job_class(priority="9")), [PRIORITY]),
+    "priority that is a flag": (binds(a_job_class(priority=True)), [PRIORITY]),
     "no attempts": (binds(a_job_class(max_attempts=0)), [ATTEMPTS]),
     "attempts in words": (binds(a_job_class(max_attempts="3")), [ATTEMPTS]),
     "backoff is a timedelta": (binds(a_job_class(backoff=SECOND)), [BACKOFF]),

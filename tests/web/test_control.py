@@ -7,6 +7,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.job import JobKey, Outcome
+from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, refusal, refused, uncreatable
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, NOTES
@@ -166,10 +167,27 @@ async def test_cancel(client: httpx2.AsyncClient, jobs: Jobs) -> None:
     answer = await client.post(at(BACKUPS, waiting, "cancel"))
     assert (200, "done", "cancelled") == (answer.status_code, answer.json()["state"], answer.json()["outcome"])
     shown = await jobs.shown(BACKUPS, waiting)
+    assert shown == answer.json()
     assert ("cancelled", "cancelled on request") == (shown["lastRun"]["outcome"], shown["lastRun"]["reason"])
 
     answer = await client.post(at(BACKUPS, running, "cancel"))
     assert (200, "running") == (answer.status_code, answer.json()["state"])
+
+
+async def test_cancel_of_a_series_is_also_for_runs_beside_it(
+    client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore
+) -> None:
+    """Such as one that was fired."""
+    series = await jobs.create(BACKUPS, schedule={"every": "P1D", "start": "2026-12-01T00:00:00Z"})
+    await client.post(at(BACKUPS, series, "fire"))
+    child = await jobs.claim(BACKUPS)
+
+    answer = await client.post(at(BACKUPS, series, "cancel"))
+
+    assert (200, "scheduled") == (answer.status_code, answer.json()["state"])
+    found = await store.get(child.id)
+    assert found is not None
+    assert found.cancelling
 
 
 @pytest.mark.parametrize(("state", "call", "code"), [
@@ -245,6 +263,13 @@ async def test_keys_are_free_again(client: httpx2.AsyncClient, jobs: Jobs) -> No
     )
     await client.delete(at(BACKUPS, job_id))
     assert 200 == (await client.patch(at(BACKUPS, other), json={"options": {"key": "l"}})).status_code
+
+
+async def test_retried_job_whose_key_is_taken(client: httpx2.AsyncClient, jobs: Jobs) -> None:
+    """It is told by whom."""
+    dead = await jobs.ended(BACKUPS, Outcome.FAILED, options={"key": "k"})
+    job_id = await jobs.create(BACKUPS, options={"key": "k"})
+    assert (409, "KEY_TAKEN", "/options/key", str(job_id)) == taken(await client.post(at(BACKUPS, dead, "retry")))
 
 
 async def test_keys_of_a_batch(client: httpx2.AsyncClient, jobs: Jobs) -> None:
@@ -350,6 +375,9 @@ async def test_now_is_the_time_of_the_store(client: httpx2.AsyncClient, jobs: Jo
     assert {"when": "2026-06-01T12:00:00Z"} == job["jobRequest"]
     later = await jobs.create(BACKUPS, **WHEN)
     assert "2026-06-01T12:00:00Z" == (await client.patch(at(BACKUPS, later), json={"when": "now"})).json()["nextRun"]
+    series = await jobs.create(BACKUPS, schedule={"every": "P1D"}, **WHEN)
+    moved = await client.patch(at(BACKUPS, series), json={"when": "now"})
+    assert (200, "2026-06-01T12:00:00Z") == (moved.status_code, moved.json()["nextRun"])
     batch = await client.post(at(BACKUPS, "batch"), json=[WHEN, {"when": "now"}])
     assert 201 == batch.status_code
     preview = await client.post(f"{at(BACKUPS)}?dryRun=true", json={"when": "now"})

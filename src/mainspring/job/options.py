@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -56,9 +57,29 @@ def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Tags = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f,]+$")], ...],
-                 Field(max_length=20), AfterValidator(_each_once)]  # fmt: skip
+def _check_key(key: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", key):
+        raise ValueError("must have no line breaks or other control characters")
+    return key
+
+
+def _check_tag(tag: str) -> str:
+    if "," in tag:
+        raise ValueError("must have no comma: several tags are several members of the array")
+    return _check_key(tag)
+
+
+_Key = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]+$"}),
+    AfterValidator(_check_key),
+]
+_Tag = Annotated[
+    str,
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f,]+$"}),
+    AfterValidator(_check_tag),
+]
+_Tags = Annotated[tuple[_Tag, ...], Field(max_length=20), AfterValidator(_each_once)]
 
 
 @ON_THE_WIRE
@@ -81,9 +102,9 @@ class Options:
     timeout: Annotated[Duration, _SOME] | None = None
     priority: Annotated[int, Field(ge=LAST_PRIORITY, le=FIRST_PRIORITY, strict=True)] | None = None
     expires_after: Annotated[Duration, _SOME] | None = None
-    key: _Name | None = None
+    key: _Key | None = None
     on_conflict: OnConflict | None = None
-    tags: Tags | None = None
+    tags: _Tags | None = None
     paused: Annotated[bool, Field(strict=True)] | None = None
     pause_after: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainspring.job import Events, JobChanged, lifecycle
+from mainspring.job import Events, JobChanged, ScopeResumed, lifecycle
 from mainspring.store import Notes, Pulse, Store
 
 AT_ONCE = 500
@@ -20,8 +20,9 @@ class Resuming:
     async def look(self, pulse: Pulse) -> None:
         """End what is over by the store's time. Raises `StoreUnavailableError`."""
         for pause in self._notes.pauses:
-            if pause.until is not None and pause.until <= pulse.now:
-                await self._notes.end_pauses(pause.scope, pulse.now, over=True)
+            is_over = pause.until is not None and pause.until <= pulse.now
+            if is_over and await self._notes.end_pauses(pause.scope, pulse.now, over=True):
+                self._events.announce(ScopeResumed(pause.scope))
         for job in await self._store.resumable(AT_ONCE) if pulse.resumes else ():
             resumed = lifecycle.resume(job, now=pulse.now)
             if await self._store.update(resumed):

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
-from mainspring.job import SCHEDULING_FIELDS, Backoff, JobKey, JobRequest
+from mainspring.job import FIRST_PRIORITY, LAST_PRIORITY, SCHEDULING_FIELDS, Backoff, JobKey, JobRequest
 from mainspring.plugins.author import (
     Binder,
     SchedulerJob,
@@ -158,6 +158,8 @@ def _job_problems(cls: type[SchedulerJob]) -> Iterator[str]:
         if taken := SCHEDULING_FIELDS & set(inspect.get_annotations(base)):
             yield f"has a Request that redefines {', '.join(sorted(taken))}, which JobRequest itself reads"
     rules: Any = cls
+    if not (type(rules.priority) is int and LAST_PRIORITY <= rules.priority <= FIRST_PRIORITY):
+        yield f"has a priority that is not a whole number from {LAST_PRIORITY} to {FIRST_PRIORITY}"
     if not (isinstance(rules.timeout, timedelta) and rules.timeout > timedelta()):
         yield "has a timeout that is not a positive timedelta"
     if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from mainspring.clock import Clock
-from mainspring.errors import ConflictError, InvalidRequestError, JobNotDeadError, NotFoundError, Problem
+from mainspring.errors import ConflictError, InvalidRequestError, JobNotDeadError, KeyTakenError, NotFoundError, Problem
 from mainspring.job import (
     DEADLY,
     Edit,
@@ -31,6 +31,7 @@ from mainspring.job import (
 )
 from mainspring.problems import sentence
 from mainspring.schedule import TimeError, check_range, parse_when
+from mainspring.service.keys import Keys
 from mainspring.store import Notes, Store
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ Each loss means that somebody else's write went through.
 """
 RETRY_REACH = 1000
 """How many runs of a job are looked through for those that gave up."""
+_WAITING = frozenset({State.SCHEDULED, State.PAUSED})
 MOST_REASON = 500
 """Characters of why something was paused."""
 
@@ -64,6 +66,7 @@ class Control:
         self._notes = notes
         self._clock = clock
         self._events = events
+        self._keys = Keys(store)
 
     # --- jobs
 
@@ -99,16 +102,27 @@ class Control:
     async def cancel_job(self, key: JobKey, job_id: UUID) -> Job:
         """Have the run under way end as cancelled; a job without a schedule that does not run is done so.
 
-        Raises `NotFoundError`, `JobFinishedError`, and `JobNotRunningError` for one with a schedule that does not run.
+        Of a job with a schedule also the runs beside it. Raises `NotFoundError`, `JobFinishedError`, and
+        `JobNotRunningError` for one with a schedule that does not run.
         """
         now = await self._store.now()
 
         async def write(job: Job) -> Job | None:
+            if job.state in _WAITING and await self._cancel_beside(job, now):
+                return job
             cancelled, run = lifecycle.cancel(job, now=now)
-            done = await (self._store.cancel(cancelled) if run is None else self._store.end(cancelled, run))
-            return cancelled if done else None
+            if run is None:
+                return cancelled if await self._store.cancel(cancelled) else None
+            return await self._jobs.get_job(key, job_id) if await self._store.end(cancelled, run) else None
 
         return await self._try(key, job_id, write, "cancelled")
+
+    async def _cancel_beside(self, job: Job, now: datetime) -> bool:
+        """Cancel the runs that are under way beside a job; tell whether there are any."""
+        running = [child for child in await self._store.children(job.id) if child.state is State.RUNNING]
+        for child in running:
+            await self._store.cancel(lifecycle.cancel(child, now=now)[0])  # one that has just ended needs it no more
+        return bool(running)
 
     async def retry_job(self, key: JobKey, job_id: UUID, run: int | None = None) -> Job:
         """Try the fire time again that a job gave up on, at once: that of a run, or the last.
@@ -147,7 +161,13 @@ class Control:
     async def _try(self, key: JobKey, job_id: UUID, write: Callable[[Job], Any], what: str) -> Job:
         """Have a job written by what it is, until nobody has written it meanwhile."""
         for _ in range(EDIT_TRIES):
-            written: Job | None = await write(await self._jobs.get_job(key, job_id))
+            job = await self._jobs.get_job(key, job_id)
+            try:
+                written: Job | None = await write(job)
+            except KeyTakenError:
+                if (other := await self._keys.other(job)) is None:
+                    continue
+                raise Keys.refusal(other) from None
             if written is not None:
                 self._events.announce(JobChanged(written, what))
                 return written

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
-from mainspring.job import PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, pauses_of
+from mainspring.job import NOW, PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, pauses_of
 from mainspring.schedule import (
     Forecast,
     Once,
@@ -284,7 +284,7 @@ async def change_job(call: Call) -> Response:
 def _not_moved(job: Job, patch: Mapping[str, Any]) -> list[dict[str, str]]:
     """Say that a patch named a time that had its turn."""
     when = patch.get("when")
-    if not isinstance(when, str) or isinstance(job.trigger, Once) or job.state is State.DONE:
+    if not isinstance(when, str) or when == NOW or isinstance(job.trigger, Once) or job.state is State.DONE:
         return []
     moment = parse_when(when)
     if moment >= job.updated_at or moment in {job.fire_time, job.trigger.start}:
