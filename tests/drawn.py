@@ -5,7 +5,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from mainspring.job import Job, JobKey, Options, Outcome, Run, State
+from mainspring.job import Hold, Job, JobKey, Options, Outcome, Run, State, Success
 from mainspring.schedule import Every, Once, Period, Recurring
 
 KEY = JobKey("vps4", "backups")
@@ -34,6 +34,8 @@ runs = st.builds(
     last_fire_time=st.none() | moments,
     occurrences=numbers,
     backfill=st.booleans(),
+    result=st.none(),
+    result_error=st.none(),
 )
 
 
@@ -58,6 +60,12 @@ jobs = st.builds(
     options=options,
     state=st.sampled_from(State),
     paused=st.booleans(),
+    hold=st.none() | st.builds(Hold, moments, st.none() | texts, st.none() | texts),
+    resume_at=st.none() | moments,
+    cancelling=st.booleans(),
+    priority=st.integers(0, 9),
+    give_ups=numbers,
+    last_success=st.none() | st.builds(Success, moments, moments, st.none() | texts),
     attempt=numbers,
     failures=numbers,
     losses=numbers,

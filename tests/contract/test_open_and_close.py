@@ -61,6 +61,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "finish": lambda store: store.finish([ended(a_running_job())]),
     "holding": lambda store: store.holding(NODE),
     "orphans": lambda store: store.orphans([BACKUPS], 1),
+    "run": lambda store: store.run(BACKUPS, a_job().id, 1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),
     "prune": lambda store: store.prune(timedelta(days=1)),
     "join": lambda store: store.join(NodeBeat(NODE)),

@@ -73,12 +73,12 @@ class UndefinedListener(SchedulerTriggerListener):
 
 
 class Yielding(SchedulerJob):
-    def execute(self, context: JobExecutionContext) -> Iterator[None]:  # type: ignore[override]  # noqa: ARG002
+    def execute(self, context: JobExecutionContext) -> Iterator[None]:  # noqa: ARG002
         yield
 
 
 class AsyncYielding(SchedulerJob):
-    async def execute(self, context: JobExecutionContext) -> AsyncIterator[None]:  # type: ignore[override]  # noqa: ARG002
+    async def execute(self, context: JobExecutionContext) -> AsyncIterator[None]:  # noqa: ARG002
         yield
 
 

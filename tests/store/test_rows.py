@@ -37,6 +37,10 @@ def plain_facts(values: dict[str, Any], table: tuple[columns.Fact, ...]) -> dict
     return {fact.name: known[fact.name] for fact in table}
 
 
+NOT_HELD: dict[str, Any] = {"paused": False, "hold": None, "resume_at": None, "cancelling": False}
+"""What every job is that was just claimed."""
+
+
 @settings(deadline=None)  # expressions of the plain twin are compiled each time
 @given(jobs)
 def test_jobs_are_written_and_read_as_the_table_says(job: Job) -> None:
@@ -64,7 +68,7 @@ def test_runs_are_written_and_read_as_the_table_says(run: Run) -> None:
 def test_claims_are_read_like_jobs(claimed: list[Job], at: datetime) -> None:
     """What a claim does not read is what every job has that was just claimed."""
     here = [
-        job._replace(state=State.RUNNING, paused=False, node="n", claimed_at=at, updated_at=at, last_run=None)
+        job._replace(**NOT_HELD, state=State.RUNNING, node="n", claimed_at=at, updated_at=at, last_run=None)
         for job in claimed
     ]
     of_claim = [column for fact in columns.JOB if fact.claim is None for column in fact.columns]

@@ -240,15 +240,17 @@ async def a_test_of_a_schedule(when: datetime) -> None:
         assert_type((await scheduler.get(job)).next_run, datetime | None)
 
 
-# --- what the type checker must not accept
-
-
-class WrongResult(SchedulerJob):
+class ResultJob(SchedulerJob):
     """Work that answers something."""
 
-    async def execute(self, context: JobExecutionContext) -> int:  # type: ignore[override]
-        """Answer the attempt, which nobody would hear."""
+    async def execute(self, context: JobExecutionContext) -> int:
+        """Answer the attempt, and look at what the last one answered."""
+        if (last := context.last_success) is not None:
+            assert_type(last.finished_at, datetime)
         return context.attempt
+
+
+# --- what the type checker must not accept
 
 
 class WrongArguments(SchedulerJob):

@@ -5,7 +5,7 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.job import Outcome
-from tests.web.answers import at, refusal, refused
+from tests.web.answers import at, missing, refusal, refused
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS
 
@@ -101,3 +101,23 @@ async def test_largest_number_is_a_number(client: httpx2.AsyncClient, jobs: Jobs
     job_id = await jobs.ended(BACKUPS, Outcome.SUCCEEDED)
 
     assert len((await client.get(f"{at(BACKUPS, job_id, 'runs')}?before={2**63 - 1}")).json()) == 1
+
+
+# --- one run
+
+
+async def test_run_shows_what_it_returned(client: httpx2.AsyncClient, jobs: Jobs) -> None:
+    """Or why that was not kept; all else is as in the list."""
+    job_id = await jobs.ended(BACKUPS, Outcome.SUCCEEDED)
+    [listed] = (await client.get(at(BACKUPS, job_id, "runs"))).json()
+
+    answer = await client.get(at(BACKUPS, job_id, "runs", listed["run"]))
+
+    assert (200, listed | {"result": None, "resultError": None}) == (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize("run", ["0", "99", "x", "-1", "1.0", "9" * 19, "9" * 30, "%31x"])
+async def test_run_that_is_not_there(client: httpx2.AsyncClient, jobs: Jobs, run: str) -> None:
+    """Or is no number."""
+    job_id = await jobs.create(BACKUPS)
+    assert missing("RUN_NOT_FOUND") == refusal(await client.get(at(BACKUPS, job_id, "runs", run)))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pydantic_core import to_json
+
 from mainspring.job import Ending, Job, Outcome
 from mainspring.plugins import SchedulerJob, Signal, Verdict
 from mainspring.problems import kind_of, words_of
 
 REASON_LENGTH = 500
+RESULT_BYTES = 64 * 1024
+"""How large the result of a run may be, as JSON."""
 SUCCEEDED = Ending(Outcome.SUCCEEDED)
 
 
@@ -20,6 +24,19 @@ def seconds_of(job: Job, job_class: type[SchedulerJob]) -> float:
 def timed_out(seconds: float) -> Ending:
     """Say that a run took longer than its limit."""
     return Ending(Outcome.TIMED_OUT, f"took longer than its limit of {seconds:g} s")
+
+
+def succeeded(answer: object) -> Ending:
+    """Say that a run succeeded and what it answered; if that cannot be kept, why. Never raises."""
+    try:
+        result = to_json(answer, inf_nan_mode="null").decode()
+    except BaseException as error:  # noqa: BLE001 - user code may be asked what it holds
+        return SUCCEEDED._replace(result_error=text(f"is no JSON: {words_of(error)}"))
+    if "\\u0000" in result:
+        return SUCCEEDED._replace(result_error="has a NUL character, which not every store can keep")
+    if len(result.encode()) > RESULT_BYTES:
+        return SUCCEEDED._replace(result_error=f"is larger than {RESULT_BYTES // 1024} KiB as JSON")
+    return SUCCEEDED._replace(result=result)
 
 
 def interrupted(why: str) -> Ending:

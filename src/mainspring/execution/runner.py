@@ -22,6 +22,7 @@ from mainspring.execution.endings import (
     describe,
     failed,
     seconds_of,
+    succeeded,
     timed_out,
     verdict_of,
 )
@@ -97,9 +98,11 @@ class Runner:
         limit.begin(seconds_of(job, job_class))
         work: Any = instance.execute(context) if group.is_async else self._in_thread(instance.execute, context)
         if (answer := await work) is not None:
-            await _awaited(answer)
+            answer = await _awaited(answer)
         fp("run.end")
-        return timed_out(seconds_of(job, job_class)) if limit.overdue else SUCCEEDED  # it may have swallowed that
+        if limit.overdue:  # it may have swallowed that
+            return timed_out(seconds_of(job, job_class))
+        return SUCCEEDED if answer is None else succeeded(answer)
 
     async def _ask(
         self,

@@ -78,7 +78,7 @@ from mainspring.job.request import (
     read,
 )
 from mainspring.job.retry import RetryPolicy
-from mainspring.job.run import DEADLY, Ending, Outcome, Run
+from mainspring.job.run import DEADLY, Ending, Outcome, Run, Success
 from mainspring.job.tuples import new_tuple
 
 __all__ = [
@@ -137,6 +137,7 @@ __all__ = [
     "State",
     "StoreFailed",
     "StoreRecovered",
+    "Success",
     "ThreadsStuck",
     "TurnFailed",
     "hold_from_json",

@@ -12,7 +12,7 @@ from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
 from mainspring.job.options import PRIORITY, Options, rank
 from mainspring.job.pause import Hold
-from mainspring.job.run import DEADLY, Outcome, Run
+from mainspring.job.run import DEADLY, Outcome, Run, Success
 from mainspring.schedule import Trigger
 
 
@@ -37,7 +37,8 @@ class Job(NamedTuple):
     be claimed: the same, unless a retry or a postponement moved it. `attempt` counts the tries begun for this fire
     time, `failures` those of them that failed, `losses` those whose node died. `give_ups` counts the fire times in a
     row on which the job gave up. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that
-    ended last. Every write raises `version` by one.
+    ended last, `last_success` of the last one that succeeded, of a job with a schedule. Every write raises `version` by
+    one.
 
     `paused` holds the job back, also after a run that is under way: `hold` says since when and why, and at `resume_at`
     it goes on by itself. `cancelling` says that the run under way is to be cancelled. Of a group's due jobs those of
@@ -74,6 +75,7 @@ class Job(NamedTuple):
     claimed_at: datetime | None = None
     outcome: Outcome | None = None
     last_run: Run | None = None
+    last_success: Success | None = None
     parent: UUID | None = None
     backfill: bool = False
     format: int = FORMAT

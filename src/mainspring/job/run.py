@@ -37,7 +37,8 @@ class Ending(NamedTuple):
     """What became of a run, before anything is decided about the job.
 
     `delay` asks for the next try after that long. `fatal`: the worker process died under it. `missed`: it came too late
-    to be begun, and what the job has next goes by its misfire policy.
+    to be begun, and what the job has next goes by its misfire policy. `result` is what the job answered, as JSON, or
+    `result_error` why that cannot be kept.
     """
 
     outcome: Outcome
@@ -45,6 +46,8 @@ class Ending(NamedTuple):
     delay: timedelta | None = None
     fatal: bool = False
     missed: bool = False
+    result: str | None = None
+    result_error: str | None = None
 
 
 class Run(NamedTuple):
@@ -55,6 +58,8 @@ class Run(NamedTuple):
 
     A row with `attempt` 0 had no run: it accounts for `occurrences` fire times in a row, from `fire_time` to
     `last_fire_time`, that were passed over, and its `reason` says why. A row with `damage` cannot be read.
+
+    `result` and `result_error` are those of the `Ending`. They may be large, so only `RunStore.run` reads them.
     """
 
     number: int
@@ -71,9 +76,19 @@ class Run(NamedTuple):
     last_fire_time: datetime | None = None
     occurrences: int = 1
     backfill: bool = False
+    result: str | None = None
+    result_error: str | None = None
     damage: Damage | None = None
 
     @property
     def lateness(self) -> timedelta:
         """How long after it was due the run started."""
         return self.started_at - self.due_at
+
+
+class Success(NamedTuple):
+    """A run that succeeded, for those that come after it: its fire time, its end, and its result as JSON."""
+
+    fire_time: datetime
+    finished_at: datetime
+    result: str | None = None

@@ -12,8 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 from uuid import UUID
+
+from pydantic_core import from_json
 
 from mainspring.job import PRIORITY, Backoff, Ending, Job, JobRequest, Outcome
 from mainspring.schedule import Trigger
@@ -110,6 +112,14 @@ class Stopping:
             self._waiting.remove(event)
 
 
+class LastSuccess(NamedTuple):
+    """A run that succeeded: its fire time, when it ended, and what it returned. Times are in UTC."""
+
+    scheduled_fire_time: datetime
+    finished_at: datetime
+    result: Any
+
+
 class JobExecutionContext:
     """What a job or a trigger listener is told about its run. All times are in UTC, by the store's clock."""
 
@@ -162,6 +172,14 @@ class JobExecutionContext:
         """
         assert self._job.run is not None, "a job that is run has a run"  # noqa: S101 - for the type checker
         return self._job.run
+
+    @property
+    def last_success(self) -> LastSuccess | None:
+        """The last run of this job that succeeded, `None` if none has, or the job has no schedule."""
+        success = self._job.last_success
+        return success and LastSuccess(
+            success.fire_time, success.finished_at, None if success.result is None else from_json(success.result)
+        )
 
     @property
     def backfill(self) -> bool:
@@ -222,11 +240,12 @@ class SchedulerJob(ABC):
     """The parsed request, set before `execute`; annotate it with the group's own ``Request``."""
 
     @abstractmethod
-    def execute(self, context: JobExecutionContext) -> Awaitable[None] | None:
+    def execute(self, context: JobExecutionContext) -> Any:
         """Do the work. ``async def`` runs on a job loop, plain ``def`` in a thread.
 
-        Returning is success. Any exception fails the attempt; `Retry`, `Cancel` and `Busy` say more precisely what is
-        to happen.
+        Returning is success. What is returned is kept with the run as its result, if it is JSON of at most 64 KiB.
+
+        Any exception fails the attempt; `Retry`, `Cancel` and `Busy` say more precisely what is to happen.
         """
 
 

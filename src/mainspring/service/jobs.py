@@ -341,6 +341,15 @@ class SchedulerService:
         await self.get_job(key, job_id)
         return await self._store.runs(key, job_id, before=before, limit=limit)
 
+    async def get_run(self, key: JobKey, job_id: UUID, number: int) -> Run:
+        """Return a run of a job that has ended, with its result. Raises `NotFoundError`."""
+        await self.get_job(key, job_id)
+        run = await self._store.run(key, job_id, number)
+        if run is None:
+            detail = f"there is no run {number} in the history of job {job_id}"
+            raise NotFoundError(detail, problems=[Problem("", "RUN_NOT_FOUND", detail)])
+        return run
+
     async def change_job(
         self, key: JobKey, job_id: UUID, patch: Mapping[str, Any], *, version: int | None = None
     ) -> Job:

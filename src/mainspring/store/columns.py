@@ -54,6 +54,7 @@ TRIGGER = Kind(
 """A trigger that fires once, at the job's fire time, is no value at all: nearly all jobs have such a one."""
 OPTIONS = Kind("write_options({0})", "DEFAULTS if {0} is None else options_from_json(from_json({0}))", Form.JSON)
 HOLD = Kind("to_json(hold_to_json({0}))", "hold_from_json(as_object(from_json({0})))", Form.JSON)
+SUCCESS = Kind("write_success({0})", "read_success({0})", Form.JSON)
 LAST_RUN = Kind("write_last_run({0})", "read_last_run({0}, id, key)")
 KNOWN_FORMAT = Kind("{0}", "known_format({0})")
 
@@ -132,6 +133,7 @@ JOB = (
     _of_job("cancelling", FLAG, claim="False", done="false", edited=True),
     _of_job("priority", PLAIN, edited=True, kept=True),
     _of_job("give_ups", PLAIN, done="0", edited=True),
+    _of_job("last_success", SUCCESS.optional(), done="null"),
 )
 """The facts of a job."""
 
@@ -169,6 +171,8 @@ ENDED = {
     "failures": "job.failures",
     "losses": "job.losses",
     "passed": "write_unrun(unrun) if unrun else None",
+    "result": "run.result",
+    "result_error": "run.result_error",
 }
 """What `finish` says of each run that ended: the members of the type ``ended``; `unrun` are rows without a run."""
 KEPT = ENDED | {
@@ -181,13 +185,18 @@ KEPT = ENDED | {
     "hold": "None if job.hold is None else to_json(hold_to_json(job.hold))",
     "resume_at": "None if job.resume_at is None else to_microseconds(job.resume_at)",
     "give_ups": "job.give_ups",
+    "last_success": "None if job.last_success is None or run.outcome is not SUCCEEDED else write_success(job.last_success)",
 }
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
 
+_NOT_LISTED = frozenset({"damage", "result", "result_error"})
+"""What says that facts cannot be read, and what is too large for lists."""
+
+
 def check(facts: Iterable[Fact], fields: tuple[str, ...]) -> None:
-    """Raise `TypeError` unless there is a fact for each field but `damage`, which says that facts cannot be read."""
-    names = {"damage", *(fact.name for fact in facts)}
+    """Raise `TypeError` unless there is a fact for each field but those that no row has in a column of every list."""
+    names = {*_NOT_LISTED & {*fields}, *(fact.name for fact in facts)}
     if names != set(fields):
         raise TypeError(f"the table of columns and the facts differ in {', '.join(sorted(names ^ set(fields)))}")
 

@@ -172,6 +172,9 @@ class RunStore(Protocol):
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """Return history, newest first: of one job or of the whole group, of runs numbered below `before`."""
 
+    async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
+        """Return a run of a job with its result, or `None`. Only here does a run come with that."""
+
     async def prune(self, older_than: timedelta) -> bool:
         """Forget history, and with it done jobs, of days (UTC) that ended longer ago than that.
 

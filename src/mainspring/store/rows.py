@@ -30,6 +30,7 @@ from mainspring.job import (
     Outcome,
     Run,
     State,
+    Success,
     hold_from_json,
     hold_to_json,
     new_tuple,
@@ -175,6 +176,7 @@ def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
         "parent": None,
         "last_run": None,
         "hold": None,
+        "last_success": None,
         "priority": PRIORITY,
         "give_ups": 0,
     }
@@ -305,6 +307,18 @@ def _read_last_run(text: str, job_id: UUID, key: JobKey) -> Run:
     return Run(job_id=job_id, key=key, **facts | times | {"outcome": Outcome(facts["outcome"])})
 
 
+def _write_success(success: Success) -> str:
+    return to_json([to_microseconds(success.fire_time), to_microseconds(success.finished_at), success.result])
+
+
+def _read_success(value: Any) -> Success:
+    """Read what `_write_success` wrote: as text, or as what that says."""
+    fire_time, finished_at, result = json.loads(value) if isinstance(value, str) else value
+    return Success(
+        from_microseconds(fire_time), from_microseconds(finished_at), None if result is None else str(result)
+    )
+
+
 _TIMES_OF_A_RUN = {fact.name for fact in RUN if fact.form is Form.TIME}
 
 
@@ -354,6 +368,7 @@ EXPRESSIONS: dict[str, Any] = {
     "OUTCOMES": {outcome.value: outcome for outcome in Outcome},
     "Once": Once,
     "RUNNING": State.RUNNING,
+    "SUCCEEDED": Outcome.SUCCEEDED,
     "Run": Run,
     "STATES": {state.value: state for state in State},
     "as_object": _as_object,
@@ -363,11 +378,13 @@ EXPRESSIONS: dict[str, Any] = {
     "new_tuple": new_tuple,
     "options_from_json": options_from_json,
     "read_last_run": _read_last_run,
+    "read_success": _read_success,
     "to_json": to_json,
     "to_microseconds": to_microseconds,
     "trigger_from_json": trigger_from_json,
     "write_last_run": _write_last_run,
     "write_options": _write_options,
+    "write_success": _write_success,
     "write_trigger": _write_trigger,
     "write_unrun": write_unrun,
 }

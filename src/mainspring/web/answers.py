@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timezone
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from mainspring.job import (
@@ -156,6 +156,12 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
+def run_details_json(run: Run) -> dict[str, Any]:
+    """Write a run with what it returned, or why that was not kept."""
+    result = None if run.result is None else from_json(run.result)
+    return run_json(run) | {"result": result, "resultError": run.result_error}
+
+
 DAMAGE: Schema = {
     "type": "object",
     "description": "Only where the row in the store cannot be read: why, and what stands in the columns at fault.",
@@ -182,6 +188,14 @@ RUN: Schema = {
         "lastScheduledFireTime": {**TIME, "description": "The last of the fire times that the row stands for."},
         "backfill": {"type": "boolean", "description": "A run of a past range that was asked for afterwards."},
         "damage": DAMAGE,
+    },
+}
+RUN_DETAILS: Schema = {
+    **RUN,
+    "properties": {
+        **RUN["properties"],
+        "result": {"description": "What the job returned; null if that is nothing, or was not kept."},
+        "resultError": {"type": ["string", "null"], "description": "Why what it returned was not kept."},
     },
 }
 WARNINGS: Schema = {
@@ -313,5 +327,5 @@ FORECAST: Schema = {
     },
 }
 
-SCHEMAS: dict[str, Schema] = {"Job": JOB, "Run": RUN, "Forecast": FORECAST}
+SCHEMAS: dict[str, Schema] = {"Job": JOB, "Run": RUN, "RunDetails": RUN_DETAILS, "Forecast": FORECAST}
 """By the names that `named` refers to."""

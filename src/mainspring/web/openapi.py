@@ -31,6 +31,7 @@ _NAMES: dict[str, Schema] = {
     "jobId": ID,
     "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"},
     "product": {"type": "string"},
+    "run": {"type": "integer", "minimum": 1},
 }
 """What may stand in a path for each name."""
 _ALWAYS = (400, 406, 414, 421, 422, 503)

@@ -28,14 +28,17 @@ def read_claim(data: dict[str, Any]) -> Assignment:
 
 def write_ending(ending: Ending) -> list[Any]:
     """Put an ending into plain data."""
-    return [ending.outcome, ending.reason, None if ending.delay is None else ending.delay // MICROSECOND]
+    delay = None if ending.delay is None else ending.delay // MICROSECOND
+    return [ending.outcome, ending.reason, delay, ending.result, ending.result_error]
 
 
 def read_ending(data: list[Any]) -> Ending:
     """Read what `write_ending` wrote. Raises `ValueError` or `TypeError` for anything else."""
-    outcome, reason, delay = data
+    outcome, reason, delay, result, result_error = data
     return Ending(
         Outcome(outcome),
         None if reason is None else str(reason),
         None if delay is None else timedelta(microseconds=delay),
+        result=None if result is None else str(result),
+        result_error=None if result_error is None else str(result_error),
     )

@@ -9,7 +9,7 @@ from mainspring.job.history import rows_of, without_first
 from mainspring.job.job import Change, Job, State
 from mainspring.job.pause import Hold
 from mainspring.job.retry import RetryPolicy, counted, delay_before_retry
-from mainspring.job.run import DEADLY, Ending, Outcome, Run
+from mainspring.job.run import DEADLY, Ending, Outcome, Run, Success
 from mainspring.job.tuples import changer, maker, new_tuple
 from mainspring.schedule import (
     HORIZON,
@@ -101,7 +101,7 @@ def after(
     """
     if job.cancelling:
         ending = Ending(Outcome.CANCELLED, CANCELLED)
-        run = run._replace(outcome=ending.outcome, reason=ending.reason)
+        run = run._replace(outcome=ending.outcome, reason=ending.reason, result=None, result_error=None)
     becomes = decide(job, run, ending, policy=policy, now=now, chance=chance, calendars=calendars)
     if type(becomes) is Done and becomes.planned is None:
         return new_tuple(Change, (run, quickly_done(job, becomes, run, now), ()))
@@ -146,6 +146,8 @@ def written(job: Job, becomes: Becomes, run: Run, now: datetime) -> Job:
         case Again(due_at, failures, losses):
             return free._replace(state=waits(job), due_at=due_at, failures=failures, losses=losses)
         case Next(fire_time, due_at):
+            if run.outcome is Outcome.SUCCEEDED:
+                free = free._replace(last_success=Success(run.fire_time, run.finished_at, run.result))
             waiting = _counted(begun(free, fire_time, due_at), run, now)
             return waiting._replace(state=waits(waiting))
         case _:

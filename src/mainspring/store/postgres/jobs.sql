@@ -289,7 +289,7 @@ with over as (
     returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, mainspring.moment(c.started_at) as started_at,
         mainspring.moment(c.finished_at) as finished_at, j.attempt, j.product, j.job_group, j.node, c.outcome, c.reason,
         case when j.parent is null then c.version end as version, c.failures, c.losses, {kept_columns_of_job},
-        j.backfill, c.passed, j.parent
+        j.backfill, c.passed, j.parent, c.result, c.result_error
 ),
 change as materialized (
     select * from unnest(:kept::mainspring.kept[])
@@ -303,10 +303,11 @@ kept as (
     set state = c.state, paused = c.paused, fire_time = mainspring.moment(c.fire_time), due_at = mainspring.moment(c.due_at),
         attempt = c.attempt, failures = c.failures, losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome,
         last_run = c.last_run, hold = c.hold, resume_at = mainspring.moment(c.resume_at), cancelling = false, give_ups = c.give_ups,
+        last_success = coalesce(c.last_success, j.last_success),
         version = c.version, updated_at = mainspring.moment(c.finished_at)
     from change c
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed
+    returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed, c.result, c.result_error
 ),
 counted as (
     insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
@@ -316,21 +317,26 @@ counted as (
 ),
 told as (
     -- A job hears how an occurrence ended that ran beside it.
-    update mainspring.jobs p set outcome = c.outcome
-    from (select distinct on (parent) parent, outcome from over where parent is not null and not backfill order by parent, run desc) c
+    update mainspring.jobs p set outcome = c.outcome, last_success = case when c.outcome = 'succeeded' then json_build_array(
+        (extract(epoch from c.fire_time) * 1000000)::bigint, (extract(epoch from c.finished_at) * 1000000)::bigint, c.result
+    ) else p.last_success end
+    from (
+        select distinct on (parent) parent, outcome, fire_time, finished_at, result from over where parent is not null and not backfill
+        order by parent, run desc
+    ) c
     where p.id = c.parent and p.id not in (select id from change)
 ),
 history as (
     insert into mainspring.runs (
         number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, failures, losses, {kept_columns}, backfill
+        version, failures, losses, {kept_columns}, backfill, result, result_error
     )
     select run, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, failures, losses, {kept_columns}, backfill
+        version, failures, losses, {kept_columns}, backfill, result, result_error
     from over
     union all
     select b.run, b.job_id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome,
-        k.reason, null, null, null, {no_kept_columns}, b.backfill
+        k.reason, null, null, null, {no_kept_columns}, b.backfill, k.result, k.result_error
     from kept k join before b on b.id = k.id and b.run = k.run
 ),
 passed as (

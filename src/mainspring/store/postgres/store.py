@@ -328,6 +328,13 @@ class PostgresStore:
         rows = await self._fetch("runs_of_group" if job_id is None else "runs_of_job", parameters)
         return [_ROWS.run(row) for row in rows]
 
+    async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
+        """See `Store.run`."""
+        parameters = {**key._asdict(), "job_id": job_id, "number": number}
+        for *row, result, result_error in await self._fetch("run", parameters):
+            return _ROWS.run(row)._replace(result=result, result_error=result_error)
+        return None
+
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`; whole days are dropped."""
         async with self._jobs.patient_connection() as connection:

@@ -10,6 +10,11 @@ insert into runs (
 -- The next run numbers: the last of them.
 update fence set run = run + :count returning run;
 
+-- name: run
+-- One run of a job, with what it answered.
+select {run_columns}, result, result_error from runs
+where job_id = :job_id and product = :product and job_group = :job_group and number = :number;
+
 -- name: runs_of_job
 -- History of a job, newest first.
 select {run_columns}

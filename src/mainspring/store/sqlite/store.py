@@ -393,6 +393,13 @@ class SqliteStore:
         rows = await self._read(lambda db: rows_of(db, statement, parameters))
         return [ROWS.run(row) for row in rows]
 
+    async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
+        """See `Store.run`."""
+        parameters = {**key._asdict(), "job_id": str(job_id), "number": number}
+        for *row, result, result_error in await self._read(lambda db: rows_of(db, "run", parameters)):
+            return ROWS.run(row)._replace(result=result, result_error=result_error)
+        return None
+
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`."""
         midnight = (self._clock.now() - older_than).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.responses import Response
 
-from mainspring.web.answers import json_response, run_json
+from mainspring.web.answers import json_response, run_details_json, run_json
 from mainspring.web.endpoint import Call, Endpoint
 from mainspring.web.paths import JOB
 from mainspring.web.query import number
@@ -29,6 +31,14 @@ async def list_runs(call: Call) -> Response:
     return json_response([run_json(run) for run in history], headers=headers)
 
 
+async def show_run(call: Call) -> Response:
+    """Show a run that has ended, with what it returned."""
+    text = call.path["run"]
+    number_ = int(text) if re.fullmatch(r"[1-9]\d{0,18}", text, re.ASCII) else 0
+    run = await call.services.jobs.get_run(call.key, call.job_id, number_ if number_ < 2**63 else 0)
+    return json_response(run_details_json(run))
+
+
 _LIMIT = number("limit", "How many runs at most.", most=LIMIT, example=FORM_LIMIT)
 _BEFORE = number("before", "Runs numbered below.")
 
@@ -42,4 +52,5 @@ ROWS = [
         answers={200: {"type": "array", "items": named("Run")}},
         may="history:read",
     ),
+    Endpoint("GET", f"{JOB}/runs/{{run}}", show_run, answers={200: named("RunDetails")}, may="history:read"),
 ]

@@ -4,10 +4,37 @@ alter table mainspring.jobs
     add column resume_at timestamptz,
     add column cancelling boolean not null default false,
     add column priority smallint not null default 5,
-    add column give_ups integer not null default 0;
-alter table mainspring.runs add column priority smallint;
+    add column give_ups integer not null default 0,
+    add column last_success json;
+-- What a run answered, as JSON, or why that cannot be kept.
+alter table mainspring.runs add column priority smallint, add column result text, add column result_error text;
 update mainspring.runs set priority = 5 where version is not null;
-alter type mainspring.kept add attribute hold json, add attribute resume_at bigint, add attribute give_ups integer;
+alter type mainspring.ended add attribute result text, add attribute result_error text;
+drop type mainspring.kept;
+create type mainspring.kept as (
+    id uuid,
+    run bigint,
+    version bigint,
+    started_at bigint,
+    finished_at bigint,
+    outcome text,
+    reason text,
+    failures integer,
+    losses integer,
+    passed json,
+    result text,
+    result_error text,
+    state text,
+    paused boolean,
+    fire_time bigint,
+    due_at bigint,
+    attempt integer,
+    last_run json,
+    hold json,
+    resume_at bigint,
+    give_ups integer,
+    last_success json
+);
 -- Claims read what is due of each priority, and lists what is due of all. Nearly all jobs have the priority 5, and are in the first of these
 -- alone; others are in the second for lists and in the third for claims.
 drop index mainspring.jobs_due;

@@ -4,7 +4,11 @@ alter table jobs add column resume_at integer;
 alter table jobs add column cancelling integer not null default 0;
 alter table jobs add column priority integer not null default 5;
 alter table jobs add column give_ups integer not null default 0;
+alter table jobs add column last_success text;
 alter table runs add column priority integer;
+-- What a run answered, as JSON, or why that cannot be kept.
+alter table runs add column result text;
+alter table runs add column result_error text;
 update runs set priority = 5 where version is not null;
 -- Claims read what is due of each priority, and lists what is due of all. Nearly all jobs have the priority 5, and are in the first of these
 -- alone; others are in the second for lists and in the third for claims.
