@@ -306,7 +306,16 @@ any_value: Any = 30
 
 CODE_ENDINGS = {
     "returns": (answers(None), SUCCEEDED),
-    "returns something": (answers({"size": float("nan")}), SUCCEEDED),
+    "returns something": (
+        answers({"size": 7, "part": float("nan")}),
+        SUCCEEDED._replace(result='{"size":7,"part":null}'),
+    ),
+    "returns what is no JSON": (
+        answers(print),
+        SUCCEEDED._replace(
+            result_error="is no JSON: Unable to serialize unknown type: <class 'builtin_function_or_method'>"
+        ),
+    ),
     "raises": (raises(ValueError("no such VM")), failed("ValueError: no such VM")),
     "raises a class": (raises(ValueError), failed("ValueError: ")),
     "raises SystemExit": (raises(SystemExit(0)), failed("SystemExit: 0")),

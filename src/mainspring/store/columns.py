@@ -185,7 +185,9 @@ KEPT = ENDED | {
     "hold": "None if job.hold is None else to_json(hold_to_json(job.hold))",
     "resume_at": "None if job.resume_at is None else to_microseconds(job.resume_at)",
     "give_ups": "job.give_ups",
-    "last_success": "None if job.last_success is None or run.outcome is not SUCCEEDED else write_success(job.last_success)",
+    "last_success": (
+        "None if job.last_success is None or run.outcome is not SUCCEEDED else write_success(job.last_success)"
+    ),
 }
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
