@@ -44,7 +44,7 @@ from generate_series(1, {0}) as n;
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 PAGE = {
     "product": "p", "job_group": "g1", "states": ["scheduled", "running", "paused"], "outcomes": None, "gave_up": False,
-    "after_due": datetime(1, 1, 2, tzinfo=UTC), "after_id": UUID(int=0), "after_run": 2**62,
+    "tags": None, "after_due": datetime(1, 1, 2, tzinfo=UTC), "after_id": UUID(int=0), "after_run": 2**62,
     "due_from": datetime(1, 1, 2, tzinfo=UTC), "due_last": FAR, "limit": 10,
 }  # fmt: skip
 FAILED = PAGE | {"outcomes": ["failed", "timed_out", "lost"]}

@@ -397,3 +397,20 @@ async def test_a_running_job_shows_its_run(jobs: Jobs) -> None:
     run = (await jobs.shown(BACKUPS, job_id))["currentRun"]
     assert {"run": run["run"], "node": "node-1", "attempt": 1, "since": "2026-06-01T12:00:00Z"} == run
     assert (await jobs.shown(BACKUPS, await jobs.create(BACKUPS)))["currentRun"] is None
+
+
+@pytest.mark.parametrize("call", ["pause", "resume", "fire", "cancel"])
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", None])
+async def test_calls_without_a_body(client: httpx2.AsyncClient, jobs: Jobs, call: str, media_type: str | None) -> None:
+    """Whatever type it is said to have: there are clients that name one with each call."""
+    job_id = await jobs.create(BACKUPS)
+    headers = {"Content-Type": media_type} if media_type else {}
+
+    assert 200 == (await client.post(at(BACKUPS, job_id, call), headers=headers)).status_code
+    assert 200 == (await client.post(f"{BASE}/vps4/pause", headers=headers)).status_code
+
+
+async def test_pause_takes_json_alone(client: httpx2.AsyncClient) -> None:
+    """A form of another page cannot send that."""
+    answer = await client.post(f"{BASE}/pause", content="reason=x", headers={"Content-Type": "text/plain"})
+    assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)

@@ -53,12 +53,18 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 async def read_options(request: Request) -> dict[str, Any]:
-    """Read the body of a call that needs none: without one it is an empty object, else as `read_body` reads it."""
+    """Read the body of a call that needs none: without one it is an empty object, else as `read_body` reads it.
+
+    An empty body is none, whatever its type: clients name one with each call.
+    """
     headers: Headers = dict(request.scope["headers"])
-    if not _media_type(request, headers):
-        data = await read_bytes(request, headers, BODY_LIMIT)
-        return _object(parse_json(data)) if data.strip() else {}
-    return await read_body(request)
+    media_type = _media_type(request, headers)
+    data = await read_bytes(request, headers, BODY_LIMIT)
+    if not data.strip():
+        return {}
+    if media_type and not _is_json(media_type):
+        raise _unsupported(request, "send the body as application/json")
+    return _object(parse_json(data))
 
 
 class Batch(NamedTuple):
