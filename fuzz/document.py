@@ -65,12 +65,16 @@ def _known(service: Service, path: str) -> dict[str, Any]:
     """Return what the names in a path stand for, so that what is wrong is elsewhere: a job that is there."""
     if "{name}" in path:
         return {"name": "fuzzed"}
+    if "{product}" in path:
+        return {
+            "product": next(each for each in service.document["paths"] if each.endswith("/jobs/batch")).split("/")[3]
+        }
     group = path.partition("/{jobId}")[0]
     if group == path:
         return {}
     content = service.document["paths"][group]["post"]["requestBody"]["content"]["application/json"]
     answer = httpx2.post(f"{service.url}{group}", json=content["example"], timeout=PATIENCE)
-    return {"jobId": answer.json()["id"]}
+    return {"jobId": answer.json()["id"], **({"run": 1} if "{run}" in path else {})}
 
 
 def _faults(case: Case[Any], response: Response) -> Iterator[Fault]:

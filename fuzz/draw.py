@@ -88,6 +88,7 @@ class Draw:
         self._schemas: dict[str, Schema] = document["components"]["schemas"]
         self._operations = list(operations(document))
         self._creating = [each for each in self._operations if each.method == "POST" and each.path.endswith("/jobs")]
+        self._products = sorted({each.path.split("/")[3] for each in self._creating})
         self._random = random
 
     def request(self) -> Request:
@@ -111,11 +112,17 @@ class Draw:
 
     def _path(self, operation: Operation) -> str:
         random = self._random
-        group, _, rest = operation.path.partition("/{jobId}")
-        if group != operation.path and self.jobs and random.random() < 0.9:
-            return random.choice(self.jobs[-20:]) + rest  # of any group: what can be done with a job is the same in all
-        names = {"jobId": str(UUID(int=random.getrandbits(128))), "name": random.choice(("freeze", "a", "a-b.c_d"))}
-        return re.sub("{(.*?)}", lambda match: names[match[1]], operation.path)
+        path = operation.path
+        group, _, rest = path.partition("/{jobId}")
+        if group != path and self.jobs and random.random() < 0.9:
+            path = random.choice(self.jobs[-20:]) + rest  # of any group: what can be done with a job is the same in all
+        names = {
+            "jobId": str(UUID(int=random.getrandbits(128))),
+            "name": random.choice(("freeze", "a", "a-b.c_d")),
+            "product": random.choice((*self._products, "nobody")),
+            "run": str(random.choice((1, 7, 2**63))),
+        }
+        return re.sub("{(.*?)}", lambda match: names[match[1]], path)
 
     def _query(self, operation: Operation) -> str:
         random = self._random
