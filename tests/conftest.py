@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,12 @@ from typing import Any
 import pytest
 
 from tests.postgres import PostgresServer, temporary_database
+
+
+@pytest.fixture(autouse=True)
+def logging_is_on() -> None:
+    """A rogue that another test let loose may have turned it off for the whole process."""
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ def test_pause_and_resume(run: Run, service: Service, args: list[str], path: str
         line.rstrip() for line in out.splitlines()[:2]
     ]
 
+    service.asked.clear()
     service.answer = httpx2.Response(200, json=GOING_ON)
     assert (0, "vps4 is not paused.\n", "") == run("resume", *args)
     assert ("POST", f"{path}/resume") == asked(service)

@@ -27,7 +27,14 @@ UNSAFE = [(row.method, row.path) for row in ROWS if row.method != "GET"]
 
 def filled(path: str) -> str:
     """Return a path with something in the place of its names."""
-    names = {"product": "shop", "jobGroup": "notes", "jobId": UUID(int=1), "name": "freeze", "file": "index.html"}
+    names = {
+        "product": "shop",
+        "jobGroup": "notes",
+        "jobId": UUID(int=1),
+        "name": "freeze",
+        "file": "index.html",
+        "run": 1,
+    }
     return path.format(**names)
 
 

@@ -40,7 +40,7 @@ BAD_PATH = refused(400, "INVALID_PATH")
         (f"{JOBS}/", NOWHERE),
         (f"{JOBS}/{SOME}/", NOWHERE),
         (f"{JOBS}/{SOME}/water", NOWHERE),
-        (f"{JOBS}/{SOME}/runs/1", NOWHERE),
+        (f"{JOBS}/{SOME}/runs/1/2", NOWHERE),
         ("/api/schedulers/vps4/backups/../backups/jobs", NOWHERE),
         ("/api/schedulers/VPS4/backups/jobs", UNKNOWN_GROUP),
         ("/api/schedulers/vps4/patching/jobs", UNKNOWN_GROUP),
