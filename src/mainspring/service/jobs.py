@@ -7,6 +7,7 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -105,6 +106,8 @@ class SchedulerService:
         self._clock = clock
         self._events = events
         self._keys = Keys(store)
+        self.heavy = asyncio.Lock()
+        """Held by who makes thousands of jobs: of two that take turns none leaves the interpreter to others."""
         self.lookahead = Lookahead(self, store, notes, clock, events)
         self.control = Control(self, store, notes, clock, events)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -87,12 +88,13 @@ class Lookahead:
             problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
             raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
         children: list[Job] = []
-        for number, occurrence in enumerate(occurrences):
-            if number % TURN == 0:
-                await self._clock.sleep(0)
-            children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
-        if children:
-            await self._store.add(children)
+        async with self._jobs.heavy if len(occurrences) > TURN else nullcontext():
+            for number, occurrence in enumerate(occurrences):
+                if number % TURN == 0:
+                    await self._clock.breathe()
+                children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
+            if children:
+                await self._store.add(children)
         if self._events.has_subscribers(JobScheduled):
             for child in children:
                 self._events.announce(JobScheduled(child))

@@ -38,8 +38,6 @@ def create_app(
     described = document(ROWS, registry.bindings.values(), version("mainspring"))
     router = Router(
         ROWS,
-        Services(
-            service, calendars, Cursors(service), obstacle, asyncio.Lock(), asyncio.Semaphore(TURNS), to_json(described)
-        ),
+        Services(service, calendars, Cursors(service), obstacle, asyncio.Semaphore(TURNS), to_json(described)),
     )
     return Gate(router.answer, Hosts(hosts))

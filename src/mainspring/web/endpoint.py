@@ -41,8 +41,6 @@ class Services(NamedTuple):
     cursors: Cursors
     obstacle: Callable[[], str | None]
     """Why jobs are not accepted and run, `None` while they are."""
-    batches: asyncio.Lock
-    """Held by the large batch that is being parsed and written."""
     turns: asyncio.Semaphore
     """Held by who reads or writes something long, so that everybody else comes between: see `Endpoint.is_long`."""
     document: bytes
