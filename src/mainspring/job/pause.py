@@ -77,7 +77,7 @@ def hold_to_json(hold: Hold) -> dict[str, Any]:
 
 
 def hold_from_json(data: dict[str, Any]) -> Hold:
-    """Read what `hold_to_json` wrote. Raises `ValueError`."""
+    """Read what `hold_to_json` wrote. Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` for else."""
     return Hold(parse_when(data["at"]), data.get("reason"), data.get("by"))
 
 
@@ -93,7 +93,7 @@ def pause_to_json(pause: Pause) -> dict[str, Any]:
 
 
 def pause_from_json(data: dict[str, Any]) -> Pause:
-    """Read what `pause_to_json` wrote. Raises `ValueError`."""
+    """Read what `pause_to_json` wrote. Raises `ValueError`, `TypeError`, `LookupError` or `AttributeError` for else."""
     until, ended_at = data.get("until"), data.get("ended_at")
     return Pause(
         Scope(data["product"], data["job_group"]),
