@@ -209,7 +209,7 @@ class SchedulerService:
         problems: list[Problem] = []
         for number, body in enumerate(bodies):
             if number % TURN == 0:
-                await self._clock.sleep(0)
+                await self._clock.breathe()
             try:
                 edits.append(self._new_job(binding, body, now, calendars))
             except InvalidRequestError as error:
@@ -409,7 +409,7 @@ class SchedulerService:
             if await self._delete(job, "the job was deleted while it ran"):
                 with suppress(StoreUnavailableError):  # a node goes on with it
                     while await self._store.delete_children(job.id, lifecycle.DELETED_BEFORE, DELETED_AT_ONCE):
-                        await self._clock.sleep(0)  # others have their turn
+                        await self._clock.breathe()
                 self._events.announce(JobDeleted(job))
                 return
         raise ConflictError("the job kept changing; try again")
