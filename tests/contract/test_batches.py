@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.errors import ConflictError
+from mainspring.errors import ConflictError, InvalidRequestError, KeyTakenError, Problem
 from mainspring.failpoint import FailpointError, armed
-from mainspring.job import JobFilter, State
+from mainspring.job import Edit, Job, JobFilter, Options, State
 from mainspring.schedule import Every, Period, Recurring
 from mainspring.store import NodeBeat, Store
 from mainspring.store.postgres.store import PostgresStore
@@ -76,6 +78,66 @@ async def test_batch_that_a_crash_cut_is_all_or_none(
     with sqlite3.connect(path) as db:
         aside = [db.execute(f"select count(*) from {table}").fetchone() for table in ("accepted", "batches")]  # noqa: S608
     assert [(0,), (0,)] == aside
+
+
+async def slices(*some: Sequence[Job], error: Exception | None = None) -> AsyncIterator[list[Edit]]:
+    """Yield jobs slice by slice, the first of each with a row of history; raise the error at the end."""
+    for jobs in some:
+        yield [Edit(job, (a_run(job)._replace(number=0),) if job is jobs[0] else ()) for job in jobs]
+        await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop, no time
+    if error is not None:
+        raise error
+
+
+async def test_slices_are_written_whole(store: Store) -> None:
+    """With the rows of history that belong to them; whoever watches hears of the first that is due."""
+    heard: list[datetime] = []
+    store.watch(heard.append)
+    some = [[a_job(due_at=START + timedelta(seconds=3 - number)) for _ in range(3)] for number in range(3)]
+
+    await store.add_slices(slices(*some))
+
+    jobs = [job for jobs in some for job in jobs]
+    assert {job.id for job in jobs} == (await jobs_of(store)).keys()
+    assert {some[0][0].id, some[1][0].id, some[2][0].id} == {
+        run.job_id for run in await store.runs(BACKUPS, None, before=None, limit=ALL)
+    }
+    assert [START + timedelta(seconds=1)] == heard
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+async def test_slices_that_end_with_an_error_leave_nothing(store: Store, number: int) -> None:
+    """Whoever makes them finds out late that one cannot be; the error is theirs."""
+    error = InvalidRequestError("no", problems=[Problem("", "NO", "no")])
+    with pytest.raises(InvalidRequestError):
+        await store.add_slices(slices(*[[a_job(), a_job()] for _ in range(number)], error=error))
+
+    assert {} == await jobs_of(store)
+    assert [] == await store.runs(BACKUPS, None, before=None, limit=ALL)
+    await store.add_slices(slices([a_job()]))
+    assert 1 == len(await jobs_of(store))
+
+
+async def test_no_slices_are_no_mistake(store: Store) -> None:
+    """Nothing is written."""
+    await store.add_slices(slices())
+
+    assert {} == await jobs_of(store)
+
+
+@pytest.mark.parametrize("which", [0, 2])
+async def test_slices_with_an_id_or_key_that_is_there_are_refused_whole(store: Store, which: int) -> None:
+    """Whichever slice it is in."""
+    there = a_job(options=Options(key="k"))
+    await store.add([there])
+
+    for bad, refusal in ((there, ConflictError), (a_job(options=Options(key="k")), KeyTakenError)):
+        some = [[a_job()] for _ in range(3)]
+        some[which].append(bad)
+        with pytest.raises(refusal):
+            await store.add_slices(slices(*some))
+
+    assert {there.id} == (await jobs_of(store)).keys()
 
 
 async def test_batch_goes_on_when_its_caller_goes_away(store: Store) -> None:

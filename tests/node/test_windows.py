@@ -29,7 +29,7 @@ async def stored(path: Path, clock: SystemClock, create: int = 0) -> list[Job]:
     known = build([("test", Module(Script()))], clock=clock)
     service = SchedulerService(store=store, notes=Notes(store, clock), registry=known, clock=clock, events=Events())
     if create:
-        await service.create_jobs(KEY, [BODY] * create)
+        await service.batches.create(KEY, [BODY] * create)
     jobs = await service.list_jobs(KEY, JobFilter(), after=None, limit=JOBS)
     await store.close()
     return jobs

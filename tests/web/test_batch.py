@@ -57,6 +57,28 @@ async def test_nothing_is_created_when_one_is_wrong(client: httpx2.AsyncClient) 
     assert [] == await amounts(client)
 
 
+@pytest.mark.parametrize("place", [0, 300, 699])
+async def test_one_that_is_wrong_among_many_takes_all_with_it(client: httpx2.AsyncClient, place: int) -> None:
+    """Also where those before it are on their way to the store."""
+    bodies: list[dict[str, Any]] = [ORDER] * 700
+    bodies[place] = ORDER | {"when": "tomorrow"}
+
+    answer = await client.post(BATCH, json=bodies)
+
+    assert (422, [(f"/{place}/when", "WHEN_FORMAT")]) == (answer.status_code, refusal(answer).errors)
+    assert [] == await amounts(client)
+    answer = await client.post(BATCH, json=[ORDER | {"amount": 1 + number % 20} for number in range(700)])
+    assert (201, 700, 700) == (answer.status_code, answer.json()["created"], len(set(answer.json()["ids"])))
+
+
+async def test_problems_of_keys_and_of_all_else_are_told_together(client: httpx2.AsyncClient) -> None:
+    """Whoever mends them need not come twice."""
+    keyed = ORDER | {"options": {"key": "k"}}
+    answer = await client.post(BATCH, json=[keyed, keyed, {**ORDER, "when": "tomorrow"}])
+
+    assert [("/1/options/key", "KEY_REPEATED"), ("/2/when", "WHEN_FORMAT")] == refusal(answer).errors
+
+
 async def test_problems_are_not_looked_for_without_end(client: httpx2.AsyncClient) -> None:
     """A batch that is wrong from top to bottom is answered as fast as one that has a hundred faults."""
     answer = await client.post(BATCH, json=[{}] * 10_000)

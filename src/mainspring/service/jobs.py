@@ -7,14 +7,13 @@ Nothing in here runs a job; nodes do, and the two meet in the store.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -62,6 +61,7 @@ from mainspring.schedule import (
     Recurring,
     format_time,
 )
+from mainspring.service.batches import Batches
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.keys import Keys
 from mainspring.service.lookahead import Draft, Lookahead
@@ -69,14 +69,10 @@ from mainspring.store import Notes, Store
 
 REQUEST_LIMIT = 256 * 1024
 """How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
-MOST_PROBLEMS = 100
-"""How many problems of a batch are looked for."""
 DELETED_AT_ONCE = 500
 """How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
 PAGE = 500
 """How many jobs of a streamed list are fetched at a time."""
-TURN = 64
-"""After so many bodies of a batch everybody else has a turn: that is 1 to 2 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
 
 
@@ -89,13 +85,6 @@ class Group:
     counts: Counts
 
 
-class Batch(NamedTuple):
-    """The ids of the jobs of a batch, in order, and how many of them are new."""
-
-    ids: list[UUID]
-    created: int
-
-
 class SchedulerService:
     """The use cases over one store, for the job groups of one registry."""
 
@@ -106,9 +95,8 @@ class SchedulerService:
         self._clock = clock
         self._events = events
         self._keys = Keys(store)
-        self.heavy = asyncio.Lock()
-        """Held by who makes thousands of jobs: of two that take turns none leaves the interpreter to others."""
-        self.lookahead = Lookahead(self, store, notes, clock, events)
+        self.batches = Batches(self, store, clock, events)
+        self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
 
     @property
@@ -191,54 +179,15 @@ class SchedulerService:
         self._events.announce(JobChanged(edited, "replaced"))
         return edited
 
-    async def create_jobs(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> list[UUID]:
-        """Create jobs like `create_batch`, and return their ids."""
-        return (await self.create_batch(key, bodies)).ids
+    async def maker(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Callable[[int], Edit]:
+        """Return a function that makes the job of a body, by its number: nothing is written by that.
 
-    async def create_batch(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Batch:
-        """Create a job from each body, all or none; they are durable when this returns.
-
-        A body whose key another job has creates none if its ``options.onConflict`` is ``keep``. Raises like
-        `create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading stops when
-        `MOST_PROBLEMS` were found. Others have their turn every few bodies.
+        Raises `NotFoundError` for an unknown group; the function raises `InvalidRequestError`.
         """
-        binding = self._registry.find(key)
-        now, bodies = self._clock.now(), await self._at_once(bodies)
+        binding, now = self._registry.find(key), self._clock.now()
+        bodies = await self._at_once(bodies)
         calendars = await self._calendars_for(bodies)
-        edits: list[Edit] = []
-        problems: list[Problem] = []
-        for number, body in enumerate(bodies):
-            if number % TURN == 0:
-                await self._clock.breathe()
-            try:
-                edits.append(self._new_job(binding, body, now, calendars))
-            except InvalidRequestError as error:
-                problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
-                if len(problems) >= MOST_PROBLEMS:
-                    break
-        problems += Keys.problems([edit.job for edit in edits]) if not problems else []
-        if problems:
-            said = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems[:3])
-            raise InvalidRequestError(f"nothing was created: {said}", problems=problems)
-        return await self._write_batch(key, edits)
-
-    async def _write_batch(self, key: JobKey, edits: Sequence[Edit]) -> Batch:
-        keyed = any(edit.job.options.key for edit in edits)
-        for _ in range(EDIT_TRIES):
-            kept = await self._keys.kept(key, [edit.job for edit in edits]) if keyed else {}
-            new = [edit for number, edit in enumerate(edits) if number not in kept]
-            fp("create.before_add")
-            try:
-                if new:
-                    await self._store.add([edit.job for edit in new], [run for edit in new for run in edit.unrun])
-            except KeyTakenError:
-                continue
-            fp("create.after_add")
-            if self._events.has_subscribers(JobScheduled):
-                for edit in new:
-                    self._events.announce(JobScheduled(edit.job))
-            return Batch([kept.get(number, edit.job.id) for number, edit in enumerate(edits)], len(new))
-        raise ConflictError("the jobs with these keys kept changing; try again")
+        return lambda number: self._new_job(binding, bodies[number], now, calendars)
 
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""

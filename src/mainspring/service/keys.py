@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from mainspring.errors import KeyTakenError, Problem
-from mainspring.job import Job, JobKey, OnConflict
+from mainspring.job import Job, JobKey, OnConflict, Options, options_from_json
 from mainspring.store import Store
 
 MOST_NAMED = 20
@@ -34,34 +38,42 @@ class Keys:
         )
 
     @staticmethod
-    def problems(jobs: Sequence[Job]) -> list[Problem]:
+    def of_batch(bodies: Sequence[Mapping[str, Any]]) -> list[tuple[int, Options]]:
+        """Return the numbers and options of those bodies of a batch that have keys, as far as these can be read."""
+        keyed = []
+        for number, body in enumerate(bodies):
+            if (said := body.get("options")) is not None:
+                with suppress(ValidationError):  # it is refused when the job is made
+                    if (options := options_from_json(said)).key is not None:
+                        keyed.append((number, options))
+        return keyed
+
+    @staticmethod
+    def problems(keyed: Sequence[tuple[int, Options]]) -> list[Problem]:
         """Return what is wrong with the keys of a batch by itself."""
-        first: dict[str, int] = {}
+        first: dict[str | None, int] = {}
         problems: list[Problem] = []
-        for number, job in enumerate(jobs):
-            if (key := job.options.key) is None:
-                continue
-            if (before := first.setdefault(key, number)) != number:
+        for number, options in keyed:
+            if (before := first.setdefault(options.key, number)) != number:
                 detail = f"is the key of /{before} too"
                 problems.append(Problem(f"/{number}/options/key", "KEY_REPEATED", detail))
-            if job.options.on_conflict is OnConflict.REPLACE:
+            if options.on_conflict is OnConflict.REPLACE:
                 detail = "can be reject or keep in a batch; to replace a job send it alone"
                 problems.append(Problem(f"/{number}/options/onConflict", "REPLACE_IN_BATCH", detail))
         return problems
 
-    async def kept(self, key: JobKey, jobs: Sequence[Job]) -> dict[int, UUID]:
-        """Return which jobs of a batch are not created, by their numbers: others have their keys, and are kept.
+    async def kept(self, key: JobKey, keyed: Sequence[tuple[int, Options]]) -> dict[int, UUID]:
+        """Return the jobs that have keys of a batch and are kept, by the numbers of the bodies that would have them.
 
         Raises `KeyTakenError` if one is not to give way.
         """
-        numbers = {job.options.key: number for number, job in enumerate(jobs) if job.options.key}
-        found = {other.options.key: other for other in await self._store.with_keys(key, list(numbers))}
-        taken = [(number, found[name]) for name, number in numbers.items() if name in found]
-        refused = [
-            (number, other) for number, other in taken if jobs[number].options.on_conflict is not OnConflict.KEEP
-        ]
+        wanted = {options.key: (number, options) for number, options in keyed if options.key is not None}
+        found = await self._store.with_keys(key, list(wanted)) if wanted else []
+        given = [(*wanted[name], other) for other in found if (name := other.options.key) in wanted]
+        taken = sorted(given, key=lambda each: each[0])
+        refused = [(number, other) for number, options, other in taken if options.on_conflict is not OnConflict.KEEP]
         if refused:
             errors = [self.refusal(other, pointer=f"/{number}/options/key") for number, other in refused[:MOST_NAMED]]
             problems = [problem for error in errors for problem in error.problems]
             raise KeyTakenError(f"nothing was created: {errors[0]}", problems=problems, other=errors[0].other)
-        return {number: other.id for number, other in taken}
+        return {number: other.id for number, _, other in taken}

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from mainspring.clock import Clock
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import Events, Job, JobKey, JobScheduled, lifecycle
-from mainspring.schedule import HORIZON, Backfill, Calendars, Forecast, Outage, forecast, preview
+from mainspring.job import Edit, Job, JobKey, lifecycle
+from mainspring.schedule import HORIZON, Backfill, Backfilled, Calendars, Forecast, Outage, forecast, preview
+from mainspring.service.batches import SLICE, in_slices
 from mainspring.store import Notes, Store
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 PREVIEW_SECONDS = 0.5
 """A preview that has taken this long ends with what it has."""
-TURN = 64
-"""After so many occurrences of a backfill everybody else has a turn: that is 1 to 2 ms."""
 
 
 class LookAhead(NamedTuple):
@@ -42,12 +41,11 @@ class Draft(NamedTuple):
 class Lookahead:
     """Previews and backfills of the jobs of one service."""
 
-    def __init__(self, jobs: SchedulerService, store: Store, notes: Notes, clock: Clock, events: Events) -> None:
+    def __init__(self, jobs: SchedulerService, store: Store, notes: Notes, clock: Clock) -> None:
         self._jobs = jobs
         self._store = store
         self._notes = notes
         self._clock = clock
-        self._events = events
         self._calculating = asyncio.Lock()
         """What may take a while is done in a thread, one at a time: several would slow down everybody else."""
 
@@ -87,15 +85,10 @@ class Lookahead:
         if occurrences and occurrences[-1].due_at > now + HORIZON:
             problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
             raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
-        children: list[Job] = []
-        async with self._jobs.heavy if len(occurrences) > TURN else nullcontext():
-            for number, occurrence in enumerate(occurrences):
-                if number % TURN == 0:
-                    await self._clock.breathe()
-                children.append(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
-            if children:
-                await self._store.add(children)
-        if self._events.has_subscribers(JobScheduled):
-            for child in children:
-                self._events.announce(JobScheduled(child))
-        return len(children), left
+
+        def make(occurrence: Backfilled) -> Edit:
+            return Edit(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
+
+        async with self._jobs.batches.heavy if len(occurrences) > SLICE else nullcontext():
+            await self._jobs.batches.write(in_slices(self._clock, occurrences, make))
+        return len(occurrences), left

@@ -12,12 +12,12 @@ Due is judged by the store's own clock. All moments are aware datetimes in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run
+from mainspring.job import Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
 
 
@@ -30,6 +30,12 @@ class JobStore(Protocol):
         Raises `ConflictError` when an id exists among jobs that are not done, and `KeyTakenError` when another such job
         of the group has the key of one of them, or they have the same. Calls at the same time may share a commit; one
         that is refused takes no other with it.
+        """
+
+    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+        """Write new jobs with their rows of history as they come, like `add` all or none.
+
+        So thousands need not be in memory at once. What `slices` raises is raised, and nothing is written.
         """
 
     async def get(self, job_id: UUID) -> Job | None:

@@ -27,7 +27,7 @@ from mainspring.store.statements import load_statements
 
 ANSWER_SECONDS = 1.8
 """How long a call may take, from asking the pool for a connection to the last row: an API call fails within 2 s."""
-PATIENT_SECONDS = 30.0
+PATIENT_SECONDS, BATCH_SECONDS = 30.0, 120.0
 """The same for the few calls that write or count very many rows, once the database has shown that it answers at all."""
 JOBS_POOL, RUNS_POOL = 6, 4
 """How many connections there are for what people ask, and for what nodes do: neither waits for the other."""
@@ -141,11 +141,11 @@ class Database:
             )
 
     @asynccontextmanager
-    async def patient_connection(self) -> AsyncIterator[Any]:
+    async def patient_connection(self, seconds: float = PATIENT_SECONDS) -> AsyncIterator[Any]:
         """Lend a connection, in a transaction, for what may take long; a database that does not answer fails soon."""
         async with self.connection() as connection:
             await connection.fetchval("select 1")
-        async with self.connection(PATIENT_SECONDS) as connection, connection.transaction():
+        async with self.connection(seconds) as connection, connection.transaction():
             await connection.execute(f"set local statement_timeout = {int(PATIENT_SECONDS * 1000)}")
             yield connection
 

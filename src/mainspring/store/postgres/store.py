@@ -9,7 +9,7 @@ neither done nor undone: what it was about is read again, then decided.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,10 +20,18 @@ from pydantic_core import from_json
 from mainspring.clock import Clock
 from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
-from mainspring.job import Change, Claim, Counts, Job, JobFilter, JobKey, Position, Run, State, in_turn
+from mainspring.job import Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run, State, in_turn
 from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
-from mainspring.store.postgres.connections import ANSWER_SECONDS, JOBS_POOL, RUNS_POOL, Database, Session, query
+from mainspring.store.postgres.connections import (
+    ANSWER_SECONDS,
+    BATCH_SECONDS,
+    JOBS_POOL,
+    RUNS_POOL,
+    Database,
+    Session,
+    query,
+)
 from mainspring.store.postgres.moments import from_2000, near_2000
 from mainspring.store.postgres.schema import check_schema
 from mainspring.store.rows import (
@@ -34,6 +42,7 @@ from mainspring.store.rows import (
     from_microseconds,
     read_counts,
     read_note,
+    soonest,
     tell,
     to_json,
     to_microseconds,
@@ -108,20 +117,21 @@ class PostgresStore:
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
         if len(jobs) > _SHARED_ROWS or unrun:
-            await self._copy(jobs, unrun)
+            async with self._jobs.patient_connection() as connection:
+                await _copy(connection, jobs, unrun)
         else:
             await self._sharing.write([job.id for job in jobs], [_ROWS.job_row(job) for job in jobs])
         self._tell(jobs)
 
-    async def _copy(self, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
-        """Have many rows written; the next ones are made while the database takes the last."""
-        rows = (_ROWS.job_row(job) for job in jobs)
-        async with self._jobs.patient_connection() as connection, connection.transaction():
-            await connection.copy_records_to_table(
-                "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
-            )
-            if unrun:
-                await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
+    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+        """See `Store.add_slices`."""
+        first: list[Job] = []
+        async with self._jobs.patient_connection(BATCH_SECONDS) as connection:
+            async for edits in slices:
+                jobs = [edit.job for edit in edits]
+                await _copy(connection, jobs, [run for edit in edits for run in edit.unrun])
+                first = soonest([*first, *jobs])
+        self._tell(first)
 
     async def _insert(self, rows: list[tuple[Any, ...]]) -> None:
         fp("add.before_commit")
@@ -428,6 +438,16 @@ class PostgresStore:
         """Do the same for nodes, which need not wait for what people ask."""
         async with self._runs.connection() as connection:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+
+async def _copy(connection: Any, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
+    """Have many rows written; the next ones are made while the database takes the last."""
+    rows = (_ROWS.job_row(job) for job in jobs)
+    await connection.copy_records_to_table(
+        "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
+    )
+    if unrun:
+        await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
 
 
 def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from mainspring.errors import ConflictError, KeyTakenError
@@ -24,6 +24,8 @@ from mainspring.store.sqlite.thread import SqliteThread
 
 SLICE = 250
 """How many rows go in at once."""
+Slice = tuple[Sequence[Job], Sequence[Run]]
+"""New jobs, and rows of history that go in with them."""
 
 
 class Batches:
@@ -35,15 +37,18 @@ class Batches:
         """Slices of several batches at once would be one large slice."""
         self._moving: asyncio.Task[None] | None = None
 
-    async def write(self, batch: str, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
+    async def write(self, slices: AsyncIterator[Slice]) -> None:
         """Write new jobs and rows of history, all or none; durable when this returns.
 
-        Raises `ConflictError` for an id that is there, and `KeyTakenError`.
+        Raises `ConflictError` for an id that is there, `KeyTakenError`, and what `slices` raises.
         """
         async with self._turn:
             await self._forget()
-            for number, first in enumerate(range(0, max(len(jobs), len(unrun)), SLICE)):
-                await self._put_aside(batch, number, jobs[first : first + SLICE], unrun[first : first + SLICE])
+            batch, number = "", 0
+            async for jobs, unrun in slices:
+                batch = batch or str(jobs[0].id)
+                await self._put_aside(batch, number, jobs, unrun)
+                number += 1
             self._moving = asyncio.create_task(self._accept(batch))
             await asyncio.shield(self._moving)  # a caller that goes away must not leave it half way
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from mainspring.job import (
     Change,
     Claim,
     Counts,
+    Edit,
     Job,
     JobFilter,
     JobKey,
@@ -42,11 +43,12 @@ from mainspring.store.rows import (
     near_microseconds,
     read_counts,
     read_note,
+    soonest,
     tell,
     to_json,
     to_microseconds,
 )
-from mainspring.store.sqlite.batch import SLICE, Batches
+from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
 from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one
 from mainspring.store.sqlite.file import OLDEST_SQLITE
@@ -104,12 +106,26 @@ class SqliteStore:
         """See `Store.add`."""
         fp("add.before_commit")
         if len(jobs) > SLICE or len(unrun) > SLICE:
-            await self._batches.write(str(jobs[0].id), jobs, unrun)
+            await self._batches.write(_sliced(jobs, unrun))
         else:
             rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
             await self._call(lambda db: add_rows(db, rows, history))
         fp("add.after_commit")
         tell(self._watchers, jobs)
+
+    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+        """See `Store.add_slices`."""
+        first: list[Job] = []
+
+        async def seen() -> AsyncIterator[Slice]:
+            nonlocal first
+            async for edits in slices:
+                jobs = [edit.job for edit in edits]
+                first = soonest([*first, *jobs])
+                yield jobs, [run for edit in edits for run in edit.unrun]
+
+        await self._batches.write(seen())
+        tell(self._watchers, first)
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
@@ -467,6 +483,11 @@ class SqliteStore:
             return gone
 
         return await self._call(work)
+
+
+async def _sliced(jobs: Sequence[Job], unrun: Sequence[Run]) -> AsyncIterator[Slice]:
+    for first in range(0, max(len(jobs), len(unrun)), SLICE):
+        yield jobs[first : first + SLICE], unrun[first : first + SLICE]
 
 
 def _due(db: sqlite3.Connection, parameters: Mapping[str, Any], now: int) -> list[tuple[str, bool]]:

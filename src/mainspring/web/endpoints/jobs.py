@@ -91,8 +91,9 @@ async def create_job(call: Call) -> Response:
 async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
     key, batch = call.key, await receive_batch(call.request)
-    async with call.services.jobs.heavy if batch.is_large else nullcontext():
-        ids, created = await call.services.jobs.create_batch(key, await batch.parse())
+    batches = call.services.jobs.batches
+    async with batches.heavy if batch.is_large else nullcontext():
+        ids, created = await batches.create(key, await batch.parse())
     return json_response({"created": created, "ids": ids}, 201)
 
 

@@ -1,0 +1,157 @@
+"""Many jobs, all or none: made slice by slice, so that they are not all in memory and everybody else comes between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from mainspring.clock import Clock
+from mainspring.errors import ConflictError, InvalidRequestError, KeyTakenError, Problem
+from mainspring.failpoint import fp
+from mainspring.job import Edit, Events, Job, JobKey, JobScheduled
+from mainspring.service.control import EDIT_TRIES
+from mainspring.service.keys import Keys
+from mainspring.store import Store
+
+if TYPE_CHECKING:
+    from mainspring.service.jobs import SchedulerService
+
+T = TypeVar("T")
+
+MOST_PROBLEMS = 100
+"""How many problems of a batch are looked for."""
+SLICE = 256
+"""How many jobs are written at once."""
+TURN = 64
+"""After so many that are made everybody else has a turn: that is 1 to 2 ms."""
+
+
+class Batch(NamedTuple):
+    """The ids of the jobs of a batch, in order, and how many of them are new."""
+
+    ids: list[UUID]
+    created: int
+
+
+class Batches:
+    """Makes and writes many jobs."""
+
+    def __init__(self, jobs: SchedulerService, store: Store, clock: Clock, events: Events) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._clock = clock
+        self._events = events
+        self._keys = Keys(store)
+        self.heavy = asyncio.Lock()
+        """Held by who makes thousands of jobs: of two that take turns none leaves the interpreter to others."""
+
+    async def create(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Batch:
+        """Create a job from each body, all or none; they are durable when this returns.
+
+        A body whose key another job has creates none if its ``options.onConflict`` is ``keep``. Raises like
+        `SchedulerService.create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading
+        stops when `MOST_PROBLEMS` were found.
+        """
+        make = await self._jobs.maker(key, bodies)
+        keyed = Keys.of_batch(bodies)
+        for _ in range(EDIT_TRIES):
+            making = _Making(make, await self._keys.kept(key, keyed), Keys.problems(keyed))
+            try:
+                await self.write(making.slices(len(bodies), self._clock))
+            except KeyTakenError:
+                continue  # another was quicker
+            return making.batch(len(bodies))
+        raise ConflictError("the jobs with these keys kept changing; try again")
+
+    async def write(self, slices: AsyncIterator[list[Edit]]) -> None:
+        """Write the jobs that come, all or none; those of one slice share a commit with what others write."""
+        announced: list[Job] = []
+        ahead = [edits async for edits in _first(slices, 2)]
+
+        async def all_slices() -> AsyncIterator[list[Edit]]:
+            for edits in ahead:
+                yield edits
+            async for edits in slices:
+                if self._events.has_subscribers(JobScheduled):
+                    announced.extend(edit.job for edit in edits)
+                yield edits
+
+        fp("create.before_add")
+        if len(ahead) > 1:
+            await self._store.add_slices(all_slices())
+        else:
+            for edits in ahead:
+                await self._store.add([edit.job for edit in edits], [run for edit in edits for run in edit.unrun])
+        fp("create.after_add")
+        if self._events.has_subscribers(JobScheduled):
+            for job in (*(edit.job for edits in ahead for edit in edits), *announced):
+                self._events.announce(JobScheduled(job))
+
+
+class _Making:
+    """The jobs of a batch while they are made: their ids, and what is wrong with them, by their numbers.
+
+    At first these are the ids of jobs that are there and `kept`.
+    """
+
+    def __init__(self, make: Callable[[int], Edit], kept: Mapping[int, UUID], problems: list[Problem]) -> None:
+        self._make = make
+        self._kept = len(kept)
+        self._ids = dict(kept)
+        self._problems = problems
+
+    async def slices(self, number: int, clock: Clock) -> AsyncIterator[list[Edit]]:
+        """Make so many jobs. Raises `InvalidRequestError`, at the end, if any is wrong."""
+        async for edits in in_slices(clock, range(number), self._made):
+            if not self._problems:
+                yield edits
+        self._refuse()
+
+    def batch(self, number: int) -> Batch:
+        """Return what has become of so many."""
+        return Batch([self._ids[each] for each in range(number)], number - self._kept)
+
+    def _made(self, number: int) -> Edit | None:
+        if number in self._ids:
+            return None
+        try:
+            edit = self._make(number)
+        except InvalidRequestError as error:
+            self._problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
+            if len(self._problems) >= MOST_PROBLEMS:
+                self._refuse()
+            return None
+        self._ids[number] = edit.job.id
+        return edit
+
+    def _refuse(self) -> None:
+        if self._problems:
+            said = "; ".join(f"{problem.pointer} {problem.detail}" for problem in self._problems[:3])
+            raise InvalidRequestError(f"nothing was created: {said}", problems=self._problems)
+
+
+async def in_slices(clock: Clock, items: Iterable[T], make: Callable[[T], Edit | None]) -> AsyncIterator[list[Edit]]:
+    """Yield the jobs that are made of `items`, `SLICE` of these at a time; `None` is no job."""
+    edits: list[Edit] = []
+    for number, item in enumerate(items, 1):
+        if (edit := make(item)) is not None:
+            edits.append(edit)
+        if number % TURN == 0:
+            await clock.breathe()
+        if number % SLICE == 0 and edits:
+            yield edits
+            edits = []
+    if edits:
+        yield edits
+
+
+async def _first(slices: AsyncIterator[T], number: int) -> AsyncIterator[T]:
+    while number > 0:
+        try:
+            yield await anext(slices)
+        except StopAsyncIteration:
+            return
+        number -= 1
