@@ -89,14 +89,60 @@ def test_flat_batch_is_one_in_which_the_walk_finds_nothing(*, items: list[Any], 
     """An array says the same as its objects one by one."""
     data = written(items, escaped=escaped)
 
-    read = outcome(body.parse_array, data)
-    one_by_one = outcome(body.parse_lines, b"\n".join(written(item, escaped=escaped) for item in items))
+    read = outcome(whole(body.parse_array), data)
+    one_by_one = outcome(whole(body.parse_lines), b"\n".join(written(item, escaped=escaped) for item in items))
 
     assert one_by_one == read
     parsed = json.loads(data)
     if body.is_flat(data, parsed):
         for value in parsed:
             body.check(value)
+
+
+def whole(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return what reads all pieces of a batch."""
+    return lambda data: [value for _, values in parse(data) for value in values]
+
+
+@SOME
+@given(
+    items=st.lists(st.dictionaries(texts, small, max_size=3), max_size=9),
+    space=st.sampled_from(["", " ", "\n\t\r "]),
+    piece=st.integers(1, 4),
+)
+def test_pieces_of_a_batch_hold_what_the_whole_does(*, items: list[Any], space: str, piece: int) -> None:
+    """Also when they are parsed again."""
+    texts = [json.dumps(item) for item in items]
+    data = f"{space}[{space}{f'{space},{space}'.join(texts)}{space}]{space}".encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(body, "PIECE", piece)
+        read = outcome(lambda data: [*body.parse_array(data)], data)
+
+    if read[0] == "value":
+        again = body.Bodies([text for text, _ in read[1]], len(items))
+        assert json.loads(data) == [*again] == [value for _, values in read[1] for value in values]
+        assert len(items) == len(again)
+        assert all(len(values) <= piece for _, values in read[1])
+
+
+@SOME
+@given(
+    items=st.lists(small, max_size=4),
+    place=st.integers(0, 99),
+    sign=st.sampled_from(["", "[", "]", ",", "{", "}", '"', "1", " ", "x"]),
+)
+@example(items=[1], place=2, sign=",")
+@example(items=[], place=99, sign="[]")
+def test_what_is_no_array_of_json_is_refused_piece_by_piece_too(*, items: list[Any], place: int, sign: str) -> None:
+    """Just what is no JSON as a whole."""
+    text = json.dumps(items)
+    data = (text[:place] + sign + text[place + 1 :]).encode()
+
+    is_json = outcome(body.parse, data)[0] == "value"
+    read = outcome(whole(body.parse_array), data)[0]
+
+    assert is_json != ("not JSON" in read)
 
 
 @pytest.mark.parametrize("data", [b'{"when": "2026-12-01T10:00:00Z", "vmId": "x"}', b"{}", b'{"a": {"b": [1, 2]}}'])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -48,8 +48,10 @@ class Batches:
         self.heavy = asyncio.Lock()
         """Held by who makes thousands of jobs: of two that take turns none leaves the interpreter to others."""
 
-    async def create(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Batch:
+    async def create(self, key: JobKey, bodies: Collection[Mapping[str, Any]]) -> Batch:
         """Create a job from each body, all or none; they are durable when this returns.
+
+        The bodies are gone through several times, and need not be in memory at once.
 
         A body whose key another job has creates none if its ``options.onConflict`` is ``keep``. Raises like
         `SchedulerService.create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading
@@ -60,7 +62,7 @@ class Batches:
         for _ in range(EDIT_TRIES):
             making = _Making(make, await self._keys.kept(key, keyed), Keys.problems(keyed))
             try:
-                await self.write(making.slices(len(bodies), self._clock))
+                await self.write(making.slices(bodies, self._clock))
             except KeyTakenError:
                 continue  # another was quicker
             return making.batch(len(bodies))
@@ -97,15 +99,17 @@ class _Making:
     At first these are the ids of jobs that are there and `kept`.
     """
 
-    def __init__(self, make: Callable[[int], Edit], kept: Mapping[int, UUID], problems: list[Problem]) -> None:
+    def __init__(
+        self, make: Callable[[Mapping[str, Any]], Edit], kept: Mapping[int, UUID], problems: list[Problem]
+    ) -> None:
         self._make = make
         self._kept = len(kept)
         self._ids = dict(kept)
         self._problems = problems
 
-    async def slices(self, number: int, clock: Clock) -> AsyncIterator[list[Edit]]:
-        """Make so many jobs. Raises `InvalidRequestError`, at the end, if any is wrong."""
-        async for edits in in_slices(clock, range(number), self._made):
+    async def slices(self, bodies: Iterable[Mapping[str, Any]], clock: Clock) -> AsyncIterator[list[Edit]]:
+        """Make the jobs. Raises `InvalidRequestError`, at the end, if any is wrong."""
+        async for edits in in_slices(clock, enumerate(bodies), self._made):
             if not self._problems:
                 yield edits
         self._refuse()
@@ -114,11 +118,12 @@ class _Making:
         """Return what has become of so many."""
         return Batch([self._ids[each] for each in range(number)], number - self._kept)
 
-    def _made(self, number: int) -> Edit | None:
+    def _made(self, numbered: tuple[int, Mapping[str, Any]]) -> Edit | None:
+        number, body = numbered
         if number in self._ids:
             return None
         try:
-            edit = self._make(number)
+            edit = self._make(body)
         except InvalidRequestError as error:
             self._problems += [replace(problem, pointer=f"/{number}{problem.pointer}") for problem in error.problems]
             if len(self._problems) >= MOST_PROBLEMS:

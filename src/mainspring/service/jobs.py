@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -135,7 +135,7 @@ class SchedulerService:
         get this request.
         """
         binding = self._registry.find(key)
-        (body,) = await self._at_once([body])
+        body = (await self._at_once([body]))(body)
         calendars = await self._calendars_for([body])
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
         for _ in range(EDIT_TRIES):
@@ -179,20 +179,20 @@ class SchedulerService:
         self._events.announce(JobChanged(edited, "replaced"))
         return edited
 
-    async def maker(self, key: JobKey, bodies: Sequence[Mapping[str, Any]]) -> Callable[[int], Edit]:
-        """Return a function that makes the job of a body, by its number: nothing is written by that.
+    async def maker(self, key: JobKey, bodies: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], Edit]:
+        """Return a function that makes the job of any of these bodies: nothing is written by that.
 
         Raises `NotFoundError` for an unknown group; the function raises `InvalidRequestError`.
         """
         binding, now = self._registry.find(key), self._clock.now()
-        bodies = await self._at_once(bodies)
+        at_once = await self._at_once(bodies)
         calendars = await self._calendars_for(bodies)
-        return lambda number: self._new_job(binding, bodies[number], now, calendars)
+        return lambda body: self._new_job(binding, at_once(body), now, calendars)
 
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
-        (body,) = await self._at_once([body])
+        body = (await self._at_once([body]))(body)
         calendars = await self._calendars_for([body])
         return Draft(self._new_job(binding, body, now, calendars).job, now, calendars)
 
@@ -317,7 +317,7 @@ class SchedulerService:
             problem = Problem("", "EMPTY_PATCH", "the patch names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
-        (patch,) = await self._at_once([patch])
+        patch = (await self._at_once([patch]))(patch)
         now, calendars = await self._store.now(), await self._calendars_for([patch], always=True)
 
         def decide(job: Job) -> Edit:
@@ -370,24 +370,24 @@ class SchedulerService:
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
 
-    async def _at_once(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Put the store's time where bodies say that it is to be ``now``."""
+    async def _at_once(self, bodies: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+        """Return a function that puts the store's time where one of these bodies says that it is to be ``now``."""
         if not any(body.get("when") == NOW for body in bodies):
-            return bodies
+            return lambda body: body
         now = format_time(await self._store.now())
-        return [{**body, "when": now} if body.get("when") == NOW else body for body in bodies]
+        return lambda body: {**body, "when": now} if body.get("when") == NOW else body
 
-    async def _calendars_for(self, bodies: Sequence[Mapping[str, Any]], *, always: bool = False) -> Calendars:
+    async def _calendars_for(self, bodies: Iterable[Mapping[str, Any]], *, always: bool = False) -> Calendars:
         """Return the calendars by name, if a body has a schedule.
 
         What is known of them may be a beat old. A calendar that is not known may have been written since: then all are
         read anew.
         """
-        schedules = [body["schedule"] for body in bodies if "schedule" in body]
-        if not schedules and not always:
+        names = {_calendar_name(body["schedule"]) for body in bodies if "schedule" in body}
+        if not names and not always:
             return {}
         calendars = await self._notes.calendars()
-        if any(name not in calendars for name in map(_calendar_name, schedules) if name is not None):
+        if any(name not in calendars for name in names if name is not None):
             await self._notes.refresh()
         return self._notes.known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ class Keys:
         )
 
     @staticmethod
-    def of_batch(bodies: Sequence[Mapping[str, Any]]) -> list[tuple[int, Options]]:
+    def of_batch(bodies: Iterable[Mapping[str, Any]]) -> list[tuple[int, Options]]:
         """Return the numbers and options of those bodies of a batch that have keys, as far as these can be read."""
         keyed = []
         for number, body in enumerate(bodies):

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 
 from mainspring.errors import InvalidRequestError, Problem
@@ -24,6 +26,8 @@ from mainspring.web.problem import HttpError
 BODY_LIMIT = 256 * 1024
 BATCH_LIMIT = 64 * 1024 * 1024
 MEMBER_LIMIT = 1000
+PIECE = 256
+"""How many objects of a batch are parsed at a time."""
 LARGE = 10_000
 """A batch with more members than this is parsed and written when no other such is."""
 MEMBER_BYTES = 100
@@ -35,6 +39,7 @@ _CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 _PATCHES = "application/merge-patch+json, application/json"
 _TOGETHER = 100
+_SPACE = re.compile(r"[ \t\n\r]+")
 _PARSER = ThreadPoolExecutor(1, "batches")
 """Parses one batch at a time."""
 
@@ -67,23 +72,50 @@ async def read_options(request: Request) -> dict[str, Any]:
     return _object(parse_json(data))
 
 
+class Bodies(Collection[dict[str, Any]]):
+    """The objects of a large batch as pieces of JSON: to have them all in memory takes ten times as much."""
+
+    def __init__(self, pieces: Sequence[bytes], number: int) -> None:
+        self._pieces = pieces
+        self._number = number
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (value for piece in self._pieces for value in from_json(piece))
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == each for each in self)
+
+
 class Batch(NamedTuple):
-    """The body of a batch as it came, and what parses it."""
+    """The body of a batch as it came, and how to parse it."""
 
     data: bytes | bytearray
     members: int
     """How many members and elements it has, about."""
-    parse_all: Callable[[bytes | bytearray], list[dict[str, Any]]]
+    has_lines: bool
 
     @property
     def is_large(self) -> bool:
         """Whether it is to wait for its turn: several such at once took half a gigabyte, and all of one core."""
         return self.members > LARGE
 
-    async def parse(self) -> list[dict[str, Any]]:
+    async def parse(self) -> Collection[dict[str, Any]]:
         """Return its objects. Raises for one that `read_body` would refuse."""
         # In a thread: 100,000 objects take a second to parse, in which others want their turns.
-        return await asyncio.get_running_loop().run_in_executor(_PARSER, self.parse_all, self.data)
+        return await asyncio.get_running_loop().run_in_executor(_PARSER, self._parse)
+
+    def _parse(self) -> Collection[dict[str, Any]]:
+        pieces = (parse_lines if self.has_lines else parse_array)(self.data)
+        if not self.is_large:
+            return [value for _, values in pieces for value in values]
+        kept, number = [], 0
+        for piece, values in pieces:
+            kept.append(piece)
+            number += len(values)
+        return Bodies(kept, number)
 
 
 async def receive_batch(request: Request) -> Batch:
@@ -100,7 +132,7 @@ async def receive_batch(request: Request) -> Batch:
     data = await read_bytes(request, headers, BATCH_LIMIT, outline.read)
     state = request.scope["state"]
     state["memory"].take(state, outline.members * MEMBER_BYTES)
-    return Batch(data, outline.members, parse_lines if has_lines else parse_array)
+    return Batch(data, outline.members, has_lines)
 
 
 def _media_type(request: Request, headers: Headers) -> str:
@@ -167,24 +199,38 @@ def parse_json(data: bytes | bytearray) -> Any:
     return value
 
 
-def parse_array(data: bytes | bytearray) -> list[dict[str, Any]]:
-    """Parse an array of objects. Raises like `parse_json`; what is wrong with an object says which it is, from 0."""
-    values = parse(data)
-    if not isinstance(values, list):
-        raise _invalid("BODY_NOT_ARRAY", "must be a JSON array of objects")
-    _not_too_many(values)
-    if not is_flat(data, values):
-        for number, value in enumerate(values):
-            _one_of_many(number, partial(_checked, value))
-    if len(data) > BODY_LIMIT:
-        _check_sizes(values)
-    return values
+Piece = tuple[bytes, list[dict[str, Any]]]
+"""Some objects of a batch, as a JSON array and parsed."""
 
 
-def parse_lines(data: bytes | bytearray) -> list[dict[str, Any]]:
-    """Parse an object from each line that is not blank. Raises like `parse_array`."""
-    lines = [line for line in data.split(b"\n") if line.strip()]
-    return [_one_of_many(number, partial(_line, line)) for number, line in enumerate(_not_too_many(lines))]
+def parse_array(data: bytes | bytearray) -> Iterator[Piece]:
+    """Parse an array of objects, piece by piece.
+
+    Raises like `parse_json`; what is wrong with an object says which it is, from 0.
+    """
+    number = 0
+    for piece, values in _pieces(_decoded(data)):
+        if not is_flat(piece, values):
+            for place, value in enumerate(values, number):
+                _one_of_many(place, partial(_checked, value))
+        if len(data) > BODY_LIMIT:
+            _check_sizes(values, number)
+        number += len(values)
+        _not_too_many(number)
+        yield piece, values
+
+
+def parse_lines(data: bytes | bytearray) -> Iterator[Piece]:
+    """Parse an object from each line that is not blank, piece by piece. Raises like `parse_array`."""
+    lines = (line for line in data.split(b"\n") if line.strip())
+    number = 0
+    while some := [*islice(lines, PIECE)]:
+        yield (
+            b"[%b]" % b",".join(some),
+            [_one_of_many(place, partial(_line, line)) for place, line in enumerate(some, number)],
+        )
+        number += len(some)
+        _not_too_many(number)
 
 
 def _line(line: bytes | bytearray) -> Any:
@@ -193,21 +239,20 @@ def _line(line: bytes | bytearray) -> Any:
     return parse_json(line)
 
 
-def _check_sizes(values: Sequence[Any]) -> None:
+def _check_sizes(values: Sequence[Any], first: int) -> None:
     """Refuse an object that is too large for a body of its own. One by one that took ten times as long as together."""
     for start in range(0, len(values), _TOGETHER):
         together = values[start : start + _TOGETHER]
         if len(to_json(together)) > BODY_LIMIT:
-            for number, value in enumerate(together, start):
+            for number, value in enumerate(together, first + start):
                 if len(to_json(value)) > BODY_LIMIT:
                     detail = f"number {number} of the batch is larger than {BODY_LIMIT // 1024} KiB"
                     raise HttpError(413, "BODY_TOO_LARGE", detail)
 
 
-def _not_too_many(items: list[Any]) -> list[Any]:
-    if len(items) > BATCH_JOBS:
-        raise HttpError(413, "BATCH_TOO_LARGE", f"a batch has at most {BATCH_JOBS} jobs, this one has {len(items)}")
-    return items
+def _not_too_many(number: int) -> None:
+    if number > BATCH_JOBS:
+        raise HttpError(413, "BATCH_TOO_LARGE", f"a batch has at most {BATCH_JOBS} jobs, this one has more")
 
 
 def _one_of_many(number: int, read: Callable[[], Any]) -> dict[str, Any]:
@@ -237,14 +282,68 @@ def _object(value: Any) -> dict[str, Any]:
 
 def parse(data: bytes | bytearray) -> Any:
     """Parse JSON; what its values may be is for `check`. Raises `HttpError`, and `InvalidRequestError` for numbers."""
+    text = _decoded(data)
+    with _refused():
+        return _DECODER.decode(text)
+
+
+def _decoded(data: bytes | bytearray) -> str:
     try:
-        return _DECODER.decode(data.decode())
+        return data.decode()
     except UnicodeDecodeError as error:
         raise _malformed("INVALID_ENCODING", "the body is not UTF-8") from error
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Say what is wrong with what cannot be parsed."""
+    try:
+        yield
     except RecursionError as error:
         raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels") from error
     except ValueError as error:
         raise _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}") from error
+
+
+def _pieces(text: str) -> Iterator[tuple[bytes, list[Any]]]:
+    """Yield the elements of a JSON array, `PIECE` at a time, as an array that is written and as values."""
+    values: list[Any] = []
+    first = 0
+    with _refused():
+        for value, start, end in _elements(text):
+            first = first if values else start
+            values.append(value)
+            if len(values) == PIECE:
+                yield f"[{text[first:end]}]".encode(), values
+                values = []
+        if values:
+            yield f"[{text[first:end]}]".encode(), values
+
+
+def _elements(text: str) -> Iterator[tuple[Any, int, int]]:
+    """Yield the elements of a JSON array, each with where it begins and ends."""
+    place = _behind_space(text, 0)
+    if text[place : place + 1] != "[":
+        _DECODER.decode(text)
+        raise _invalid("BODY_NOT_ARRAY", "must be a JSON array of objects")
+    place = _behind_space(text, place + 1)
+    sign = text[place : place + 1]
+    while sign != "]":
+        value, end = _DECODER.raw_decode(text, place)
+        yield value, place, end
+        place = _behind_space(text, end)
+        sign = text[place : place + 1]
+        if sign == ",":
+            place = _behind_space(text, place + 1)
+        elif sign != "]":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+    if (rest := _behind_space(text, place + 1)) < len(text):
+        raise json.JSONDecodeError("Extra data", text, rest)
+
+
+def _behind_space(text: str, place: int) -> int:
+    space = _SPACE.match(text, place)
+    return space.end() if space else place
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
