@@ -12,6 +12,7 @@ from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, KeyTakenError, Problem
 from mainspring.failpoint import fp
 from mainspring.job import Edit, Events, Job, JobKey, JobScheduled
+from mainspring.service.asked import Asked
 from mainspring.service.control import EDIT_TRIES
 from mainspring.service.keys import Keys
 from mainspring.store import Store
@@ -43,6 +44,8 @@ class Batches:
         self._jobs = jobs
         self._store = store
         self._clock = clock
+        self.breathe = clock.breathe
+        """Let everybody else have a turn: for whoever reads the bodies of a batch."""
         self._events = events
         self._keys = Keys(store)
         self.heavy = asyncio.Lock()
@@ -57,10 +60,14 @@ class Batches:
         `SchedulerService.create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading
         stops when `MOST_PROBLEMS` were found.
         """
-        make = await self._jobs.maker(key, bodies)
-        keyed = Keys.of_batch(bodies)
+        asked = Asked()
+        for number, body in enumerate(bodies):
+            asked.add(number, body)
+            if number % SLICE == SLICE - 1:
+                await self.breathe()
+        make = await self._jobs.maker(key, asked)
         for _ in range(EDIT_TRIES):
-            making = _Making(make, await self._keys.kept(key, keyed), Keys.problems(keyed))
+            making = _Making(make, await self._keys.kept(key, asked.keyed), Keys.problems(asked.keyed))
             try:
                 await self.write(making.slices(bodies, self._clock))
             except KeyTakenError:

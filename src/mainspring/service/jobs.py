@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -61,6 +61,7 @@ from mainspring.schedule import (
     Recurring,
     format_time,
 )
+from mainspring.service.asked import Asked
 from mainspring.service.batches import Batches
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.keys import Keys
@@ -135,8 +136,8 @@ class SchedulerService:
         get this request.
         """
         binding = self._registry.find(key)
-        body = (await self._at_once([body]))(body)
-        calendars = await self._calendars_for([body])
+        asked = Asked(body)
+        body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
@@ -179,21 +180,20 @@ class SchedulerService:
         self._events.announce(JobChanged(edited, "replaced"))
         return edited
 
-    async def maker(self, key: JobKey, bodies: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], Edit]:
-        """Return a function that makes the job of any of these bodies: nothing is written by that.
+    async def maker(self, key: JobKey, asked: Asked) -> Callable[[Mapping[str, Any]], Edit]:
+        """Return a function that makes the job of any body that asked for that: nothing is written by it.
 
         Raises `NotFoundError` for an unknown group; the function raises `InvalidRequestError`.
         """
         binding, now = self._registry.find(key), self._clock.now()
-        at_once = await self._at_once(bodies)
-        calendars = await self._calendars_for(bodies)
+        at_once, calendars = await self._at_once(asked), await self._calendars_for(asked)
         return lambda body: self._new_job(binding, at_once(body), now, calendars)
 
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
-        body = (await self._at_once([body]))(body)
-        calendars = await self._calendars_for([body])
+        asked = Asked(body)
+        body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
         return Draft(self._new_job(binding, body, now, calendars).job, now, calendars)
 
     def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
@@ -317,8 +317,9 @@ class SchedulerService:
             problem = Problem("", "EMPTY_PATCH", "the patch names nothing to change; to move the job send when")
             raise InvalidRequestError("the patch names nothing to change", problems=[problem])
         binding = self._registry.find(key)
-        patch = (await self._at_once([patch]))(patch)
-        now, calendars = await self._store.now(), await self._calendars_for([patch], always=True)
+        asked = Asked(patch)
+        patch = (await self._at_once(asked))(patch)
+        now, calendars = await self._store.now(), await self._calendars_for(asked, always=True)
 
         def decide(job: Job) -> Edit:
             request = merge_patch(job.request, _one_kind(job.request, patch))
@@ -370,24 +371,22 @@ class SchedulerService:
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
 
-    async def _at_once(self, bodies: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-        """Return a function that puts the store's time where one of these bodies says that it is to be ``now``."""
-        if not any(body.get("when") == NOW for body in bodies):
+    async def _at_once(self, asked: Asked) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+        """Return a function that puts the store's time where one of the bodies says that it is to be ``now``."""
+        if not asked.is_now:
             return lambda body: body
         now = format_time(await self._store.now())
         return lambda body: {**body, "when": now} if body.get("when") == NOW else body
 
-    async def _calendars_for(self, bodies: Iterable[Mapping[str, Any]], *, always: bool = False) -> Calendars:
+    async def _calendars_for(self, asked: Asked, *, always: bool = False) -> Calendars:
         """Return the calendars by name, if a body has a schedule.
 
         What is known of them may be a beat old. A calendar that is not known may have been written since: then all are
         read anew.
         """
-        names = {_calendar_name(body["schedule"]) for body in bodies if "schedule" in body}
-        if not names and not always:
+        if not asked.has_schedule and not always:
             return {}
-        calendars = await self._notes.calendars()
-        if any(name not in calendars for name in names if name is not None):
+        if not asked.calendars <= (await self._notes.calendars()).keys():
             await self._notes.refresh()
         return self._notes.known
 
@@ -453,13 +452,6 @@ def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
         else:
             merged[name] = value
     return merged
-
-
-def _calendar_name(schedule: object) -> str | None:
-    """Return the name of the calendar that a schedule asks for, as it was sent; `None` if it names none."""
-    use = schedule.get("calendar") if isinstance(schedule, Mapping) else None
-    name = use.get("name") if isinstance(use, Mapping) else use
-    return name if isinstance(name, str) else None
 
 
 def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from mainspring.errors import KeyTakenError, Problem
-from mainspring.job import Job, JobKey, OnConflict, Options, options_from_json
+from mainspring.job import Job, JobKey, OnConflict, Options
 from mainspring.store import Store
 
 MOST_NAMED = 20
@@ -36,17 +32,6 @@ class Keys:
         return KeyTakenError(
             detail, problems=[Problem(pointer, KeyTakenError.code, detail)], other=(other.key, other.id)
         )
-
-    @staticmethod
-    def of_batch(bodies: Iterable[Mapping[str, Any]]) -> list[tuple[int, Options]]:
-        """Return the numbers and options of those bodies of a batch that have keys, as far as these can be read."""
-        keyed = []
-        for number, body in enumerate(bodies):
-            if (said := body.get("options")) is not None:
-                with suppress(ValidationError):  # it is refused when the job is made
-                    if (options := options_from_json(said)).key is not None:
-                        keyed.append((number, options))
-        return keyed
 
     @staticmethod
     def problems(keyed: Sequence[tuple[int, Options]]) -> list[Problem]:

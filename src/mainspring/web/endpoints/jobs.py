@@ -93,7 +93,7 @@ async def create_jobs(call: Call) -> Response:
     key, batch = call.key, await receive_batch(call.request)
     batches = call.services.jobs.batches
     async with batches.heavy if batch.is_large else nullcontext():
-        ids, created = await batches.create(key, await batch.parse())
+        ids, created = await batches.create(key, await batch.parse(batches.breathe))
     return json_response({"created": created, "ids": ids}, 201)
 
 
