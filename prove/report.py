@@ -16,11 +16,14 @@ PROMISES = {
     "P7": "History is append-only and has one final record for each occurrence",
     "P8": "Every occurrence is accounted for",
     "P9": "Never early, whatever the nodes' clocks say",
+    "P10": "On time, whatever others do",
     "P12": "A database outage costs time, not jobs",
     "P14": "A rolling restart is invisible",
     "P16": "A rogue in a plugin hurts nobody but itself",
     "P17": "Poison jobs end",
     "P18": "A crowd that is due at once is a queue, not an outage",
+    "P19": "No caller stops the others",
+    "P24": "Limits and rates hold in the whole cluster, whoever dies",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

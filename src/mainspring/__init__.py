@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mainspring.clock import Clock
     from mainspring.errors import ConfigError
-    from mainspring.job import Backoff, Outcome
+    from mainspring.job import Backoff, Limit, Outcome, Rate
     from mainspring.plugins.author import (
         Binder,
         Busy,
@@ -40,9 +40,11 @@ __all__ = [
     "Every",
     "JobExecutionContext",
     "JobRequest",
+    "Limit",
     "Once",
     "Outcome",
     "RRule",
+    "Rate",
     "Recurring",
     "Retry",
     "SchedulerJob",
@@ -58,6 +60,8 @@ __all__ = [
 _ROOMS = {
     "Backoff": "job",
     "JobRequest": "job",
+    "Limit": "job",
+    "Rate": "job",
     "Clock": "clock",
     "ConfigError": "errors",
     "Outcome": "job",

@@ -17,7 +17,7 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 
-from mainspring.job import Job, Outcome, Run, events
+from mainspring.job import Job, Outcome, Run, events, limits_to_json
 from mainspring.problems import kind_of, plain, words_of
 from mainspring.schedule import format_time
 from mainspring.settings import Settings
@@ -299,6 +299,12 @@ _LINES: list[tuple[int, type[Any], str, Callable[[Any], dict[str, Any]]]] = [
             "reason": e.pause.hold.reason,
             "until": e.pause.until and format_time(e.pause.until),
         },
+    ),
+    (
+        logging.WARNING,
+        events.LimitsChanged,
+        "limits changed",
+        lambda e: {"scope": str(e.scope), "limits": limits_to_json(e.limits)},
     ),
     (logging.WARNING, events.ScopeResumed, "resumed", lambda e: {"scope": str(e.scope)}),
     (logging.INFO, events.JobDeleted, "job deleted", lambda e: _job(e.job)),

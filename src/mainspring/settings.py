@@ -30,9 +30,12 @@ from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
 from mainspring.errors import ConfigError
+from mainspring.job import Limits
 from mainspring.problems import problems_of
 from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
+_SEGMENT = "[A-Za-z0-9][A-Za-z0-9._~-]{0,63}"
+_SCOPE = f"^{_SEGMENT}(/{_SEGMENT})?$"
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""
 _PREFIX = "MAINSPRING_"
@@ -288,6 +291,9 @@ class Settings(BaseModel):
     calendars: Mapping[Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")], Calendar] = Field(
         {}, description="Calendars that are written into the store at each start; only in the file"
     )
+    limits: Mapping[Annotated[str, Field(pattern=_SCOPE)], Limits] = Field(
+        {}, description="Limits of job groups and products, in place of those of job classes; only in the file"
+    )
     plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
 
     @property
@@ -332,10 +338,12 @@ def _row(name: str, field: FieldInfo) -> Row:
     return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
 
 
+_TABLES = {"calendars": "a calendar", "limits": "the limits"}
+"""The settings that are tables of the file."""
 TABLE: Mapping[str, Row] = {
     name: _row(name, field)
     for name, field in Settings.model_fields.items()
-    if name not in {"calendars", "plugin_settings"}
+    if name not in {*_TABLES, "plugin_settings"}
 }
 """All settings that have one value, by name, in the order of the documentation."""
 
@@ -366,7 +374,7 @@ def load_settings(
         str(path),
     )
     given = {
-        **_known(problems, table, str(path), {name: name for name in (*TABLE, "calendars")}),
+        **_known(problems, table, str(path), {name: name for name in (*TABLE, *_TABLES)}),
         **_from_environment(problems, environ),
         **_from_flags(problems, overrides),
     }
@@ -451,8 +459,8 @@ def _unknown(key: str, value: object, source: str, names: Mapping[str, str]) -> 
 
 def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
     for name, (value, source) in given.items():
-        if name == "calendars":
-            yield from _illegal_calendars(value, source)
+        if name in _TABLES:
+            yield from _illegal_table(name, value, source)
             continue
         rule = _rule(Settings.model_fields[name])
         try:
@@ -461,13 +469,11 @@ def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
             yield f"{name}: {rule.show(value)} ({source}) is not {rule.words}"
 
 
-def _illegal_calendars(value: object, source: str) -> Iterator[str]:
+def _illegal_table(name: str, value: object, source: str) -> Iterator[str]:
+    adapter: TypeAdapter[Any] = TypeAdapter(Settings.model_fields[name].rebuild_annotation())
     try:
-        _CALENDARS.validate_python(value)
+        adapter.validate_python(value)
     except ValidationError as error:
-        for problem_of in problems_of(error, value, owner="a calendar"):
-            place = problem_of.pointer.replace("/[key]", "").replace("/", ".")
-            yield f"calendars{place} ({source}) {problem_of.detail}"
-
-
-_CALENDARS = TypeAdapter(Settings.model_fields["calendars"].rebuild_annotation())
+        for problem_of in problems_of(error, value, owner=_TABLES[name]):
+            place = problem_of.pointer.replace("/[key]", "").replace("~1", "\0").replace("/", ".").replace("\0", "/")
+            yield f"{name}{place} ({source}) {problem_of.detail}"

@@ -1,11 +1,11 @@
 """The life of a store, and its time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.job import Job, Run, lifecycle
+from mainspring.job import Cap, Edit, Job, Limits, Run, Scope, lifecycle
 from mainspring.store import NodeBeat, Store, spans
 from tests.contract.build import (
     ALL,
@@ -30,9 +30,15 @@ def lifecycle_cancelled() -> tuple[Job, Run]:
     return job, run
 
 
+async def one_slice() -> AsyncIterator[list[Edit]]:
+    """Yield one job."""
+    yield [Edit(a_job())]
+
+
 VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "now": lambda store: store.now(),
     "add": lambda store: store.add([a_job()]),
+    "add_slices": lambda store: store.add_slices(one_slice()),
     "get": lambda store: store.get(a_job().id),
     "page": lambda store: store.page(BACKUPS, ANY, after=None, limit=ALL),
     "ids": lambda store: store.ids(BACKUPS, ANY, after=None),
@@ -54,8 +60,10 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "split_off": lambda store: store.split_off(edited(a_job()), a_job(), []),
     "notes": lambda store: store.notes("calendar"),
     "note": lambda store: store.note("calendar", "holidays", {}),
+    "swap_note": lambda store: store.swap_note("limits", "vps4", None, {}),
     "noted": lambda store: store.noted(),
     "claim": lambda store: store.claim(NODE, {BACKUPS: 1}, 1),
+    "claim_capped": lambda store: store.claim_capped(NODE, BACKUPS, 1, [Cap(Scope(*BACKUPS), Limits())]),
     "unclaim": lambda store: store.unclaim([a_running_job()]),
     "next_due": lambda store: store.next_due([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),

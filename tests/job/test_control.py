@@ -251,7 +251,17 @@ def test_only_what_has_not_begun_expires(changes: dict[str, Any], expires: bool)
 @pytest.mark.parametrize(("asked", "group", "expected"), [(None, 5, 5), (None, 7, 7), (0, 7, 0), (9, 5, 9)])
 def test_priority_is_that_of_the_options_or_of_the_group(asked: int | None, group: int, expected: int) -> None:
     """Whichever says something first."""
-    assert expected == lifecycle.ranked(a_job(options=Options(priority=asked)), group).priority
+    assert expected == lifecycle.ranked(a_job(options=Options(priority=asked)), group, None).priority
+
+
+@pytest.mark.parametrize(
+    ("asked", "group", "expected"), [(None, None, None), (None, "a", "a"), ("b", None, "b"), ("b", "a", "b")]
+)
+def test_concurrency_key_is_that_of_the_options_or_of_the_group(
+    asked: str | None, group: str | None, expected: str | None
+) -> None:
+    """Whichever says something first."""
+    assert expected == lifecycle.ranked(a_job(options=Options(concurrency_key=asked)), 5, group).concurrency_key
 
 
 def test_what_runs_beside_a_series_has_its_priority() -> None:

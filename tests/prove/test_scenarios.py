@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from prove.result import Result
+from prove.scenarios.limits import QUICK as LIMITS
+from prove.scenarios.limits import limits
 from prove.scenarios.outage import QUICK as OUTAGES
 from prove.scenarios.outage import outage
 from prove.scenarios.poison import ONCE_QUICK, once
@@ -48,12 +50,17 @@ def test_at_most_once(postgres: PostgresServer) -> None:
     tried(asyncio.run(once(postgres, SEED, ONCE_QUICK)), "P4")
 
 
+def test_limits(postgres: PostgresServer) -> None:
+    """No more run at once than limits let, while nodes are killed and stopped; and a rate is kept."""
+    tried(asyncio.run(limits(postgres, SEED, LIMITS)), "P1", "P8", "P24")
+
+
 def test_zoo(postgres: PostgresServer) -> None:
     """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
     tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
 
 
-@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once", "zoo"])
+@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once", "limits", "zoo"])
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
     from prove.__main__ import scenarios  # noqa: PLC0415 - the command line, for this test alone

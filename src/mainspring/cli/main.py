@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import calendars, db, groups, jobs, plugins
+from mainspring.cli import calendars, db, groups, jobs, limits, plugins
 from mainspring.cli.control import pause, resume
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
@@ -34,6 +34,7 @@ for _control in (pause, resume):
 app.add_typer(db.app, name="db")
 app.add_typer(groups.app, name="groups")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(limits.app, name="limits")
 app.add_typer(calendars.app, name="calendars")
 app.add_typer(plugins.app, name="plugins")
 

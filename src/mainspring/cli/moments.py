@@ -1,4 +1,4 @@
-"""Moments as people write them on a command line."""
+"""Moments and lengths of time as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def moment(text: str, flag: str = "--when") -> str:
     from mainspring.schedule import TimeError, format_time, parse_duration
 
     try:
-        away = parse_duration(_iso_duration(text[1:].upper()))
+        away = parse_duration(iso_duration(text[1:].upper()))
     except TimeError as error:
         raise typer.BadParameter(
             f"{text!r} is not a length of time such as +30s, +5m, +2h or -1d", param_hint=flag
@@ -24,7 +24,8 @@ def moment(text: str, flag: str = "--when") -> str:
     return format_time(now + away if text[0] == "+" else now - away)
 
 
-def _iso_duration(text: str) -> str:
+def iso_duration(text: str) -> str:
+    """Turn a length of time such as ``1H30M`` into ISO 8601; one that begins with ``P`` stays as it is."""
     if text.startswith("P"):
         return text
     date = "".join(re.findall(r"\d+[WD]", text))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from mainspring.job.job import Job
 from mainspring.job.key import JobKey
+from mainspring.job.limits import Limits
 from mainspring.job.pause import Pause, Scope
 from mainspring.job.run import Run
 
@@ -50,6 +51,13 @@ class ScopeResumed(NamedTuple):
     """A group, a product or everything goes on."""
 
     scope: Scope
+
+
+class LimitsChanged(NamedTuple):
+    """The limits of a group or a product were written."""
+
+    scope: Scope
+    limits: Limits
 
 
 class RunStarted(NamedTuple):
@@ -199,6 +207,7 @@ Event = (
     | JobChanged
     | JobDeleted
     | JobPaused
+    | LimitsChanged
     | ScopePaused
     | ScopeResumed
     | RunStarted

@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
     `paused` holds the job back, also after a run that is under way: `hold` says since when and why, and at `resume_at`
     it goes on by itself. `cancelling` says that the run under way is to be cancelled. Of a group's due jobs those of
-    the highest `priority` come first.
+    the highest `priority` come first. Limits by key count the jobs of a product with the same `concurrency_key`.
 
     A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
     overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
@@ -66,6 +66,7 @@ class Job(NamedTuple):
     resume_at: datetime | None = None
     cancelling: bool = False
     priority: int = PRIORITY
+    concurrency_key: str | None = None
     attempt: int = 0
     failures: int = 0
     losses: int = 0

@@ -16,6 +16,8 @@ _SOME = Field(gt=timedelta())
 PRIORITY = 5
 """The priority of a job, from 0 (last) to 9 (first), where neither its request nor its class says another."""
 LAST_PRIORITY, FIRST_PRIORITY = 0, 9
+LONGEST_KEY = 200
+"""Characters of a key."""
 AGING = timedelta(minutes=10)
 """A job that has been due for so long counts one priority higher, so that none waits for ever."""
 
@@ -71,7 +73,7 @@ def _check_tag(tag: str) -> str:
 
 _Key = Annotated[
     str,
-    Field(min_length=1, max_length=200, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]+$"}),
+    Field(min_length=1, max_length=LONGEST_KEY, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]+$"}),
     AfterValidator(_check_key),
 ]
 _Tag = Annotated[
@@ -91,7 +93,7 @@ class Options:
     `priority` come first. A job that has not begun when `expires_after` has passed since its fire time is skipped.
     Among the group's jobs that are not done only one may have a `key`; `on_conflict` says what becomes of a second one.
     `paused` makes a job that waits to be resumed, and `pause_after` pauses one that recurs when it gave up on so many
-    occurrences in a row.
+    occurrences in a row. Limits by key count the jobs of a product that have the same `concurrency_key`.
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
@@ -107,6 +109,12 @@ class Options:
     tags: _Tags | None = None
     paused: Annotated[bool, Field(strict=True)] | None = None
     pause_after: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
+    concurrency_key: _Key | None = None
+
+
+def is_key(text: object) -> bool:
+    """Tell whether something can be a key."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_KEY and re.search(r"[\x00-\x1f\x7f]", text) is None
 
 
 _OPTIONS = TypeAdapter(Options)

@@ -22,7 +22,7 @@ from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError
 from mainspring.execution import NODE, Host, Thing, ring_in_vain
-from mainspring.job import PENDING, Events, JobKey
+from mainspring.job import PENDING, Events, JobKey, Scope
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import answered_hosts, authority, http_server, listening
@@ -88,7 +88,9 @@ def load_registry(settings: Settings) -> Registry:
     with suppress(FileNotFoundError):  # somebody removed it, and there is nothing in it
         if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
             sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
-    return load(settings.plugins, settings.plugin_settings)
+    registry = load(settings.plugins, settings.plugin_settings)
+    registry.limits.update({Scope(*name.split("/", 1)): limits for name, limits in settings.limits.items()})
+    return registry
 
 
 def check_machine(settings: Settings, registry: Registry) -> str:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError, first_line
 from mainspring.execution import AHEAD_SECONDS, Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Claim, Ending, Job, JobKey, Outcome, lifecycle, pauses_of
+from mainspring.job import Cap, Claim, Ending, Job, JobKey, Outcome, caps_of, lifecycle, pauses_of
 from mainspring.node.dispatcher import Dispatcher
 from mainspring.node.fairness import demands, still_hungry
 from mainspring.node.lease import Lease
@@ -27,6 +27,8 @@ from mainspring.node.yielding import BATCH, Yielding
 from mainspring.schedule import Once
 from mainspring.settings import Settings
 from mainspring.store import Claimed, Due, Notes, Store
+
+T = TypeVar("T")
 
 FRUITLESS_PAUSE = 0.02
 """Seconds to wait when something is due that cannot be had: others hold it for a moment, or its group has no room."""
@@ -50,23 +52,35 @@ MOST_BESIDES = 2 * BATCH
 """How many claimed jobs a node may hold besides those that have a slot: some wait to begin, some to be written."""
 
 
-class Taken(NamedTuple):
-    """What a claim brought, when it was sent and answered, how much for each group, and whether there may be more.
-
-    `life` is the name under which the node claimed. `next_due` is when its groups have something again, if no group may
-    have more before that.
-    """
+class Part(NamedTuple):
+    """What one call brought, under which name the node claimed, and when the call was sent and answered."""
 
     claimed: Claimed
     life: str
     sent: float
     answered: float
+
+
+class Taken(NamedTuple):
+    """What a claim brought, how much for each group, and whether there may be more.
+
+    `next_due` is when its groups have something again, if no group may have more before that.
+    """
+
+    parts: Sequence[Part]
     got: Mapping[JobKey, int]
     is_full: bool = False
     next_due: Due | None = None
 
+    @property
+    def number(self) -> int:
+        """How many jobs it brought."""
+        return sum(len(part.claimed.claims) for part in self.parts)
 
-_NOTHING = Taken(Claimed([]), "", 0, 0, {})
+
+_NOTHING = Taken((), {})
+FULL_PAUSE = 0.05
+"""Seconds after which a group that its limits hold back is asked for again, if no run of this node ends before."""
 
 
 class Claimer:
@@ -101,6 +115,10 @@ class Claimer:
         self._strays_at = -math.inf
         self._is_short = False
         self._last = _NOTHING
+        self._held: dict[JobKey, float] = {}
+        """Until when groups are not asked for, because their rates let nothing begin before."""
+        self._full: dict[JobKey, float] = {}
+        """The same where limits do; there may be room again when a run of this node has ended."""
         self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
@@ -141,16 +159,28 @@ class Claimer:
         asked = self._clock.monotonic()
         demand = self._demand({}, limit=1)
         self._is_short = len(demand) < len(self._keys)
+        openings = self.openings()
         if not demand:
-            return min([self._poll, *(lane.next_opening(asked) for lane in self._dispatcher.lanes.values())])
+            openings += (lane.next_opening(asked) for lane in self._dispatcher.lanes.values())
+            return min([self._poll, *openings])
         if due is None:
             due = await self._store.next_due(demand)
         else:
-            asked = self._last.sent
+            asked = self._last.parts[0].sent
         if due is None:
-            return self._poll
+            return min([self._poll, *openings])
         self._next_due = due.at
-        return min(self._poll, due.wait.total_seconds() - self._lead - (self._clock.monotonic() - asked))
+        return min([self._poll, *openings, due.wait.total_seconds() - self._lead - (self._clock.monotonic() - asked)])
+
+    def openings(self) -> list[float]:
+        """Return in how many seconds groups may go on that their limits and rates hold back."""
+        now = self._clock.monotonic()
+        return [until - now for until in (*self._held.values(), *self._full.values()) if until > now]
+
+    def open_groups(self) -> list[JobKey]:
+        """Return the groups of which jobs may begin now, if there are any that are due."""
+        moment = self._clock.monotonic()
+        return [key for key in self._keys if self._may_begin(key, moment)]
 
     def on_due_hint(self, due_at: datetime) -> None:
         """Look again if a job has come that is due before the one that is waited for."""
@@ -158,11 +188,14 @@ class Claimer:
             self._woken.set()
 
     def wake(self) -> None:
-        """Look again soon: there may be something due."""
+        """Look again soon: there may be something due, or other limits."""
+        self._held.clear()
+        self._full.clear()
         self._woken.set()
 
     def on_room(self) -> None:
-        """Look again soon if a group had no room: it may have some."""
+        """Look again soon if a group had no room, or its limits let no more begin: it may have some."""
+        self._full.clear()
         if self._is_short:
             self._woken.set()
 
@@ -183,7 +216,7 @@ class Claimer:
         waiting = arriving + sum(lane.waiting for lane in lanes.values() if not lane.is_stuck(moment, AHEAD_SECONDS))
         spare = sum(lane.openings(moment) for lane in lanes.values()) - waiting
         most = min(limit, self._dispatcher.slots.number + MOST_BESIDES - len(self._dispatcher.running) - arriving)
-        keys = [key for key in self._keys if not any(pauses_of(self._notes.pauses, key))]
+        keys = self.open_groups()
         rooms = {key: lanes[key].room(free, spare, moment, coming.get(key, 0)) for key in keys}
         if free <= waiting:  # all slots are spoken for: the next claim is worth its cost when half of these have begun
             rooms = {key: room if room >= waiting else 0 for key, room in rooms.items()}
@@ -191,6 +224,11 @@ class Claimer:
         slow = {key for key, lane in lanes.items() if lane.mean is None or lane.mean >= SLOW_SECONDS}
         wanted = demands(keys, self._hungry, holds, rooms, slow)
         return {key: least for key, demand in wanted.items() if (least := min(demand, most)) > 0}
+
+    def _may_begin(self, key: JobKey, moment: float) -> bool:
+        if moment < max(self._held.get(key, -math.inf), self._full.get(key, -math.inf)):
+            return False
+        return not any(pauses_of(self._notes.pauses, key))
 
     async def take(self, ahead: timedelta = AHEAD) -> int:
         """Claim what is due, or will be within `ahead`, and have it started at its time; answer how much that was.
@@ -201,7 +239,7 @@ class Claimer:
         running = self._dispatcher.running
         before = len(running)
         taken = await self._claim({}, ahead)
-        number = len(taken.claimed.claims)
+        number = taken.number
         while taken.is_full and self._may_go_on():
             following = asyncio.create_task(self._claim(taken.got, ahead))
             await asyncio.sleep(0)  # noqa: TID251 - no wait: it is sent before this loop is busy
@@ -209,7 +247,7 @@ class Claimer:
                 await self._begin(taken)
             finally:
                 taken = await following
-            number += len(taken.claimed.claims)
+            number += taken.number
         await self._begin(taken)
         if taken.is_full:
             await self._yielding.yield_to_requests(lambda: len(running) <= before)
@@ -228,33 +266,65 @@ class Claimer:
         if not demand or not self._lease.is_trusted():
             return _NOTHING
         limit, life = min(limit, max(demand.values())), self._lease.name
+        caps = {key: caps for key in demand if (caps := caps_of(key, self._notes.limits, self._dispatcher.limits))}
+        free = {key: most for key, most in demand.items() if key not in caps}
+        parts: list[Part] = []
+        is_full = False
+        if free:
+            claimed, *times = await self._ask(self._store.claim(life, free, limit, ahead, self._notes.number))
+            parts.append(Part(claimed, life, *times))
+            is_full = len(claimed.claims) == limit
+        for key, of_key in caps.items():
+            if (most := min(demand[key], limit - Taken(parts, {}).number)) > 0:
+                part = await self._claim_capped(life, key, most, of_key, ahead)
+                parts.append(part)
+                is_full = is_full or len(part.claimed.claims) == most
+        got = Counter([claim.job.key for part in parts for claim in part.claimed.claims])
+        if len(self._keys) > 1:
+            self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
+        may_have_more = bool(caps) or any(got[key] >= most for key, most in demand.items())
+        return Taken(parts, got, is_full, None if may_have_more else parts[0].claimed.next_due)
+
+    async def _claim_capped(self, life: str, key: JobKey, most: int, caps: Sequence[Cap], ahead: timedelta) -> Part:
+        """Claim by limits, and remember until when a group need not be asked for."""
+        claiming = self._store.claim_capped(life, key, most, caps, ahead, self._notes.number)
+        capped, sent, answered = await self._ask(claiming)
+        self._full.pop(key, None)
+        if len(capped.claimed.claims) < most:
+            if capped.is_cut:
+                self._full[key] = answered + FULL_PAUSE
+            if capped.again is not None:
+                self._held[key] = sent + capped.again.total_seconds()
+        return Part(capped.claimed, life, sent, answered)
+
+    async def _ask(self, claim: Awaitable[T]) -> tuple[T, float, float]:
+        """Return the answer to a claim, and when it was sent and answered."""
         sent = self._clock.monotonic()  # before the store's time at the claim: whatever starts is never dated too early
         fp("claim.before")
         try:
-            claimed = await self._store.claim(life, demand, limit, ahead, self._notes.number)
+            answer = await claim
         except StoreUnavailableError:
             self._doubt()
             raise
         fp("claim.after")
         answered = self._clock.monotonic()
         self._lead = min(max(LEAD[0], (self._lead + 2 * (answered - sent)) / 2), LEAD[1])
-        got = Counter([claim.job.key for claim in claimed.claims])
-        is_full = len(claimed.claims) == limit
-        if len(self._keys) > 1:
-            self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
-        may_have_more = any(got[key] >= most for key, most in demand.items())
-        return Taken(claimed, life, sent, answered, got, is_full, None if may_have_more else claimed.next_due)
+        return answer, sent, answered
 
     # --- what was claimed
 
     async def _begin(self, taken: Taken) -> None:
+        for part in taken.parts:
+            await self._begin_part(part)
+
+    async def _begin_part(self, part: Part) -> None:
         """Have what was claimed start, but for occurrences that come too late to be begun: those end at once."""
-        claims, answered = taken.claimed.claims, taken.answered
+        claims, answered = part.claimed.claims, part.answered
         if not claims:
             return
-        ahead = claims[0].at.timestamp() - taken.sent
-        is_trusted = partial(self._lease.is_trusted_in, taken.life)
-        as_of = taken.claimed.as_of or claims[0].at
+        ahead = claims[0].at.timestamp() - part.sent
+        is_trusted = partial(self._lease.is_trusted_in, part.life)
+        as_of = part.claimed.as_of or claims[0].at
         late = {job.run: ending for job, now in claims if job.run and (ending := self._unfit(job, now))}
         if any(not isinstance(claim.job.trigger, Once) for claim in claims):
             claims = await self._beside(claims, late)
@@ -320,7 +390,7 @@ class Claimer:
         if held:
             sent, now = self._clock.monotonic(), await self._store.now()
             claims = [claim._replace(at=now) for claim in held]
-            await self._begin(Taken(Claimed(claims), life, sent, self._clock.monotonic(), {}))
+            await self._begin_part(Part(Claimed(claims), life, sent, self._clock.monotonic()))
         moment = self._clock.monotonic()
         self._in_doubt_until = min(self._in_doubt_until, moment + DOUBT)
         self._strays_at = moment + (self._poll if moment < self._in_doubt_until else self._lease.seconds)

@@ -41,6 +41,7 @@ class Dispatcher:
     ) -> None:
         self._registry = registry
         self.keys = tuple(registry.bindings)
+        self.limits = registry.limits
         self.lanes = lanes
         self.quarantine = quarantine
         self._finisher = finisher

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from mainspring.job import PRIORITY, Backoff, Ending, Job, JobRequest, Outcome
+from mainspring.job import PRIORITY, Backoff, Ending, Job, JobRequest, Limit, Outcome, Rate
 from mainspring.schedule import Trigger
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "Cancel",
     "JobExecutionContext",
     "JobRequest",
+    "Limit",
+    "Rate",
     "Retry",
     "SchedulerJob",
     "SchedulerPluginModule",
@@ -218,6 +220,14 @@ class SchedulerJob(ABC):
     Request: ClassVar[type[JobRequest]] = JobRequest
     priority: ClassVar[int] = PRIORITY
     """Which of the group's due jobs come first, where their requests say nothing: 0 (last) to 9 (first)."""
+    concurrency_key: ClassVar[Any] = None
+    """What jobs share that limits by key count together: a text with fields of the request in braces.
+
+    As in ``"dc:{data_center}"``. Or a class method that takes the parsed request and returns the key, or `None`. One
+    key is the same in all groups of a product.
+    """
+    limits: ClassVar[Sequence[Limit | Rate]] = ()
+    """How many of the group's jobs run at once, and how many begin in a while, in all or of each key, on all nodes."""
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
     max_attempts: ClassVar[int] = 5

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
-from mainspring.job import FIRST_PRIORITY, LAST_PRIORITY, SCHEDULING_FIELDS, Backoff, JobKey, JobRequest
+from mainspring.job import FIRST_PRIORITY, LAST_PRIORITY, SCHEDULING_FIELDS, Backoff, JobKey, JobRequest, Limits
 from mainspring.plugins.author import (
     Binder,
     SchedulerJob,
@@ -23,7 +23,7 @@ from mainspring.plugins.author import (
     ServiceBinding,
     SettingsBinding,
 )
-from mainspring.plugins.registry import Binding
+from mainspring.plugins.registry import Binding, names_in
 from mainspring.plugins.report import name_of
 from mainspring.plugins.sections import NAME_WORDS, SECTION_NAME, Sections
 from mainspring.plugins.services import parameters_of, provided_by, target_of
@@ -160,6 +160,7 @@ def _job_problems(cls: type[SchedulerJob]) -> Iterator[str]:
     rules: Any = cls
     if not (type(rules.priority) is int and LAST_PRIORITY <= rules.priority <= FIRST_PRIORITY):
         yield f"has a priority that is not a whole number from {LAST_PRIORITY} to {FIRST_PRIORITY}"
+    yield from _limit_problems(rules)
     if not (isinstance(rules.timeout, timedelta) and rules.timeout > timedelta()):
         yield "has a timeout that is not a positive timedelta"
     if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):
@@ -170,6 +171,23 @@ def _job_problems(cls: type[SchedulerJob]) -> Iterator[str]:
     if not (isinstance(rules.backoff, Backoff) and _is_sound(rules.backoff)):
         yield "has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
     yield from _isolation_problems(cls)
+
+
+def _limit_problems(rules: Any) -> Iterator[str]:
+    try:
+        Limits.check(rules.limits)
+    except ValueError as error:
+        yield f"has limits that are not right: {error}"
+    by = rules.concurrency_key
+    if by is None or callable(by):
+        return
+    try:
+        unknown = set(names_in(by)) - rules.Request.model_fields.keys()
+    except (TypeError, ValueError):
+        yield "has a concurrency_key that is no text with names of fields in braces, and no class method"
+        return
+    if unknown:
+        yield f"has a concurrency_key with {', '.join(sorted(unknown))}, which its Request does not have"
 
 
 def _isolation_problems(rules: Any) -> Iterator[str]:

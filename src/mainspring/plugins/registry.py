@@ -11,14 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.errors import ConfigError, NotFoundError, Problem
-from mainspring.job import JobKey, JobRequest, RetryPolicy
+from mainspring.errors import ConfigError, InvalidRequestError, NotFoundError, Problem
+from mainspring.job import LONGEST_KEY, JobKey, JobRequest, Limits, RetryPolicy, Scope, is_key
 from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, ServiceBinding
 from mainspring.plugins.report import raise_together
 from mainspring.plugins.services import ServiceScope, needed, needs_of
+from mainspring.problems import kind_of, words_of
 
 if TYPE_CHECKING:
     from dishka import Provider
@@ -43,6 +45,19 @@ class Binding:
         """How failures of the group are retried."""
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
 
+    def concurrency_key(self, request: JobRequest) -> str | None:
+        """Return the concurrency key of a job, by its request. Raises `InvalidRequestError` for a bug of the plugin."""
+        by: Any = self.job_class.concurrency_key
+        if by is None:
+            return None
+        try:
+            key = by(request) if callable(by) else _filled_in(by, request)
+        except BaseException as error:
+            raise _no_key(f"failed with {kind_of(error)}") from error  # its author must hear of it
+        if key is None or is_key(key):
+            return key
+        raise _no_key(f"is {words_of(key)[:100]!r}, and no text of 1 to {LONGEST_KEY} characters")
+
     @property
     def uses_threads(self) -> bool:
         """Whether a method of the group is plain ``def``, which runs in a thread."""
@@ -61,6 +76,25 @@ class Binding:
             inspect.iscoroutinefunction(self.job_class.execute),
             tuple((listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in self.listeners),
         )
+
+
+def _no_key(what: str) -> InvalidRequestError:
+    detail = f"the job group's own concurrency key {what}"
+    return InvalidRequestError(detail, problems=[Problem("", "PLUGIN_VALIDATION_ERROR", detail)])
+
+
+def _filled_in(template: str, request: JobRequest) -> str | None:
+    """Put fields of a request into a template such as ``"dc:{data_center}"``; `None` where one of them is `None`."""
+    values = {name: getattr(request, name) for name in names_in(template)}
+    return None if None in values.values() else template.format_map(values)
+
+
+def names_in(template: str) -> list[str]:
+    """Return the names in braces of a template. Raises `ValueError` for anything else in braces."""
+    fields = [(name, form, conversion) for _, name, form, conversion in Formatter().parse(template) if name is not None]
+    if any(form or conversion or not name.isidentifier() for name, form, conversion in fields):
+        raise ValueError("only names of fields stand in braces")
+    return [name for name, _, _ in fields]
 
 
 class BoundGroup(NamedTuple):
@@ -88,6 +122,10 @@ class Registry:
     ) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
         self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
+        self.limits: dict[Scope, Limits] = {
+            Scope(*key): Limits.of(binding.job_class.limits) for key, binding in self.bindings.items()
+        }
+        """The limits that job classes, or settings in their place, say of groups and products."""
         self.bound: dict[JobKey, BoundGroup] = {}
         self.unbound = tuple(unbound)
         """The sections of settings that no plugin of this process has bound."""

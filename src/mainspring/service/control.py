@@ -186,7 +186,7 @@ class Control:
         `body` may have a ``reason``, and ``until`` when. Raises `NotFoundError` for a scope without a group, and
         `InvalidRequestError` with every problem of the body.
         """
-        await self._check(scope)
+        await self.check(scope)
         now = await self._store.now()
         reason, until = read_pause(body, now)
         pause = Pause(scope, Hold(now, reason), until)
@@ -196,20 +196,21 @@ class Control:
 
     async def resume(self, scope: Scope) -> Standing:
         """Let a group, a product or everything go on, unless a pause above it is there. Raises `NotFoundError`."""
-        await self._check(scope)
+        await self.check(scope)
         if await self._notes.end_pauses(scope, await self._store.now()):
             self._events.announce(ScopeResumed(scope))
         return await self.standing(scope)
 
     async def standing(self, scope: Scope) -> Standing:
         """Return whether a scope is stopped, and was. Raises `NotFoundError`."""
-        await self._check(scope)
+        await self.check(scope)
         await self._notes.refresh()
         pauses = tuple(pause for pause in self._notes.pauses if pause.scope.includes(scope))
         past = tuple(pause for pause in await self._notes.past_pauses() if pause.scope == scope)
         return Standing(scope, pauses, past)
 
-    async def _check(self, scope: Scope) -> None:
+    async def check(self, scope: Scope) -> None:
+        """Raise `NotFoundError` for a scope without a group."""
         if scope != Scope() and not any(scope.has(group.key) for group in await self._jobs.groups()):
             what = f"job group {scope.product}/{scope.job_group}" if scope.job_group else f"product {scope.product}"
             detail = f"there is no {what}"

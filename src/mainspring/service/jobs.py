@@ -42,6 +42,7 @@ from mainspring.job import (
     JobDeleted,
     JobFilter,
     JobKey,
+    JobRequest,
     JobScheduled,
     OnConflict,
     Outcome,
@@ -65,6 +66,7 @@ from mainspring.service.asked import Asked
 from mainspring.service.batches import Batches
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.keys import Keys
+from mainspring.service.limiting import Limiting
 from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.store import Notes, Store
 
@@ -99,6 +101,7 @@ class SchedulerService:
         self.batches = Batches(self, store, clock, events)
         self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
+        self.limiting = Limiting(self, notes, registry, events)
 
     @property
     def is_durable(self) -> bool:
@@ -174,7 +177,7 @@ class SchedulerService:
             calendars=calendars,
             is_moved=True,
         )
-        edited = lifecycle.ranked(edited, binding.job_class.priority)
+        edited = self._ranked(binding, edited, reading.request)
         if not await self._store.update(edited, unrun):
             return None
         self._events.announce(JobChanged(edited, "replaced"))
@@ -207,7 +210,7 @@ class SchedulerService:
             now=now,
             calendars=calendars,
         )
-        ranked = lifecycle.ranked(job, binding.job_class.priority)
+        ranked = self._ranked(binding, job, reading.request)
         return edit if ranked is job else Edit(ranked, unrun)
 
     async def get_job(self, key: JobKey, job_id: UUID) -> Job:
@@ -334,7 +337,7 @@ class SchedulerService:
                 trigger = reading.trigger if _SCHEDULE_FIELDS & patch.keys() or job.damage else job.trigger
             if job.is_dead:
                 amended = lifecycle.amended(job, request=request, trigger=trigger, options=options, calendars=calendars)
-                return Edit(lifecycle.ranked(amended, binding.job_class.priority))
+                return Edit(self._ranked(binding, amended, reading.request))
             edited, unrun = lifecycle.reschedule(
                 job,
                 request=request,
@@ -344,7 +347,7 @@ class SchedulerService:
                 calendars=calendars,
                 is_moved=when is not None,
             )
-            return Edit(lifecycle.ranked(edited, binding.job_class.priority), unrun)
+            return Edit(self._ranked(binding, edited, reading.request), unrun)
 
         return await self.edit(key, job_id, decide, what="rescheduled", version=version)
 
@@ -390,6 +393,20 @@ class SchedulerService:
             await self._notes.refresh()
         return self._notes.known
 
+    def _ranked(self, binding: Binding, job: Job, request: JobRequest) -> Job:
+        """Return a job with the priority and the concurrency key that its request, or its group, says."""
+        try:
+            key = binding.concurrency_key(request)
+        except InvalidRequestError as error:
+            self._tell_plugin(binding, error)
+            raise
+        return lifecycle.ranked(job, binding.job_class.priority, key)
+
+    def _tell_plugin(self, binding: Binding, error: InvalidRequestError) -> None:
+        """Announce a bug of a plugin."""
+        if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
+            self._events.announce(PluginFailed(binding.key, error.__cause__))
+
     def _read(
         self,
         binding: Binding,
@@ -403,8 +420,7 @@ class SchedulerService:
         try:
             return read(binding.request_model, body, now=now, calendars=calendars, start=start)
         except InvalidRequestError as error:
-            if error.__cause__ is not None and not isinstance(error.__cause__, ValidationError):
-                self._events.announce(PluginFailed(binding.key, error.__cause__))
+            self._tell_plugin(binding, error)
             raise
         finally:
             _set_running_loop(loop)

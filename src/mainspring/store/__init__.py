@@ -3,6 +3,7 @@
 from mainspring.store.backends import Backend, backend
 from mainspring.store.facts import (
     Answer,
+    Capped,
     Claimed,
     Due,
     NodeBeat,
@@ -19,6 +20,7 @@ __all__ = [
     "PLAIN",
     "Answer",
     "Backend",
+    "Capped",
     "Claimed",
     "Due",
     "NodeBeat",

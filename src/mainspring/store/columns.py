@@ -134,6 +134,7 @@ JOB = (
     _of_job("priority", PLAIN, edited=True, kept=True),
     _of_job("give_ups", PLAIN, done="0", edited=True),
     _of_job("last_success", SUCCESS.optional(), done="null"),
+    _of_job("concurrency_key", PLAIN, edited=True, kept=True),
 )
 """The facts of a job."""
 

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 from mainspring.job import Claim
 
+CANDIDATES = 250
+"""How many more jobs are looked at, where limits hold, than are to be claimed."""
+MOST_KEYS = 2000
+"""How many keys are looked at where those that are due first let no job begin; the next claim goes on behind them."""
 KEY_TAKEN = "another job of the group has the key, and is not done"
 
 
@@ -29,6 +33,17 @@ class Claimed(NamedTuple):
     claims: list[Claim]
     as_of: datetime | None = None
     next_due: Due | None = None
+
+
+class Capped(NamedTuple):
+    """What a claim brought that went by limits, whether these hold jobs back, and when a rate lets the next one begin.
+
+    `again` is from the store's time of the claim on; `None` where no rate held a job back.
+    """
+
+    claimed: Claimed
+    is_cut: bool = False
+    again: timedelta | None = None
 
 
 class Answer(StrEnum):

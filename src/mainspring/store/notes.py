@@ -1,4 +1,4 @@
-"""What all nodes share besides jobs, typed: calendars, pauses, by which rules of zones jobs were planned, and keys.
+"""What all nodes share besides jobs, typed: calendars, pauses, limits, rules of time zones, and keys.
 
 Each process reads them here. They are kept in memory as long as the store's number of its last note is the one that
 they were read by. A heartbeat brings that number (`Notes.heard`); where none does, they are read from the store.
@@ -11,13 +11,21 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
 
 from mainspring.clock import Clock, new_secret
-from mainspring.job import Pause, Scope, pause_from_json, pause_to_json
+from mainspring.job import (
+    Limits,
+    Pause,
+    Scope,
+    limits_from_json,
+    limits_to_json,
+    pause_from_json,
+    pause_to_json,
+)
 from mainspring.schedule import (
     Calendar,
     Calendars,
@@ -38,6 +46,8 @@ PAUSES = "pause"
 """The kind of notes that are pauses of groups, products and everything which are not over."""
 PAST_PAUSES = "past-pause"
 """The kind of notes that are pauses which are over, under the names that they had."""
+LIMITS = "limits"
+"""The kind of notes that are limits of groups and products, by their names."""
 MOST_PAST_PAUSES = 1000
 """How many of those are kept."""
 CURSOR_KEYS = "cursor-key"
@@ -73,6 +83,9 @@ class Notes:
         self._read: Mapping[str, _Read] = {}
         self.pauses: tuple[Pause, ...] = ()
         """The pauses of groups, products and everything, as they were read last: nothing that they stop is claimed."""
+        self._limits_as_read: Mapping[str, Any] = {}
+        self.limits: Mapping[Scope, Limits] = {}
+        """The limits of groups and products that were written, as they were read last."""
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, Exception] = {}
@@ -98,6 +111,7 @@ class Notes:
         """Read the calendars, whatever is known."""
         number = await self._store.noted()  # before reading: what is written meanwhile has a higher one
         self.pauses = tuple((await self._read_pauses(PAUSES)).values())
+        self.limits = await self._read_limits()
         calendars, faults = await self._read_calendars()
         unknown: Mapping[str, Exception] = {}
         if any(calendar.holidays for calendar in calendars.values()):
@@ -195,6 +209,25 @@ class Notes:
     async def past_pauses(self) -> list[Pause]:
         """Return the last pauses that are over, the latest first."""
         return list((await self._read_pauses(PAST_PAUSES)).values())[::-1]
+
+    async def _read_limits(self) -> dict[Scope, Limits]:
+        """Read all limits; a note that cannot be read is none."""
+        self._limits_as_read = await self._store.notes(LIMITS)
+        read: dict[Scope, Limits] = {}
+        for name, value in self._limits_as_read.items():
+            with suppress(ValueError):
+                read[Scope(*name.split("/", 1))] = limits_from_json(value)
+        return read
+
+    async def put_limits(self, scope: Scope, limits: Limits | None) -> bool:
+        """Write the limits of a group or a product if they are still as they were read last; answer whether they are.
+
+        `None` is no note: then those hold that are declared elsewhere.
+        """
+        name, value = str(scope), None if limits is None else limits_to_json(limits)
+        done = await self._store.swap_note(LIMITS, name, self._limits_as_read.get(name), value)
+        await self.refresh()
+        return done
 
     async def progress(self) -> dict[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run
-from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
+from mainspring.job import Cap, Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run
+from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
 
 
 class JobStore(Protocol):
@@ -142,6 +142,22 @@ class RunStore(Protocol):
         A job whose row cannot be read comes with its `damage`. Rows of a later format than this version knows are left.
         """
 
+    async def claim_capped(
+        self,
+        node: str,
+        key: JobKey,
+        most: int,
+        caps: Sequence[Cap],
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
+    ) -> Capped:
+        """Claim up to `most` jobs of one group like `claim`, as many as limits and rates let begin: see `job.Gate`.
+
+        Whoever claims by limits, of groups of one product, does so one after the other: all of them count what the one
+        before has claimed. A run counts until its end is written, also if its node is dead. `Claimed.next_due` is not
+        told.
+        """
+
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """Undo claims of jobs that did not begin, if they still have that run.
 
@@ -198,6 +214,12 @@ class NoteStore(Protocol):
         """Note a JSON value, or with ``None`` that there is none any more; answer whether there was one before.
 
         Each node hears with its next beat that there is something new.
+        """
+
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+        """Write a note, with `None` delete it, if its value is still `before`, `None` if there is to be none.
+
+        Answer whether it was.
         """
 
     async def noted(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from mainspring.job import (
     Damage,
     Job,
     JobKey,
+    Load,
     Options,
     Outcome,
     Run,
@@ -401,6 +403,18 @@ def read_note(text: str) -> Any:
         return pydantic_core.from_json(text)
     except ValueError:
         return text
+
+
+def read_load(running: str | None, rates: str | None) -> Load:
+    """Read, from JSON, what runs of a product by group and key, and when rates let the next job begin."""
+    groups: Counter[str] = Counter()
+    keys: Counter[str] = Counter()
+    for job_group, key, jobs in pydantic_core.from_json(running or "[]"):
+        groups[job_group] += jobs
+        if key is not None:
+            keys[key] += jobs
+    next_at = {name: near_microseconds(moment) for name, moment in pydantic_core.from_json(rates or "[]")}
+    return Load(groups, keys, next_at)
 
 
 def read_counts(rows: Iterable[Row]) -> dict[JobKey, Counts]:

@@ -59,6 +59,7 @@ def job_json(job: Job, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
         "schedule": None if isinstance(job.trigger, Once) else trigger_to_json(job.trigger),
         "options": options_to_json(job.options),
         "priority": job.priority,
+        "concurrencyKey": job.concurrency_key,
         "attempt": job.attempt,
         "outcome": job.outcome and job.outcome.value,
         "currentRun": _current_run(job) if job.run is not None else None,
@@ -233,6 +234,7 @@ JOB: Schema = {
         "schedule": {"oneOf": [named("Schedule"), {"type": "null"}]},
         "options": {"type": "object"},
         "priority": {"type": "integer", "minimum": LAST_PRIORITY, "maximum": FIRST_PRIORITY},
+        "concurrencyKey": {"type": ["string", "null"], "description": "What limits by key count together."},
         "attempt": {"type": "integer", "description": "Tries begun for this fire time."},
         "outcome": {"type": ["string", "null"], "enum": [*(outcome.value for outcome in Outcome), None]},
         "currentRun": {

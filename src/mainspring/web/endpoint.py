@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -20,14 +21,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mainspring.errors import NotFoundError, Problem
-from mainspring.job import JobKey, Pause
+from mainspring.job import JobKey, Pause, Scope
 from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.cursor import Cursors
 from mainspring.web.problem import HttpError
 from mainspring.web.query import Parameter, Query
 from mainspring.web.schema import Schema
 
-Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "calendars:write"]
+Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "limits:write", "calendars:write"]
 """What a caller may be allowed to do."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -60,6 +61,11 @@ class Call(NamedTuple):
     def key(self) -> JobKey:
         """The job group that the path names."""
         return JobKey(self.path["product"], self.path["jobGroup"])
+
+    @property
+    def scope(self) -> Scope:
+        """The job group that the path names, or the product, or everything."""
+        return Scope(self.path.get("product", ""), self.path.get("jobGroup", ""))
 
     @property
     def job_id(self) -> UUID:
@@ -135,6 +141,18 @@ class Endpoint:
     """The right that a caller needs; `None` for what everybody may see."""
     tag: str = "Mainspring"
     """The heading in the document, where the path names no job group."""
+
+
+def called(function: Callable[[Call], Awaitable[Response]], level: str) -> Callable[[Call], Awaitable[Response]]:
+    """Return a function under a name of its own for each level: operations are named after functions."""
+
+    @wraps(function)
+    async def of_level(call: Call) -> Response:
+        return await function(call)
+
+    between = "_of_" if "_" in function.__name__ else "_"
+    of_level.__name__ = f"{function.__name__}{between}{level}"
+    return of_level
 
 
 class Router:

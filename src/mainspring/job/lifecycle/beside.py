@@ -65,5 +65,6 @@ def beside(job: Job, fire_time: datetime, due_at: datetime, child_id: UUID, *, n
         updated_at=now,
         options=job.options,
         priority=job.priority,
+        concurrency_key=job.concurrency_key,
         parent=job.id,
     )

@@ -115,10 +115,13 @@ def reschedule(
     return Edit(begun(changed, fire_time, due_at), rows_of(changed, planned, "", now))
 
 
-def ranked(job: Job, priority: int) -> Job:
-    """Return a job with the priority that its options say, or else that of its group."""
+def ranked(job: Job, priority: int, key: str | None) -> Job:
+    """Return a job with the priority and the concurrency key that its options say, or else what its group does."""
     wanted = priority if job.options.priority is None else job.options.priority
-    return job if job.priority == wanted else job._replace(priority=wanted)
+    key = job.options.concurrency_key or key
+    if job.priority == wanted and job.concurrency_key == key:
+        return job
+    return job._replace(priority=wanted, concurrency_key=key)
 
 
 def _with_options(job: Job, options: Options, now: datetime) -> Job:

@@ -184,9 +184,9 @@ returning id;
 -- name: claim
 -- Take due jobs for a living node: per group at most its demand, first by rank, but for rows that another claim holds; and the next due time.
 with notes as materialized (
-    -- Who does not know all notes gets no jobs that may go by calendars, who does not know all pauses none.
+    -- Who does not know all notes gets no jobs that may go by calendars, who does not know all pauses and limits none.
     select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
-        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind = 'pause'), 0) as knows_pauses
+        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_pauses
     from mainspring.notes
 ),
 due as materialized (
@@ -247,6 +247,115 @@ returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now()))
         )
     ) n
 ), coalesce(:now::timestamptz, clock_timestamp());
+
+-- name: take_turn
+-- Claims by limits, of one product, take turns: who waits too long gives up, and who is stopped meanwhile loses its turn.
+select set_config('lock_timeout', '100ms', true), set_config('idle_in_transaction_session_timeout', '1s', true),
+    pg_advisory_xact_lock(7236344, hashtext(:product));
+
+-- name: candidates
+-- Due jobs of a group, first by rank, with what runs of its product and when rates let the next job begin; one row without a job if there is none.
+with notes as materialized (
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
+        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_limits
+    from mainspring.notes
+)
+select c.id, c.concurrency_key, l.running, l.rates, coalesce(:now::timestamptz, now())
+from (
+    select (
+        select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs)) from (
+            select j.job_group, j.concurrency_key, count(*) as jobs from mainspring.jobs j where j.state = 'running' and j.product = :product group by 1, 2
+        ) r
+    ) as running, (
+        select json_agg(json_build_array(r.name, (extract(epoch from r.next_at) * 1000000)::bigint)) from mainspring.rates r
+        where r.product = :product and r.forget_at > coalesce(:now::timestamptz, now())
+    ) as rates
+) l
+left join lateral (
+    select d.id, d.concurrency_key from (
+        (
+            select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
+            where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority = 5
+              and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+            order by j.due_at
+            limit :window
+        )
+        union all
+        select f.*
+        from unnest('{0,1,2,3,4,6,7,8,9}'::smallint[]) as p (priority)
+        cross join lateral (
+            select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
+            where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority <> 5 and j.priority = p.priority
+              and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+            order by j.due_at
+            limit :window
+        ) f
+    ) d
+    where (select knows_limits from notes) and exists (select from mainspring.nodes where name = :node)
+    order by least({first_priority}, d.priority + floor(extract(epoch from coalesce(:now::timestamptz, now()) - d.due_at) / {aging_seconds})) desc, d.due_at
+    limit :window
+) c on true;
+
+-- name: candidates_of_keys
+-- The same of other keys than those that are full, from beyond a key on, each key's by rank; and the last key that was looked at.
+with recursive notes as materialized (
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current from mainspring.notes
+),
+pairs as (
+    (
+        select j.concurrency_key, j.priority from mainspring.jobs j
+        where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.concurrency_key > :after
+        order by j.concurrency_key, j.priority
+        limit 1
+    )
+    union all
+    select n.concurrency_key, n.priority
+    from pairs p
+    cross join lateral (
+        select j.concurrency_key, j.priority from mainspring.jobs j
+        where j.product = :product and j.job_group = :job_group and j.state = 'scheduled'
+          and (j.concurrency_key, j.priority) > (p.concurrency_key, p.priority)
+        order by j.concurrency_key, j.priority
+        limit 1
+    ) n
+),
+looked as materialized (
+    select * from pairs limit :most_keys
+)
+select c.id, c.concurrency_key, (select case when count(*) = :most_keys then max(concurrency_key) end from looked)
+from (
+    select j.* from looked k
+    cross join lateral (
+        select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
+        where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.concurrency_key = k.concurrency_key
+          and j.priority = k.priority and (j.trigger is null or (select is_current from notes))
+          and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+        order by j.due_at
+        limit :each
+    ) j
+    where k.concurrency_key <> all(:full::text[])
+) c
+order by least({first_priority}, c.priority + floor(extract(epoch from coalesce(:now::timestamptz, now()) - c.due_at) / {aging_seconds})) desc, c.due_at
+limit :window;
+
+-- name: claim_these
+-- Take these jobs for a node that lives, those of them that nobody has written meanwhile.
+update mainspring.jobs j
+set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
+    attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
+    updated_at = coalesce(:now::timestamptz, now())
+where j.id = any(:ids::uuid[]) and j.state = 'scheduled' and exists (select from mainspring.nodes where name = :node)
+returning {claimed_columns}, (select coalesce(:now::timestamptz, now())), coalesce(:now::timestamptz, clock_timestamp());
+
+-- name: put_rates!
+-- When rates let the next job begin.
+insert into mainspring.rates (product, name, next_at, forget_at)
+select :product, r.name, r.next_at, r.forget_at from unnest(:names::text[], :next_at::timestamptz[], :forget_at::timestamptz[]) as r (name, next_at, forget_at)
+on conflict (product, name) do update set next_at = excluded.next_at, forget_at = excluded.forget_at;
+
+-- name: prune_rates!
+-- Rates that hold nobody back any more.
+delete from mainspring.rates where forget_at <= coalesce(:now::timestamptz, now());
 
 -- name: unclaim!
 -- Jobs that did not begin, if they still have that run: as before they were claimed.

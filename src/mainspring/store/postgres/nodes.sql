@@ -49,6 +49,15 @@ delete from mainspring.nodes where name = :node;
 -- What was noted under a kind.
 select name, value from mainspring.notes where kind = :kind and value is not null order by name;
 
+-- name: swap_note
+-- The same if it is as was believed; whether it was.
+insert into mainspring.notes (kind, name, value)
+select :kind, :name, :value
+where :before::jsonb is null or exists (select from mainspring.notes where kind = :kind and name = :name)
+on conflict (kind, name) do update set value = excluded.value, version = excluded.version
+    where notes.value::jsonb is not distinct from :before::jsonb
+returning true;
+
 -- name: noted
 -- A number that rises with every note by which nodes decide.
 select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning';

@@ -15,14 +15,30 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from pydantic_core import from_json
 
 from mainspring.clock import Clock
 from mainspring.errors import StoreUnavailableError
 from mainspring.failpoint import fp
-from mainspring.job import Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run, State, in_turn
+from mainspring.job import (
+    Candidate,
+    Cap,
+    Change,
+    Claim,
+    Counts,
+    Edit,
+    Gate,
+    Job,
+    JobFilter,
+    JobKey,
+    Position,
+    Run,
+    State,
+    in_turn,
+)
 from mainspring.store.columns import JOB_COLUMNS
-from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.postgres.connections import (
     ANSWER_SECONDS,
     BATCH_SECONDS,
@@ -41,6 +57,7 @@ from mainspring.store.rows import (
     Values,
     from_microseconds,
     read_counts,
+    read_load,
     read_note,
     soonest,
     tell,
@@ -86,6 +103,7 @@ class PostgresStore:
         self._watchers: list[Callable[[datetime], None]] = []
         self._sharing = Sharing(self._insert, self._which, ANSWER_SECONDS)
         self._alone = True
+        self._looked_at: dict[JobKey, str] = {}
         self._hint: datetime | None = None
         self._hinting: asyncio.Task[None] | None = None
 
@@ -286,6 +304,54 @@ class PostgresStore:
         claims = _ROWS.claims(rows, [keys[row[-4] - 1] for row in rows], node, at)
         return Claimed(in_turn(claims), from_2000(as_of), _due(next_due, at))
 
+    async def claim_capped(
+        self,
+        node: str,
+        key: JobKey,
+        most: int,
+        caps: Sequence[Cap],
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
+    ) -> Capped:
+        """See `Store.claim_capped`."""
+        given = {**key._asdict(), "node": node, "ahead": ahead, "notes": notes, "now": self._test_time()}
+        async with self._runs.connection() as connection:
+            try:
+                async with connection.transaction():
+                    await query(connection, "take_turn", given)
+                    gate, rows = await self._claim_through(connection, key, most, caps, given)
+            except asyncpg.LockNotAvailableError:
+                return Capped(Claimed([]), is_cut=True)  # others are at it
+        fp("claim.sent")
+        if not rows:
+            return Capped(Claimed([]), gate.is_cut, gate.wait)
+        *_, now, as_of = rows[0]
+        claims = _ROWS.claims(rows, [key] * len(rows), node, from_2000(now))
+        return Capped(Claimed(in_turn(claims), from_2000(as_of)), gate.is_cut, gate.wait)
+
+    async def _claim_through(
+        self, connection: Any, key: JobKey, most: int, caps: Sequence[Cap], given: Mapping[str, Any]
+    ) -> tuple[Gate, list[Any]]:
+        """Claim what limits let through, in a turn that nobody else has."""
+        window = most + CANDIDATES
+        found = await query(connection, "candidates", {**given, "window": window})
+        *_, running, rates, now = found[0]
+        gate = Gate(caps, read_load(running, rates), from_2000(now))
+        gate.let_through((Candidate(*row[:2]) for row in found if row[0] is not None), most)
+        if len(found) == window and gate.is_open_to_others(most):
+            others = {"after": self._looked_at.get(key, ""), "full": [*gate.full], "most_keys": MOST_KEYS}
+            bounds = {"window": window, "each": gate.most_of_key(most)}
+            found = await query(connection, "candidates_of_keys", {**given, **others, **bounds})
+            self._looked_at[key] = (found[0][2] if found else None) or ""
+            gate.let_through((Candidate(*row[:2]) for row in found), most)
+        if not gate.ids:
+            return gate, []
+        if gate.rates:
+            next_at, forget_at = zip(*gate.rates.values(), strict=True)
+            put = {"product": key.product, "names": [*gate.rates], "next_at": next_at, "forget_at": forget_at}
+            await query(connection, "put_rates", put)
+        return gate, await query(connection, "claim_these", {**given, "ids": gate.ids})
+
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
         await self._fetch_run("unclaim", {"ids": [job.id for job in jobs], "runs": [job.run for job in jobs]})
@@ -349,6 +415,7 @@ class PostgresStore:
         """See `Store.prune`; whole days are dropped."""
         async with self._jobs.patient_connection() as connection:
             await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
+            await query(connection, "prune_rates", {"now": self._test_time()})
         return False
 
     # --- notes
@@ -362,6 +429,12 @@ class PostgresStore:
         text = None if value is None else to_json(value)
         ((there,),) = await self._fetch("note", {"kind": kind, "name": name, "value": text})
         return bool(there)
+
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+        """See `Store.swap_note`."""
+        was, becomes = (None if each is None else to_json(each) for each in (before, value))
+        parameters = {"kind": kind, "name": name, "before": was, "value": becomes}
+        return bool(await self._fetch("swap_note", parameters))
 
     async def noted(self) -> int:
         """See `Store.noted`."""

@@ -190,7 +190,7 @@ returning id;
 
 -- name: due
 -- Which jobs of a group that have the usual priority may be claimed, the earliest due first, and whether they gave up last time.
-select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority from jobs
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority, concurrency_key from jobs
 where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5 and due_at <= :until and format <= {format}
   and ("trigger" is null or :current)
 order by due_at
@@ -204,11 +204,44 @@ limit 1;
 
 -- name: due_of_priority
 -- The same of another priority.
-select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority from jobs
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority, concurrency_key from jobs
 where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5 and priority = :priority and due_at <= :until
   and format <= {format} and ("trigger" is null or :current)
 order by due_at
 limit :limit;
+
+-- name: next_key
+-- The next key, and priority, that jobs of a group have which wait.
+select concurrency_key, priority from jobs
+where product = :product and job_group = :job_group and state = 'scheduled' and concurrency_key is not null
+  and (concurrency_key, priority) > (:after, :after_priority)
+order by concurrency_key, priority
+limit 1;
+
+-- name: due_of_key
+-- Which jobs of a key and a priority may be claimed.
+select id, coalesce(outcome in ('failed', 'timed_out', 'lost') and attempt = 0, 0), due_at, priority, concurrency_key from jobs
+where product = :product and job_group = :job_group and state = 'scheduled' and concurrency_key = :concurrency_key and priority = :priority
+  and due_at <= :until and format <= {format} and ("trigger" is null or :current)
+order by due_at
+limit :limit;
+
+-- name: load
+-- What runs of a product by group and key, and when its rates let the next job begin, as JSON.
+select (
+    select json_group_array(json_array(job_group, concurrency_key, jobs)) from (
+        select job_group, concurrency_key, count(*) as jobs from jobs where state = 'running' and product = :product group by 1, 2
+    )
+), (select json_group_array(json_array(name, next_at)) from rates where product = :product and forget_at > :now);
+
+-- name: put_rate!
+-- When a rate lets the next job begin.
+insert into rates (product, name, next_at, forget_at) values (:product, :name, :next_at, :forget_at)
+on conflict (product, name) do update set next_at = excluded.next_at, forget_at = excluded.forget_at;
+
+-- name: prune_rates!
+-- Rates that hold nobody back any more.
+delete from rates where forget_at <= :now;
 
 -- name: claim!
 -- Take these jobs for a node; their run numbers were drawn in the same transaction.
@@ -231,8 +264,8 @@ select {claimed_columns_as_they_are}, product, job_group, claimed_at
 from jobs where id in (select value from json_each(:ids));
 
 -- name: paused_at
--- The number of the last note that is a pause.
-select coalesce(max(version), 0) from notes where kind = 'pause';
+-- The number of the last note that is a pause or a limit.
+select coalesce(max(version), 0) from notes where kind in ('pause', 'limits');
 
 -- name: unclaim!
 -- A job that did not begin, if it still has that run: as before it was claimed.

@@ -22,6 +22,10 @@ delete from nodes where name = :node;
 -- What was noted under a kind.
 select name, value from notes where kind = :kind and value is not null order by name;
 
+-- name: note_now
+-- A note as it is.
+select value from notes where kind = :kind and name = :name;
+
 -- name: noted
 -- A number that rises with every note by which nodes decide.
 select coalesce(max(version), 0) from notes where kind <> 'replanning';

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -23,10 +23,13 @@ from mainspring.failpoint import fp
 from mainspring.job import (
     FIRST_PRIORITY,
     LAST_PRIORITY,
+    Candidate,
+    Cap,
     Change,
     Claim,
     Counts,
     Edit,
+    Gate,
     Job,
     JobFilter,
     JobKey,
@@ -37,11 +40,12 @@ from mainspring.job import (
     rank,
 )
 from mainspring.schedule import MICROSECOND
-from mainspring.store.facts import Answer, Claimed, Due, NodeBeat, Pulse
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse
 from mainspring.store.rows import (
     from_microseconds,
     near_microseconds,
     read_counts,
+    read_load,
     read_note,
     soonest,
     tell,
@@ -73,6 +77,7 @@ class SqliteStore:
         self._read = self._reader.call
         self._batches = Batches(self._thread)
         self._watchers: list[Callable[[datetime], None]] = []
+        self._looked_at: dict[JobKey, str] = {}
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
@@ -328,31 +333,82 @@ class SqliteStore:
                     "limit": min(slots, limit - len(ids)),
                     "current": current,
                 }
-                for id_, gave_up in _due(db, parameters, now):
-                    ids.append(id_)
-                    counts[key, State.SCHEDULED, gave_up] -= 1
-                    counts[key, State.RUNNING, False] += 1
+                for row in _due(db, parameters, now):
+                    ids.append(row.id)
+                    _count_begun(counts, key, row)
             if not ids:
                 return ids, None, None
-            count(db, counts)
-            (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
-            values = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
-            db.execute(SQL["claim"], values)
-            return ids, _claimed(db, values), _next_due(db, demand, until)
+            return ids, _claim(db, ids, counts, node, now), _next_due(db, demand, until)
 
         ids, claimed, due = await self._call(work)
         fp("claim.sent")
+        next_due = None if due is None else Due(due, due - at)
+        return await self._read_claimed(ids, claimed, demand, node, next_due)
+
+    async def _read_claimed(
+        self, ids: Sequence[str], claimed: str | None, of: Iterable[JobKey], node: str, next_due: Due | None = None
+    ) -> Claimed:
         if not ids:
             return Claimed([])
-        keys: dict[tuple[str, str], JobKey] = {key: key for key in demand}
+        keys: dict[tuple[str, str], JobKey] = {key: key for key in of}
         try:
             rows, reader = from_json(claimed or ""), CLAIMED
         except ValueError:  # one of them holds what is no JSON, or none that can be read
             claimed_ids = {"ids": json.dumps(ids)}
             rows, reader = await self._call(lambda db: rows_of(db, "claimed_rows", claimed_ids)), ROWS
         claims = reader.claims(rows, [keys[row[-3], row[-2]] for row in rows], node, from_microseconds(rows[0][-1]))
-        next_due = None if due is None else Due(due, due - at)
         return Claimed(in_turn(claims), self._clock.now(), next_due)
+
+    async def claim_capped(
+        self,
+        node: str,
+        key: JobKey,
+        most: int,
+        caps: Sequence[Cap],
+        ahead: timedelta = timedelta(),
+        notes: int | None = None,
+    ) -> Capped:
+        """See `Store.claim_capped`."""
+        at = self._clock.now()
+        now, until = to_microseconds(at), to_microseconds(at + ahead)
+
+        def work(db: sqlite3.Connection) -> tuple[Gate, str | None]:
+            load = {"product": key.product, "now": now}
+            gate = Gate(caps, read_load(*db.execute(SQL["load"], load).fetchone()), at)
+            if node not in {row[0] for row in db.execute(SQL["nodes"])}:
+                return gate, None
+            if notes is not None and notes < db.execute(SQL["paused_at"]).fetchone()[0]:
+                return gate, None
+            current = notes is None or notes >= _noted(db)
+            given = {**key._asdict(), "until": until, "limit": most + CANDIDATES, "current": current}
+            due = {row.id: row for row in _due(db, given, now)}
+            gate.let_through((Candidate(row.id, row.concurrency_key) for row in due.values()), most)
+            if len(due) == given["limit"] and gate.is_open_to_others(most):
+                after = self._looked_at.get(key, "")
+                others, self._looked_at[key] = _due_of_keys(db, given, now, after, gate, gate.most_of_key(most))
+                due |= {row.id: row for row in others}
+                gate.let_through((Candidate(row.id, row.concurrency_key) for row in others), most)
+            if not gate.ids:
+                return gate, None
+            rates = [
+                {
+                    "product": key.product,
+                    "name": name,
+                    "next_at": to_microseconds(next_at),
+                    "forget_at": to_microseconds(last),
+                }
+                for name, (next_at, last) in gate.rates.items()
+            ]
+            db.executemany(SQL["put_rate"], rates)
+            counts: Tally = Counter()
+            for id_ in gate.ids:
+                _count_begun(counts, key, due[id_])
+            return gate, _claim(db, gate.ids, counts, node, now)
+
+        gate, claimed = await self._call(work)
+        fp("claim.sent")
+        read = await self._read_claimed(gate.ids, claimed, [key], node)
+        return Capped(read, gate.is_cut, gate.wait)
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
@@ -420,7 +476,12 @@ class SqliteStore:
         """See `Store.prune`."""
         midnight = (self._clock.now() - older_than).replace(hour=0, minute=0, second=0, microsecond=0)
         parameters = {"before": to_microseconds(midnight), "limit": PRUNE_BATCH}
-        return await self._call(lambda db: db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH)
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute(SQL["prune_rates"], {"now": to_microseconds(self._clock.now())})
+            return db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH
+
+        return await self._call(work)
 
     # --- notes
 
@@ -438,6 +499,20 @@ class SqliteStore:
             (version,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
             db.execute(SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
             return there
+
+        return await self._call(work)
+
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+        """See `Store.swap_note`."""
+        text = None if value is None else to_json(value)
+
+        def work(db: sqlite3.Connection) -> bool:
+            (now,) = db.execute(SQL["note_now"], {"kind": kind, "name": name}).fetchone() or (None,)
+            if (None if now is None else read_note(now)) != before:
+                return False
+            (version,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
+            db.execute(SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
+            return True
 
         return await self._call(work)
 
@@ -490,14 +565,62 @@ async def _sliced(jobs: Sequence[Job], unrun: Sequence[Run]) -> AsyncIterator[Sl
         yield jobs[first : first + SLICE], unrun[first : first + SLICE]
 
 
-def _due(db: sqlite3.Connection, parameters: Mapping[str, Any], now: int) -> list[tuple[str, bool]]:
-    """Return which jobs of a group are claimed, in the order of their ranks, and whether they gave up last time."""
+class _DueRow(NamedTuple):
+    """A job that is due, and whether it gave up last time."""
+
+    id: str
+    gave_up: bool
+    due_at: int
+    priority: int
+    concurrency_key: str | None
+
+
+def _due(db: sqlite3.Connection, parameters: Mapping[str, Any], now: int) -> list[_DueRow]:
+    """Return which jobs of a group are due, in the order of their ranks, at most `limit`."""
     due = db.execute(SQL["due"], parameters).fetchall()
     if db.execute(SQL["due_others"], parameters).fetchone():
         for priority in range(LAST_PRIORITY, FIRST_PRIORITY + 1):
             due += db.execute(SQL["due_of_priority"], {**parameters, "priority": priority}).fetchall()
-        due.sort(key=lambda row: (-rank(row[3], MICROSECOND * (now - row[2])), row[2]))
-    return [(id_, gave_up) for id_, gave_up, *_ in due[: parameters["limit"]]]
+        due.sort(key=lambda row: _place(row, now))
+    return [_DueRow(*row) for row in due[: parameters["limit"]]]
+
+
+def _place(row: Sequence[Any], now: int) -> tuple[int, int]:
+    _, _, due_at, priority, _ = row
+    return -rank(priority, MICROSECOND * (now - due_at)), due_at
+
+
+def _due_of_keys(
+    db: sqlite3.Connection, parameters: Mapping[str, Any], now: int, after: str, gate: Gate, each: int
+) -> tuple[list[_DueRow], str]:
+    """Return due jobs of other keys than those that are full, from beyond a key on, and the last key looked at."""
+    due: list[_DueRow] = []
+    key, priority = after, FIRST_PRIORITY
+    for _ in range(MOST_KEYS):
+        pair = {**parameters, "after": key, "after_priority": priority}
+        if (following := db.execute(SQL["next_key"], pair).fetchone()) is None:
+            key = ""
+            break
+        key, priority = following
+        if key not in gate.full:
+            of_key = {**parameters, "concurrency_key": key, "priority": priority, "limit": each}
+            due += (_DueRow(*row) for row in db.execute(SQL["due_of_key"], of_key))
+    due.sort(key=lambda row: _place(row, now))
+    return due, key
+
+
+def _count_begun(counts: Tally, key: JobKey, row: _DueRow) -> None:
+    counts[key, State.SCHEDULED, row.gave_up] -= 1
+    counts[key, State.RUNNING, False] += 1
+
+
+def _claim(db: sqlite3.Connection, ids: Sequence[str], counts: Tally, node: str, now: int) -> str | None:
+    """Claim jobs, and return them as JSON, or `None` if one of them holds what is no JSON."""
+    count(db, counts)
+    (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
+    values = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
+    db.execute(SQL["claim"], values)
+    return _claimed(db, values)
 
 
 def _claimed(db: sqlite3.Connection, values: Mapping[str, Any]) -> str | None:

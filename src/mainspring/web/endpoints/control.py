@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial, wraps
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import Scope
 from mainspring.service import Standing
 from mainspring.web.answers import PAUSED_BY, held_warnings, job_response, json_response, pause_json, standing_json
 from mainspring.web.body import read_options
-from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.endpoint import Call, Endpoint, called
 from mainspring.web.example import WHEN
 from mainspring.web.paths import BASE, GROUP, JOB
 from mainspring.web.schema import TIME, Schema, named
@@ -83,7 +82,7 @@ def _read_run(body: Mapping[str, Any]) -> int | None:
 
 async def show_pause(call: Call) -> Response:
     """Show what stops a group, a product or everything, and what did."""
-    return json_response(_standing(await call.services.jobs.control.standing(_scope(call))))
+    return json_response(_standing(await call.services.jobs.control.standing(call.scope)))
 
 
 async def pause(call: Call) -> Response:
@@ -91,7 +90,7 @@ async def pause(call: Call) -> Response:
 
     Nothing of it begins on any node. With `until` it goes on by itself.
     """
-    scope, body = _scope(call), await read_options(call.request)
+    scope, body = call.scope, await read_options(call.request)
     return json_response(_standing(await call.services.jobs.control.pause(scope, body)))
 
 
@@ -100,24 +99,7 @@ async def resume(call: Call) -> Response:
 
     What passed meanwhile goes by the misfire policies of its jobs.
     """
-    return json_response(_standing(await call.services.jobs.control.resume(_scope(call))))
-
-
-def _called(function: Callable[[Call], Awaitable[Response]], level: str) -> Callable[[Call], Awaitable[Response]]:
-    """Return a function under a name of its own for each level: operations are named after functions."""
-
-    @wraps(function)
-    async def of_level(call: Call) -> Response:
-        return await function(call)
-
-    of_level.__name__ = (
-        f"{function.__name__}_of_{level}" if "_" in function.__name__ else f"{function.__name__}_{level}"
-    )
-    return of_level
-
-
-def _scope(call: Call) -> Scope:
-    return Scope(call.path.get("product", ""), call.path.get("jobGroup", ""))
+    return json_response(_standing(await call.services.jobs.control.resume(call.scope)))
 
 
 def _standing(standing: Standing) -> dict[str, Any]:
@@ -177,16 +159,16 @@ ROWS = [
         row
         for path, level in ((BASE, "everything"), (f"{BASE}/{{product}}", "product"), (GROUP, "group"))
         for row in (
-            _Scope("GET", f"{path}/pause", _called(show_pause, level), may="jobs:read"),
+            _Scope("GET", f"{path}/pause", called(show_pause, level), may="jobs:read"),
             _Scope(
                 "POST",
                 f"{path}/pause",
-                _called(pause, level),
+                called(pause, level),
                 body={"application/json": _PAUSE},
                 body_is_optional=True,
                 may="jobs:control",
             ),
-            _Scope("POST", f"{path}/resume", _called(resume, level), may="jobs:control"),
+            _Scope("POST", f"{path}/resume", called(resume, level), may="jobs:control"),
         )
     ),
 ]

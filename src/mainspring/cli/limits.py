@@ -1,0 +1,94 @@
+"""``mainspring limits``: how many jobs of a group or a product run at once, and begin in a while."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from mainspring.cli.client import ask
+from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
+from mainspring.cli.moments import iso_duration
+from mainspring.cli.output import plain, print_answer, print_table
+
+app = commands("See and change how many jobs run at once, and how many begin in a while.")
+
+_Scope = Annotated[str, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group.")]
+
+
+@app.command("show")
+@with_form
+def show_limits(scope: _Scope, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+    """Show the limits of a job group or a product."""
+    print_answer(ask(url, "GET", _path(scope)), _print_limits, form)
+
+
+@app.command("set")
+@with_form
+def set_limits(
+    scope: _Scope,
+    *,
+    limit: Annotated[list[int] | None, typer.Option(metavar="N", help="So many jobs run at once.")] = None,
+    limit_by_key: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="So many jobs of each concurrency key run at once.")
+    ] = None,
+    rate: Annotated[
+        list[str] | None, typer.Option(metavar="N/TIME", help="So many jobs begin in that time, as in 100/1m.")
+    ] = None,
+    rate_by_key: Annotated[
+        list[str] | None, typer.Option(metavar="N/TIME", help="The same of each concurrency key.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    form: Form = "table",
+) -> None:
+    """Write the limits of a job group or a product; those that it had before hold no more.
+
+    Nodes go by them at once.
+    """
+    body = {
+        "concurrency": [
+            *({"limit": each} for each in limit or []),
+            *({"limit": each, "by": "key"} for each in limit_by_key or []),
+        ],
+        "rates": [
+            *(_rate(each, "--rate") for each in rate or []),
+            *({**_rate(each, "--rate-by-key"), "by": "key"} for each in rate_by_key or []),
+        ],
+    }
+    if not any(body.values()):
+        raise typer.BadParameter("say at least one of --limit, --limit-by-key, --rate and --rate-by-key")
+    print_answer(ask(url, "PUT", _path(scope), body=body), _print_limits, form)
+
+
+@app.command("reset")
+@with_form
+def reset_limits(scope: _Scope, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+    """Let those limits hold again that the settings or the plugin declare."""
+    print_answer(ask(url, "DELETE", _path(scope)), _print_limits, form)
+
+
+def _rate(text: str, flag: str) -> dict[str, Any]:
+    number, slash, per = text.partition("/")
+    if not (slash and number.isascii() and number.isdecimal()):
+        raise typer.BadParameter(f"{text!r} is not a number and a time such as 100/1m or 100/PT1M", param_hint=flag)
+    return {"limit": int(number), "per": iso_duration(per.upper())}
+
+
+def _path(scope: str) -> str:
+    segments = scope.split("/")
+    if not all(segments) or len(segments) > 2 or {".", ".."} & {*segments}:  # noqa: PLR2004 - product and group
+        raise typer.BadParameter(f"{scope!r} is not a product such as vps4, or a job group such as vps4/backups")
+    names = (quote(segment, safe="", errors="surrogateescape") for segment in segments)
+    return "/".join(["/api/schedulers", *names, "limits"])
+
+
+def _print_limits(answered: list[dict[str, Any]]) -> None:
+    for limits in answered:
+        limit_rows = [("at once", each) for each in limits.get("concurrency") or []]
+        rate_rows = [(f"in {plain(each.get('per'))}", each) for each in limits.get("rates") or []]
+        rows = [(what, each.get("limit"), each.get("by") or "all") for what, each in (*limit_rows, *rate_rows)]
+        if rows:
+            print_table(("what", "limit", "of"), rows)
+        else:
+            typer.echo("There are no limits.")

@@ -1,0 +1,236 @@
+"""How many jobs may run at once and how many may begin in a while: of a group, of a product, and of one key.
+
+What a key is, jobs say (`Job.concurrency_key`); one key is the same in all groups of a product. `admit` decides, by
+what runs, which of the jobs that are due may begin: pure, and the same on every store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from mainspring.job.key import JobKey
+from mainspring.job.pause import Scope
+from mainspring.schedule import ON_THE_WIRE, Duration, format_duration
+
+MOST_LIMIT = 1_000_000
+MOST_LIMITS = 20
+"""How many limits, and how many rates, a group or a product has at most."""
+LONGEST_PER = timedelta(days=31)
+SLACK = 0.985
+"""The part of a rate that is used: so starts that come unevenly are not more than the rate and one either."""
+_LOOK = 10
+CATCHING_UP = 0.007
+"""What part of its time a rate may lag behind and make up for."""
+
+
+@ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most so many jobs run at once; with ``by="key"`` of each key."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT, strict=True)]
+    by: Literal["key"] | None = None
+
+
+@ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many jobs begin within `per`, evenly spread over it; with ``by="key"`` of each key."""
+
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT, strict=True)]
+    per: Annotated[Duration, Field(ge=timedelta(seconds=1), le=LONGEST_PER)]
+    by: Literal["key"] | None = None
+
+    @property
+    def spacing(self) -> timedelta:
+        """How long after one job the next may begin."""
+        return self.per / (self.limit * SLACK)
+
+    @property
+    def lag(self) -> timedelta:
+        """How much of a delay is made up for."""
+        return max(self.spacing / 2, self.per * CATCHING_UP)
+
+
+@ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits and rates of a group or a product: all of them hold."""
+
+    concurrency: Annotated[tuple[Limit, ...], Field(max_length=MOST_LIMITS)] = ()
+    rates: Annotated[tuple[Rate, ...], Field(max_length=MOST_LIMITS)] = ()
+
+    @classmethod
+    def of(cls, limits: Iterable[Limit | Rate]) -> Limits:
+        """Return what a job class says."""
+        limits = tuple(limits)
+        return cls(
+            tuple(limit for limit in limits if isinstance(limit, Limit)),
+            tuple(rate for rate in limits if isinstance(rate, Rate)),
+        )
+
+    @classmethod
+    def check(cls, limits: Any) -> None:
+        """Raise `ValueError` unless a job class can say that."""
+        if not isinstance(limits, tuple | list) or not all(isinstance(each, Limit | Rate) for each in limits):
+            raise ValueError("they must be a tuple of Limit and Rate")
+        limits_from_json(limits_to_json(cls.of(limits)))
+
+
+class Cap(NamedTuple):
+    """Limits, and the group or product that has them."""
+
+    scope: Scope
+    limits: Limits
+
+
+def caps_of(key: JobKey, *sources: Mapping[Scope, Limits]) -> tuple[Cap, ...]:
+    """Return what limits a job group: its own limits and those of its product, by the first source that has any."""
+    caps = []
+    for scope in (Scope(key.product), Scope(*key)):
+        limits = next((source[scope] for source in sources if scope in source), Limits())
+        if limits != Limits():
+            caps.append(Cap(scope, limits))
+    return tuple(caps)
+
+
+# --- who may begin ----------------------------------------------------------------------------------------------------
+
+
+class Candidate(NamedTuple):
+    """A job that is due."""
+
+    id: Any
+    concurrency_key: str | None
+
+
+class Load(NamedTuple):
+    """What runs of a product, by group and by key, and when each of its rates lets the next job begin."""
+
+    groups: Mapping[str, int]
+    keys: Mapping[str, int]
+    rates: Mapping[str, datetime]
+
+    def of(self, scope: Scope) -> int:
+        """Return how many jobs of a group or product run."""
+        return self.groups.get(scope.job_group, 0) if scope.job_group else sum(self.groups.values())
+
+
+class Gate:
+    """Lets jobs through as long as limits and rates allow it.
+
+    `ids` are those that begin, `rates` when rates then let the next one begin, by their names, and until when that is
+    to be known. `full` are the keys that
+    let no more of their jobs begin, and `again` is when a rate lets one do so that held one back.
+    """
+
+    def __init__(self, caps: Sequence[Cap], load: Load, now: datetime) -> None:
+        limits = [(scope, limit) for scope, limits in caps for limit in limits.concurrency]
+        self._free = min((limit.limit - load.of(scope) for scope, limit in limits if not limit.by), default=None)
+        self._key_limit = min((limit.limit for _, limit in limits if limit.by), default=None)
+        self._rates = [(_name(scope, rate), rate) for scope, limits in caps for rate in limits.rates]
+        self._keys = Counter(load.keys)
+        self._next = dict(load.rates)
+        self.now = now
+        self.ids: list[Any] = []
+        self.rates: dict[str, tuple[datetime, datetime]] = {}
+        self.full: set[str] = set()
+        self.again: datetime | None = None
+        self._is_limited = False
+
+    @property
+    def wait(self) -> timedelta | None:
+        """How long it is until a rate lets one begin that held one back."""
+        return None if self.again is None else self.again - self.now
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the group or product has all that it may have."""
+        return self._free is not None and self._free <= len(self.ids)
+
+    def most_of_key(self, most: int) -> int:
+        """Return how many jobs of one key are worth a look, of `most` in all."""
+        return min(most, self._key_limit or _LOOK)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether limits, not rates, held jobs back."""
+        return self.is_full or self._is_limited
+
+    def is_open_to_others(self, most: int) -> bool:
+        """Whether jobs of other keys than those that are full may begin, until there are `most` in all."""
+        return bool(self.full) and len(self.ids) < most and not self.is_full and self._closed(None) is None
+
+    def let_through(self, candidates: Iterable[Candidate], most: int) -> None:
+        """Take those of the candidates, in their order, that may begin, until there are `most` in all."""
+        taken = set(self.ids)
+        for candidate in candidates:
+            if len(self.ids) >= most or self.is_full:
+                return
+            if (closed := self._closed(None)) is not None:
+                self._wait(closed)
+                return
+            key = candidate.concurrency_key
+            if candidate.id in taken:
+                continue
+            if key is not None:
+                if self._key_limit is not None and self._keys[key] >= self._key_limit:
+                    self.full.add(key)
+                    self._is_limited = True
+                    continue
+                if (closed := self._closed(key)) is not None:
+                    self._wait(closed)
+                    self.full.add(key)
+                    continue
+                self._keys[key] += 1
+            self._take(candidate)
+
+    def _closed(self, key: str | None) -> datetime | None:
+        """Return when the last rate opens that is closed: those of a key, or those of all jobs."""
+        moments = (self._next.get(name) for name in self._names(key))
+        return max((moment for moment in moments if moment is not None and moment > self.now), default=None)
+
+    def _names(self, key: str | None) -> Iterator[str]:
+        return (
+            f"{name} {key}" if rate.by else name for name, rate in self._rates if bool(rate.by) == (key is not None)
+        )
+
+    def _wait(self, until: datetime) -> None:
+        self.again = until if self.again is None else min(self.again, until)
+
+    def _take(self, candidate: Candidate) -> None:
+        self.ids.append(candidate.id)
+        for name, rate in self._rates:
+            if rate.by and candidate.concurrency_key is None:
+                continue
+            full_name = f"{name} {candidate.concurrency_key}" if rate.by else name
+            late = self.now - rate.lag
+            following = max(self._next.get(full_name, late), late) + rate.spacing
+            self._next[full_name], self.rates[full_name] = following, (following, following + rate.lag)
+
+
+def _name(scope: Scope, rate: Rate) -> str:
+    """Name a rate within its product; those of a key are shared by all groups that have one of the same length."""
+    return f"{'key' if rate.by else scope.job_group or '*'} {format_duration(rate.per)}"
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+LIMITS = TypeAdapter(Limits)
+
+
+def limits_to_json(limits: Limits) -> dict[str, Any]:
+    """Write limits as they stand on the wire."""
+    written: dict[str, Any] = LIMITS.dump_python(limits, mode="json", by_alias=True, exclude_none=True)
+    return written
+
+
+def limits_from_json(data: Any) -> Limits:
+    """Read what `limits_to_json` wrote. Raises pydantic's `ValidationError` for anything else."""
+    return LIMITS.validate_python(data)

@@ -1,0 +1,110 @@
+"""The calls on limits: how many jobs of a group or a product run at once, and begin in a while."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from starlette.responses import Response
+
+from mainspring.job import MOST_LIMIT, MOST_LIMITS, limits_to_json
+from mainspring.service import Limited
+from mainspring.web.answers import json_response
+from mainspring.web.body import read_body
+from mainspring.web.endpoint import Call, Endpoint, called
+from mainspring.web.paths import BASE, GROUP
+from mainspring.web.problem import HttpError
+from mainspring.web.query import text
+from mainspring.web.schema import Schema
+
+SOURCE = "Mainspring-Source"
+"""The header that says where limits come from: the API, or what settings and the job class declare."""
+
+
+async def show_limits(call: Call) -> Response:
+    """Show the limits of a group or a product."""
+    return _response(await call.services.jobs.limiting.get(call.scope))
+
+
+async def put_limits(call: Call) -> Response:
+    """Write the limits of a group or a product.
+
+    They take the place of those that settings or the plugin declare. Nodes go by them at once.
+    """
+    scope, tag, body = call.scope, _tag(call), await read_body(call.request)
+    return _response(await call.services.jobs.limiting.put(scope, body, tag=tag))
+
+
+async def reset_limits(call: Call) -> Response:
+    """Forget the limits that were written.
+
+    Those hold again that settings or the plugin declare.
+    """
+    return _response(await call.services.jobs.limiting.reset(call.scope, tag=_tag(call)))
+
+
+def _response(limited: Limited) -> Response:
+    headers = {"ETag": f'"{limited.tag}"', SOURCE: "api" if limited.is_written else "declared"}
+    return json_response(limits_to_json(limited.limits), headers=headers)
+
+
+def _tag(call: Call) -> str | None:
+    """Return what ``If-Match`` asks for, `None` without it or for ``*``. Raises `HttpError`."""
+    tags = call.request.headers.getlist("if-match")
+    if tags in ([], ["*"]):
+        return None
+    if found := re.fullmatch(r'"([0-9a-f]{1,64})"', ",".join(tags), re.ASCII):
+        return found[1]
+    raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be the ETag of these limits, such as "0a1b2c3d4e5f6071"')
+
+
+_NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LIMIT}
+_BY: Schema = {"type": ["string", "null"], "enum": ["key", None], "description": "With key: of each concurrency key."}
+_LIMITS: Schema = {
+    "type": "object",
+    "properties": {
+        "concurrency": {
+            "type": "array",
+            "maxItems": MOST_LIMITS,
+            "description": "How many jobs run at once.",
+            "items": {
+                "type": "object",
+                "properties": {"limit": _NUMBER, "by": _BY},
+                "required": ["limit"],
+                "additionalProperties": False,
+            },
+        },
+        "rates": {
+            "type": "array",
+            "maxItems": MOST_LIMITS,
+            "description": "How many jobs begin within a while, evenly spread over it.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "limit": _NUMBER,
+                    "per": {"type": "string", "description": "An ISO 8601 duration from PT1S to P31D."},
+                    "by": _BY,
+                },
+                "required": ["limit", "per"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "additionalProperties": False,
+    "examples": [{"concurrency": [{"limit": 50}, {"limit": 5, "by": "key"}], "rates": [{"limit": 100, "per": "PT1M"}]}],
+}
+_IF_MATCH = text("If-Match", "The ETag that the limits must still have.", pattern=r'^(\*|"[0-9a-f]{1,64}")$')
+_Row = partial(Endpoint, answers={200: _LIMITS})
+_Write = partial(_Row, headers=(_IF_MATCH,), conflicts=True, may="limits:write")
+
+ROWS = [
+    row
+    for path, level in ((f"{BASE}/{{product}}", "product"), (GROUP, "group"))
+    for row in (
+        _Row("GET", f"{path}/limits", called(show_limits, level), may="jobs:read"),
+        _Row(
+            "PUT", f"{path}/limits", called(put_limits, level), body={"application/json": _LIMITS}, may="limits:write"
+        ),
+        _Write("DELETE", f"{path}/limits", called(reset_limits, level)),
+    )
+]

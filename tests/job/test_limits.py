@@ -1,0 +1,209 @@
+"""Who may begin where limits and rates hold: a decision without a store."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import cycle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from mainspring.job import (
+    Candidate,
+    Cap,
+    Gate,
+    JobKey,
+    Limit,
+    Limits,
+    Load,
+    Rate,
+    Scope,
+    caps_of,
+    limits_from_json,
+    limits_to_json,
+)
+from tests.contract.build import START
+
+GROUP, PRODUCT = Scope("vps4", "backups"), Scope("vps4")
+IDLE = Load({}, {}, {})
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def cap(*limits: Limit | Rate, scope: Scope = GROUP) -> Cap:
+    """Return limits of a scope."""
+    return Cap(scope, Limits.of(limits))
+
+
+def candidates(*keys: str | None) -> list[Candidate]:
+    """Return a job for each key, numbered from 0."""
+    return [Candidate(number, key) for number, key in enumerate(keys)]
+
+
+def passed(caps: Sequence[Cap], jobs: Sequence[Candidate], load: Load = IDLE, most: int = 100) -> Gate:
+    """Return the gate through which these were let."""
+    gate = Gate(caps, load, START)
+    gate.let_through(jobs, most)
+    return gate
+
+
+@pytest.mark.parametrize(
+    ("caps", "load", "expected"),
+    [
+        ([cap(Limit(3))], IDLE, [0, 1, 2]),
+        ([cap(Limit(3))], Load({"backups": 1, "patch": 7}, {}, {}), [0, 1]),
+        ([cap(Limit(3))], Load({"backups": 9}, {}, {}), []),
+        ([cap(Limit(3)), cap(Limit(4), scope=PRODUCT)], Load({"backups": 1, "patch": 2}, {}, {}), [0]),
+        ([cap(Limit(2, by="key"))], IDLE, [0, 1, 3, 5]),
+        ([cap(Limit(2, by="key"))], Load({}, {"a": 1}, {}), [0, 3, 5]),
+        ([cap(Limit(2, by="key")), cap(Limit(1, by="key"), scope=PRODUCT)], IDLE, [0, 3, 5]),
+        ([cap(Limit(2, by="key"), Limit(3))], IDLE, [0, 1, 3]),
+    ],
+)
+def test_limits_let_through_what_is_left_of_them(caps: list[Cap], load: Load, expected: list[int]) -> None:
+    """A key counts in all groups of the product; of several limits the smallest wins; jobs without a key have none."""
+    assert expected == passed(caps, candidates("a", "a", "a", "b", "a", None), load).ids
+
+
+def test_gate_says_what_held_jobs_back() -> None:
+    """So the claim can look for others, and the node knows when to come again."""
+    by_key = passed([cap(Limit(1, by="key"))], candidates("a", "a", "b"))
+    full = passed([cap(Limit(1))], candidates("a", "b"))
+    rated = passed([cap(Rate(60, MINUTE))], candidates("a", "b"))
+    free = passed([cap(Limit(9))], candidates("a", "b"))
+
+    assert ({"a"}, True, None, True) == (by_key.full, by_key.is_cut, by_key.wait, by_key.is_open_to_others(9))
+    assert (set(), True, None, False) == (full.full, full.is_cut, full.wait, full.is_open_to_others(9))
+    assert not rated.is_cut
+    assert rated.wait is not None
+    assert timedelta(seconds=0.5) < rated.wait < timedelta(seconds=0.52)
+    assert (False, None, 2) == (free.is_cut, free.wait, len(free.ids))
+
+
+def test_rates_by_key_hold_back_only_their_key() -> None:
+    """Others go on, also in a second look."""
+    gate = Gate([cap(Rate(1, SECOND, by="key"))], IDLE, START)
+    gate.let_through(candidates("a", "a", "b"), 9)
+    gate.let_through([Candidate(2, "b"), Candidate(7, "c"), Candidate(8, "b")], 9)
+
+    assert ([0, 2, 7], {"a", "b"}) == (gate.ids, gate.full)
+
+
+def starts(rate: Rate, seconds: float, looks: Iterator[float]) -> list[datetime]:
+    """Return when jobs begin of which there are always enough, where somebody looks after each pause of `looks`."""
+    moment, begun = START, list[datetime]()
+    rates: dict[str, datetime] = {}
+    while moment < START + timedelta(seconds=seconds):
+        gate = Gate([cap(rate)], Load({}, {}, rates), moment)
+        gate.let_through([Candidate(number, None) for number in range(40)], 40)
+        begun += [moment] * len(gate.ids)
+        rates = rates | {name: next_at for name, (next_at, _) in gate.rates.items()}
+        moment = max(moment, gate.again or moment) + timedelta(seconds=next(looks))
+    return begun
+
+
+def most_within(begun: Sequence[datetime], per: timedelta) -> int:
+    """Return how many began at most within a window, wherever it begins."""
+    first, most = 0, 0
+    for last, moment in enumerate(begun):
+        while begun[first] <= moment - per:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    number=st.sampled_from([1, 2, 3, 5, 10, 60, 500]),
+    per=st.sampled_from([SECOND, timedelta(seconds=10), MINUTE]),
+    late=st.lists(st.floats(0.0001, 0.004), min_size=1, max_size=9),
+)
+def test_rate_is_never_exceeded_and_nearly_used(number: int, per: timedelta, late: list[float]) -> None:
+    """In no window begin more than the rate and one, though claims come late; and 98 % of it is used."""
+    rate = Rate(number, per)
+
+    begun = starts(rate, per.total_seconds() * 3 + 1, cycle(late))
+
+    assert most_within(begun, per) <= number + 1
+    if max(late) < rate.lag.total_seconds() / 2:
+        assert len([moment for moment in begun if moment < START + 3 * per]) >= 0.98 * 3 * number
+
+
+def test_rate_that_was_not_used_is_not_made_up_for() -> None:
+    """After a rest jobs begin one after the other again."""
+    rate = Rate(10, SECOND)
+    gate = passed([cap(rate)], candidates(*[None] * 5), Load({}, {}, {"backups PT1S": START - MINUTE}))
+
+    assert 1 == len(gate.ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    keys=st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30),
+    running=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 4)),
+    in_all=st.integers(1, 9) | st.none(),
+    by_key=st.integers(1, 4) | st.none(),
+    most=st.integers(1, 20),
+)
+def test_no_limit_is_exceeded_and_nobody_waits_without_need(
+    keys: list[str | None], running: dict[str, int], in_all: int | None, by_key: int | None, most: int
+) -> None:
+    """Against counting by hand."""
+    limits = [*([Limit(in_all)] if in_all else []), *([Limit(by_key, by="key")] if by_key else [])]
+    load = Load({"backups": sum(running.values())}, running, {})
+    gate = passed([cap(*limits)], candidates(*keys), load, most)
+
+    begun = Counter([keys[number] for number in gate.ids])
+    assert len(gate.ids) <= most
+    if in_all:
+        assert load.groups["backups"] + len(gate.ids) <= max(in_all, load.groups["backups"])
+    for key in {key for key in keys if key}:
+        if by_key:
+            assert running.get(key, 0) + begun[key] <= max(by_key, running.get(key, 0))
+    if len(gate.ids) < most and not (in_all and load.groups["backups"] + len(gate.ids) >= in_all):
+        for number in set(range(len(keys))) - set(gate.ids):
+            held = keys[number]
+            assert held
+            assert by_key
+            assert running.get(held, 0) + begun[held] >= by_key
+
+
+def test_what_was_written_goes_before_what_is_declared() -> None:
+    """For the group and the product, each by itself; who has no limits costs nothing."""
+    one, two = Limits.of([Limit(1)]), Limits.of([Limit(2)])
+    key = JobKey("vps4", "backups")
+
+    assert (Cap(PRODUCT, two), Cap(GROUP, one)) == caps_of(key, {GROUP: one}, {GROUP: two, PRODUCT: two})
+    assert () == caps_of(key, {GROUP: Limits()}, {GROUP: two, Scope("vps4", "patch"): one})
+
+
+def test_limits_come_back_as_they_were_written() -> None:
+    """As notes, and on the wire."""
+    limits = Limits.of([Limit(50), Limit(5, by="key"), Rate(100, MINUTE), Rate(10, SECOND, by="key")])
+
+    assert limits == limits_from_json(limits_to_json(limits))
+    assert {
+        "concurrency": [{"limit": 50}, {"limit": 5, "by": "key"}],
+        "rates": [{"limit": 100, "per": "PT1M"}, {"limit": 10, "per": "PT1S", "by": "key"}],
+    } == limits_to_json(limits)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"concurrency": [{"limit": 0}]},
+        {"concurrency": [{"limit": "5"}]},
+        {"concurrency": [{"limit": 5, "by": "data_center"}]},
+        {"concurrency": [{"limit": 5}] * 21},
+        {"rates": [{"limit": 5}]},
+        {"rates": [{"limit": 5, "per": "PT0.1S"}]},
+        {"rates": [{"limit": 5, "per": "P32D"}]},
+        {"weights": 3},
+        [],
+    ],
+)
+def test_what_are_no_limits(bad: object) -> None:
+    """They are refused as a whole."""
+    with pytest.raises(ValidationError):
+        limits_from_json(bad)

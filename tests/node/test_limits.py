@@ -1,0 +1,78 @@
+"""A node under limits and rates: what it claims, when it comes again, and that it follows what is written."""
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+from mainspring.job import Scope, State
+from tests.node.conftest import KEY, World
+
+GROUP = Scope(*KEY)
+
+
+async def limit(world: World, **limits: Any) -> None:
+    """Write limits as REST does."""
+    await world.service.limiting.put(GROUP, limits)
+
+
+async def test_no_more_run_at_once_than_the_limit(world: World) -> None:
+    """As one ends the next begins, without a wait; what is written holds from the next claim on."""
+    world.script.hold = asyncio.Event()
+    await limit(world, concurrency=[{"limit": 2}])
+    jobs = [await world.create(after=number) for number in range(5)]
+    async with world.node():
+        await world.pass_time(20)
+        assert 2 == world.script.at_once
+
+        await limit(world, concurrency=[{"limit": 3}])
+        await world.until(lambda: world.script.at_once == 3)
+        await world.pass_time(5)
+        assert 3 == world.script.at_once
+        world.script.hold.set()
+        await world.until(lambda: len(world.script.contexts) == 5)
+
+    assert 3 == world.script.most_at_once
+    assert {State.DONE} == {(await world.job(job)).state for job in jobs}
+
+
+async def test_limits_by_key_leave_room_for_others(world: World) -> None:
+    """One key that is full holds back nobody else."""
+    world.script.hold = asyncio.Event()
+    await limit(world, concurrency=[{"limit": 1, "by": "key"}])
+    for key in ("a", "a", "a", "b", None):
+        await world.create(options={"concurrencyKey": key} if key else None)
+    async with world.node():
+        await world.until(lambda: world.script.at_once == 3)
+        await world.pass_time(5)
+        assert 3 == world.script.at_once
+        world.script.hold.set()
+        await world.until(lambda: len(world.script.contexts) == 5)
+
+
+async def test_rate_spreads_starts(world: World) -> None:
+    """One after the other, each on its time, however many are due."""
+    await limit(world, rates=[{"limit": 60, "per": "PT1M"}])
+    for _ in range(5):
+        await world.create()
+    async with world.node():
+        await world.until(lambda: len(world.script.contexts) == 5, step=0.01)
+
+    starts = [context.fire_time for context in world.script.contexts]
+    apart = [later - earlier for earlier, later in pairwise(starts)]
+    assert timedelta(seconds=0.48) < min(apart)
+    assert max(apart) < timedelta(seconds=1.1)
+    assert timedelta(seconds=3.4) < starts[-1] - starts[0] < timedelta(seconds=4.2)
+
+
+async def test_rate_that_is_lifted_holds_nobody(world: World) -> None:
+    """A node that waits for the next moment of a rate hears that it is another."""
+    await limit(world, rates=[{"limit": 1, "per": "P1D"}])
+    for _ in range(3):
+        await world.create()
+    async with world.node():
+        await world.until(lambda: len(world.script.contexts) == 1)
+        await world.pass_time(10)
+        assert 1 == len(world.script.contexts)
+        await limit(world)
+        await world.until(lambda: len(world.script.contexts) == 3)
