@@ -26,6 +26,7 @@ from bench import (
     t8_statements,
     t9_local,
     t10_mixed,
+    t12_control,
 )
 from bench.figures import Line, from_json, lines, markdown, table
 from bench.peers import workload as peers
@@ -42,9 +43,10 @@ WORKLOADS = {
     "t6": t6_idle,
     "t9": t9_local,
     "t10": t10_mixed,
+    "t12": t12_control,
 }
 ONLY_IF_NAMED = {"peers": peers}
-MEASURED_WITH = {"t8": "t1"}
+MEASURED_WITH = {"t8": "t1", "t14": "t12"}
 FIGURES = (*t8_statements.FIGURES, *(figure for module in (*WORKLOADS.values(), peers) for figure in module.FIGURES))
 
 

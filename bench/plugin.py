@@ -10,6 +10,7 @@ from mainspring import (
     Binder,
     JobExecutionContext,
     JobRequest,
+    Limit,
     SchedulerJob,
     SchedulerPluginModule,
     SchedulerTriggerListener,
@@ -57,6 +58,52 @@ class NoopModule(SchedulerPluginModule):
         """Bind."""
         binder.bind_job(NoopJob)
         binder.bind_trigger_listener(NoopListener)
+
+
+@product("bench")
+@job_group("limited")
+class LimitedJob(NoopJob):
+    """Does nothing, in a group with a limit that never binds."""
+
+    limits = (Limit(100_000),)
+
+
+@product("bench")
+@job_group("limited")
+class LimitedListener(NoopListener):
+    """Lets everything through."""
+
+
+class LimitedModule(SchedulerPluginModule):
+    """Binds both."""
+
+    def configure(self, binder: Binder) -> None:
+        """Bind."""
+        binder.bind_job(LimitedJob)
+        binder.bind_trigger_listener(LimitedListener)
+
+
+@product("bench")
+@job_group("keyed")
+class KeyedJob(NoopJob):
+    """The same with a limit of each key."""
+
+    limits = (Limit(100_000, by="key"),)
+
+
+@product("bench")
+@job_group("keyed")
+class KeyedListener(NoopListener):
+    """Lets everything through."""
+
+
+class LimitedByKeyModule(SchedulerPluginModule):
+    """Binds both."""
+
+    def configure(self, binder: Binder) -> None:
+        """Bind."""
+        binder.bind_job(KeyedJob)
+        binder.bind_trigger_listener(KeyedListener)
 
 
 async def _wait(self: SchedulerJob, context: JobExecutionContext) -> None:  # noqa: ARG001

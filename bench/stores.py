@@ -7,9 +7,9 @@ history tells of it (`results`).
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -40,6 +40,8 @@ class Jobs:
     start: datetime
     gap: timedelta = timedelta()
     group: str = "noop"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What else is to be in columns, as SQL of their number `n`; on PostgreSQL only."""
 
     @property
     def last(self) -> datetime:
@@ -108,7 +110,7 @@ class Postgres:
         """See `Store.fill`: the store itself adds one job, and the database multiplies it."""
         pattern = _job(jobs.group, datetime.now(UTC) + timedelta(days=1))
         asyncio.run(_add(PostgresStore(self.url), iter([pattern])))
-        changed = {"id": "uuidv7()", "fire_time": "t.due", "due_at": "t.due"}
+        changed = {"id": "uuidv7()", "fire_time": "t.due", "due_at": "t.due", **jobs.columns}
         with psycopg.connect(self.url, autocommit=True) as db:
             names = [column.name for column in db.execute("select * from mainspring.jobs limit 0").description or ()]
             statement = f"""

@@ -6,7 +6,7 @@ The due moment lies in the future; nodes wait for it. Each run is checked: every
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -122,12 +122,21 @@ def burst(
     slots: int | None = None,
     group: str = "noop",
     plugin: str = "NoopModule",
+    columns: Mapping[str, str] | None = None,
 ) -> Burst:
     """Let `nodes` processes run a burst, each with the veto listener bound and full history."""
 
     def attempt(patience: int) -> Burst:
         with ExitStack() as stack:
-            return _burst(stack, store, Jobs(jobs, datetime.now(UTC), group=group), nodes, patience, slots, plugin)
+            return _burst(
+                stack,
+                store,
+                Jobs(jobs, datetime.now(UTC), group=group, columns=columns or {}),
+                nodes,
+                patience,
+                slots,
+                plugin,
+            )
 
     return in_time(attempt, f"a burst on {store.name}")
 

@@ -127,7 +127,7 @@ class HandDrivenNode:
         """Write the node's row: only who has one may claim."""
         self._dispatcher.open()
         self._lease.begin(self.name)
-        await self._store.join(NodeBeat(self.name))
+        await self._store.join(NodeBeat(self.name, groups=self._dispatcher.keys, slots=self._dispatcher.slots.number))
 
     async def next_moment(self) -> datetime | None:
         """Return when there may be something to run that is not yet, if there will be."""

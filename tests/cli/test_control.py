@@ -70,3 +70,23 @@ def test_list_by_tags(run: Run, service: Service) -> None:
     service.answer = httpx2.Response(200, json=answer)
     run("jobs", "list", "--tag", "a", "--tag", "b c")
     assert ["a", "b c"] == service.asked[0].url.params.get_list("tag")
+
+
+def test_why(run: Run, service: Service) -> None:
+    """A line for each fact; where there is none, a sentence."""
+    fact: dict[str, Any] = {
+        "code": "LIMIT",
+        "text": "5 jobs run.",
+        "since": None,
+        "clears": None,
+        "by": None,
+        "links": [],
+    }
+    service.answer = httpx2.Response(200, json=[fact])
+    code, out, err = run("jobs", "why", "vps4/backups", ID)
+    assert (0, "", ("GET", f"{PATH}/{ID}/why")) == (code, err, asked(service))
+    assert "LIMIT  5 jobs run." == out.splitlines()[1].rstrip()
+
+    service.answer = httpx2.Response(200, json=[])
+    assert "Nothing holds the job back: it begins within moments.\n" == run("jobs", "why", "vps4/backups", ID).out
+    assert [] == json.loads(run("jobs", "why", "vps4/backups", ID, "--json").out)

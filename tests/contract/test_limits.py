@@ -218,3 +218,28 @@ async def test_notes_are_swapped_only_if_they_are_as_was_believed(store: Store) 
     assert [True, False, False] == sorted(
         await asyncio.gather(*(store.swap_note("limits", "x", two, {"a": number}) for number in range(3))), reverse=True
     )
+
+
+async def test_what_runs_is_told(joined: Store) -> None:
+    """Of all groups, with what each run holds; an occurrence that was taken out of a job is that job's."""
+    parent = a_job()
+    runs = [a_running_job(concurrency_key="a"), a_running_job(key=PATCH), a_running_job(parent=parent.id)]
+    await joined.add([parent, *runs])
+
+    told = await joined.running()
+
+    expected = {(job.key, job.concurrency_key, job.parent or job.id, job.run, job.node) for job in runs}
+    assert expected == {each[:5] for each in told}
+    assert {job.run: job.claimed_at for job in runs} == {each.run: each.since for each in told}
+
+
+async def test_rates_are_told(joined: Store, clock: ManualClock) -> None:
+    """Those of one product."""
+    await joined.add([a_job(concurrency_key="a")])
+    assert {} == await joined.rates(BACKUPS.product)
+    await claim(joined, cap(Rate(1, timedelta(seconds=10)), Rate(1, timedelta(minutes=1), by="key")))
+
+    rates = await joined.rates(BACKUPS.product)
+    assert {"backups PT10S", "key PT1M a"} == rates.keys()
+    assert all(moment > clock.now() for moment in rates.values())
+    assert {} == await joined.rates("other")

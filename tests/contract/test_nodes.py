@@ -1,9 +1,9 @@
 import pytest
 
 from mainspring.errors import ConflictError
-from mainspring.job import Outcome
+from mainspring.job import JobKey, Outcome
 from mainspring.store import NodeBeat, Pulse, Store
-from tests.contract.build import NODE, a_job, ended, running
+from tests.contract.build import BACKUPS, NODE, a_job, ended, running
 
 
 async def beats(store: Store) -> dict[str, int]:
@@ -118,3 +118,14 @@ async def test_dead_are_told_nothing(store: Store) -> None:
         await end
 
     assert [frozenset(), frozenset()] == [(await store.beat(name)).stops for name in (NODE, "node-2")]
+
+
+async def test_nodes_tell_what_they_run(store: Store) -> None:
+    """Which groups, and how many jobs at once."""
+    await store.join(NodeBeat(NODE, groups=(BACKUPS, JobKey("vps4", "patch")), slots=7))
+    await store.join(NodeBeat("other"))
+
+    one, other = sorted(await store.nodes(), key=lambda node: node.name)
+
+    assert ((BACKUPS, JobKey("vps4", "patch")), 7) == (one.groups, one.slots)
+    assert ((), 0) == (other.groups, other.slots)

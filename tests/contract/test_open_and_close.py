@@ -68,6 +68,8 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "next_due": lambda store: store.next_due([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),
     "holding": lambda store: store.holding(NODE),
+    "running": lambda store: store.running(),
+    "rates": lambda store: store.rates("vps4"),
     "orphans": lambda store: store.orphans([BACKUPS], 1),
     "run": lambda store: store.run(BACKUPS, a_job().id, 1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),

@@ -7,8 +7,9 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.job import JobKey, Outcome
+from mainspring.store import NodeBeat
 from mainspring.store.sqlite.store import SqliteStore
-from tests.web.answers import at, refusal, refused, uncreatable
+from tests.web.answers import at, missing, refusal, refused, uncreatable
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS, NOTES
 
@@ -414,3 +415,49 @@ async def test_pause_takes_json_alone(client: httpx2.AsyncClient) -> None:
     """A form of another page cannot send that."""
     answer = await client.post(f"{BASE}/pause", content="reason=x", headers={"Content-Type": "text/plain"})
     assert refused(415, "UNSUPPORTED_MEDIA_TYPE") == refusal(answer)
+
+
+# --- why
+
+
+async def test_why_a_job_has_not_run(client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore) -> None:
+    """Each fact with what leads further; a job that nothing holds back has none."""
+    await store.leave("node-1")
+    await store.join(NodeBeat("node-1", groups=(JobKey("vps4", "backups"),), slots=1))
+    job_id = await jobs.create(BACKUPS, when="2026-06-01T13:00:00Z")
+    path = at(BACKUPS, job_id, "why")
+    [fact] = (await client.get(path)).json()
+    assert ("NOT_DUE", "2026-06-01T13:00:00Z") == (fact["code"], fact["clears"])
+
+    await client.post(f"{BASE}/vps4/pause", json={"reason": "it burns", "until": UNTIL})
+    paused, not_due = (await client.get(path)).json()
+    assert ("PAUSED", UNTIL, None, [f"{BASE}/vps4/pause"]) == tuple(
+        paused[name] for name in ("code", "clears", "by", "links")
+    )
+    assert ("it burns" in paused["text"], fact) == (True, not_due)
+    await client.post(f"{BASE}/vps4/resume")
+
+    await client.post(at(BACKUPS, job_id, "fire"))
+    assert [] == (await client.get(path)).json()
+
+
+async def test_why_a_job_waits_for_others(client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore) -> None:
+    """The runs that are in the way are linked, and the limits that say so."""
+    key = JobKey("vps4", "backups")
+    await store.leave("node-1")
+    await store.join(NodeBeat("node-1", groups=(key,), slots=9))
+    first = await jobs.create(BACKUPS, when="2026-06-01T11:00:00Z")
+    second = await jobs.create(BACKUPS, when="2026-06-01T11:30:00Z")
+    await client.put(f"{BASE}/vps4/backups/limits", json={"concurrency": [{"limit": 1}]})
+    assert 1 == len((await store.claim("node-1", {key: 1}, 1)).claims)
+
+    [limit] = (await client.get(at(BACKUPS, second, "why"))).json()
+    assert ("LIMIT", [f"{BASE}/vps4/backups/limits", at(BACKUPS, first)]) == (limit["code"], limit["links"])
+    [running] = (await client.get(at(BACKUPS, first, "why"))).json()
+    assert "RUNNING" == running["code"]
+
+
+async def test_why_of_what_is_not_there(client: httpx2.AsyncClient) -> None:
+    """As of any call on a job."""
+    answer = await client.get(at(BACKUPS, "79bfd10c-1529-42de-bd68-1a6e084ee13d", "why"))
+    assert missing("JOB_NOT_FOUND") == refusal(answer)

@@ -194,6 +194,13 @@ def resume_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL) -> None
     typer.echo(f"Job {job_id} is resumed.")
 
 
+@app.command("why")
+@with_form
+def explain_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+    """Tell why a job has not run, or ended as it did."""
+    print_answer(ask(url, "GET", _path(group, job_id, "why")), _print_causes, form)
+
+
 @app.command("fire")
 @with_form
 def fire_job(group: _Group, job_id: _JobId, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
@@ -447,3 +454,11 @@ def _print_backfills(backfills: list[dict[str, Any]]) -> None:
     for facts in backfills:
         left = f" {facts['left']} more are beyond the cap." if facts.get("left") else ""
         typer.echo(f"{facts.get('created')} runs are scheduled.{left}")
+
+
+def _print_causes(facts: list[dict[str, Any]]) -> None:
+    if not facts:
+        typer.echo("Nothing holds the job back: it begins within moments.")
+        return
+    columns = ("code", "text", "since", "clears", "by")
+    print_table(columns, [[fact.get(column) for column in columns] for fact in facts])

@@ -97,9 +97,11 @@ from mainspring.job.request import (
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Run, Success
 from mainspring.job.tuples import new_tuple
+from mainspring.job.why import CODES, Fact, Held, Place, Situation, why
 
 __all__ = [
     "AGING",
+    "CODES",
     "DEADLY",
     "FIRST_PRIORITY",
     "FORMAT",
@@ -122,8 +124,10 @@ __all__ = [
     "Edit",
     "Ending",
     "Events",
+    "Fact",
     "Gate",
     "GaveUp",
+    "Held",
     "Hold",
     "Job",
     "JobChanged",
@@ -148,6 +152,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Pause",
+    "Place",
     "PluginFailed",
     "Position",
     "Rate",
@@ -162,6 +167,7 @@ __all__ = [
     "Scope",
     "ScopePaused",
     "ScopeResumed",
+    "Situation",
     "State",
     "StoreFailed",
     "StoreRecovered",
@@ -184,4 +190,5 @@ __all__ = [
     "pauses_of",
     "rank",
     "read",
+    "why",
 ]

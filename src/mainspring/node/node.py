@@ -198,7 +198,8 @@ class Node:
         name = f"{self._settings.node}:{self._clock.new_id().hex[-12:]}"
         host = self._host_lock.acquire(name)
         patient = any(binding.job_class.exclusive for binding in self._registry.bindings.values())
-        await self._store.join(NodeBeat(name, host=host, patient=patient))
+        groups, slots = tuple(self._registry.bindings), self._settings.slots
+        await self._store.join(NodeBeat(name, host=host, patient=patient, groups=groups, slots=slots))
         self._host_lock.release(self.name)
         self._lease.begin(name)
         self.outage.worked("beat")  # from here on silence is counted

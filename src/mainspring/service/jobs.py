@@ -65,6 +65,7 @@ from mainspring.schedule import (
 from mainspring.service.asked import Asked
 from mainspring.service.batches import Batches
 from mainspring.service.control import EDIT_TRIES, Control
+from mainspring.service.explaining import Explaining
 from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
 from mainspring.service.lookahead import Draft, Lookahead
@@ -101,6 +102,7 @@ class SchedulerService:
         self.batches = Batches(self, store, clock, events)
         self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
+        self.explaining = Explaining(self, store, notes, registry)
         self.limiting = Limiting(self, notes, registry, events)
 
     @property

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from mainspring.job import Claim
+from mainspring.job import Claim, JobKey
 
 CANDIDATES = 250
 """How many more jobs are looked at, where limits hold, than are to be claimed."""
@@ -62,6 +62,7 @@ class NodeBeat:
 
     `host` names the place whose lock files tell who died there. A `patient` node runs jobs that must not overlap: it is
     not taken for dead before its whole lease is over. `connected` says whether its own session with the store is there.
+    `groups` are those whose jobs it runs, so many at once as it has `slots`; a `Pulse` does not tell them.
     """
 
     name: str
@@ -69,6 +70,8 @@ class NodeBeat:
     host: str = ""
     patient: bool = False
     connected: bool = True
+    groups: tuple[JobKey, ...] = ()
+    slots: int = 0
 
 
 class Pulse(NamedTuple):

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Cap, Change, Claim, Counts, Edit, Job, JobFilter, JobKey, Position, Run
+from mainspring.job import Cap, Change, Claim, Counts, Edit, Held, Job, JobFilter, JobKey, Position, Run
 from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
 
 
@@ -196,6 +196,12 @@ class RunStore(Protocol):
 
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """Return a run of a job with its result, or `None`. Only here does a run come with that."""
+
+    async def running(self) -> list[Held]:
+        """Return what all runs under way hold, in the order of their numbers."""
+
+    async def rates(self, product: str) -> dict[str, datetime]:
+        """Return when the rates of a product let the next job begin, by their names: see `job.Gate`."""
 
     async def prune(self, older_than: timedelta) -> bool:
         """Forget history, and with it done jobs, of days (UTC) that ended longer ago than that.

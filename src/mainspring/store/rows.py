@@ -417,6 +417,16 @@ def read_load(running: str | None, rates: str | None) -> Load:
     return Load(groups, keys, next_at)
 
 
+def read_groups(text: str | None) -> tuple[JobKey, ...]:
+    """Read the groups that a node runs; what cannot be read is none."""
+    try:
+        return tuple(
+            JobKey(str(product), str(job_group)) for product, job_group in pydantic_core.from_json(text or "[]")
+        )
+    except (ValueError, TypeError):
+        return ()
+
+
 def read_counts(rows: Iterable[Row]) -> dict[JobKey, Counts]:
     """Read numbers of jobs by product, job group, state and whether they gave up."""
     states: dict[JobKey, dict[State, int]] = {}

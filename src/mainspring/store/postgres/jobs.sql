@@ -479,6 +479,14 @@ select id, run from mainspring.jobs where id = any(:ids::uuid[]) and run is not 
 -- A running job was deleted: its node is to stop the run.
 insert into mainspring.stops (run, node) values (:run, :node);
 
+-- name: under_way
+-- What runs hold that are under way.
+select product, job_group, concurrency_key, coalesce(parent, id), run, node, claimed_at from mainspring.jobs where state = 'running' order by run;
+
+-- name: rates
+-- When the rates of a product let the next job begin.
+select name, next_at from mainspring.rates where product = :product;
+
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
 select {running_job_columns}

@@ -1,6 +1,6 @@
 -- name: join!
 -- A node begins its life.
-insert into mainspring.nodes (name, beat, host, patient) values (:node, :beat, :host, :patient);
+insert into mainspring.nodes (name, beat, host, patient, groups, slots) values (:node, :beat, :host, :patient, :groups, :slots);
 
 -- name: beat
 -- A node lives, and sees which of its runs it is to stop, whether paused jobs are to go on, and who else is there, with their sessions.
@@ -27,7 +27,7 @@ select name, beat, host, patient, (hashtext(name)::bigint & 4294967295)::oid in 
     select objid from pg_locks
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
-)
+), groups, slots
 from mainspring.nodes order by name;
 
 -- name: hint

@@ -29,6 +29,7 @@ from mainspring.job import (
     Counts,
     Edit,
     Gate,
+    Held,
     Job,
     JobFilter,
     JobKey,
@@ -57,6 +58,7 @@ from mainspring.store.rows import (
     Values,
     from_microseconds,
     read_counts,
+    read_groups,
     read_load,
     read_note,
     soonest,
@@ -388,6 +390,15 @@ class PostgresStore:
         held = dict(await self._fetch_run("runs_of", {"ids": ids}))
         return [_answer(change, settled, held) for change in changes]
 
+    async def running(self) -> list[Held]:
+        """See `Store.running`."""
+        rows = await self._fetch("under_way", {})
+        return [Held(JobKey(*row[:2]), row[2], row[3], row[4], row[5], near_2000(row[6])) for row in rows]
+
+    async def rates(self, product: str) -> dict[str, datetime]:
+        """See `Store.rates`."""
+        return {name: near_2000(moment) for name, moment in await self._fetch("rates", {"product": product})}
+
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         rows = await self._fetch_run("orphans", {**_columns(keys), "limit": limit})
@@ -446,7 +457,7 @@ class PostgresStore:
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
-        await self._fetch_run("join", parameters)
+        await self._fetch_run("join", {**parameters, "groups": to_json(node.groups), "slots": node.slots})
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
@@ -458,7 +469,11 @@ class PostgresStore:
 
     async def nodes(self) -> list[NodeBeat]:
         """See `Store.nodes`."""
-        return [NodeBeat(*row) for row in await self._fetch_run("nodes", {})]
+        rows = await self._fetch_run("nodes", {})
+        return [
+            NodeBeat(name, beat, host, patient, connected, read_groups(groups), slots)
+            for name, beat, host, patient, connected, groups, slots in rows
+        ]
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""

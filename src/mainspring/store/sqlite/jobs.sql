@@ -357,6 +357,14 @@ insert into stops (run, node) values (:run, :node);
 -- The runs that a node is to stop; each is told once.
 delete from stops where node = :node returning run;
 
+-- name: under_way
+-- What runs hold that are under way.
+select product, job_group, concurrency_key, coalesce(parent, id), run, node, claimed_at from jobs where state = 'running' order by run;
+
+-- name: rates
+-- When the rates of a product let the next job begin.
+select name, next_at from rates where product = :product;
+
 -- name: orphans
 -- Running jobs of these groups whose node has no row.
 select {running_job_columns}

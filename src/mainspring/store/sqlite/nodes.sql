@@ -1,6 +1,6 @@
 -- name: join!
 -- A node begins its life.
-insert into nodes (name, beat, host, patient) values (:node, :beat, :host, :patient);
+insert into nodes (name, beat, host, patient, groups, slots) values (:node, :beat, :host, :patient, :groups, :slots);
 
 -- name: beat
 -- A node lives.
@@ -8,7 +8,7 @@ update nodes set beat = beat + 1 where name = :node returning beat;
 
 -- name: nodes
 -- All nodes that have a row.
-select name, beat, host, patient from nodes order by name;
+select name, beat, host, patient, groups, slots from nodes order by name;
 
 -- name: bury
 -- A node is dead, if it has not beaten since.

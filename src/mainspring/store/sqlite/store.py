@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from mainspring.job import (
     Counts,
     Edit,
     Gate,
+    Held,
     Job,
     JobFilter,
     JobKey,
@@ -45,6 +47,7 @@ from mainspring.store.rows import (
     from_microseconds,
     near_microseconds,
     read_counts,
+    read_groups,
     read_load,
     read_note,
     soonest,
@@ -447,6 +450,21 @@ class SqliteStore:
         tell(self._watchers, (change.job for change in changes))
         return answers
 
+    async def running(self) -> list[Held]:
+        """See `Store.running`."""
+        rows = await self._read(lambda db: rows_of(db, "under_way", {}))
+        held = []
+        for product, job_group, concurrency_key, job_id, run, node, since in rows:
+            with suppress(ValueError):  # a row whose id was tampered with holds its place, but leads nowhere
+                moment = near_microseconds(since)
+                held.append(Held(JobKey(product, job_group), concurrency_key, UUID(job_id), run, node, moment))
+        return held
+
+    async def rates(self, product: str) -> dict[str, datetime]:
+        """See `Store.rates`."""
+        rows = await self._read(lambda db: rows_of(db, "rates", {"product": product}))
+        return {name: near_microseconds(moment) for name, moment in rows}
+
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         parameters = {"keys": json.dumps(list(keys)), "limit": limit}
@@ -525,6 +543,7 @@ class SqliteStore:
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
+        parameters |= {"groups": to_json(node.groups), "slots": node.slots}
         await self._call(lambda db: db.execute(SQL["join"], parameters).close())
 
     async def beat(self, node: str) -> Pulse:
@@ -645,4 +664,7 @@ def _noted(db: sqlite3.Connection) -> int:
 
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:
-    return [NodeBeat(name, beat, host, bool(patient)) for name, beat, host, patient in db.execute(SQL["nodes"])]
+    return [
+        NodeBeat(name, beat, host, bool(patient), groups=read_groups(groups), slots=slots)
+        for name, beat, host, patient, groups, slots in db.execute(SQL["nodes"])
+    ]

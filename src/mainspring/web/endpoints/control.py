@@ -9,6 +9,8 @@ from typing import Any
 from starlette.responses import Response
 
 from mainspring.errors import InvalidRequestError, Problem
+from mainspring.job import CODES, Fact
+from mainspring.schedule import format_time
 from mainspring.service import Standing
 from mainspring.web.answers import PAUSED_BY, held_warnings, job_response, json_response, pause_json, standing_json
 from mainspring.web.body import read_options
@@ -16,6 +18,9 @@ from mainspring.web.endpoint import Call, Endpoint, called
 from mainspring.web.example import WHEN
 from mainspring.web.paths import BASE, GROUP, JOB
 from mainspring.web.schema import TIME, Schema, named
+
+MOST_LINKS = 10
+"""How many runs a fact leads to that holds a job back."""
 
 # --- one job
 
@@ -75,6 +80,29 @@ def _read_run(body: Mapping[str, Any]) -> int | None:
     if problems:
         raise InvalidRequestError("; ".join(f"{each.pointer} {each.detail}" for each in problems), problems=problems)
     return run
+
+
+async def explain_job(call: Call) -> Response:
+    """Tell why a job has not run.
+
+    Every fact that holds it back, in order; none if it begins within moments. Of a job that is done: why it ended so.
+    """
+    facts = await call.services.jobs.explaining.why(call.key, call.job_id)
+    return json_response([_fact_json(fact) for fact in facts])
+
+
+def _fact_json(fact: Fact) -> dict[str, Any]:
+    what = "pause" if fact.code == "PAUSED" else "limits"
+    scopes = [] if fact.scope is None else ["/".join([BASE, *filter(None, fact.scope), what])]
+    runs = [f"{BASE}/{run.key.product}/{run.key.job_group}/jobs/{run.job_id}" for run in fact.runs[:MOST_LINKS]]
+    return {
+        "code": fact.code,
+        "text": fact.text,
+        "since": fact.since and format_time(fact.since),
+        "clears": fact.clears and format_time(fact.clears),
+        "by": fact.by,
+        "links": [*scopes, *runs],
+    }
 
 
 # --- groups, products and everything
@@ -146,10 +174,29 @@ _STANDING: Schema = {
         "history": {**PAUSED_BY, "description": "Pauses of it that are over, the latest first."},
     },
 }
+_FACTS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string", "enum": [*CODES]},
+            "text": {"type": "string"},
+            "since": {**TIME, "type": ["string", "null"]},
+            "clears": {
+                **TIME,
+                "type": ["string", "null"],
+                "description": "When it clears by itself, if that is known.",
+            },
+            "by": {"type": ["string", "null"], "description": "Who brought it about."},
+            "links": {"type": "array", "items": {"type": "string"}, "description": "What is in the way."},
+        },
+    },
+}
 _Job = partial(Endpoint, "POST", answers={200: named("Job")}, conflicts=True, may="jobs:control")
 _Scope = partial(Endpoint, answers={200: _STANDING})
 
 ROWS = [
+    Endpoint("GET", f"{JOB}/why", explain_job, answers={200: _FACTS}, may="jobs:read"),
     _Job(f"{JOB}/pause", pause_job, body={"application/json": _PAUSE}, body_is_optional=True),
     _Job(f"{JOB}/resume", resume_job),
     _Job(f"{JOB}/fire", fire_job),

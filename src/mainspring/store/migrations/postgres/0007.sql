@@ -12,6 +12,8 @@ create table mainspring.rates (
     forget_at timestamptz not null,
     primary key (product, name)
 );
+-- Which groups a node runs, and how many jobs at once.
+alter table mainspring.nodes add column groups json, add column slots integer not null default 0;
 -- Roles of nodes that were granted what operations.md says keep working without a new grant.
 do $$
 declare

@@ -11,3 +11,6 @@ create table rates (
     forget_at integer not null,
     primary key (product, name)
 ) strict, without rowid;
+-- Which groups a node runs, and how many jobs at once.
+alter table nodes add column groups text;
+alter table nodes add column slots integer not null default 0;

@@ -1,0 +1,38 @@
+"""The use case that tells why a job has not run, or ended as it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from mainspring.job import Fact, JobKey, Place, Situation, caps_of, why
+from mainspring.plugins import Registry
+from mainspring.store import Notes, Store
+
+if TYPE_CHECKING:
+    from mainspring.service.jobs import SchedulerService
+
+
+class Explaining:
+    """Gathers what decides about a job, and has it put into words."""
+
+    def __init__(self, jobs: SchedulerService, store: Store, notes: Notes, registry: Registry) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._notes = notes
+        self._registry = registry
+
+    async def why(self, key: JobKey, job_id: UUID) -> list[Fact]:
+        """Return every fact that holds a job back, in order. Raises `NotFoundError`."""
+        job = await self._jobs.get_job(key, job_id)
+        await self._notes.refresh()
+        nodes = await self._store.nodes()
+        situation = Situation(
+            now=await self._store.now(),
+            pauses=self._notes.pauses,
+            caps=caps_of(key, self._notes.limits, self._registry.limits),
+            running=await self._store.running(),
+            rates=await self._store.rates(key.product),
+            places=[Place(node.name, frozenset(node.groups), node.slots, node.connected) for node in nodes],
+        )
+        return why(job, situation)
