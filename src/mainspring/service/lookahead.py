@@ -12,7 +12,7 @@ from uuid import UUID
 from mainspring.clock import Clock
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import Edit, Job, JobKey, lifecycle
-from mainspring.schedule import HORIZON, Backfill, Backfilled, Calendars, Forecast, Outage, forecast, preview
+from mainspring.schedule import HORIZON, Backfill, Calendars, Forecast, Outage, forecast, preview
 from mainspring.service.batches import SLICE, in_slices
 from mainspring.store import Notes, Store
 
@@ -81,14 +81,15 @@ class Lookahead:
         lifecycle.check_backfill(job)
         backfill = Backfill.read(job.trigger, body, now)
         async with self._calculating:
-            occurrences, left = await asyncio.to_thread(lambda: ([*backfill.occurrences(now)], backfill.left))
-        if occurrences and occurrences[-1].due_at > now + HORIZON:
+            fire_times, left = await asyncio.to_thread(lambda: (backfill.fire_times(), backfill.left))
+        if fire_times and backfill.due_at(len(fire_times) - 1, now) > now + HORIZON:
             problem = Problem("/spacing", "WHEN_TOO_FAR", "makes the last run more than ten years ahead")
             raise InvalidRequestError("the last run would be more than ten years ahead", problems=[problem])
 
-        def make(occurrence: Backfilled) -> Edit:
+        def make(numbered: tuple[int, int]) -> Edit:
+            occurrence = backfill.occurrence(*numbered, now)
             return Edit(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
 
-        async with self._jobs.batches.heavy if len(occurrences) > SLICE else nullcontext():
-            await self._jobs.batches.write(in_slices(self._clock, occurrences, make))
-        return len(occurrences), left
+        async with self._jobs.batches.heavy if len(fire_times) > SLICE else nullcontext():
+            await self._jobs.batches.write(in_slices(self._clock, enumerate(fire_times), make))
+        return len(fire_times), left

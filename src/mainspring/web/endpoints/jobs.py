@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -88,13 +89,24 @@ async def create_job(call: Call) -> Response:
     return job_response(job, pauses, 201 if is_new else 200, warnings=warnings, Location=job_path(job))
 
 
+_HEX_ID = re.compile("(.{8})(.{4})(.{4})(.{4})(.{12})")
+_IDS = 4096
+"""How many ids are written at once: that is 3 ms."""
+
+
 async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
     key, batch = call.key, await receive_batch(call.request)
     batches = call.services.jobs.batches
     async with batches.heavy if batch.is_large else nullcontext():
         ids, created = await batches.create(key, await batch.parse(batches.breathe))
-    return json_response({"created": created, "ids": ids}, 201)
+    # As objects 100,000 ids take 20 MB, and to write them all at once 70 ms.
+    text = bytearray(b'{"created":%d,"ids":[' % created)
+    for place in range(0, len(ids), _IDS * 16):
+        text += b"," if place else b""
+        text += _HEX_ID.sub(r'"\1-\2-\3-\4-\5",', ids[place : place + _IDS * 16].hex())[:-1].encode()
+        await batches.breathe()
+    return Response(bytes(text + b"]}"), 201, media_type="application/json")
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
