@@ -48,8 +48,9 @@ class Client:
 
     @property
     def acked(self) -> frozenset[str]:
-        """The ids of all jobs that were accepted."""
-        return frozenset(answer.body["id"] for answer in self.answers if answer.status == 201)
+        """The ids of all jobs that were accepted, alone or in batches."""
+        made = [answer.body for answer in self.answers if answer.status == 201]
+        return frozenset(job for body in made for job in (body["ids"] if "ids" in body else [body["id"]]))
 
     @property
     def targets(self) -> Sequence[Address]:

@@ -99,7 +99,6 @@ async def _create(lent: Trial, size: Size) -> dict[str, str]:
         if answer.status != 201:
             raise RuntimeError(f"a batch was answered with {answer.status}: {json.dumps(answer.body)[:500]}")
         keys |= dict(zip(answer.body["ids"], named, strict=True))
-    lent.filled |= keys.keys()
     return keys
 
 

@@ -104,10 +104,11 @@ def caps_of(key: JobKey, *sources: Mapping[Scope, Limits]) -> tuple[Cap, ...]:
 
 
 class Candidate(NamedTuple):
-    """A job that is due."""
+    """A job that is due, or soon will be."""
 
     id: Any
     concurrency_key: str | None
+    due_at: datetime
 
 
 class Load(NamedTuple):
@@ -123,22 +124,24 @@ class Load(NamedTuple):
 
 
 class Gate:
-    """Lets jobs through as long as limits and rates allow it.
+    """Lets jobs through as long as limits and rates allow it, by rates also those that may begin within `ahead`.
 
-    `ids` are those that begin, `rates` when rates then let the next one begin, by their names, and until when that is
-    to be known. `full` are the keys that
-    let no more of their jobs begin, and `again` is when a rate lets one do so that held one back.
+    `ids` are those that begin, `begins` when, where rates let them do so later than at once. `rates` say when the next
+    one may begin, by their names, and until when that is to be known. `full` are the keys that let no more of their
+    jobs begin, and `again` is when a rate lets one do so that held one back.
     """
 
-    def __init__(self, caps: Sequence[Cap], load: Load, now: datetime) -> None:
+    def __init__(self, caps: Sequence[Cap], load: Load, now: datetime, ahead: timedelta = timedelta()) -> None:
         limits = [(scope, limit) for scope, limits in caps for limit in limits.concurrency]
         self._free = min((limit.limit - load.of(scope) for scope, limit in limits if not limit.by), default=None)
         self._key_limit = min((limit.limit for _, limit in limits if limit.by), default=None)
         self._rates = [(_name(scope, rate), rate) for scope, limits in caps for rate in limits.rates]
         self._keys = Counter(load.keys)
         self._next = dict(load.rates)
-        self.now = now
+        self._now = now
+        self._until = now + ahead
         self.ids: list[Any] = []
+        self.begins: dict[Any, datetime] = {}
         self.rates: dict[str, tuple[datetime, datetime]] = {}
         self.full: set[str] = set()
         self.again: datetime | None = None
@@ -147,7 +150,7 @@ class Gate:
     @property
     def wait(self) -> timedelta | None:
         """How long it is until a rate lets one begin that held one back."""
-        return None if self.again is None else self.again - self.now
+        return None if self.again is None else self.again - self._now
 
     @property
     def is_full(self) -> bool:
@@ -194,7 +197,7 @@ class Gate:
     def _closed(self, key: str | None) -> datetime | None:
         """Return when the last rate opens that is closed: those of a key, or those of all jobs."""
         moments = (self._next.get(name) for name in self._names(key))
-        return max((moment for moment in moments if moment is not None and moment > self.now), default=None)
+        return max((moment for moment in moments if moment is not None and moment > self._until), default=None)
 
     def _names(self, key: str | None) -> Iterator[str]:
         return (
@@ -205,14 +208,17 @@ class Gate:
         self.again = until if self.again is None else min(self.again, until)
 
     def _take(self, candidate: Candidate) -> None:
-        self.ids.append(candidate.id)
-        for name, rate in self._rates:
-            if rate.by and candidate.concurrency_key is None:
-                continue
-            full_name = f"{name} {candidate.concurrency_key}" if rate.by else name
-            late = self.now - rate.lag
-            following = max(self._next.get(full_name, late), late) + rate.spacing
-            self._next[full_name], self.rates[full_name] = following, (following, following + rate.lag)
+        id_, key, due_at = candidate
+        self.ids.append(id_)
+        rates = [(f"{name} {key}" if rate.by else name, rate) for name, rate in self._rates if key or not rate.by]
+        due_at = max(due_at, self._now)
+        begins = max((self._next.get(name, due_at) for name, _ in rates), default=due_at)
+        if begins > due_at:
+            self.begins[id_] = begins
+        for name, rate in rates:
+            late = max(begins, due_at) - rate.lag
+            following = max(self._next.get(name, late), late) + rate.spacing
+            self._next[name], self.rates[name] = following, (following, following + rate.lag)
 
 
 def _name(scope: Scope, rate: Rate) -> str:

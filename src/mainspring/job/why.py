@@ -235,7 +235,7 @@ def _rates(job: Job, situation: Situation) -> Iterator[Fact]:
     for scope, limits in situation.caps:
         for rate in limits.rates:
             gate = Gate([Cap(scope, Limits(rates=(rate,)))], load, situation.now)
-            gate.let_through([Candidate(job.id, job.concurrency_key)], 1)
+            gate.let_through([Candidate(job.id, job.concurrency_key, job.due_at)], 1)
             if gate.again is not None:
                 of = f"the concurrency key {job.concurrency_key!r}" if rate.by else str(scope)
                 text = f"{rate.limit} jobs of {of} begin in {format_duration(rate.per)} at most; others went first."

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeVar
+from uuid import UUID
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError, first_line
@@ -59,6 +60,8 @@ class Part(NamedTuple):
     life: str
     sent: float
     answered: float
+    begins: Mapping[UUID, datetime] = {}
+    """When jobs may begin that do so later than they are due."""
 
 
 class Taken(NamedTuple):
@@ -271,8 +274,8 @@ class Claimer:
         parts: list[Part] = []
         is_full = False
         if free:
-            claimed, *times = await self._ask(self._store.claim(life, free, limit, ahead, self._notes.number))
-            parts.append(Part(claimed, life, *times))
+            claimed, sent, answered = await self._ask(self._store.claim(life, free, limit, ahead, self._notes.number))
+            parts.append(Part(claimed, life, sent, answered))
             is_full = len(claimed.claims) == limit
         for key, of_key in caps.items():
             if (most := min(demand[key], limit - Taken(parts, {}).number)) > 0:
@@ -294,8 +297,8 @@ class Claimer:
             if capped.is_cut:
                 self._full[key] = answered + FULL_PAUSE
             if capped.again is not None:
-                self._held[key] = sent + capped.again.total_seconds()
-        return Part(capped.claimed, life, sent, answered)
+                self._held[key] = sent + capped.again.total_seconds() - self._lead
+        return Part(capped.claimed, life, sent, answered, capped.begins)
 
     async def _ask(self, claim: Awaitable[T]) -> tuple[T, float, float]:
         """Return the answer to a claim, and when it was sent and answered."""
@@ -328,15 +331,16 @@ class Claimer:
         late = {job.run: ending for job, now in claims if job.run and (ending := self._unfit(job, now))}
         if any(not isinstance(claim.job.trigger, Once) for claim in claims):
             claims = await self._beside(claims, late)
+        # The store's time was `as_of` at some moment before the answer came: so nothing is early by its clock.
+        moments = ((job, part.begins.get(job.id, job.due_at)) for job, _ in claims)
         assignments = [
-            # The store's time was `as_of` at some moment before the answer came: so nothing is early by its clock.
             Assignment(
                 job,
                 ahead,
                 is_trusted,
-                answered + (job.due_at - as_of).total_seconds() if job.due_at > as_of else answered,
+                answered + (begins - as_of).total_seconds() if begins > as_of else answered,
             )
-            for job, _ in claims
+            for job, begins in moments
         ]
         self._dispatcher.start(assignments, late)
 

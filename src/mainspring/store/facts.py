@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+from uuid import UUID
 
 from mainspring.job import Claim, JobKey
 
@@ -38,10 +40,12 @@ class Claimed(NamedTuple):
 class Capped(NamedTuple):
     """What a claim brought that went by limits, whether these hold jobs back, and when a rate lets the next one begin.
 
-    `again` is from the store's time of the claim on; `None` where no rate held a job back.
+    `again` is from the store's time of the claim on; `None` where no rate held a job back. `begins` says when those
+    jobs may begin that a rate lets do so later than they are due.
     """
 
     claimed: Claimed
+    begins: Mapping[UUID, datetime] = {}
     is_cut: bool = False
     again: timedelta | None = None
 

@@ -260,7 +260,7 @@ with notes as materialized (
         :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_limits
     from mainspring.notes
 )
-select c.id, c.concurrency_key, l.running, l.rates, coalesce(:now::timestamptz, now())
+select c.id, c.concurrency_key, c.due_at, l.running, l.rates, coalesce(:now::timestamptz, now())
 from (
     select (
         select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs)) from (
@@ -272,7 +272,7 @@ from (
     ) as rates
 ) l
 left join lateral (
-    select d.id, d.concurrency_key from (
+    select d.id, d.concurrency_key, d.due_at from (
         (
             select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
             where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority = 5
@@ -322,7 +322,7 @@ pairs as (
 looked as materialized (
     select * from pairs limit :most_keys
 )
-select c.id, c.concurrency_key, (select case when count(*) = :most_keys then max(concurrency_key) end from looked)
+select c.id, c.concurrency_key, c.due_at, (select case when count(*) = :most_keys then max(concurrency_key) end from looked)
 from (
     select j.* from looked k
     cross join lateral (

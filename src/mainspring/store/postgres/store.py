@@ -9,7 +9,7 @@ neither done nor undone: what it was about is read again, then decided.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -326,10 +326,10 @@ class PostgresStore:
                 return Capped(Claimed([]), is_cut=True)  # others are at it
         fp("claim.sent")
         if not rows:
-            return Capped(Claimed([]), gate.is_cut, gate.wait)
+            return Capped(Claimed([]), is_cut=gate.is_cut, again=gate.wait)
         *_, now, as_of = rows[0]
         claims = _ROWS.claims(rows, [key] * len(rows), node, from_2000(now))
-        return Capped(Claimed(in_turn(claims), from_2000(as_of)), gate.is_cut, gate.wait)
+        return Capped(Claimed(in_turn(claims), from_2000(as_of)), gate.begins, gate.is_cut, gate.wait)
 
     async def _claim_through(
         self, connection: Any, key: JobKey, most: int, caps: Sequence[Cap], given: Mapping[str, Any]
@@ -338,14 +338,14 @@ class PostgresStore:
         window = most + CANDIDATES
         found = await query(connection, "candidates", {**given, "window": window})
         *_, running, rates, now = found[0]
-        gate = Gate(caps, read_load(running, rates), from_2000(now))
-        gate.let_through((Candidate(*row[:2]) for row in found if row[0] is not None), most)
+        gate = Gate(caps, read_load(running, rates), from_2000(now), given["ahead"])
+        gate.let_through(_candidates(found), most)
         if len(found) == window and gate.is_open_to_others(most):
             others = {"after": self._looked_at.get(key, ""), "full": [*gate.full], "most_keys": MOST_KEYS}
             bounds = {"window": window, "each": gate.most_of_key(most)}
             found = await query(connection, "candidates_of_keys", {**given, **others, **bounds})
-            self._looked_at[key] = (found[0][2] if found else None) or ""
-            gate.let_through((Candidate(*row[:2]) for row in found), most)
+            self._looked_at[key] = (found[0][3] if found else None) or ""
+            gate.let_through(_candidates(found), most)
         if not gate.ids:
             return gate, []
         if gate.rates:
@@ -526,6 +526,10 @@ class PostgresStore:
         """Do the same for nodes, which need not wait for what people ask."""
         async with self._runs.connection() as connection:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+
+def _candidates(rows: Iterable[Any]) -> Iterator[Candidate]:
+    return (Candidate(id_, key, near_2000(due_at)) for id_, key, due_at, *_ in rows if id_ is not None)
 
 
 async def _copy(connection: Any, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:

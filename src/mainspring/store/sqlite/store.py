@@ -377,7 +377,7 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> tuple[Gate, str | None]:
             load = {"product": key.product, "now": now}
-            gate = Gate(caps, read_load(*db.execute(SQL["load"], load).fetchone()), at)
+            gate = Gate(caps, read_load(*db.execute(SQL["load"], load).fetchone()), at, ahead)
             if node not in {row[0] for row in db.execute(SQL["nodes"])}:
                 return gate, None
             if notes is not None and notes < db.execute(SQL["paused_at"]).fetchone()[0]:
@@ -385,12 +385,12 @@ class SqliteStore:
             current = notes is None or notes >= _noted(db)
             given = {**key._asdict(), "until": until, "limit": most + CANDIDATES, "current": current}
             due = {row.id: row for row in _due(db, given, now)}
-            gate.let_through((Candidate(row.id, row.concurrency_key) for row in due.values()), most)
+            gate.let_through((row.candidate for row in due.values()), most)
             if len(due) == given["limit"] and gate.is_open_to_others(most):
                 after = self._looked_at.get(key, "")
                 others, self._looked_at[key] = _due_of_keys(db, given, now, after, gate, gate.most_of_key(most))
                 due |= {row.id: row for row in others}
-                gate.let_through((Candidate(row.id, row.concurrency_key) for row in others), most)
+                gate.let_through((row.candidate for row in others), most)
             if not gate.ids:
                 return gate, None
             rates = [
@@ -411,7 +411,8 @@ class SqliteStore:
         gate, claimed = await self._call(work)
         fp("claim.sent")
         read = await self._read_claimed(gate.ids, claimed, [key], node)
-        return Capped(read, gate.is_cut, gate.wait)
+        begins = {UUID(id_): moment for id_, moment in gate.begins.items()}
+        return Capped(read, begins, gate.is_cut, gate.wait)
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
@@ -592,6 +593,11 @@ class _DueRow(NamedTuple):
     due_at: int
     priority: int
     concurrency_key: str | None
+
+    @property
+    def candidate(self) -> Candidate:
+        """The same for a claim by limits."""
+        return Candidate(self.id, self.concurrency_key, near_microseconds(self.due_at))
 
 
 def _due(db: sqlite3.Connection, parameters: Mapping[str, Any], now: int) -> list[_DueRow]:
