@@ -22,7 +22,7 @@ from prove.trial import Trial, soon, trial
 from tests.postgres import PostgresServer
 
 PATH = "/api/schedulers/prove/sleep"
-PLACES, OF_KEY, KEYS = 7, 3, 5
+PLACES, OF_KEY, KEYS = 7, 3, 3
 """How many jobs run at once, how many of one key, and how many keys there are."""
 USED = 0.95
 RATE, RATE_USED = 50, 0.98
@@ -43,8 +43,8 @@ class Size:
     lease: float = 2.0
 
 
-FULL = Size(places=4, jobs=20_000, seconds=0.2, kills=40, stops=10, rated=60)
-QUICK = Size(places=2, jobs=150, seconds=0.1, kills=1, stops=1, rated=4)
+FULL = Size(places=4, jobs=20_000, seconds=0.25, kills=40, stops=10, rated=60)
+QUICK = Size(places=2, jobs=120, seconds=0.25, kills=1, stops=1, rated=4)
 
 
 class Stay(NamedTuple):
