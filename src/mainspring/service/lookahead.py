@@ -90,6 +90,6 @@ class Lookahead:
             occurrence = backfill.occurrence(*numbered, now)
             return Edit(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
 
-        async with self._jobs.batches.heavy if len(fire_times) > SLICE else nullcontext():
+        async with self._jobs.batches.alone() if len(fire_times) > SLICE else nullcontext():
             await self._jobs.batches.write(in_slices(self._clock, enumerate(fire_times), make))
         return len(fire_times), left

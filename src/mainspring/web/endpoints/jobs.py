@@ -98,7 +98,7 @@ async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
     key, batch = call.key, await receive_batch(call.request)
     batches = call.services.jobs.batches
-    async with batches.heavy if batch.is_large else nullcontext():
+    async with batches.alone() if batch.is_large else nullcontext():
         ids, created = await batches.create(key, await batch.parse(batches.breathe))
     # As objects 100,000 ids take 20 MB, and to write them all at once 70 ms.
     text = bytearray(b'{"created":%d,"ids":[' % created)
