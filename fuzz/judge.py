@@ -37,12 +37,10 @@ class Judge:
         self._allowed: dict[tuple[str, str], set[int]] = {}
         for operation in operations(document):
             answers = document["paths"][operation.path][operation.method.lower()]["responses"]
-            of_any_group = re.sub(
-                "^(/api/schedulers)/[^/]+/[^/]+/jobs", r"\1/{product}/{jobGroup}/jobs", operation.path
-            )
-            for path, more in ((operation.path, set[int]()), (of_any_group, {404})):
+            of_any = _of_any_group(operation.path)
+            for path, more in ((operation.path, set[int]()), (of_any, {404})):
                 statuses = self._allowed.setdefault((operation.method, path), set())
-                statuses |= {int(status) for status in answers} | (more if path == of_any_group else set())
+                statuses |= {int(status) for status in answers} | (more if path == of_any else set())
         self._allowed |= {("GET", path): statuses for path, statuses in OF_PAGES.items()}
         for (method, path), statuses in [*self._allowed.items()]:
             if method == "GET":
@@ -63,6 +61,12 @@ class Judge:
         ):
             yield Fault("status is not documented", f"{subject} {answer.status}", _shown(request, answer))
         yield from _of_any(subject, answer, _shown(request, answer), is_head=request.method == "HEAD")
+
+
+def _of_any_group(path: str) -> str:
+    """Return a path with any group, or product, in the place of those that the document knows."""
+    path = re.sub("^(/api/schedulers)/[^/]+/[^/]+/(jobs|pause|resume|limits)", r"\1/{product}/{jobGroup}/\2", path)
+    return re.sub("^(/api/schedulers)/[^/]+/(pause|resume|limits)$", r"\1/{product}/\2", path)
 
 
 def raw_faults(data: bytes, answers: list[Answer]) -> Iterator[Fault]:
