@@ -48,8 +48,9 @@ class Client:
 
     @property
     def acked(self) -> frozenset[str]:
-        """The ids of all jobs that were accepted."""
-        return frozenset(answer.body["id"] for answer in self.answers if answer.status == 201)
+        """The ids of all jobs that were accepted, one by one or as a batch."""
+        made = (answer.body for answer in self.answers if answer.status == 201)
+        return frozenset(job_id for body in made for job_id in body.get("ids", [body.get("id")]))
 
     @property
     def targets(self) -> Sequence[Address]:
