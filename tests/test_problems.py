@@ -11,6 +11,7 @@ from pydantic import AnyUrl, AwareDatetime, BaseModel, ConfigDict, Field, TypeAd
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from mainspring.problems import problem_of, problems_of, sentence
+from mainspring.schedule import Duration
 
 
 class Inner(BaseModel):
@@ -60,6 +61,10 @@ def said(kind: Any, value: object) -> str:
         (datetime, "tomorrow", "must be a time such as 2026-12-01T10:00:00Z"),
         (AwareDatetime, datetime(2026, 1, 1), "must have a time zone"),  # noqa: DTZ001 - that is the point
         (timedelta, "long", "must be a length of time such as PT15M"),
+        (Annotated[Duration, Field(gt=timedelta())], "PT0S", "must be greater than PT0S"),
+        (Annotated[Duration, Field(ge=timedelta(seconds=90))], "PT1S", "must be greater than or equal to PT90S"),
+        (Annotated[Duration, Field(lt=timedelta(days=31))], "P31D", "must be less than P31D"),
+        (Annotated[Duration, Field(le=timedelta(days=1.5))], "P2D", "must be less than or equal to P1DT43200S"),
         (AnyUrl, "nowhere", "must be a URL such as https://example.com/path"),
         (Annotated[int, Field(ge=1)], 0, "must be greater than or equal to 1"),
         (Annotated[str, Field(min_length=1)], "", "must have at least 1 character"),

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainspring.errors import ConfigError
+from mainspring.job import Limit, Limits, Rate
 from mainspring.schedule import calendar_from_json
 from mainspring.settings import TABLE, Settings, load_settings, masked
 
@@ -438,6 +439,49 @@ def test_illegal_calendars(toml: str, line: str) -> None:
 def test_calendars_stand_in_the_file_only() -> None:
     """There is no variable and no flag for them."""
     assert ["MAINSPRING_CALENDARS"] == [told.split()[0] for told in problems(environ={"MAINSPRING_CALENDARS": "{}"})]
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_limits_are_tables_of_the_file() -> None:
+    """Of a job group, and of a product."""
+    toml = (
+        '[limits."vps4/backups"]\nconcurrency = [{limit = 5}, {limit = 1, by = "key"}]\n'
+        '[limits.vps4]\nrates = [{limit = 100, per = "PT1M"}]\n'
+    )
+    limits = {
+        "vps4/backups": Limits.of([Limit(5), Limit(1, by="key")]),
+        "vps4": Limits.of([Rate(100, per=timedelta(minutes=1))]),
+    }
+
+    assert limits == load(toml=toml).limits
+    assert {} == load(toml="").limits
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        ('[limits."a/b"]\nconcurrency = [{limit = 0}]', "limits.a/b.concurrency.0.limit (FILE) must be greater than"),
+        ("[limits.a]\nrate = []", "limits.a.rate (FILE) is not a field of the limits"),
+        (
+            '[limits.a]\nrates = [{limit = 5, per = "PT0.1S"}]',
+            "limits.a.rates.0.per (FILE) must be greater than or equal",
+        ),
+        ("limits = 1", "limits (FILE) must be an object"),
+        ('[limits."a/b/c"]', "limits.a/b/c (FILE) must be a product such as vps4, or a job group such as vps4/backups"),
+        ('[limits."a "]', "limits.a  (FILE) must be a product such as"),
+        (
+            "[limit.a]\nrates = []",
+            "limit (FILE) is no setting; did you mean limits? The settings of a plugin stand below",
+        ),
+    ],
+)
+def test_illegal_limits(toml: str, line: str) -> None:
+    """Each fault is told with its place."""
+    (told,) = problems(toml=toml)
+
+    assert told.startswith(line.replace("FILE", "mainspring.toml"))
 
 
 # --- what plugins are told --------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ _WORDS = {
     "url_type": _URL, "url_parsing": _URL, "url_syntax_violation": _URL,
 }  # fmt: skip
 """What must be, where pydantic says how it failed to read it."""
+_TIMEDELTA = re.compile(r"datetime\.timedelta\((?:0|(?:days=(?P<days>\d+))?(?:, )?(?:seconds=(?P<seconds>\d+))?)\)")
 _SAID = 3
 """How many problems the sentence of an error names; the list of problems has them all."""
 
@@ -108,10 +109,15 @@ def _worded(kind: str, message: str) -> str:
     if kind not in _KINDS:
         return message
     worded = re.sub("^[A-Z][A-Za-z ]* should ", "must ", message, count=1).removeprefix("Input ")
-    worded = (
-        worded.replace(" a valid ", " a ").replace(" after validation", "").replace("datetime.timedelta(0)", "PT0S")
-    )
-    return _WORDS.get(kind) or worded
+    worded = worded.replace(" a valid ", " a ").replace(" after validation", "")
+    return _WORDS.get(kind) or _TIMEDELTA.sub(_iso, worded)
+
+
+def _iso(match: re.Match[str]) -> str:
+    """Write a length of time as people send it."""
+    days, seconds = match["days"], match["seconds"]
+    date, time = f"{days}D" if days else "", f"T{seconds or 0}S" if seconds or not days else ""
+    return f"P{date}{time}"
 
 
 def brief(message: str, body: object) -> str:

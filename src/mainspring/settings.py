@@ -24,7 +24,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -35,7 +35,7 @@ from mainspring.problems import problems_of
 from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
 _SEGMENT = "[A-Za-z0-9][A-Za-z0-9._~-]{0,63}"
-_SCOPE = f"^{_SEGMENT}(/{_SEGMENT})?$"
+_SCOPE = re.compile(f"{_SEGMENT}(/{_SEGMENT})?")
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""
 _PREFIX = "MAINSPRING_"
@@ -57,6 +57,12 @@ _ADDRESS = re.compile(
     r"(?P<place>(\[[^\[\]@/?#]*\]|[^\[\]:@/?#])*(:[0-9]*)?(,([^\[\]:@/?#]*|\[[^\[\]@/?#]*\])(:[0-9]*)?)*(/[^@?#]*)?)"
     r"(\?(?P<query>[^@]*))?"
 )
+
+
+def _check_scope(name: str) -> str:
+    if not _SCOPE.fullmatch(name):
+        raise ValueError("must be a product such as vps4, or a job group such as vps4/backups")
+    return name
 
 
 def masked(text: str) -> str:
@@ -291,7 +297,7 @@ class Settings(BaseModel):
     calendars: Mapping[Annotated[str, Field(pattern=f"^{CALENDAR_NAME}$")], Calendar] = Field(
         {}, description="Calendars that are written into the store at each start; only in the file"
     )
-    limits: Mapping[Annotated[str, Field(pattern=_SCOPE)], Limits] = Field(
+    limits: Mapping[Annotated[str, AfterValidator(_check_scope)], Limits] = Field(
         {}, description="Limits of job groups and products, in place of those of job classes; only in the file"
     )
     plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
@@ -447,7 +453,9 @@ def _known(
 
 def _unknown(key: str, value: object, source: str, names: Mapping[str, str]) -> str:
     if isinstance(value, Mapping):
-        return f"{key} ({source}) is no setting; the settings of a plugin stand below [plugins.{key}]"
+        nearest = get_close_matches(key, _TABLES, n=1)
+        hint = f"did you mean {nearest[0]}? T" if nearest else "t"
+        return f"{key} ({source}) is no setting; {hint}he settings of a plugin stand below [plugins.{key}]"
     keys = {name: key for key, name in names.items()}
     plain = key.removeprefix(_PREFIX).strip("-").replace("-", "_").lower()
     nearest = get_close_matches(plain, keys, n=1)

@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Self
 
 from mainspring.clock import Clock, ManualClock
 from mainspring.execution import Lane, Runner, Slots, Threads
-from mainspring.job import Events, Job, JobKey, Run
+from mainspring.job import Events, Job, JobFilter, JobKey, Run, State
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
+from mainspring.schedule import MICROSECOND
 from mainspring.service import SchedulerService
 from mainspring.settings import PluginSettings, Settings
 from mainspring.store import NodeBeat, Notes, Store
@@ -131,15 +133,21 @@ class HandDrivenNode:
 
     async def next_moment(self) -> datetime | None:
         """Return when there may be something to run that is not yet, if there will be."""
-        now = self._clock.now()
-        openings = self._claimer.openings()
-        due = await self._store.next_due(self._claimer.open_groups())
-        moments = [now + timedelta(seconds=seconds) for seconds in openings]
-        return min([*moments, *([max(now, due.at)] if due else [])], default=None)
+        now, groups = self._clock.now(), self._claimer.open_groups()
+        openings = self._claimer.rates_open()
+        moments = [now + timedelta(microseconds=ceil(seconds * 1e6)) for seconds in openings]  # never now again
+        if due := await self._store.next_due(groups):
+            moments.append(max(now, due.at))
+        later = JobFilter(frozenset({State.SCHEDULED}), due_from=now + MICROSECOND)
+        for key in self._dispatcher.keys:
+            if key not in groups:  # what is due waits there, and hides what is not
+                moments += [job.due_at for job in await self._store.page(key, later, after=None, limit=1)]
+        return min(moments, default=None)
 
     async def run_what_is_due(self) -> bool:
         """Run what is due, as far as there are slots, and see it through; answer whether anything was due."""
         await self._notes.refresh()
+        self._claimer.wake()
         claimed = await self._claimer.take(ahead=timedelta())
         while self._dispatcher.running:
             await self._dispatcher.finish()

@@ -209,6 +209,16 @@ def test_settings_of_plugins_that_are_not_here(tmp_path: Path) -> None:
     assert (["shop"], "warning") == (line["sections"], line["level"])
 
 
+def test_limits_of_groups_that_are_not_here(tmp_path: Path) -> None:
+    """They may be those of another node, or mistyped."""
+    (tmp_path / "mainspring.toml").write_text(
+        '[limits."shop/mail"]\n[limits.shop]\n[limits.vps4]\n[limits."vps4/patch"]\n'
+    )
+    with Process("node", "--store", "memory:", "--log-format", "json", cwd=tmp_path) as service:
+        line = service.wait_for("limits of job groups that no plugin here has")
+    assert (["shop/mail", "shop"], "warning") == (line["scopes"], line["level"])
+
+
 # --- the machine as it is found
 
 

@@ -76,6 +76,10 @@ def test_gate_says_what_held_jobs_back() -> None:
     assert ({"a"}, True, None, True) == (by_key.full, by_key.is_cut, by_key.wait, by_key.is_open_to_others(9))
     assert (set(), True, None, False) == (full.full, full.is_cut, full.wait, full.is_open_to_others(9))
     assert not rated.is_cut
+    rated_by_key = passed([cap(Rate(60, MINUTE, by="key"))], candidates("a", "a", "b"))
+    assert ({"a"}, True, rated.wait) == (rated_by_key.full, rated_by_key.is_cut, rated_by_key.wait)
+    both = passed([cap(Rate(60, MINUTE), Rate(30, MINUTE, by="key"))], candidates("a", "b"))
+    assert (False, rated.wait) == (both.is_cut, both.wait)
     assert rated.wait is not None
     assert timedelta(seconds=0.5) < rated.wait < timedelta(seconds=0.52)
     assert (False, None, 2) == (free.is_cut, free.wait, len(free.ids))
@@ -139,6 +143,21 @@ def test_rate_that_was_not_used_is_not_made_up_for() -> None:
     gate = passed([cap(rate)], candidates(*[None] * 5), Load({}, {}, {"backups PT1S": START - MINUTE}))
 
     assert 1 == len(gate.ids)
+
+
+@pytest.mark.parametrize(
+    "caps",
+    [
+        [cap(Rate(10, SECOND), Rate(2, SECOND))],
+        [cap(Rate(2, SECOND), Rate(10, SECOND))],
+        [cap(Rate(2, SECOND, by="key")), cap(Rate(10, SECOND, by="key"), scope=PRODUCT)],
+    ],
+)
+def test_of_rates_with_the_same_time_the_slowest_holds(caps: list[Cap]) -> None:
+    """They are no sum: each counts every start once."""
+    ((next_at, _),) = passed(caps, candidates("a")).rates.values()
+    ((expected, _),) = passed([cap(Rate(2, SECOND))], candidates("a")).rates.values()
+    assert expected == next_at
 
 
 @settings(max_examples=200, deadline=None)

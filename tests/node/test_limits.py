@@ -5,6 +5,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from mainspring.job import Scope, State
 from tests.node.conftest import KEY, World
 
@@ -63,6 +65,23 @@ async def test_rate_spreads_starts(world: World) -> None:
     assert timedelta(seconds=0.48) < min(apart)
     assert max(apart) < timedelta(seconds=1.1)
     assert timedelta(seconds=3.4) < starts[-1] - starts[0] < timedelta(seconds=4.2)
+
+
+async def test_rates_by_key_leave_room_for_others(world: World) -> None:
+    """Also for those that come, or become due, while one key is held back for long; each key goes on at its time."""
+    await limit(world, rates=[{"limit": 6, "per": "PT1M", "by": "key"}])
+    for key in ("a", "a", "a"):
+        await world.create(options={"concurrencyKey": key})
+    await world.create(after=8, options={"concurrencyKey": "b"})
+    async with world.node():
+        await world.until(lambda: len(world.script.contexts) == 1)
+        begun = world.clock.now()
+        await world.pass_time(2)
+        await world.create(options={"concurrencyKey": "c"})
+        await world.until(lambda: len(world.script.contexts) == 5)
+
+    starts = [(context.fire_time - begun).total_seconds() for context in world.script.contexts]
+    assert [0, 2, 5, 8, 15] == pytest.approx(starts, abs=0.4)
 
 
 async def test_rate_that_is_lifted_holds_nobody(world: World) -> None:

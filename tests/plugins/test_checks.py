@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from mainspring.clock import Clock, ManualClock
-from mainspring.errors import ConfigError
-from mainspring.job import Backoff, JobKey, JobRequest
+from mainspring.errors import ConfigError, InvalidRequestError
+from mainspring.job import Backoff, JobKey, JobRequest, Limit, Rate
 from mainspring.plugins import Binder, JobExecutionContext, SchedulerJob, SchedulerTriggerListener
 from mainspring.schedule import Trigger
 from tests.plugins.conftest import (
@@ -57,7 +57,48 @@ def test_signatures(execute: Callable[..., Any]) -> None:
     assert [BACKUPS] == list(a_registry(binds(a_job_class(execute=execute))).bindings)
 
 
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        (None, None),
+        ("all", "all"),
+        ("dc:{data_center}", "dc:ams"),
+        ("{data_center}/{rack}", None),
+        (classmethod(lambda _cls, request: request.data_center.upper()), "AMS"),
+        (staticmethod(lambda _request: None), None),
+    ],
+    ids=["none", "one for all", "a field", "a field that is null", "a class method", "a static method"],
+)
+def test_concurrency_keys(by: Any, expected: str | None) -> None:
+    """A text with fields of the request, of which none is null, or whatever a method returns."""
+    binding = a_registry(binds(a_job_class(Request=Placed, concurrency_key=by))).bindings[BACKUPS]
+    assert expected == binding.concurrency_key(Placed(data_center="ams"))
+
+
+@pytest.mark.parametrize(
+    "by",
+    ["{data_center}", classmethod(lambda *_: 5), classmethod(lambda *_: 1 / 0)],
+    ids=["two lines", "a number", "a bug"],
+)
+def test_concurrency_keys_that_are_none(by: Any) -> None:
+    """They are a bug of the plugin, and refused."""
+    binding = a_registry(binds(a_job_class(Request=Placed, concurrency_key=by))).bindings[BACKUPS]
+    with pytest.raises(InvalidRequestError) as refused:
+        binding.concurrency_key(Placed(data_center="a\nb"))
+    assert ["PLUGIN_VALIDATION_ERROR"] == [problem.code for problem in refused.value.problems]
+
+
 # --- every mistake has its sentence
+
+
+class Placed(JobRequest):
+    data_center: str
+    rack: str | None = None
+
+
+async def waits(_cls: type, _request: JobRequest) -> str:
+    """Cannot be asked for a key: nobody waits for it."""
+    return "a"
 
 
 class Unmarked(Work):
@@ -150,6 +191,12 @@ SIGNATURE = "one: Job must define execute(self, context)"
 REQUEST = "one: Job has a Request that is not a subclass of JobRequest"
 TIMEOUT = "one: Job has a timeout that is not a positive timedelta"
 PRIORITY = "one: Job has a priority that is not a whole number from 0 to 9"
+LIMITS = "one: Job has limits that are not right:"
+OUT_OF_RANGE = (
+    f"{LIMITS} limit of Limit(limit=0, by=None) must be greater than or equal to 1; "
+    "per of Rate(limit=5, per=datetime.timedelta(days=32), by=None) must be less than or equal to P31D; "
+    "by of Limit(limit=2, by=<class 'object'>) must be 'key'"
+)
 ATTEMPTS = "one: Job has max_attempts that is not a number from 1"
 BACKOFF = "one: Job has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
 UNTOLD = "needs a return annotation, or provides=…"
@@ -220,6 +267,44 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
     "backoff by nobody knows what": (binds(a_job_class(backoff=Backoff(factor=float("nan")))), [BACKOFF]),
     "backoff by words": (binds(a_job_class(backoff=Backoff(factor=anything))), [BACKOFF]),
     "backoff of at most nothing": (binds(a_job_class(backoff=Backoff(longest=timedelta()))), [BACKOFF]),
+    "no limits": (binds(a_job_class(limits=None)), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
+    "one limit": (binds(a_job_class(limits=Limit(5))), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
+    "limits in numbers": (binds(a_job_class(limits=(5,))), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
+    "limits that are out of range": (
+        binds(a_job_class(limits=(Limit(0), Rate(5, per=timedelta(days=32)), Limit(2, by=anything)))),
+        [OUT_OF_RANGE],
+    ),
+    "a rate in seconds": (
+        binds(a_job_class(limits=(Rate(5, per=anything),))),
+        [f"{LIMITS} per of Rate(limit=5, per=<class 'object'>, by=None) must be a timedelta"],
+    ),
+    "too many limits": (binds(a_job_class(limits=(Limit(1),) * 21)), [f"{LIMITS} there are more than 20 of a kind"]),
+    **{
+        f"concurrency_key {value!r}": (
+            binds(a_job_class(concurrency_key=value)),
+            ["one: Job has a concurrency_key that is no text with names of fields in braces, and no class method"],
+        )
+        for value in ("{a.b}", "{a!r}", "{}", "{a", 5)
+    },
+    **{
+        f"concurrency_key of {name}": (
+            binds(a_job_class(concurrency_key=value)),
+            ["one: Job must define concurrency_key(cls, request) as a class method, and without async"],
+        )
+        for name, value in {
+            "a method": lambda _self, _request: "a",
+            "a class method without a request": classmethod(lambda _cls: "a"),
+            "a coroutine": classmethod(waits),
+        }.items()
+    },
+    "concurrency_key of unknown fields": (
+        binds(a_job_class(concurrency_key="{there}:{here}")),
+        ["one: Job has a concurrency_key with here, there, which its Request does not have"],
+    ),
+    "an empty concurrency_key": (
+        binds(a_job_class(concurrency_key="")),
+        ["one: Job has a concurrency_key that is empty; None is none"],
+    ),
     "all rules": (binds(a_job_class(timeout=0, max_attempts=0, backoff=0)), [TIMEOUT, ATTEMPTS, BACKOFF]),
     # groups
     "two job classes": (

@@ -25,8 +25,10 @@ from mainspring import (
     Every,
     JobExecutionContext,
     JobRequest,
+    Limit,
     Once,
     Outcome,
+    Rate,
     Recurring,
     Retry,
     RRule,
@@ -89,6 +91,8 @@ class Vps4BackupJob(SchedulerJob):
     memory_limit = 1 << 30
     max_attempts = 3
     backoff = Backoff(initial=timedelta(seconds=30), factor=2, longest=timedelta(minutes=10))
+    concurrency_key = "vm:{vm_id}"
+    limits = (Limit(50), Limit(1, by="key"), Rate(100, per=MINUTE), Rate(limit=10, per=MINUTE, by="key"))
 
     def __init__(self, vms: VmService, clock: Clock) -> None:
         self.vms = vms
@@ -266,6 +270,7 @@ class WrongRules(SchedulerJob):
     timeout = 30  # type: ignore[assignment]
     max_attempts = "3"  # type: ignore[assignment]
     backoff = MINUTE  # type: ignore[assignment]
+    limits = (50,)  # type: ignore[assignment]
     Request = dict  # type: ignore[assignment]
 
     def execute(self, context: JobExecutionContext) -> None:
@@ -294,6 +299,9 @@ def wrong_words(binder: Binder, context: JobExecutionContext, listener: type[Sch
         Busy("dc:ams3", 30),  # type: ignore[arg-type]
         Busy("dc:ams3"),  # type: ignore[call-arg]
         Cancel(),  # type: ignore[call-arg]
+        Limit(5, by="vm"),  # type: ignore[arg-type]
+        Rate(5, per=60),  # type: ignore[arg-type]
+        Rate(5),  # type: ignore[call-arg]
         Verdict.postpone(5),  # type: ignore[arg-type]
         Verdict.skip(),  # type: ignore[call-arg]
     ]

@@ -39,6 +39,7 @@ async def test_new_job_is_answered_in_full(client: httpx2.AsyncClient) -> None:
         "isPaused": False,
         "pausedBy": [],
         "priority": 5,
+        "concurrencyKey": None,
         "currentRun": None,
         "nextRun": "2026-12-01T10:00:00Z",
         "jobRequest": body,

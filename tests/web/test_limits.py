@@ -6,9 +6,9 @@ import httpx2
 import pytest
 
 from mainspring.store.sqlite.store import SqliteStore
-from tests.web.answers import at, missing, refusal, refused
+from tests.web.answers import at, missing, refusal, refused, uncreatable
 from tests.web.conftest import Jobs
-from tests.web.plugin import BACKUPS, NOTES
+from tests.web.plugin import BACKUPS, NOTES, NoteJob
 
 BASE = "/api/schedulers"
 GROUP, PRODUCT = f"{BASE}/vps4/backups/limits", f"{BASE}/vps4/limits"
@@ -85,6 +85,7 @@ async def test_every_problem_of_limits_is_told(client: httpx2.AsyncClient) -> No
         "/rates/1/per",
         "/weight",
     } == {pointer for pointer, _ in refusal(answer).errors}
+    assert "must be greater than or equal to PT1S" in {error["detail"] for error in answer.json()["errors"]}
     assert NONE == (await client.get(GROUP)).json()
 
 
@@ -118,6 +119,18 @@ async def test_job_says_its_concurrency_key(client: httpx2.AsyncClient, jobs: Jo
     assert "dc:fra" == answer.json()["concurrencyKey"]
     answer = await client.patch(at(NOTES, job_id), json={"options": None})
     assert answer.json()["concurrencyKey"] is None
+
+
+async def test_key_of_the_options_stands_in_for_that_of_the_class(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the class has none for such a request, or a bug."""
+    monkeypatch.setattr(NoteJob, "concurrency_key", classmethod(lambda _cls, request: request.data_center))
+
+    answer = await client.post(at(NOTES), json=WHEN)
+    assert uncreatable("PLUGIN_VALIDATION_ERROR") == refusal(answer)
+    answer = await client.post(at(NOTES), json={**WHEN, "options": {"concurrencyKey": "dc:ams"}})
+    assert (201, "dc:ams") == (answer.status_code, answer.json()["concurrencyKey"])
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\nb", 5])

@@ -1,21 +1,22 @@
 """How many jobs may run at once and how many may begin in a while: of a group, of a product, and of one key.
 
-What a key is, jobs say (`Job.concurrency_key`); one key is the same in all groups of a product. `admit` decides, by
-what runs, which of the jobs that are due may begin: pure, and the same on every store.
+What a key is, jobs say (`Job.concurrency_key`); one key is the same in all groups of a product. `Gate` decides, by what
+runs, which of the jobs that are due may begin: pure, and the same on every store.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from mainspring.job.key import JobKey
 from mainspring.job.pause import Scope
+from mainspring.problems import problems_of
 from mainspring.schedule import ON_THE_WIRE, Duration, format_duration
 
 MOST_LIMIT = 1_000_000
@@ -80,7 +81,24 @@ class Limits:
         """Raise `ValueError` unless a job class can say that."""
         if not isinstance(limits, tuple | list) or not all(isinstance(each, Limit | Rate) for each in limits):
             raise ValueError("they must be a tuple of Limit and Rate")
-        limits_from_json(limits_to_json(cls.of(limits)))
+        if problems := [f"{what} of {each} {why}" for each in limits for what, why in _problems(each)]:
+            raise ValueError("; ".join(problems))
+        if max(Counter(map(type, limits)).values(), default=0) > MOST_LIMITS:
+            raise ValueError(f"there are more than {MOST_LIMITS} of a kind")
+
+
+def _problems(limit: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(limit, Rate) and not _is_timedelta(limit.per):
+        yield "per", "must be a timedelta"
+        return
+    try:
+        TypeAdapter(type(limit)).validate_python(asdict(limit))
+    except ValidationError as error:
+        yield from ((problem.pointer[1:], problem.detail) for problem in problems_of(error, None))
+
+
+def _is_timedelta(thing: Any) -> bool:
+    return isinstance(thing, timedelta)
 
 
 class Cap(NamedTuple):
@@ -145,7 +163,7 @@ class Gate:
         self.rates: dict[str, tuple[datetime, datetime]] = {}
         self.full: set[str] = set()
         self.again: datetime | None = None
-        self._is_limited = False
+        self._is_closed = False
 
     @property
     def wait(self) -> timedelta | None:
@@ -163,8 +181,8 @@ class Gate:
 
     @property
     def is_cut(self) -> bool:
-        """Whether limits, not rates, held jobs back."""
-        return self.is_full or self._is_limited
+        """Whether jobs were held back though others may begin, or may at any time: others of a key, or all of them."""
+        return self.is_full or (bool(self.full) and not self._is_closed)
 
     def is_open_to_others(self, most: int) -> bool:
         """Whether jobs of other keys than those that are full may begin, until there are `most` in all."""
@@ -177,7 +195,7 @@ class Gate:
             if len(self.ids) >= most or self.is_full:
                 return
             if (closed := self._closed(None)) is not None:
-                self._wait(closed)
+                self._is_closed, self.again = True, closed
                 return
             key = candidate.concurrency_key
             if candidate.id in taken:
@@ -185,10 +203,9 @@ class Gate:
             if key is not None:
                 if self._key_limit is not None and self._keys[key] >= self._key_limit:
                     self.full.add(key)
-                    self._is_limited = True
                     continue
                 if (closed := self._closed(key)) is not None:
-                    self._wait(closed)
+                    self.again = closed if self.again is None else min(self.again, closed)
                     self.full.add(key)
                     continue
                 self._keys[key] += 1
@@ -204,21 +221,21 @@ class Gate:
             f"{name} {key}" if rate.by else name for name, rate in self._rates if bool(rate.by) == (key is not None)
         )
 
-    def _wait(self, until: datetime) -> None:
-        self.again = until if self.again is None else min(self.again, until)
-
     def _take(self, candidate: Candidate) -> None:
         id_, key, due_at = candidate
         self.ids.append(id_)
         rates = [(f"{name} {key}" if rate.by else name, rate) for name, rate in self._rates if key or not rate.by]
-        due_at = max(due_at, self._now)
-        begins = max((self._next.get(name, due_at) for name, _ in rates), default=due_at)
-        if begins > due_at:
+        begins = max([due_at, self._now, *(self._next.get(name, due_at) for name, _ in rates)])
+        if begins > max(due_at, self._now):
             self.begins[id_] = begins
+        taken: dict[str, tuple[datetime, datetime]] = {}
         for name, rate in rates:
-            late = max(begins, due_at) - rate.lag
+            late = begins - rate.lag
             following = max(self._next.get(name, late), late) + rate.spacing
-            self._next[name], self.rates[name] = following, (following, following + rate.lag)
+            until = following, following + rate.lag
+            taken[name] = max(until, taken.get(name, until))  # of several of one name the slowest holds
+        self.rates |= taken
+        self._next |= {name: following for name, (following, _) in taken.items()}
 
 
 def _name(scope: Scope, rate: Rate) -> str:

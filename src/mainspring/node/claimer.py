@@ -83,7 +83,10 @@ class Taken(NamedTuple):
 
 _NOTHING = Taken((), {})
 FULL_PAUSE = 0.05
-"""Seconds after which a group that its limits hold back is asked for again, if no run of this node ends before."""
+"""Seconds after which a group is asked for again of which jobs are held back, if no run of this node ends before.
+
+Places may be free by then; or there are jobs of another key, which is not full.
+"""
 
 
 class Claimer:
@@ -118,10 +121,10 @@ class Claimer:
         self._strays_at = -math.inf
         self._is_short = False
         self._last = _NOTHING
-        self._held: dict[JobKey, float] = {}
-        """Until when groups are not asked for, because their rates let nothing begin before."""
+        self._rated: dict[JobKey, float] = {}
+        """When rates let the next job begin, of groups of which they hold jobs back."""
         self._full: dict[JobKey, float] = {}
-        """The same where limits do; there may be room again when a run of this node has ended."""
+        """Until when groups are not asked for, of which others may begin before that, or at any time: see `Capped`."""
         self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
@@ -176,9 +179,14 @@ class Claimer:
         return min([self._poll, *openings, due.wait.total_seconds() - self._lead - (self._clock.monotonic() - asked)])
 
     def openings(self) -> list[float]:
-        """Return in how many seconds groups may go on that their limits and rates hold back."""
+        """Return in how many seconds groups are asked for again that their limits and rates hold back."""
         now = self._clock.monotonic()
-        return [until - now for until in (*self._held.values(), *self._full.values()) if until > now]
+        return [until - now for until in map(self._held_until, {*self._rated, *self._full}) if until > now]
+
+    def rates_open(self) -> list[float]:
+        """Return in how many seconds rates let jobs begin that they hold back."""
+        now = self._clock.monotonic()
+        return [opens - now for opens in self._rated.values() if opens > now]
 
     def open_groups(self) -> list[JobKey]:
         """Return the groups of which jobs may begin now, if there are any that are due."""
@@ -192,12 +200,14 @@ class Claimer:
 
     def wake(self) -> None:
         """Look again soon: there may be something due, or other limits."""
-        self._held.clear()
+        self._rated.clear()
         self._full.clear()
         self._woken.set()
 
     def on_room(self) -> None:
         """Look again soon if a group had no room, or its limits let no more begin: it may have some."""
+        for key in self._full:
+            self._rated.pop(key, None)
         self._full.clear()
         if self._is_short:
             self._woken.set()
@@ -229,9 +239,15 @@ class Claimer:
         return {key: least for key, demand in wanted.items() if (least := min(demand, most)) > 0}
 
     def _may_begin(self, key: JobKey, moment: float) -> bool:
-        if moment < max(self._held.get(key, -math.inf), self._full.get(key, -math.inf)):
+        if moment < self._held_until(key):
             return False
         return not any(pauses_of(self._notes.pauses, key))
+
+    def _held_until(self, key: JobKey) -> float:
+        """Return until when a group is not asked for, because its limits and rates let nothing begin."""
+        if key not in self._rated and key not in self._full:
+            return -math.inf
+        return min(self._rated.get(key, math.inf), self._full.get(key, math.inf))
 
     async def take(self, ahead: timedelta = AHEAD) -> int:
         """Claim what is due, or will be within `ahead`, and have it started at its time; answer how much that was.
@@ -292,12 +308,13 @@ class Claimer:
         """Claim by limits, and remember until when a group need not be asked for."""
         claiming = self._store.claim_capped(life, key, most, caps, ahead, self._notes.number)
         capped, sent, answered = await self._ask(claiming)
+        self._rated.pop(key, None)
         self._full.pop(key, None)
         if len(capped.claimed.claims) < most:
             if capped.is_cut:
                 self._full[key] = answered + FULL_PAUSE
             if capped.again is not None:
-                self._held[key] = sent + capped.again.total_seconds() - self._lead
+                self._rated[key] = sent + (capped.again - min(timedelta(seconds=self._lead), ahead)).total_seconds()
         return Part(capped.claimed, life, sent, answered, capped.begins)
 
     async def _ask(self, claim: Awaitable[T]) -> tuple[T, float, float]:

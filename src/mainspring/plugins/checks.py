@@ -179,15 +179,31 @@ def _limit_problems(rules: Any) -> Iterator[str]:
     except ValueError as error:
         yield f"has limits that are not right: {error}"
     by = rules.concurrency_key
-    if by is None or callable(by):
+    if callable(by):
+        if not _takes_a_request(by):
+            yield "must define concurrency_key(cls, request) as a class method, and without async"
+        return
+    if by is None:
         return
     try:
         unknown = set(names_in(by)) - rules.Request.model_fields.keys()
     except (TypeError, ValueError):
         yield "has a concurrency_key that is no text with names of fields in braces, and no class method"
         return
+    if not by:
+        yield "has a concurrency_key that is empty; None is none"
     if unknown:
         yield f"has a concurrency_key with {', '.join(sorted(unknown))}, which its Request does not have"
+
+
+def _takes_a_request(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind("request")
+    except TypeError:
+        return False
+    except ValueError:  # what is written in C need not tell
+        return True
+    return not inspect.iscoroutinefunction(function)
 
 
 def _isolation_problems(rules: Any) -> Iterator[str]:

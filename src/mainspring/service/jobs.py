@@ -398,7 +398,7 @@ class SchedulerService:
     def _ranked(self, binding: Binding, job: Job, request: JobRequest) -> Job:
         """Return a job with the priority and the concurrency key that its request, or its group, says."""
         try:
-            key = binding.concurrency_key(request)
+            key = job.options.concurrency_key or binding.concurrency_key(request)
         except InvalidRequestError as error:
             self._tell_plugin(binding, error)
             raise

@@ -38,10 +38,11 @@ class Claimed(NamedTuple):
 
 
 class Capped(NamedTuple):
-    """What a claim brought that went by limits, whether these hold jobs back, and when a rate lets the next one begin.
+    """What a claim brought that went by limits, what holds jobs back, and when a rate lets the next one begin.
 
-    `again` is from the store's time of the claim on; `None` where no rate held a job back. `begins` says when those
-    jobs may begin that a rate lets do so later than they are due.
+    Where it `is_cut`, jobs may begin before that: when others end, or when some of another key come. `again` is from
+    the store's time of the claim on; `None` where no rate held a job back. `begins` says when those jobs may begin that
+    a rate lets do so later than they are due.
     """
 
     claimed: Claimed

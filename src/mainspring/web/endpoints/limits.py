@@ -102,9 +102,7 @@ ROWS = [
     for path, level in ((f"{BASE}/{{product}}", "product"), (GROUP, "group"))
     for row in (
         _Row("GET", f"{path}/limits", called(show_limits, level), may="jobs:read"),
-        _Row(
-            "PUT", f"{path}/limits", called(put_limits, level), body={"application/json": _LIMITS}, may="limits:write"
-        ),
+        _Write("PUT", f"{path}/limits", called(put_limits, level), body={"application/json": _LIMITS}),
         _Write("DELETE", f"{path}/limits", called(reset_limits, level)),
     )
 ]
