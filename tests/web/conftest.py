@@ -19,7 +19,7 @@ from mainspring.store import Answer, NodeBeat, Notes, Store
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import create_app
 from tests.web.answers import at, new_id
-from tests.web.plugin import Module
+from tests.web.plugin import BACKUPS, Module
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NO_MORE = RetryPolicy(1, at_most_once=True)
@@ -190,5 +190,5 @@ class Jobs:
 @pytest.fixture
 async def jobs(client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock) -> Jobs:
     """Jobs in the states that a test needs."""
-    await store.join(NodeBeat("node-1"))
+    await store.join(NodeBeat("node-1", groups=(BACKUPS,), slots=9))
     return Jobs(client, store, clock)

@@ -7,7 +7,6 @@ import pytest
 
 from mainspring.clock import ManualClock
 from mainspring.job import JobKey, Outcome
-from mainspring.store import NodeBeat
 from mainspring.store.sqlite.store import SqliteStore
 from tests.web.answers import at, missing, refusal, refused, uncreatable
 from tests.web.conftest import Jobs
@@ -420,10 +419,8 @@ async def test_pause_takes_json_alone(client: httpx2.AsyncClient) -> None:
 # --- why
 
 
-async def test_why_a_job_has_not_run(client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore) -> None:
+async def test_why_a_job_has_not_run(client: httpx2.AsyncClient, jobs: Jobs) -> None:
     """Each fact with what leads further; a job that nothing holds back has none."""
-    await store.leave("node-1")
-    await store.join(NodeBeat("node-1", groups=(JobKey("vps4", "backups"),), slots=1))
     job_id = await jobs.create(BACKUPS, when="2026-06-01T13:00:00Z")
     path = at(BACKUPS, job_id, "why")
     [fact] = (await client.get(path)).json()
@@ -444,8 +441,6 @@ async def test_why_a_job_has_not_run(client: httpx2.AsyncClient, jobs: Jobs, sto
 async def test_why_a_job_waits_for_others(client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore) -> None:
     """The runs that are in the way are linked, and the limits that say so."""
     key = JobKey("vps4", "backups")
-    await store.leave("node-1")
-    await store.join(NodeBeat("node-1", groups=(key,), slots=9))
     first = await jobs.create(BACKUPS, when="2026-06-01T11:00:00Z")
     second = await jobs.create(BACKUPS, when="2026-06-01T11:30:00Z")
     await client.put(f"{BASE}/vps4/backups/limits", json={"concurrency": [{"limit": 1}]})
