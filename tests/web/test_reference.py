@@ -134,6 +134,8 @@ async def test_example_is_what_the_service_says(
         job_id = await jobs.ended(BACKUPS, Outcome.FAILED)
     elif title == "Look ahead":
         job_id = await jobs.create(BACKUPS, schedule=DAILY)
+    elif title == "Ask why a job has not run":
+        job_id = await jobs.create(BACKUPS, when="2026-06-01T23:58:00Z")
     elif title == "Run a past range":
         job_id = await jobs.create(BACKUPS, schedule=DAILY | {"start": "2026-05-01T01:00:00Z"})
     else:
