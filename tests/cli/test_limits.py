@@ -82,3 +82,11 @@ def test_what_cannot_be_set(run: Run, service: Service, args: list[Any]) -> None
 def test_what_is_no_scope_is_refused(run: Run, scope: str) -> None:
     """The path might lead elsewhere."""
     assert 2 == run("limits", "show", scope).code
+
+
+def test_weight_is_set_and_shown(run: Run, service: Service) -> None:
+    """It may stand alone."""
+    service.answer = httpx2.Response(200, json={"concurrency": [], "rates": [], "weight": 3})
+    code, out, _ = run("limits", "set", "vps4", "--weight", "3")
+    assert (0, {"concurrency": [], "rates": [], "weight": 3}) == (code, body(service))
+    assert ["weight", "3", "all"] == out.splitlines()[1].split()

@@ -23,6 +23,7 @@ from mainspring.job import (
     caps_of,
     limits_from_json,
     limits_to_json,
+    weight_of,
 )
 from tests.contract.build import START
 
@@ -222,6 +223,8 @@ def test_limits_come_back_as_they_were_written() -> None:
         {"rates": [{"limit": 5, "per": "PT0.1S"}]},
         {"rates": [{"limit": 5, "per": "P32D"}]},
         {"weights": 3},
+        {"weight": 1001},
+        {"weight": 1.5},
         [],
     ],
 )
@@ -229,3 +232,13 @@ def test_what_are_no_limits(bad: object) -> None:
     """They are refused as a whole."""
     with pytest.raises(ValidationError):
         limits_from_json(bad)
+
+
+def test_weights_are_those_of_the_first_who_says_something() -> None:
+    """What limits only by its weight is no cap: its claims need no turn."""
+    heavy, light = Limits(weight=3), Limits(weight=1)
+
+    assert 3 == weight_of(GROUP, {GROUP: heavy}, {GROUP: light})
+    assert 1 == weight_of(GROUP, {GROUP: Limits.of([Limit(9)])}, {GROUP: heavy})
+    assert 1 == weight_of(GROUP)
+    assert () == caps_of(JobKey("vps4", "backups"), {GROUP: heavy, PRODUCT: heavy})

@@ -52,6 +52,14 @@ async def test_group_and_product_have_limits_of_their_own(client: httpx2.AsyncCl
     assert NONE == (await client.get(f"{BASE}/shop/limits")).json()
 
 
+async def test_weight_is_written_too(client: httpx2.AsyncClient) -> None:
+    """Alone, or with limits."""
+    await client.put(PRODUCT, json={"weight": 3})
+    assert NONE | {"weight": 3} == (await client.get(PRODUCT)).json()
+    await client.put(PRODUCT, json=LIMITS | {"weight": 3})
+    assert LIMITS | {"weight": 3} == (await client.get(PRODUCT)).json()
+
+
 async def test_writes_go_by_the_tag(client: httpx2.AsyncClient) -> None:
     """Who saw other limits than those that hold hears of it."""
     old = (await client.get(GROUP)).headers["ETag"]
@@ -72,7 +80,8 @@ async def test_every_problem_of_limits_is_told(client: httpx2.AsyncClient) -> No
     wrong = {
         "concurrency": [{"limit": 0}, {"limit": 5, "by": "dataCenter"}, {}],
         "rates": [{"limit": 1, "per": "PT0.5S"}, {"limit": 1, "per": "soon"}],
-        "weight": 3,
+        "weight": 0,
+        "quota": {},
     }
     answer = await client.put(GROUP, json=wrong)
 
@@ -84,6 +93,7 @@ async def test_every_problem_of_limits_is_told(client: httpx2.AsyncClient) -> No
         "/rates/0/per",
         "/rates/1/per",
         "/weight",
+        "/quota",
     } == {pointer for pointer, _ in refusal(answer).errors}
     assert "must be greater than or equal to PT1S" in {error["detail"] for error in answer.json()["errors"]}
     assert NONE == (await client.get(GROUP)).json()

@@ -26,7 +26,7 @@ def show_limits(scope: _Scope, *, url: Url = DEFAULT_URL, form: Form = "table") 
 
 @app.command("set")
 @with_form
-def set_limits(
+def set_limits(  # noqa: PLR0913 - each is a flag
     scope: _Scope,
     *,
     limit: Annotated[list[int] | None, typer.Option(metavar="N", help="So many jobs run at once.")] = None,
@@ -39,6 +39,10 @@ def set_limits(
     rate_by_key: Annotated[
         list[str] | None, typer.Option(metavar="N/TIME", help="The same of each concurrency key.")
     ] = None,
+    weight: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Its part of the slots where they are scarce, beside others' weights."),
+    ] = None,
     url: Url = DEFAULT_URL,
     form: Form = "table",
 ) -> None:
@@ -46,7 +50,7 @@ def set_limits(
 
     Nodes go by them at once.
     """
-    body = {
+    body: dict[str, Any] = {
         "concurrency": [
             *({"limit": each} for each in limit or []),
             *({"limit": each, "by": "key"} for each in limit_by_key or []),
@@ -56,8 +60,10 @@ def set_limits(
             *({**_rate(each, "--rate-by-key"), "by": "key"} for each in rate_by_key or []),
         ],
     }
+    if weight is not None:
+        body["weight"] = weight
     if not any(body.values()):
-        raise typer.BadParameter("say at least one of --limit, --limit-by-key, --rate and --rate-by-key")
+        raise typer.BadParameter("say at least one of --limit, --limit-by-key, --rate, --rate-by-key and --weight")
     print_answer(ask(url, "PUT", _path(scope), body=body), _print_limits, form)
 
 
@@ -88,6 +94,8 @@ def _print_limits(answered: list[dict[str, Any]]) -> None:
         limit_rows = [("at once", each) for each in limits.get("concurrency") or []]
         rate_rows = [(f"in {plain(each.get('per'))}", each) for each in limits.get("rates") or []]
         rows = [(what, each.get("limit"), each.get("by") or "all") for what, each in (*limit_rows, *rate_rows)]
+        if weight := limits.get("weight"):
+            rows.append(("weight", weight, "all"))
         if rows:
             print_table(("what", "limit", "of"), rows)
         else:

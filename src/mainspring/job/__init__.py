@@ -44,6 +44,7 @@ from mainspring.job.key import (
 from mainspring.job.limits import (
     MOST_LIMIT,
     MOST_LIMITS,
+    MOST_WEIGHT,
     Candidate,
     Cap,
     Gate,
@@ -54,6 +55,7 @@ from mainspring.job.limits import (
     caps_of,
     limits_from_json,
     limits_to_json,
+    weight_of,
 )
 from mainspring.job.listing import (
     Counts,
@@ -109,6 +111,7 @@ __all__ = [
     "LONGEST_KEY",
     "MOST_LIMIT",
     "MOST_LIMITS",
+    "MOST_WEIGHT",
     "NOW",
     "PENDING",
     "PRIORITY",
@@ -190,5 +193,6 @@ __all__ = [
     "pauses_of",
     "rank",
     "read",
+    "weight_of",
     "why",
 ]

@@ -20,6 +20,7 @@ from mainspring.problems import problems_of
 from mainspring.schedule import ON_THE_WIRE, Duration, format_duration
 
 MOST_LIMIT = 1_000_000
+MOST_WEIGHT = 1000
 MOST_LIMITS = 20
 """How many limits, and how many rates, a group or a product has at most."""
 LONGEST_PER = timedelta(days=31)
@@ -62,10 +63,11 @@ class Rate:
 @ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits and rates of a group or a product: all of them hold."""
+    """The limits and rates of a group or a product, of which all hold, and its weight where slots are scarce."""
 
     concurrency: Annotated[tuple[Limit, ...], Field(max_length=MOST_LIMITS)] = ()
     rates: Annotated[tuple[Rate, ...], Field(max_length=MOST_LIMITS)] = ()
+    weight: Annotated[int, Field(ge=1, le=MOST_WEIGHT, strict=True)] | None = None
 
     @classmethod
     def of(cls, limits: Iterable[Limit | Rate]) -> Limits:
@@ -113,9 +115,14 @@ def caps_of(key: JobKey, *sources: Mapping[Scope, Limits]) -> tuple[Cap, ...]:
     caps = []
     for scope in (Scope(key.product), Scope(*key)):
         limits = next((source[scope] for source in sources if scope in source), Limits())
-        if limits != Limits():
+        if limits.concurrency or limits.rates:
             caps.append(Cap(scope, limits))
     return tuple(caps)
+
+
+def weight_of(scope: Scope, *sources: Mapping[Scope, Limits]) -> int:
+    """Return the weight of a group or product, by the first source that has limits of it; 1 where none is said."""
+    return next((source[scope].weight for source in sources if scope in source), None) or 1
 
 
 # --- who may begin ----------------------------------------------------------------------------------------------------

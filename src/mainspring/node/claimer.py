@@ -19,9 +19,9 @@ from mainspring.clock import Clock, wait
 from mainspring.errors import StoreUnavailableError, first_line
 from mainspring.execution import AHEAD_SECONDS, Assignment
 from mainspring.failpoint import fp
-from mainspring.job import Cap, Claim, Ending, Job, JobKey, Outcome, caps_of, lifecycle, pauses_of
+from mainspring.job import Cap, Claim, Ending, Job, JobKey, Outcome, Scope, caps_of, lifecycle, pauses_of, weight_of
 from mainspring.node.dispatcher import Dispatcher
-from mainspring.node.fairness import demands, still_hungry
+from mainspring.node.fairness import Fairness, Weights
 from mainspring.node.lease import Lease
 from mainspring.node.overlap import begin_beside, runs_beside
 from mainspring.node.yielding import BATCH, Yielding
@@ -110,7 +110,7 @@ class Claimer:
         self._clock = clock
         self._poll = settings.poll.total_seconds()
         self._keys: deque[JobKey] = deque(dispatcher.keys)
-        self._hungry: frozenset[JobKey] = frozenset()
+        self._fairness = Fairness()
 
         self._woken = asyncio.Event()
         self._may_be_due = True
@@ -125,6 +125,8 @@ class Claimer:
         """When rates let the next job begin, of groups of which they hold jobs back."""
         self._full: dict[JobKey, float] = {}
         """Until when groups are not asked for, of which others may begin before that, or at any time: see `Capped`."""
+        self._room = 0
+        """For how many jobs there was room when demand was told last."""
         self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
@@ -235,8 +237,13 @@ class Claimer:
             rooms = {key: room if room >= waiting else 0 for key, room in rooms.items()}
         holds = {key: lane.waiting + lane.executing + coming.get(key, 0) for key, lane in lanes.items()}
         slow = {key for key, lane in lanes.items() if lane.mean is None or lane.mean >= SLOW_SECONDS}
-        wanted = demands(keys, self._hungry, holds, rooms, slow)
+        wanted = self._fairness.demands(keys, holds, rooms, slow, self._weights())
+        self._room = min(most, max(rooms.values(), default=0))
         return {key: least for key, demand in wanted.items() if (least := min(demand, most)) > 0}
+
+    def _weights(self) -> Weights:
+        sources = self._notes.limits, self._dispatcher.limits
+        return {key: (weight_of(Scope(key.product), *sources), weight_of(Scope(*key), *sources)) for key in self._keys}
 
     def _may_begin(self, key: JobKey, moment: float) -> bool:
         if moment < self._held_until(key):
@@ -284,7 +291,7 @@ class Claimer:
         demand = self._demand(coming, limit)
         if not demand or not self._lease.is_trusted():
             return _NOTHING
-        limit, life = min(limit, max(demand.values())), self._lease.name
+        limit, life = min(limit, self._room), self._lease.name
         caps = {key: caps for key in demand if (caps := caps_of(key, self._notes.limits, self._dispatcher.limits))}
         free = {key: most for key, most in demand.items() if key not in caps}
         parts: list[Part] = []
@@ -300,7 +307,7 @@ class Claimer:
                 is_full = is_full or len(part.claimed.claims) == most
         got = Counter([claim.job.key for part in parts for claim in part.claimed.claims])
         if len(self._keys) > 1:
-            self._hungry = still_hungry(self._hungry, demand, got, cut_short=is_full)
+            self._fairness.took(demand, got, self._weights(), cut_short=is_full)
         may_have_more = bool(caps) or any(got[key] >= most for key, most in demand.items())
         return Taken(parts, got, is_full, None if may_have_more else parts[0].claimed.next_due)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from starlette.responses import Response
 
-from mainspring.job import MOST_LIMIT, MOST_LIMITS, limits_to_json
+from mainspring.job import MOST_LIMIT, MOST_LIMITS, MOST_WEIGHT, limits_to_json
 from mainspring.service import Limited
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
@@ -88,6 +88,12 @@ _LIMITS: Schema = {
                 "required": ["limit", "per"],
                 "additionalProperties": False,
             },
+        },
+        "weight": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": MOST_WEIGHT,
+            "description": "Its part of the slots where they are scarce, among groups of its product, or products.",
         },
     },
     "additionalProperties": False,
