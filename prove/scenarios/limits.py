@@ -41,11 +41,13 @@ class Size:
     rated: float
     used: tuple[float, float] = (0.95, 0.98)
     """What part of the places and of the rate is to be used; what a busy machine takes away is no fault."""
+    jitter: float = 0.0
+    """How many seconds late a busy machine may begin a job whose moment has come."""
     lease: float = 2.0
 
 
 FULL = Size(places=4, jobs=20_000, seconds=0.25, kills=40, stops=10, rated=60)
-QUICK = Size(places=2, jobs=120, seconds=0.25, kills=1, stops=1, rated=4, used=(0.0, 0.0))
+QUICK = Size(places=2, jobs=120, seconds=0.25, kills=1, stops=1, rated=4, used=(0.0, 0.0), jitter=0.5)
 
 
 class Stay(NamedTuple):
@@ -169,7 +171,7 @@ async def _rate(lent: Trial, size: Size) -> None:
     await _create(lent, Size(0, int(RATE * (size.rated + 1)), 0.0, 0, 0, 0))
     story = await lent.rest(size.rated * 2 + 30)
     begun = sorted(mark.boot for mark in story.marks if mark.what == "start")
-    most = max(Counter(_windows(begun)).values())
+    most = max(Counter(_windows(begun, 1 - size.jitter)).values())
     used = (len(begun) - 1) / ((begun[-1] - begun[0]) * RATE)
     if most > RATE + 1:
         lent.result.blame("P24", "rate", f"{most} began within a second, the rate is {RATE}")
@@ -182,12 +184,12 @@ async def _rate(lent: Trial, size: Size) -> None:
     lent.result.find("P24", f"rate used, ≥ {least:.0%}", len(begun), int(used < least), f"{used:.1%}")
 
 
-def _windows(begun: Sequence[float]) -> list[float]:
-    """Return for each start those of the second that ends with it, by their first."""
+def _windows(begun: Sequence[float], seconds: float) -> list[float]:
+    """Return each start as often as there are starts in the stretch that ends with it."""
     found: list[float] = []
     first = 0
     for last, moment in enumerate(begun):
-        while begun[first] <= moment - 1:
+        while begun[first] <= moment - seconds:
             first += 1
         found += [moment] * (last - first + 1)
     return found
