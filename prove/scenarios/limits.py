@@ -179,7 +179,11 @@ async def _rate(lent: Trial, size: Size) -> None:
     if used < least:
         lent.result.blame("P24", "rate", f"{used:.1%} of it were used")
     lent.result.find(
-        "P24", f"starts within any second, at most {RATE + 1}", len(begun), int(most > RATE + 1), f"{most}"
+        "P24",
+        f"starts within any {1 - size.jitter:g} s, at most {RATE + 1}",
+        len(begun),
+        int(most > RATE + 1),
+        f"{most}",
     )
     lent.result.find("P24", f"rate used, ≥ {least:.0%}", len(begun), int(used < least), f"{used:.1%}")
 
