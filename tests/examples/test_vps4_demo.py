@@ -1,8 +1,11 @@
+import asyncio
 import socket
 from datetime import UTC, datetime
 from typing import Any
 
-from mainspring_vps4.demo import at, hints, is_taken, told
+import httpx2
+import pytest
+from mainspring_vps4.demo import at, hints, is_taken, outcome, told
 
 JOB = {"state": "scheduled", "nextRun": "2026-01-01T12:00:00Z", "lastRun": None}
 
@@ -55,3 +58,29 @@ def test_taken_port_is_noticed() -> None:
         port = other.getsockname()[1]
         assert is_taken(port)
     assert not is_taken(port)
+
+
+@pytest.mark.parametrize(("once", "expected"), [(True, 1), (False, 0)])
+async def test_story_that_cannot_go_on_ends_nothing_else(
+    capsys: pytest.CaptureFixture[str], *, once: bool, expected: int
+) -> None:
+    """Somebody who tries the service may be in its way, and wants to go on trying."""
+
+    async def breaks() -> None:
+        raise httpx2.ConnectError("the data centre is full\nand more")
+
+    stopped = asyncio.Event()
+
+    async def ended() -> None:
+        await stopped.wait()
+
+    story, waiting = asyncio.create_task(breaks()), asyncio.create_task(ended())
+    result = asyncio.create_task(outcome(story, waiting, once=once))
+    for _ in range(9):
+        await asyncio.sleep(0)  # noqa: TID251 - turns of the loop, no time
+    assert once == result.done()
+    stopped.set()
+
+    assert expected == await result
+    assert "cannot go on: the data centre is full. " in capsys.readouterr().out
+    await waiting

@@ -95,8 +95,10 @@ async def outcome(story: asyncio.Task[None], ended: asyncio.Task[tuple[str, int]
         try:
             story.result()
         except (TimeoutError, httpx2.HTTPError) as error:
-            say(f"The demo is stuck, so it ends: {error!r}")
-            return 1
+            told = str(error).partition("\n")[0] or type(error).__name__
+            say(f"The story cannot go on: {told}. Somebody else may be at work; the service and the stand-in go on.")
+            if once:
+                return 1
         if once:
             return 0
     match await ended:
