@@ -21,7 +21,7 @@ FIGURES = (
 def measure(trial: Trial) -> None:
     """Measure T12, and T14 with it."""
     store, jobs = Postgres(trial.url), trial.size.jobs
-    keys, priorities = {"concurrency_key": f"'k' || n % {KEYS}"}, {"priority": "n % 10"}
+    keys, priorities = {"concurrency_key": f"'k' || mod(n, {KEYS})"}, {"priority": "mod(n, 10)"}
     for _ in range(trial.rounds):
         trial.record("t12.plain", burst(store, jobs).rate)
         trial.record("t12.group", burst(store, jobs, plugin="LimitedModule", group="limited").rate)
