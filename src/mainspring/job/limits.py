@@ -178,6 +178,15 @@ class Gate:
         return None if self.again is None else self.again - self._now
 
     @property
+    def only_counts(self) -> bool:
+        """Whether it neither asks for the keys of jobs nor for moments: then `room` says it all."""
+        return self._key_limit is None and not self._rates
+
+    def room(self, most: int) -> int:
+        """Return how many jobs may begin by the limits that ask for no keys, of `most`."""
+        return most if self._free is None else min(most, self._free - len(self.ids))
+
+    @property
     def is_full(self) -> bool:
         """Whether the group or product has all that it may have."""
         return self._free is not None and self._free <= len(self.ids)
@@ -201,7 +210,7 @@ class Gate:
         for candidate in candidates:
             if len(self.ids) >= most or self.is_full:
                 return
-            if (closed := self._closed(None)) is not None:
+            if self._rates and (closed := self._closed(None)) is not None:
                 self._is_closed, self.again = True, closed
                 return
             key = candidate.concurrency_key
@@ -211,7 +220,7 @@ class Gate:
                 if self._key_limit is not None and self._keys[key] >= self._key_limit:
                     self.full.add(key)
                     continue
-                if (closed := self._closed(key)) is not None:
+                if self._rates and (closed := self._closed(key)) is not None:
                     self.again = closed if self.again is None else min(self.again, closed)
                     self.full.add(key)
                     continue
@@ -231,6 +240,8 @@ class Gate:
     def _take(self, candidate: Candidate) -> None:
         id_, key, due_at = candidate
         self.ids.append(id_)
+        if not self._rates:
+            return
         rates = [(f"{name} {key}" if rate.by else name, rate) for name, rate in self._rates if key or not rate.by]
         begins = max([due_at, self._now, *(self._next.get(name, due_at) for name, _ in rates)])
         if begins > max(due_at, self._now):

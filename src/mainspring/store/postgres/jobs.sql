@@ -253,48 +253,46 @@ returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now()))
 select set_config('lock_timeout', '100ms', true), set_config('idle_in_transaction_session_timeout', '1s', true),
     pg_advisory_xact_lock(7236344, hashtext(:product));
 
+-- name: load
+-- What runs of a product by group and key, and when its rates let the next job begin, as JSON; and what time it is.
+select (
+    select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs)) from (
+        select j.job_group, j.concurrency_key, count(*) as jobs from mainspring.jobs j where j.state = 'running' and j.product = :product group by 1, 2
+    ) r
+), (
+    select json_agg(json_build_array(r.name, (extract(epoch from r.next_at) * 1000000)::bigint)) from mainspring.rates r
+    where r.product = :product and r.forget_at > coalesce(:now::timestamptz, now())
+), coalesce(:now::timestamptz, now());
+
 -- name: candidates
--- Due jobs of a group, first by rank, with what runs of its product and when rates let the next job begin; one row without a job if there is none.
+-- Due jobs of a group, first by rank, for a node that lives and knows the last pauses and limits.
 with notes as materialized (
     select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
         :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_limits
     from mainspring.notes
 )
-select c.id, c.concurrency_key, c.due_at, l.running, l.rates, coalesce(:now::timestamptz, now())
-from (
-    select (
-        select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs)) from (
-            select j.job_group, j.concurrency_key, count(*) as jobs from mainspring.jobs j where j.state = 'running' and j.product = :product group by 1, 2
-        ) r
-    ) as running, (
-        select json_agg(json_build_array(r.name, (extract(epoch from r.next_at) * 1000000)::bigint)) from mainspring.rates r
-        where r.product = :product and r.forget_at > coalesce(:now::timestamptz, now())
-    ) as rates
-) l
-left join lateral (
-    select d.id, d.concurrency_key, d.due_at from (
-        (
-            select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
-            where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority = 5
-              and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
-            order by j.due_at
-            limit :window
-        )
-        union all
-        select f.*
-        from unnest('{0,1,2,3,4,6,7,8,9}'::smallint[]) as p (priority)
-        cross join lateral (
-            select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
-            where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority <> 5 and j.priority = p.priority
-              and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
-            order by j.due_at
-            limit :window
-        ) f
-    ) d
-    where (select knows_limits from notes) and exists (select from mainspring.nodes where name = :node)
-    order by least({first_priority}, d.priority + floor(extract(epoch from coalesce(:now::timestamptz, now()) - d.due_at) / {aging_seconds})) desc, d.due_at
-    limit :window
-) c on true;
+select d.id, d.concurrency_key, d.due_at from (
+    (
+        select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
+        where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority = 5
+          and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+        order by j.due_at
+        limit :window
+    )
+    union all
+    select f.*
+    from unnest('{0,1,2,3,4,6,7,8,9}'::smallint[]) as p (priority)
+    cross join lateral (
+        select j.id, j.concurrency_key, j.due_at, j.priority from mainspring.jobs j
+        where j.product = :product and j.job_group = :job_group and j.state = 'scheduled' and j.priority <> 5 and j.priority = p.priority
+          and (j.trigger is null or (select is_current from notes)) and j.due_at <= coalesce(:now::timestamptz, now()) + :ahead::interval and j.format <= {format}
+        order by j.due_at
+        limit :window
+    ) f
+) d
+where (select knows_limits from notes) and exists (select from mainspring.nodes where name = :node)
+order by least({first_priority}, d.priority + floor(extract(epoch from coalesce(:now::timestamptz, now()) - d.due_at) / {aging_seconds})) desc, d.due_at
+limit :window;
 
 -- name: candidates_of_keys
 -- The same of other keys than those that are full, from beyond a key on, each key's by rank; and the last key that was looked at.

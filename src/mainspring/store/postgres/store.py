@@ -321,24 +321,35 @@ class PostgresStore:
             try:
                 async with connection.transaction():
                     await query(connection, "take_turn", given)
-                    gate, rows = await self._claim_through(connection, key, most, caps, given)
+                    ((running, rates, now),) = await query(connection, "load", given)
+                    gate = Gate(caps, read_load(running, rates), from_2000(now), ahead)
+                    claim = self._claim_counted if gate.only_counts else self._claim_through
+                    rows, now = await claim(connection, gate, key, most, given)
             except asyncpg.LockNotAvailableError:
                 return Capped(Claimed([]), is_cut=True)  # others are at it
         fp("claim.sent")
         if not rows:
             return Capped(Claimed([]), is_cut=gate.is_cut, again=gate.wait)
-        *_, now, as_of = rows[0]
         claims = _ROWS.claims(rows, [key] * len(rows), node, from_2000(now))
-        return Capped(Claimed(in_turn(claims), from_2000(as_of)), gate.begins, gate.is_cut, gate.wait)
+        return Capped(Claimed(in_turn(claims), from_2000(rows[0][-1])), gate.begins, gate.is_cut, gate.wait)
+
+    async def _claim_counted(
+        self, connection: Any, gate: Gate, key: JobKey, most: int, given: Mapping[str, Any]
+    ) -> tuple[list[Any], int]:
+        """Claim, in a turn that nobody else has, what a gate that only counts has room for."""
+        room = gate.room(most)
+        if room <= 0:
+            return [], 0
+        rows = await query(connection, "claim", {**given, **_columns([key]), "demands": [room], "limit": room})
+        gate.ids += [row[0] for row in rows]
+        return rows, rows[0][-3] if rows else 0
 
     async def _claim_through(
-        self, connection: Any, key: JobKey, most: int, caps: Sequence[Cap], given: Mapping[str, Any]
-    ) -> tuple[Gate, list[Any]]:
-        """Claim what limits let through, in a turn that nobody else has."""
+        self, connection: Any, gate: Gate, key: JobKey, most: int, given: Mapping[str, Any]
+    ) -> tuple[list[Any], int]:
+        """Claim what a gate lets through, in a turn that nobody else has."""
         window = most + CANDIDATES
         found = await query(connection, "candidates", {**given, "window": window})
-        *_, running, rates, now = found[0]
-        gate = Gate(caps, read_load(running, rates), from_2000(now), given["ahead"])
         gate.let_through(_candidates(found), most)
         if len(found) == window and gate.is_open_to_others(most):
             others = {"after": self._looked_at.get(key, ""), "full": [*gate.full], "most_keys": MOST_KEYS}
@@ -347,12 +358,13 @@ class PostgresStore:
             self._looked_at[key] = (found[0][3] if found else None) or ""
             gate.let_through(_candidates(found), most)
         if not gate.ids:
-            return gate, []
+            return [], 0
         if gate.rates:
             next_at, forget_at = zip(*gate.rates.values(), strict=True)
             put = {"product": key.product, "names": [*gate.rates], "next_at": next_at, "forget_at": forget_at}
             await query(connection, "put_rates", put)
-        return gate, await query(connection, "claim_these", {**given, "ids": gate.ids})
+        rows = await query(connection, "claim_these", {**given, "ids": gate.ids})
+        return rows, rows[0][-2] if rows else 0
 
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
@@ -529,7 +541,7 @@ class PostgresStore:
 
 
 def _candidates(rows: Iterable[Any]) -> Iterator[Candidate]:
-    return (Candidate(id_, key, near_2000(due_at)) for id_, key, due_at, *_ in rows if id_ is not None)
+    return (Candidate(id_, key, near_2000(due_at)) for id_, key, due_at, *_ in rows)
 
 
 async def _copy(connection: Any, jobs: Sequence[Job], unrun: Sequence[Run]) -> None:
