@@ -14,6 +14,8 @@ class RecorderJob(SchedulerJob):
         path: Path
         hold: bool = False
         """Never return on the first attempt."""
+        seconds: float = 0.0
+        """How long it takes."""
 
     request: Request
 
@@ -21,6 +23,8 @@ class RecorderJob(SchedulerJob):
         self.record("start", context)
         if self.request.hold and context.attempt == 1:
             await asyncio.Event().wait()
+        if self.request.seconds:
+            await asyncio.sleep(self.request.seconds)  # noqa: TID251 - the node under test lives by the real clock
         self.record("end", context)
 
     def record(self, what: str, context: JobExecutionContext) -> None:

@@ -63,7 +63,7 @@ def test_two_nodes_on_one_database_run_each_job_once(tmp_path: Path, record: Pat
         rebuild_schema(url)
         with Process.serve(url, tmp_path, "--slots", "5") as one, Process.node(url, tmp_path, "--slots", "5") as two:
             due = soon(2)
-            jobs = [one.create(when=due, path=str(record)) for _ in range(200)]
+            jobs = [one.create(when=due, path=str(record), seconds=0.2) for _ in range(100)]
             while one.get("?limit=1"):
                 pass
             one.signal(signal.SIGTERM)
