@@ -32,7 +32,7 @@ def pause(
     form: Form = "table",
 ) -> None:
     """Stop a job group, a product or everything: no job of it begins on any node."""
-    print_answer(ask(url, "POST", f"{_path(scope)}/pause", body=pause_body(reason, until)), _print_pauses, form)
+    print_answer(ask(url, "POST", f"{scope_path(scope)}/pause", body=pause_body(reason, until)), _print_pauses, form)
 
 
 @with_form
@@ -41,7 +41,7 @@ def resume(scope: _Scope = None, *, url: Url = DEFAULT_URL, form: Form = "table"
 
     What passed meanwhile goes by the misfire policies of the jobs.
     """
-    print_answer(ask(url, "POST", f"{_path(scope)}/resume"), _print_pauses, form)
+    print_answer(ask(url, "POST", f"{scope_path(scope)}/resume"), _print_pauses, form)
 
 
 def pause_body(reason: str | None, until: str | None) -> dict[str, Any] | None:
@@ -50,7 +50,8 @@ def pause_body(reason: str | None, until: str | None) -> dict[str, Any] | None:
     return {name: value for name, value in said.items() if value is not None} or None
 
 
-def _path(scope: str | None) -> str:
+def scope_path(scope: str | None) -> str:
+    """Return the path of a job group, a product or everything. Raises `typer.BadParameter` for what is none."""
     segments = [] if scope is None else scope.split("/")
     if not all(segments) or len(segments) > 2 or {".", ".."} & {*segments}:  # noqa: PLR2004 - product and group
         raise typer.BadParameter(f"{scope!r} is not a product such as vps4, or a job group such as vps4/backups")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from mainspring.cli.client import ask
+from mainspring.cli.control import scope_path
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
 from mainspring.cli.moments import iso_duration
 from mainspring.cli.output import plain, print_answer, print_table
@@ -82,11 +82,7 @@ def _rate(text: str, flag: str) -> dict[str, Any]:
 
 
 def _path(scope: str) -> str:
-    segments = scope.split("/")
-    if not all(segments) or len(segments) > 2 or {".", ".."} & {*segments}:  # noqa: PLR2004 - product and group
-        raise typer.BadParameter(f"{scope!r} is not a product such as vps4, or a job group such as vps4/backups")
-    names = (quote(segment, safe="", errors="surrogateescape") for segment in segments)
-    return "/".join(["/api/schedulers", *names, "limits"])
+    return f"{scope_path(scope)}/limits"
 
 
 def _print_limits(answered: list[dict[str, Any]]) -> None:

@@ -26,9 +26,10 @@ MOST_LIMITS = 20
 LONGEST_PER = timedelta(days=31)
 SLACK = 0.985
 """The part of a rate that is used: so starts that come unevenly are not more than the rate and one either."""
-_LOOK = 10
 CATCHING_UP = 0.007
 """What part of its time a rate may lag behind and make up for."""
+_LOOK = 10
+"""How many jobs of one key are looked at where only rates limit it."""
 
 
 @ON_THE_WIRE

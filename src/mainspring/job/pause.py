@@ -41,6 +41,11 @@ class Scope(NamedTuple):
             return Level.GROUP
         return Level.PRODUCT if self.product else Level.EVERYTHING
 
+    @classmethod
+    def named(cls, name: str) -> Scope:
+        """Return the group or product of a name such as ``vps4/backups``: what `str` writes."""
+        return cls(*name.split("/", 1))
+
     def __str__(self) -> str:
         return "/".join(filter(None, self)) or "everything"
 

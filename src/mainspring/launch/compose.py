@@ -89,12 +89,8 @@ def load_registry(settings: Settings) -> Registry:
         if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
             sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
     registry = load(settings.plugins, settings.plugin_settings)
-    registry.limits.update({_scope(name): limits for name, limits in settings.limits.items()})
+    registry.limits.update({Scope.named(name): limits for name, limits in settings.limits.items()})
     return registry
-
-
-def _scope(name: str) -> Scope:
-    return Scope(*name.split("/", 1))
 
 
 def check_machine(settings: Settings, registry: Registry) -> str:
@@ -247,7 +243,9 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
         log.warning("jobs live in memory only and are gone when this process ends")
     if registry.unbound:
         log.warning("settings of plugins that are not loaded here", sections=list(registry.unbound))
-    if unknown := [name for name in settings.limits if not any(_scope(name).has(key) for key in registry.bindings)]:
+    if unknown := [
+        name for name in settings.limits if not any(Scope.named(name).has(key) for key in registry.bindings)
+    ]:
         log.warning("limits of job groups that no plugin here has", scopes=unknown)
     async with Lanes(registry, clock, settings) as lanes:
         host_lock = HostLock(default_directory() if store.shared else None)

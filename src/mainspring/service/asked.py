@@ -33,10 +33,10 @@ class Asked:
             self.has_schedule = True
             if (name := _calendar_name(body["schedule"])) is not None:
                 self.calendars.add(name)
-        if body.get("options") is not None:
+        said = body.get("options")
+        if isinstance(said, dict) and said.get("key") is not None:
             with suppress(ValidationError):  # it is refused when the job is made
-                if (options := options_from_json(body["options"])).key is not None:
-                    self.keyed.append((number, options))
+                self.keyed.append((number, options_from_json(said)))
 
 
 def _calendar_name(schedule: object) -> str | None:

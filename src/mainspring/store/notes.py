@@ -216,7 +216,7 @@ class Notes:
         read: dict[Scope, Limits] = {}
         for name, value in self._limits_as_read.items():
             with suppress(ValueError):
-                read[Scope(*name.split("/", 1))] = limits_from_json(value)
+                read[Scope.named(name)] = limits_from_json(value)
         return read
 
     async def put_limits(self, scope: Scope, limits: Limits | None) -> bool:
