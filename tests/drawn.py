@@ -5,7 +5,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from mainspring.job import Hold, Job, JobKey, Options, Outcome, Run, State, Success
+from mainspring.job import Hold, Job, JobKey, Options, Outcome, Progress, Run, State, Success
 from mainspring.schedule import Every, Once, Period, Recurring
 
 KEY = JobKey("vps4", "backups")
@@ -36,6 +36,8 @@ runs = st.builds(
     backfill=st.booleans(),
     result=st.none(),
     result_error=st.none(),
+    traceback=st.none(),
+    log=st.none(),
 )
 
 
@@ -66,6 +68,8 @@ jobs = st.builds(
     priority=st.integers(0, 9),
     give_ups=numbers,
     last_success=st.none() | st.builds(Success, moments, moments, st.none() | texts),
+    progress=st.none() | st.builds(Progress, numbers, st.none() | numbers, st.none() | texts),
+    waits_for=st.just(()),
     attempt=numbers,
     failures=numbers,
     losses=numbers,

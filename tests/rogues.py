@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, timedelta
 from inspect import signature
@@ -86,11 +86,10 @@ class Rogue(SchedulerJob):
         with self.request.path.open("a") as file:
             file.write(f"{words}\n")
 
-    def do(self, context: JobExecutionContext) -> Coroutine[Any, Any, None] | None:
+    def do(self, context: JobExecutionContext) -> Any:
         """Do what the request says; what is async is left to be awaited."""
         deed: Any = getattr(self, self.request.deed)
-        answer: Coroutine[Any, Any, None] | None = deed(context) if "context" in signature(deed).parameters else deed()
-        return answer
+        return deed(context) if "context" in signature(deed).parameters else deed()
 
     # --- what is right
 
@@ -115,6 +114,18 @@ class Rogue(SchedulerJob):
 
     def logs(self, context: JobExecutionContext) -> None:
         context.log.warning("said by a job", colour="blue")
+
+    def says_and_answers(self, context: JobExecutionContext) -> str:
+        context.log.info("half done")
+        context.progress(1, 2)
+        self.note(context.schedule("sync", when="2026-01-01T01:00:00Z", deed="nothing", path=os.devnull))
+        return '"' * 32_000
+
+    def says_and_is_killed(self, context: JobExecutionContext) -> None:
+        logging.getLogger("some.library").warning("about to go")
+        context.progress(1, 2, "on the way")
+        threading.Event().wait(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     async def waits(self, context: JobExecutionContext) -> None:
         self.note("begun")
@@ -429,9 +440,9 @@ def what_is(number: int) -> str:
 class AsyncRogue(Rogue):
     """What it does blocks the event loop."""
 
-    async def execute(self, context: JobExecutionContext) -> None:
-        if (rest := self.do(context)) is not None:
-            await rest
+    async def execute(self, context: JobExecutionContext) -> Any:
+        answer = self.do(context)
+        return await answer if asyncio.iscoroutine(answer) else answer
 
 
 @product("zoo")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         Binder,
         Busy,
         Cancel,
-        JobExecutionContext,
         JobRequest,
         Retry,
         SchedulerJob,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         job_group,
         product,
     )
+    from mainspring.plugins.context import JobExecutionContext
     from mainspring.schedule import AnyOf, At, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
 
 __all__ = [

@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TextIO, cast
 
@@ -37,6 +38,9 @@ class _Logger:
     """
 
     made: FilteringBoundLogger | None = None
+    level = logging.NOTSET
+    factory: Callable[[], Any]
+    processors: Sequence[Processor] = ()
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -54,6 +58,65 @@ def logger(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", _Logger(name))
 
 
+Keep = Callable[[str], None]
+kept_by: ContextVar[Keep | None] = ContextVar("kept_by", default=None)
+"""What keeps the lines that are logged in a context: those of a run are kept with it."""
+KEPT_LEVEL = logging.INFO
+"""From which level on lines are kept, also where the log itself begins higher."""
+
+
+def run_logger(name: str, keep: Keep | None, facts: Mapping[str, object]) -> FilteringBoundLogger:
+    """Return a logger of a run: what it says is kept, and goes to the log with the facts of the run."""
+    if keep is None:
+        return logger(name).bind(**facts)
+    config = structlog.get_config()
+    level, factory, processors = _Logger.level, config["logger_factory"], config["processors"]
+    if _Logger.made is not None:
+        factory, processors = _Logger.factory, _Logger.processors
+    wrapper: Any = structlog.make_filtering_bound_logger(min(level, KEPT_LEVEL))
+    first = [partial(_keep, keep), partial(_for_the_log, level, facts)]
+    bound: FilteringBoundLogger = wrapper(factory(), processors=[*first, *processors], context={})
+    return bound
+
+
+def _keep(keep: Keep, _logger: object, method: str, line: EventDict) -> EventDict:
+    """Keep a line as text; it goes on as it was."""
+    if _level_of(method) >= KEPT_LEVEL:
+        with suppress(Exception):  # what cannot be written is only not kept
+            kept: Any = dict(line)
+            for processor in _KEPT:
+                kept = processor(None, method, kept)
+            keep(kept)
+    return line
+
+
+def _keep_here(_logger: object, method: str, line: EventDict) -> EventDict:
+    """Keep a line that a plugin logs by structlog itself, if it does so in a run."""
+    keep = kept_by.get()
+    return line if keep is None else _keep(keep, None, method, line)
+
+
+def _for_the_log(level: int, facts: Mapping[str, object], _logger: object, method: str, line: EventDict) -> EventDict:
+    """Let a line go on to the log if it is of a level that the log shows, with the facts of its run."""
+    if _level_of(method) < level:
+        raise structlog.DropEvent
+    return {**facts, **line}
+
+
+def _level_of(method: str) -> int:
+    return logging.getLevelNamesMapping().get(method.upper(), logging.ERROR)  # `exception` is an error
+
+
+class _Keeper(logging.Handler):
+    """Keeps what is logged through the standard library in a run."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        keep = kept_by.get()
+        if keep is not None:
+            with suppress(Exception):  # a record may not fit its own arguments
+                keep(_KEPT_FORM.format(record))
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes what libraries log from the level `wanted` on, by `form`, whatever formatter it is given."""
 
@@ -65,6 +128,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 _handler = _Handler()
+_keeper = _Keeper(KEPT_LEVEL)
 
 
 def configure(settings: Settings) -> None:
@@ -74,27 +138,26 @@ def configure(settings: Settings) -> None:
     """
     stream: Any = _Lossy(_own_stderr())
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(_traceback),
-    ]
     last: list[Processor] = (
         [structlog.processors.JSONRenderer(default=words_of)]
         if as_json
         else [_for_a_terminal, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
+    processors = [*_SHARED, *last]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     wrapper: Any = structlog.make_filtering_bound_logger(level)
     factory = structlog.PrintLoggerFactory(stream)
-    _Logger.made = wrapper(factory(), processors=[*shared, *last], context={})
+    _Logger.made = wrapper(factory(), processors=processors, context={})
+    _Logger.level, _Logger.factory, _Logger.processors = level, staticmethod(factory), processors
     structlog.configure(
-        processors=[*shared, *last], wrapper_class=wrapper, logger_factory=factory, cache_logger_on_first_use=True
+        processors=[_keep_here, *processors],
+        wrapper_class=wrapper,
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
     )
     _handler.setStream(stream)
     _handler.form = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
     _handler.wanted = max(level, logging.WARNING)
     listen_to_libraries()
@@ -103,11 +166,15 @@ def configure(settings: Settings) -> None:
 def hears_libraries() -> bool:
     """Tell whether errors of libraries are still written: a plugin may have configured logging as it likes."""
     heard = all(logging.getLogger(name).isEnabledFor(logging.ERROR) for name in _LIBRARIES)
-    return heard and _handler in logging.root.handlers and _handler.level == _handler.wanted and not _handler.filters
+    ours = {_handler: _handler.wanted, _keeper: KEPT_LEVEL}
+    return heard and all(
+        handler in logging.root.handlers and handler.level == level and not handler.filters
+        for handler, level in ours.items()
+    )
 
 
 def listen_to_libraries() -> None:
-    """Write what libraries log, as `configure` says."""
+    """Write what libraries log, as `configure` says, and keep what is logged in runs."""
     logging.disable(logging.NOTSET)
     for name in _LIBRARIES:
         library = logging.getLogger(name)
@@ -115,11 +182,12 @@ def listen_to_libraries() -> None:
         library.setLevel(logging.NOTSET)
     # It warns, with a traceback, each time that it cannot connect. `StoreFailed` tells of that once.
     logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
-    logging.root.setLevel(_handler.wanted)
-    _handler.setLevel(_handler.wanted)
-    _handler.filters.clear()
-    if _handler not in logging.root.handlers:
-        logging.root.addHandler(_handler)
+    logging.root.setLevel(min(_handler.wanted, KEPT_LEVEL))
+    for handler, level in ((_handler, _handler.wanted), (_keeper, KEPT_LEVEL)):
+        handler.setLevel(level)
+        handler.filters.clear()
+        if handler not in logging.root.handlers:
+            logging.root.addHandler(handler)
 
 
 def _own_stderr() -> TextIO | None:
@@ -129,6 +197,15 @@ def _own_stderr() -> TextIO | None:
     except (OSError, ValueError, AttributeError):  # it is no file
         return sys.stderr
     return os.fdopen(number, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
+def traceback_of(error: BaseException) -> str:
+    """Write the traceback of what a plugin raised, from its own code on, in text that can be stored."""
+    trace = error.__traceback__
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("mainspring.execution"):
+        trace = trace.tb_next
+    text = _traceback((type(error), error, trace))
+    return text.replace("\0", "\\0").encode(errors="replace").decode()
 
 
 def _traceback(exc_info: ExcInfo) -> str:
@@ -201,6 +278,24 @@ class _Lossy:
     def isatty(self) -> bool:
         """Tell whether somebody watches."""
         return self._stream is not None and self._stream.isatty()
+
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.ExceptionRenderer(_traceback),
+]
+_PLAIN: list[Processor] = [
+    _for_a_terminal,
+    structlog.dev.ConsoleRenderer(
+        pad_event_to=0, pad_level=False, colors=False, exception_formatter=structlog.dev.plain_traceback
+    ),
+]
+_KEPT = [*_SHARED, *_PLAIN]
+_KEPT_FORM = structlog.stdlib.ProcessorFormatter(
+    foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_PLAIN]
+)
 
 
 def subscribe(to: events.Events, settings: Settings) -> None:

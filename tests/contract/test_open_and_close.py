@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.job import Cap, Edit, Job, Limits, Run, Scope, lifecycle
+from mainspring.job import Cap, Edit, Job, Limits, Progress, Run, Scope, lifecycle
 from mainspring.store import NodeBeat, Store, spans
 from tests.contract.build import (
     ALL,
@@ -57,6 +57,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "deletions": lambda store: store.deletions(),
     "count_recurring": lambda store: store.count_recurring("nights"),
     "children": lambda store: store.children(a_job().id),
+    "put_progress": lambda store: store.put_progress({1: Progress(1)}),
     "split_off": lambda store: store.split_off(edited(a_job()), a_job(), []),
     "notes": lambda store: store.notes("calendar"),
     "note": lambda store: store.note("calendar", "holidays", {}),

@@ -47,6 +47,7 @@ OF_POSTGRES_ONLY = {
     "runs_of": "the refused changes of a batch are looked at together",
     "finish": "changes are written together",
     "add_unrun": "rows of history are numbered as they are written; there they are numbered before",
+    "follow": "many are written together; there each is added by itself",
     "which": "an answer can be lost on the way from another process only",
     **dict.fromkeys(
         ("candidates", "candidates_of_keys", "claim_these", "put_rates", "take_turn"),

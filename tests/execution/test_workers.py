@@ -22,7 +22,7 @@ from mainspring.execution import Assignment, ProcessRunner, Quarantine, Slots, S
 from mainspring.execution.workers.output import OUTPUT_KEPT
 from mainspring.execution.workers.pool import SHARED
 from mainspring.execution.workers.wire import read_claim, read_ending, write_claim, write_ending
-from mainspring.job import Backoff, Ending, Job, JobKey, Options, Outcome, State
+from mainspring.job import Backoff, Ending, Job, JobKey, Options, Outcome, Progress, State
 from mainspring.plugins import load
 from mainspring.schedule import Once, trigger_from_json
 from mainspring.settings import PluginSettings, Settings, load_settings
@@ -579,6 +579,33 @@ async def test_a_flood_is_cut(runner: ProcessRunner) -> None:
         await runner.run(to_do("floods"))
     [(output, more)] = [(entry["output"], entry["more_bytes"]) for entry in entries if "run" in entry]
     assert ("x" * OUTPUT_KEPT, 320 * 2**20 - OUTPUT_KEPT) == (output, more)
+
+
+async def test_what_a_run_says_crosses(runner: ProcessRunner, tmp_path: Path) -> None:
+    """Its log, its progress, a result as large as one may be, and the jobs that are to follow."""
+    assignment = to_do("says_and_answers", path=tmp_path / "notes")
+    ending = await runner.run(assignment)
+
+    assert (Outcome.SUCCEEDED, json.dumps('"' * 32_000)) == (ending.outcome, ending.result)
+    assert "half done" in (ending.log or "")
+    [job] = ending.follow_ups
+    assert (SYNC, {"when": "2026-01-01T01:00:00Z", "deed": "nothing", "path": os.devnull}) == (job.key, job.request)
+    assert str(job.id) in (tmp_path / "notes").read_text()
+
+
+async def test_what_a_run_said_outlives_its_worker(runner: ProcessRunner) -> None:
+    """What led to the end is what people look for."""
+    assignment = to_do("says_and_is_killed")
+    ending = await runner.run(assignment)
+
+    assert (Outcome.FAILED, True) == (ending.outcome, ending.fatal)
+    assert "about to go" in (ending.log or "")
+    assert Progress(1, 2, "on the way") == assignment.progress
+
+
+async def test_a_traceback_crosses(runner: ProcessRunner) -> None:
+    """It is that of the plugin."""
+    assert "tests/rogues.py" in ((await runner.run(to_do("raises"))).traceback or "")
 
 
 async def test_the_log_of_a_job_is_the_log_of_the_node(capfd: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def plain_facts(values: dict[str, Any], table: tuple[columns.Fact, ...]) -> dict
     return {fact.name: known[fact.name] for fact in table}
 
 
-NOT_HELD: dict[str, Any] = {"paused": False, "hold": None, "resume_at": None, "cancelling": False}
+NOT_HELD: dict[str, Any] = {"paused": False, "hold": None, "resume_at": None, "cancelling": False, "progress": None}
 """What every job is that was just claimed."""
 
 

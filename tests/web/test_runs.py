@@ -4,7 +4,8 @@ import httpx2
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.job import Outcome
+from mainspring.job import Ending, Outcome, Progress, RetryPolicy, history, lifecycle
+from mainspring.store import Store
 from tests.web.answers import at, missing, refusal, refused
 from tests.web.conftest import Jobs
 from tests.web.plugin import BACKUPS
@@ -113,7 +114,35 @@ async def test_run_shows_what_it_returned(client: httpx2.AsyncClient, jobs: Jobs
 
     answer = await client.get(at(BACKUPS, job_id, "runs", listed["run"]))
 
-    assert (200, listed | {"result": None, "resultError": None}) == (answer.status_code, answer.json())
+    left = {"result": None, "resultError": None, "traceback": None}
+    assert (200, listed | left) == (answer.status_code, answer.json())
+
+
+async def test_run_shows_its_log_and_traceback(client: httpx2.AsyncClient, jobs: Jobs, store: Store) -> None:
+    """The log is plain text of its own; one that said nothing has an empty one, and one under way none yet."""
+    job_id = await jobs.create(BACKUPS)
+    job = await jobs.claim(BACKUPS)
+    await store.put_progress({job.run or 0: Progress(3, 4, "nearly")})
+    underway = await client.get(at(BACKUPS, job_id, "runs", job.run, "log"))
+    assert (404, True) == (underway.status_code, "is under way" in underway.text)
+    assert {"done": 3, "total": 4, "note": "nearly"} == (await jobs.shown(BACKUPS, job_id))["currentRun"]["progress"]
+    ending = Ending(Outcome.FAILED, "no", traceback="Traceback \N{SNOWMAN}", log="half done\n<script>\n")
+    now = job.due_at
+    run = history.ended(job, ending, started_at=now, now=now)
+    policy = RetryPolicy()
+    await store.finish([lifecycle.after(job, run, ending, policy=policy, now=now, chance=0, calendars={})])
+
+    path = at(BACKUPS, job_id, "runs", job.run)
+    answer = await client.get(f"{path}/log")
+
+    assert "Traceback \N{SNOWMAN}" == (await client.get(path)).json()["traceback"]
+    assert ("half done\n<script>\n", "text/plain; charset=utf-8") == (answer.text, answer.headers["content-type"])
+    other = await jobs.ended(BACKUPS, Outcome.SUCCEEDED)
+    [listed] = (await client.get(at(BACKUPS, other, "runs"))).json()
+    assert (200, "") == (
+        (empty := await client.get(at(BACKUPS, other, "runs", listed["run"], "log"))).status_code,
+        empty.text,
+    )
 
 
 @pytest.mark.parametrize("run", ["0", "99", "x", "-1", "1.0", "9" * 19, "9" * 30, "%31x"])

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mainspring.execution.endings import interrupted
-from mainspring.job import Ending, Job
+from mainspring.execution.run_log import RunLog
+from mainspring.job import Ending, Job, Outcome, Progress
 from mainspring.plugins import Stopping
 
 if TYPE_CHECKING:
@@ -38,15 +39,22 @@ class Assignment:
     `not_before`, by the latter: it may be claimed a little ahead of its due time. `trusted` tells whether the node may
     believe that it still has its lease. `lane` is where the node has it run. `started_at` and `task` are set when it
     begins, and `places` while it has one; `is_handed_back` when it was given to another, and so must not begin here.
+
+    `log`, `progress` and `follow_ups` are what the run has said so far, if anything; `on_said` hears when it says more,
+    from any thread.
     """
 
     __slots__ = (
         "ahead",
+        "follow_ups",
         "is_handed_back",
         "job",
         "lane",
+        "log",
         "not_before",
+        "on_said",
         "places",
+        "progress",
         "run",
         "started_at",
         "stopping",
@@ -69,6 +77,10 @@ class Assignment:
         self.places: Places | None = None
         self.started_at: datetime | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.log: RunLog | None = None
+        self.progress: Progress | None = None
+        self.follow_ups: tuple[Job, ...] = ()
+        self.on_said: Callable[[], None] | None = None
 
     def store_time(self, moment: float) -> datetime:
         """Return what the store's time was at a moment, as far as this node can know it without asking."""
@@ -80,6 +92,14 @@ class Assignment:
         if self.places is not None:
             places, self.places = self.places, None
             places.give_back()
+
+    def completed(self, ending: Ending) -> Ending:
+        """Return how the run ended with what it said: jobs follow it only if it succeeded."""
+        if self.log is not None:
+            ending = ending._replace(log=self.log.text())
+        if self.follow_ups and ending.outcome is Outcome.SUCCEEDED:
+            ending = ending._replace(follow_ups=self.follow_ups)
+        return ending
 
     def refusal(self) -> Ending | None:
         """Say why the run must not begin, if it must not.

@@ -27,6 +27,7 @@ from mainspring.execution.endings import (
     verdict_of,
 )
 from mainspring.execution.limits import TimeLimit, TimeLimits
+from mainspring.execution.telling import Telling
 from mainspring.execution.threads import Threads
 from mainspring.failpoint import fp
 from mainspring.job import Ending, Outcome, parse
@@ -62,18 +63,20 @@ class Runner:
         limit = TimeLimit(self._limits, assignment)
         try:
             fp("run.begin")
-            return assignment.refusal() or await self._run(assignment, limit)
+            ending = assignment.refusal() or await self._run(assignment, limit)
         except asyncio.CancelledError:
-            return self._cut_short(assignment, limit)
+            ending = self._cut_short(assignment, limit)
         except Signal as signal:
-            return asked_for(signal)
+            ending = asked_for(signal)
         except BaseException as error:  # noqa: BLE001 - user code
             job = assignment.job
             facts = {"job": str(job.series), "group": str(job.key), "run": job.run, "attempt": job.attempt}
             _report("run failed", **facts, exc_info=error)
-            return Ending(Outcome.FAILED, describe(error))
+            ending = Ending(Outcome.FAILED, describe(error), traceback=logs.traceback_of(error))
         finally:
             limit.end()
+            logs.kept_by.set(None)  # what ran would be kept by its context
+        return ending if assignment.log is None and not assignment.follow_ups else assignment.completed(ending)
 
     async def _run(self, assignment: Assignment, limit: TimeLimit) -> Ending:
         job = assignment.job
@@ -84,7 +87,9 @@ class Runner:
         except InvalidRequestError as error:
             return failed(f"the stored request is refused by the job group: {error}")
         assert assignment.started_at is not None, "set first thing"  # noqa: S101 - for the type checker
-        context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping)
+        telling = Telling(assignment, self._registry)
+        context = JobExecutionContext(job, request, assignment.started_at, assignment.stopping, telling)
+        logs.kept_by.set(telling.keep)
         for listener, is_async in group.listeners:
             if (veto := await self._ask(listener, is_async, context, limit)) is not None:
                 return veto
@@ -127,7 +132,8 @@ class Runner:
             raise
         except Exception as error:  # noqa: BLE001 - user code
             _report("veto check failed", job=str(context.job_id), listener=name, exc_info=error)
-            return failed(f"the veto check {name} raised {describe(error)}")
+            reason = f"the veto check {name} raised {describe(error)}"
+            return failed(reason)._replace(traceback=logs.traceback_of(error))
         if limit.overdue:
             return _veto_too_slow(name)
         limit.end()  # what comes between is not limited

@@ -97,7 +97,7 @@ from mainspring.job.request import (
     read,
 )
 from mainspring.job.retry import RetryPolicy
-from mainspring.job.run import DEADLY, Ending, Outcome, Run, Success
+from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
 from mainspring.job.tuples import new_tuple
 from mainspring.job.why import CODES, Fact, Held, Place, Situation, why
 
@@ -158,6 +158,7 @@ __all__ = [
     "Place",
     "PluginFailed",
     "Position",
+    "Progress",
     "Rate",
     "Reading",
     "RetryPolicy",

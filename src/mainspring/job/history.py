@@ -12,7 +12,7 @@ from mainspring.schedule import Fate, Planned, Recurring, Unrun, format_time
 
 _run = maker(
     Run, "number", "job_id", "key", "fire_time", "due_at", "attempt", "node", "started_at", "finished_at", "outcome",
-    "reason", "backfill", "result", "result_error",
+    "reason", "backfill", "result", "result_error", "traceback", "log",
 )  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def ended(job: Job, ending: Ending, *, started_at: datetime, now: datetime) -> R
     assert job.run is not None and job.node is not None, "only a running job can end a run"  # noqa: S101, PT018
     return _run(
         job.run, job.parent or job.id, job.key, job.fire_time, job.due_at, job.attempt, job.node, started_at, now,
-        ending.outcome, ending.reason, job.backfill, ending.result, ending.result_error,
+        ending.outcome, ending.reason, job.backfill, ending.result, ending.result_error, ending.traceback, ending.log,
     )  # fmt: skip
 
 

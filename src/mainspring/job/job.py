@@ -12,7 +12,7 @@ from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
 from mainspring.job.options import PRIORITY, Options, rank
 from mainspring.job.pause import Hold
-from mainspring.job.run import DEADLY, Outcome, Run, Success
+from mainspring.job.run import DEADLY, Outcome, Progress, Run, Success
 from mainspring.schedule import Trigger
 
 
@@ -37,8 +37,10 @@ class Job(NamedTuple):
     be claimed: the same, unless a retry or a postponement moved it. `attempt` counts the tries begun for this fire
     time, `failures` those of them that failed, `losses` those whose node died. `give_ups` counts the fire times in a
     row on which the job gave up. `run` and `node` are set while it runs; `outcome` and `last_run` tell of the run that
-    ended last, `last_success` of the last one that succeeded, of a job with a schedule. Every write raises `version` by
-    one.
+    ended last, `last_success` of the last one that succeeded, of a job with a schedule, and `progress` of the one under
+    way, as far as it has said. Every write raises `version` by one, but that of a progress.
+
+    A job that `waits_for` others does not begin before they are over: see `Options.after`.
 
     `paused` holds the job back, also after a run that is under way: `hold` says since when and why, and at `resume_at`
     it goes on by itself. `cancelling` says that the run under way is to be cancelled. Of a group's due jobs those of
@@ -77,6 +79,8 @@ class Job(NamedTuple):
     outcome: Outcome | None = None
     last_run: Run | None = None
     last_success: Success | None = None
+    progress: Progress | None = None
+    waits_for: tuple[UUID, ...] = ()
     parent: UUID | None = None
     backfill: bool = False
     format: int = FORMAT
@@ -148,8 +152,15 @@ def _turn(claim: Claim) -> tuple[datetime, int, datetime]:
     return max(job.due_at, at), -rank(job.priority, at - job.due_at), job.due_at
 
 
+class Edit(NamedTuple):
+    """A job as it is to be written, and rows for the occurrences that were `unrun` over on the way to its next one."""
+
+    job: Job
+    unrun: tuple[Run, ...] = ()
+
+
 class Change(NamedTuple):
-    """A finished run, what its job becomes, and rows for the occurrences that were `unrun` over on the way.
+    """A finished run, what its job becomes, rows for the occurrences that were `unrun` over, and jobs `added` with it.
 
     The store takes it only while the job still has this run and this version, and numbers the rows itself.
     """
@@ -157,10 +168,4 @@ class Change(NamedTuple):
     run: Run
     job: Job
     unrun: tuple[Run, ...] = ()
-
-
-class Edit(NamedTuple):
-    """A job as it is to be written, and rows for the occurrences that were `unrun` over on the way to its next one."""
-
-    job: Job
-    unrun: tuple[Run, ...] = ()
+    added: tuple[Edit, ...] = ()

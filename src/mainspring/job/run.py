@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
+
+if TYPE_CHECKING:
+    from mainspring.job.job import Job
 
 
 class Outcome(StrEnum):
@@ -38,7 +41,8 @@ class Ending(NamedTuple):
 
     `delay` asks for the next try after that long. `fatal`: the worker process died under it. `missed`: it came too late
     to be begun, and what the job has next goes by its misfire policy. `result` is what the job answered, as JSON, or
-    `result_error` why that cannot be kept.
+    `result_error` why that cannot be kept. `traceback` is that of what it raised, `log` what it logged. `follow_ups`
+    are jobs to be made with its success: only the calendars of their schedules are not looked at yet.
     """
 
     outcome: Outcome
@@ -48,6 +52,9 @@ class Ending(NamedTuple):
     missed: bool = False
     result: str | None = None
     result_error: str | None = None
+    traceback: str | None = None
+    log: str | None = None
+    follow_ups: tuple[Job, ...] = ()
 
 
 class Run(NamedTuple):
@@ -59,7 +66,8 @@ class Run(NamedTuple):
     A row with `attempt` 0 had no run: it accounts for `occurrences` fire times in a row, from `fire_time` to
     `last_fire_time`, that were passed over, and its `reason` says why. A row with `damage` cannot be read.
 
-    `result` and `result_error` are those of the `Ending`. They may be large, so only `RunStore.run` reads them.
+    `result`, `result_error`, `traceback` and `log` are those of the `Ending`. They may be large, so only `RunStore.run`
+    reads them.
     """
 
     number: int
@@ -78,6 +86,8 @@ class Run(NamedTuple):
     backfill: bool = False
     result: str | None = None
     result_error: str | None = None
+    traceback: str | None = None
+    log: str | None = None
     damage: Damage | None = None
 
     @property
@@ -92,3 +102,11 @@ class Success(NamedTuple):
     fire_time: datetime
     finished_at: datetime
     result: str | None = None
+
+
+class Progress(NamedTuple):
+    """How far a run is: so much `done`, of a `total` if there is one, and in words."""
+
+    done: float
+    total: float | None = None
+    note: str | None = None

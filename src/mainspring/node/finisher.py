@@ -12,17 +12,19 @@ from contextlib import suppress
 from datetime import datetime
 
 from mainspring.clock import Clock, wait
-from mainspring.errors import ConflictError, first_line
+from mainspring.errors import ConflictError, InvalidRequestError, first_line
 from mainspring.execution import Assignment
 from mainspring.failpoint import fp
 from mainspring.job import (
     DEADLY,
     Change,
+    Edit,
     Ending,
     Events,
     GaveUp,
     Job,
     JobPaused,
+    JobScheduled,
     Outcome,
     Run,
     RunFinished,
@@ -151,10 +153,12 @@ class Finisher:
         self._announce([aside])
 
     def _announce(self, written: Sequence[Change]) -> None:
+        for edit in (edit for change in written for edit in change.added):
+            self._events.announce(JobScheduled(edit.job))
         if self._events.has_subscribers(RunFinished):
-            for run, job, _ in written:
+            for run, job, *_ in written:
                 self._events.announce(RunFinished(run, job))
-        for run, job, _ in written:
+        for run, job, *_ in written:
             if run.outcome in DEADLY and job.gave_up:
                 self._events.announce(GaveUp(run, job))
                 if job.hold is not None and job.hold.at == run.finished_at:
@@ -166,10 +170,24 @@ class Finisher:
         if job.damage is not None:
             return lifecycle.set_aside(job, run, now=now)
         try:
-            return lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=self._notes.known)
+            run, ending, added = self._following(run, ending)
+            calendars = self._notes.known
+            change = lifecycle.after(job, run, ending, policy=policy, now=now, chance=chance, calendars=calendars)
+            return change if not added or change.run.outcome is not Outcome.SUCCEEDED else change._replace(added=added)
         except Exception as error:  # noqa: BLE001 - a bug of ours: announced, and the job waits for somebody to look
             self._events.announce(TurnFailed("decide", error))
             return lifecycle.held(job, run, now=now)
+
+    def _following(self, run: Run, ending: Ending) -> tuple[Run, Ending, tuple[Edit, ...]]:
+        """Return the jobs that are to follow a run, by their calendars; without one of these the run has failed."""
+        calendars, now = self._notes.known, run.finished_at
+        try:
+            follow_ups = [lifecycle.follow_up(job, now=now, calendars=calendars) for job in ending.follow_ups]
+        except InvalidRequestError as error:
+            reason = f"a job that is to follow it cannot be made: {first_line(error)}"
+            failed = Ending(Outcome.FAILED, reason, log=ending.log)
+            return run._replace(outcome=failed.outcome, reason=reason, result=None), failed, ()
+        return run, ending, tuple(follow_ups)
 
     async def _refused(self, facts: _Ended, answer: Answer, *, announce: bool) -> _Ended | None:
         """Return what to decide again, if the run is still this node's."""

@@ -37,6 +37,7 @@ from mainspring.node.host_lock import HostLock
 from mainspring.node.lease import Lease
 from mainspring.node.outage import Outage
 from mainspring.node.recovery import Recovery
+from mainspring.node.reporter import Reporter
 from mainspring.node.resuming import Resuming
 from mainspring.node.yielding import Yielding
 from mainspring.plugins import Registry
@@ -44,6 +45,8 @@ from mainspring.settings import Settings
 from mainspring.store import NodeBeat, Notes, Store
 
 PRUNE_EVERY = timedelta(minutes=1)
+REPORT_EVERY = timedelta(seconds=1)
+"""How often the progress of runs is written."""
 FAILED_TURN_PAUSE = timedelta(seconds=1)
 VITAL = {"claim": "claims", "beat": "beats", "finish": "writing results"}
 """The duties without which no job runs, in words."""
@@ -100,6 +103,7 @@ class Node:
             store, self._lease, self._finisher, place.host_lock, place.quarantine, events, registry.bindings
         )
         self._resuming = Resuming(store, notes, events)
+        self._reporter = Reporter(store, self._dispatcher.running)
         self._stopping = asyncio.Event()
         self._hurried = False
         self._freed = asyncio.Event()
@@ -146,6 +150,7 @@ class Node:
                 duties.create_task(self._repeat("hand back", self._hand_back)),
                 duties.create_task(self._repeat("sweep", self._on_pulse)),
                 duties.create_task(self._repeat("prune", self._prune, pause=PRUNE_EVERY)),
+                duties.create_task(self._repeat("report", self._reporter.report, pause=REPORT_EVERY)),
             ]
             self._is_up = True
             await self._stopping.wait()

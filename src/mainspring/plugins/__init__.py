@@ -4,16 +4,18 @@ from mainspring.plugins.author import (
     Binder,
     Busy,
     Cancel,
-    JobExecutionContext,
     Retry,
     SchedulerJob,
     SchedulerPluginModule,
     SchedulerTriggerListener,
     Signal,
-    Stopping,
     Verdict,
     job_group,
     product,
+)
+from mainspring.plugins.context import (
+    JobExecutionContext,
+    Stopping,
 )
 from mainspring.plugins.discovery import (
     build,

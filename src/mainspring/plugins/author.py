@@ -7,17 +7,14 @@ A plugin is a package with job classes, trigger listeners and the services they 
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
-from uuid import UUID
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from pydantic_core import from_json
-
-from mainspring.job import PRIORITY, Backoff, Ending, Job, JobRequest, Limit, Outcome, Rate
+from mainspring.job import PRIORITY, Backoff, Ending, JobRequest, Limit, Outcome, Rate
+from mainspring.plugins.context import JobExecutionContext
 from mainspring.schedule import Trigger
 
 __all__ = [
@@ -39,7 +36,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from structlog.typing import FilteringBoundLogger
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -63,144 +59,6 @@ def _marker(attribute: str, name: str) -> Callable[[_Class], _Class]:
         return cls
 
     return mark
-
-
-# --- what is received -------------------------------------------------------------------------------------------------
-
-
-class Settable(Protocol):
-    """Anything that can be told, once or more often, from any thread."""
-
-    def set(self) -> None:
-        """Tell it."""
-
-
-class Stopping:
-    """A flag that a run should end soon. Threads may `wait` for it; async jobs look with `is_set`.
-
-    A `threading.Event` takes 1.5 us to make; this one is made for every run and makes an event only for who waits, one
-    for each, so that two who begin at the same moment do not lose each other's.
-    """
-
-    __slots__ = ("_set", "_waiting")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiting: list[Settable] = []
-
-    def is_set(self) -> bool:
-        """Tell whether the run should end."""
-        return self._set
-
-    def set(self) -> None:
-        """Ask the run to end."""
-        self._set = True
-        for event in tuple(self._waiting):
-            event.set()
-
-    def pass_on(self, event: Settable) -> None:
-        """Have `event` set as well, at once if the run should end already."""
-        self._waiting.append(event)
-        if self._set:
-            event.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the run should end, at most `timeout` seconds; tell whether it should."""
-        event = threading.Event()
-        self._waiting.append(event)
-        try:
-            return self._set or event.wait(timeout)
-        finally:
-            self._waiting.remove(event)
-
-
-class LastSuccess(NamedTuple):
-    """A run that succeeded: its fire time, when it ended, and what it returned. Times are in UTC."""
-
-    scheduled_fire_time: datetime
-    finished_at: datetime
-    result: Any
-
-
-class JobExecutionContext:
-    """What a job or a trigger listener is told about its run. All times are in UTC, by the store's clock."""
-
-    __slots__ = ("_job", "fire_time", "request", "stopping")
-
-    def __init__(self, job: Job, request: Any, fire_time: datetime, stopping: Stopping | None = None) -> None:
-        self._job = job
-        self.request = request
-        """The group's parsed ``Request``."""
-        self.fire_time = fire_time
-        """When the run really started."""
-        self.stopping = stopping or Stopping()
-        """Set when the run should end soon: the node drains, the job was deleted, or its time is up."""
-
-    @property
-    def job_id(self) -> UUID:
-        """The job."""
-        return self._job.series
-
-    @property
-    def product(self) -> str:
-        """The job's product."""
-        return self._job.key.product
-
-    @property
-    def job_group(self) -> str:
-        """The job's group."""
-        return self._job.key.job_group
-
-    @property
-    def scheduled_fire_time(self) -> datetime:
-        """The intended moment of this occurrence."""
-        return self._job.fire_time
-
-    @property
-    def trigger(self) -> Trigger:
-        """What makes the job's fire times."""
-        return self._job.trigger
-
-    @property
-    def attempt(self) -> int:
-        """The number of this run for its fire time, from 1. It counts every run, `max_attempts` only failures."""
-        return self._job.attempt
-
-    @property
-    def run(self) -> int:
-        """The fence: it rises for ever.
-
-        A target that remembers the highest it has seen can refuse a run that comes too late.
-        """
-        assert self._job.run is not None, "a job that is run has a run"  # noqa: S101 - for the type checker
-        return self._job.run
-
-    @property
-    def last_success(self) -> LastSuccess | None:
-        """The last run of this job that succeeded, `None` if none has, or the job has no schedule."""
-        success = self._job.last_success
-        return success and LastSuccess(
-            success.fire_time, success.finished_at, None if success.result is None else from_json(success.result)
-        )
-
-    @property
-    def backfill(self) -> bool:
-        """Whether this is a run of a past range that was asked for afterwards."""
-        return self._job.backfill
-
-    @property
-    def occurrence_id(self) -> UUID:
-        """Name this fire time of the job, the same over all attempts: use it as an idempotency key."""
-        return self._job.occurrence_id
-
-    @property
-    def log(self) -> FilteringBoundLogger:
-        """A structured logger that names the job and the run in each line."""
-        from mainspring import logs  # noqa: PLC0415 - `import mainspring` stays light; a run that logs nothing pays nothing
-
-        return logs.logger("mainspring.job").bind(
-            job=str(self.job_id), group=f"{self.product}/{self.job_group}", run=self.run, attempt=self.attempt
-        )
 
 
 # --- what is subclassed -----------------------------------------------------------------------------------------------

@@ -9,14 +9,28 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
 from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from mainspring.errors import ConfigError, InvalidRequestError, NotFoundError, Problem
-from mainspring.job import LONGEST_KEY, JobKey, JobRequest, Limits, RetryPolicy, Scope, is_key
+from mainspring.job import (
+    LONGEST_KEY,
+    Job,
+    JobKey,
+    JobRequest,
+    Limits,
+    OnConflict,
+    RetryPolicy,
+    Scope,
+    is_key,
+    lifecycle,
+    read,
+)
 from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, ServiceBinding
 from mainspring.plugins.report import raise_together
 from mainspring.plugins.services import ServiceScope, needed, needs_of
@@ -58,6 +72,21 @@ class Binding:
             return key
         raise _no_key(f"is {words_of(key)[:100]!r}, and no text of 1 to {LONGEST_KEY} characters")
 
+    def follow_up(self, body: Mapping[str, Any], job_id: UUID, now: datetime) -> Job:
+        """Return the job of a request that another job has made. Whether its calendar is there is not looked at.
+
+        Raises `InvalidRequestError` with every problem.
+        """
+        reading = read(self.request_model, body, now=now, calendars=_AnyName())
+        options = reading.options
+        if options.on_conflict is OnConflict.REPLACE:
+            detail = "can be reject or keep for a job that follows another: where its key is taken, it is not made"
+            raise InvalidRequestError(detail, problems=[Problem("/options/onConflict", "REPLACE_IN_BATCH", detail)])
+        job, _ = lifecycle.create(
+            job_id=job_id, key=self.key, request=body, trigger=reading.trigger, options=options, now=now, calendars={}
+        )
+        return lifecycle.ranked(job, self.job_class.priority, self.concurrency_key(reading.request))
+
     @property
     def uses_threads(self) -> bool:
         """Whether a method of the group is plain ``def``, which runs in a thread."""
@@ -76,6 +105,15 @@ class Binding:
             inspect.iscoroutinefunction(self.job_class.execute),
             tuple((listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in self.listeners),
         )
+
+
+class _AnyName(tuple[str, ...]):
+    """Names of calendars of which each is one."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def _no_key(what: str) -> InvalidRequestError:

@@ -299,11 +299,13 @@ class SchedulerService:
         return await self._store.runs(key, job_id, before=before, limit=limit)
 
     async def get_run(self, key: JobKey, job_id: UUID, number: int) -> Run:
-        """Return a run of a job that has ended, with its result. Raises `NotFoundError`."""
-        await self.get_job(key, job_id)
+        """Return a run of a job that has ended, with its result, traceback and log. Raises `NotFoundError`."""
+        job = await self.get_job(key, job_id)
         run = await self._store.run(key, job_id, number)
         if run is None:
             detail = f"there is no run {number} in the history of job {job_id}"
+            if number == job.run:
+                detail = f"run {number} of job {job_id} is under way; it is shown when it has ended"
             raise NotFoundError(detail, problems=[Problem("", "RUN_NOT_FOUND", detail)])
         return run
 

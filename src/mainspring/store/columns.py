@@ -43,7 +43,11 @@ PLAIN = Kind()
 ID = Kind("to_id({0})", "from_id({0})")
 TIME = Kind("to_time({0})", "from_time({0})", Form.TIME)
 FLAG = Kind("{0}", "bool({0})")
-STATE = Kind("{0}.value", "STATES[{0}]")
+STATE = Kind(
+    "'paused' if job.waits_for and {0} is SCHEDULED else {0}.value",
+    "SCHEDULED if {0} == 'paused' and waits_for and not paused else STATES[{0}]",
+)
+"""Claims find what is ``scheduled``: a job that waits for others is ``paused`` in the column, without being so."""
 OUTCOME = Kind("{0}.value", "OUTCOMES[{0}]")
 JSON = Kind("to_json({0})", "as_object(from_json({0}))", Form.JSON)
 TRIGGER = Kind(
@@ -55,6 +59,8 @@ TRIGGER = Kind(
 OPTIONS = Kind("write_options({0})", "DEFAULTS if {0} is None else options_from_json(from_json({0}))", Form.JSON)
 HOLD = Kind("to_json(hold_to_json({0}))", "hold_from_json(as_object(from_json({0})))", Form.JSON)
 SUCCESS = Kind("write_success({0})", "read_success({0})", Form.JSON)
+PROGRESS = Kind("to_json({0})", "Progress(*as_array(from_json({0})))", Form.JSON)
+IDS = Kind("to_json({0}) if {0} else None", "() if {0} is None else read_ids(from_json({0}))", Form.JSON)
 LAST_RUN = Kind("write_last_run({0})", "read_last_run({0}, id, key)")
 KNOWN_FORMAT = Kind("{0}", "known_format({0})")
 
@@ -135,6 +141,8 @@ JOB = (
     _of_job("give_ups", PLAIN, done="0", edited=True),
     _of_job("last_success", SUCCESS.optional(), done="null"),
     _of_job("concurrency_key", PLAIN, edited=True, kept=True),
+    _of_job("progress", PROGRESS.optional(), claim="None", done="null"),
+    _of_job("waits_for", IDS, claim="()", done="null", edited=True),
 )
 """The facts of a job."""
 
@@ -174,6 +182,8 @@ ENDED = {
     "passed": "write_unrun(unrun) if unrun else None",
     "result": "run.result",
     "result_error": "run.result_error",
+    "traceback": "run.traceback",
+    "log": "run.log",
 }
 """What `finish` says of each run that ended: the members of the type ``ended``; `unrun` are rows without a run."""
 KEPT = ENDED | {
@@ -193,8 +203,10 @@ KEPT = ENDED | {
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
 
-_NOT_LISTED = frozenset({"damage", "result", "result_error"})
-"""What says that facts cannot be read, and what is too large for lists."""
+LARGE = ("result", "result_error", "traceback", "log")
+"""What a run leaves that may be too large for lists: only `RunStore.run` reads it."""
+_NOT_LISTED = frozenset({"damage", *LARGE})
+"""What no list of columns has: what says that facts cannot be read, and what is too large."""
 
 
 def check(facts: Iterable[Fact], fields: tuple[str, ...]) -> None:
@@ -250,6 +262,7 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
         ),
         "edits": ", ".join(f"{quoted(column)} = :{column}" for fact, column, _ in job if fact.edited),
         "run_columns": _list(RUN_COLUMNS),
+        "large_columns": _list(LARGE),
         "run_parameters": ", ".join(f":{column}" for column in RUN_COLUMNS),
         "kept_columns": _list(kept),
         "kept_columns_of_job": _list(kept, "j."),

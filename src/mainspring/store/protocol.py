@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Cap, Change, Claim, Counts, Edit, Held, Job, JobFilter, JobKey, Position, Run
+from mainspring.job import Cap, Change, Claim, Counts, Edit, Held, Job, JobFilter, JobKey, Position, Progress, Run
 from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
 
 
@@ -178,9 +178,15 @@ class RunStore(Protocol):
         in order: DONE, also for a change that had been written already by a call whose answer was lost; STALE, the run
         is still this one but the job was edited; LOST, the run is no longer the job's. STALE and LOST change nothing.
 
+        Jobs that a change has `added` are written in the same commit, but for those that are there or were, and those
+        whose key another job of the group has.
+
         A job with a parent is not kept as a done one: its rows of history are its parent's. Unless it is a backfill,
         the parent takes over its outcome.
         """
+
+    async def put_progress(self, progress: Mapping[int, Progress]) -> None:
+        """Write how far runs are that are under way, by their numbers; no version is raised by it."""
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """Write a running job that gives its run to a `child` and waits for its next occurrence, and that child.
@@ -195,7 +201,7 @@ class RunStore(Protocol):
         """Return history, newest first: of one job or of the whole group, of runs numbered below `before`."""
 
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
-        """Return a run of a job with its result, or `None`. Only here does a run come with that."""
+        """Return a run of a job with its result, traceback and log, or `None`. No other verb tells these."""
 
     async def running(self) -> list[Held]:
         """Return what all runs under way hold, in the order of their numbers."""

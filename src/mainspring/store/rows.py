@@ -30,6 +30,7 @@ from mainspring.job import (
     Load,
     Options,
     Outcome,
+    Progress,
     Run,
     State,
     Success,
@@ -47,6 +48,7 @@ from mainspring.store.columns import (
     JOB,
     JOB_COLUMNS,
     KEPT,
+    LARGE,
     LAST_RUN_FACTS,
     RUN,
     RUN_COLUMNS,
@@ -116,6 +118,11 @@ class Dialect:
         except Exception as error:  # noqa: BLE001
             return Run(**self._piecewise(RUN, dict(zip(RUN_COLUMNS, row, strict=True)), error))
 
+    def run_details(self, row: Row) -> Run:
+        """Read a row of history that is followed by the `columns.LARGE` of it."""
+        last = len(RUN_COLUMNS)
+        return self.run(row[:last])._replace(**dict(zip(LARGE, row[last:], strict=True)))
+
     def done_job(self, row: Row) -> Job:
         """Read a job that is done, with its last run."""
         last = len(JOB_COLUMNS)
@@ -179,6 +186,8 @@ def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
         "last_run": None,
         "hold": None,
         "last_success": None,
+        "progress": None,
+        "waits_for": (),
         "priority": PRIORITY,
         "give_ups": 0,
     }
@@ -198,7 +207,7 @@ def _writer(of: str, facts: Sequence[Fact], *, named: bool = False) -> str:
 
 
 def _change_writer(members: Mapping[str, str], *, named: bool = False) -> str:
-    return f"def made(change):\n    run, job, unrun = change\n    return {_display(members.items(), named=named)}"
+    return f"def made(change):\n    run, job, unrun, _ = change\n    return {_display(members.items(), named=named)}"
 
 
 def _display(pairs: Iterable[tuple[str, str]], *, named: bool) -> str:
@@ -276,6 +285,17 @@ def _as_object(value: Any) -> Mapping[str, Any]:
     if type(value) is not dict:
         raise ValueError("not a JSON object")
     return value
+
+
+def _as_array(value: Any) -> list[Any]:
+    """Return a JSON array as it is. Raises `ValueError` for any other JSON."""
+    if type(value) is not list:
+        raise ValueError("not a JSON array")
+    return value
+
+
+def _read_ids(value: Any) -> tuple[UUID, ...]:
+    return tuple(map(UUID, _as_array(value)))
 
 
 def _known_format(number: int) -> int:
@@ -372,13 +392,17 @@ EXPRESSIONS: dict[str, Any] = {
     "RUNNING": State.RUNNING,
     "SUCCEEDED": Outcome.SUCCEEDED,
     "Run": Run,
+    "SCHEDULED": State.SCHEDULED,
+    "Progress": Progress,
     "STATES": {state.value: state for state in State},
+    "as_array": _as_array,
     "as_object": _as_object,
     "hold_from_json": hold_from_json,
     "hold_to_json": hold_to_json,
     "known_format": _known_format,
     "new_tuple": new_tuple,
     "options_from_json": options_from_json,
+    "read_ids": _read_ids,
     "read_last_run": _read_last_run,
     "read_success": _read_success,
     "to_json": to_json,

@@ -73,7 +73,14 @@ def job_json(job: Job, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
 def _current_run(job: Job) -> dict[str, Any]:
     """Write the run under way; it may begin a little later, when it is claimed ahead of its due time."""
     since = job.begins_at
-    return {"run": job.run, "node": job.node, "attempt": job.attempt, "since": since and format_time(since)}
+    progress = job.progress and job.progress._asdict()
+    return {
+        "run": job.run,
+        "node": job.node,
+        "attempt": job.attempt,
+        "since": since and format_time(since),
+        "progress": progress,
+    }
 
 
 def _holds(job: Job, pauses: Sequence[Pause]) -> list[dict[str, Any]]:
@@ -158,9 +165,9 @@ def run_json(run: Run) -> dict[str, Any]:
 
 
 def run_details_json(run: Run) -> dict[str, Any]:
-    """Write a run with what it returned, or why that was not kept."""
+    """Write a run with what it returned, or why that was not kept, and the traceback of what it raised."""
     result = None if run.result is None else from_json(run.result)
-    return run_json(run) | {"result": result, "resultError": run.result_error}
+    return run_json(run) | {"result": result, "resultError": run.result_error, "traceback": run.traceback}
 
 
 DAMAGE: Schema = {
@@ -197,6 +204,7 @@ RUN_DETAILS: Schema = {
         **RUN["properties"],
         "result": {"description": "What the job returned; null if that is nothing, or was not kept."},
         "resultError": {"type": ["string", "null"], "description": "Why what it returned was not kept."},
+        "traceback": {"type": ["string", "null"], "description": "Of what it raised."},
     },
 }
 WARNINGS: Schema = {
@@ -245,6 +253,15 @@ JOB: Schema = {
                 "node": {"type": "string"},
                 "attempt": {"type": "integer"},
                 "since": TIME,
+                "progress": {
+                    "type": ["object", "null"],
+                    "description": "How far it says it is.",
+                    "properties": {
+                        "done": {"type": "number"},
+                        "total": {"type": ["number", "null"]},
+                        "note": {"type": ["string", "null"]},
+                    },
+                },
             },
         },
         "lastRun": {"oneOf": [named("Run"), {"type": "null"}]},

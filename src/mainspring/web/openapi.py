@@ -25,7 +25,7 @@ from mainspring.web.endpoint import Endpoint
 from mainspring.web.example import WHEN, example
 from mainspring.web.paths import GROUP, group_path
 from mainspring.web.query import Parameter
-from mainspring.web.schema import ID, REFERENCE, REQUEST, Schema, named
+from mainspring.web.schema import ID, REFERENCE, REQUEST, TEXT, Schema, named
 
 _NAMES: dict[str, Schema] = {
     "jobId": ID,
@@ -267,7 +267,8 @@ def _content(media_type: str, schema: Schema, sample: Any) -> Schema:
 def _answer(schema: Schema | None) -> Schema:
     if schema is None:
         return {"description": "Done."}
-    return {"description": "OK", "content": {"application/json": {"schema": schema}}}
+    media_type = "text/plain" if schema is TEXT else "application/json"
+    return {"description": "OK", "content": {media_type: {"schema": schema}}}
 
 
 def _parameters(place: str, parameters: Sequence[Parameter[Any]]) -> list[Schema]:

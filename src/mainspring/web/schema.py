@@ -11,6 +11,8 @@ ID: Schema = {"type": "string", "format": "uuid"}
 REQUEST: Schema = {"$ref": "the request of the job group"}
 """Stands for the model of each job group: `openapi` puts the group's own in its place."""
 
+TEXT: Schema = {"type": "string"}
+"""Of an answer that is plain text, not JSON."""
 
 REFERENCE = "#/components/schemas/{model}"
 

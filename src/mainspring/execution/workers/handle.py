@@ -17,7 +17,10 @@ from mainspring.job import JobKey
 
 PATIENCE_SECONDS = 1.0
 """How long a worker may take to end after it was told to: less than a leaving node waits for its runs."""
-_LINE_LIMIT = 1 << 16
+_LINE_LIMIT = 1 << 23
+"""Bytes of a message: a result and a log of 64 KiB take six times as much where all of it is escaped, jobs that follow
+may be a thousand.
+"""
 _CODES = {
     OUT_OF_MEMORY: "ran out of memory",
     CHANNEL_LOST: "lost its channel to the node: the job has closed it",

@@ -14,7 +14,7 @@ from mainspring.execution.endings import cut_short, seconds_of, timed_out
 from mainspring.execution.runner import VETO_SECONDS
 from mainspring.execution.workers.handle import PATIENCE_SECONDS, Worker, WorkerDiedError, cause_of_death
 from mainspring.execution.workers.wire import read_ending, write_claim
-from mainspring.job import Ending, Outcome
+from mainspring.job import Ending, Outcome, Progress
 from mainspring.plugins import Binding
 
 CHECK_SECONDS = 10.0
@@ -47,6 +47,7 @@ class Supervisor:
         self._step = Step.CHECKS
         self._checks = VETO_SECONDS * len(binding.listeners) + CHECK_SECONDS
         self._deadline = clock.monotonic() + self._checks
+        self._log: str | None = None
         self.cut_off: Ending | None = None
         self.worn = True
 
@@ -69,10 +70,18 @@ class Supervisor:
                 ending = self.cut_off or Ending(Outcome.FAILED, cause, fatal=True)
             except (KeyError, TypeError, ValueError):
                 self._worker.silence()
-        return self.cut_off if self.cut_off and self.cut_off.outcome is Outcome.TIMED_OUT else ending
+        if self.cut_off and self.cut_off.outcome is Outcome.TIMED_OUT:
+            ending = self.cut_off._replace(log=ending.log)
+        return ending if ending.log is not None else ending._replace(log=self._log)
 
     def _take(self, answer: dict[str, Any]) -> Ending | None:
-        """Take what the worker says: that the job itself begins, or how the run ended."""
+        """Take what the worker says: that the job itself begins, what its run says, or how it ended."""
+        if "said" in answer:
+            run, progress, log = answer["said"]
+            if run == self._assignment.run:  # else it comes after the end of the run before
+                self._log = log
+                self._assignment.progress = None if progress is None else Progress(*progress)
+            return None
         if "begun" not in answer:
             ending, self.worn = read_ending(answer["ending"]), bool(answer["worn"])
             return ending

@@ -26,19 +26,29 @@ def read_claim(data: dict[str, Any]) -> Assignment:
     return Assignment(PLAIN.job(data["job"]), data["ahead"])
 
 
+def what_is_said(assignment: Assignment) -> tuple[Any, ...]:
+    """Put what a run has said so far into plain data: its number, how far it is, and its log."""
+    return assignment.run, assignment.progress, None if assignment.log is None else assignment.log.text()
+
+
 def write_ending(ending: Ending) -> list[Any]:
     """Put an ending into plain data."""
     delay = None if ending.delay is None else ending.delay // MICROSECOND
-    return [ending.outcome, ending.reason, delay, ending.result, ending.result_error]
+    said = [ending.result, ending.result_error, ending.traceback, ending.log]
+    return [ending.outcome, ending.reason, delay, said, [PLAIN.job_row(job) for job in ending.follow_ups]]
 
 
 def read_ending(data: list[Any]) -> Ending:
     """Read what `write_ending` wrote. Raises `ValueError` or `TypeError` for anything else."""
-    outcome, reason, delay, result, result_error = data
+    outcome, reason, delay, said, follow_ups = data
+    result, result_error, traceback, log = (None if text is None else str(text) for text in said)
     return Ending(
         Outcome(outcome),
         None if reason is None else str(reason),
         None if delay is None else timedelta(microseconds=delay),
-        result=None if result is None else str(result),
-        result_error=None if result_error is None else str(result_error),
+        result=result,
+        result_error=result_error,
+        traceback=traceback,
+        log=log,
+        follow_ups=tuple(PLAIN.job(row) for row in follow_ups),
     )

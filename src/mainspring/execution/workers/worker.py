@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
@@ -36,12 +37,16 @@ from mainspring.execution.workers.wire import (
     OTHER_CODE,
     OUT_OF_MEMORY,
     read_claim,
+    what_is_said,
     write_ending,
 )
 from mainspring.job import Ending, JobKey, Outcome
 from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope, load
 from mainspring.settings import Settings
 
+TELL_SECONDS = 0.1
+"""How long what a run says may be known to its worker alone, after the first few things."""
+TELLS_AT_ONCE = 20
 NICENESS = 5
 """Jobs compute, the node must be on time: where there is not enough for both, the node comes first."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
@@ -86,6 +91,9 @@ class Worker:
         self._over = asyncio.Event()
         self._spent: int | None = None
         self._scopes: list[ServiceScope] = []
+        self._tells = 0
+        self._told_at = -math.inf
+        self._tells_soon = False
 
     async def work(self, lines: BinaryIO, memory: int | None) -> None:
         """Say that all is ready, and serve until the node hangs up. Raises `ConfigError`."""
@@ -135,12 +143,31 @@ class Worker:
                 self._assignment = read_claim(order["run"])
             except (KeyError, TypeError, ValueError):  # the node runs other code: it was updated since it started
                 os._exit(OTHER_CODE)
+            self._assignment.on_said, self._tells = self._on_said, 0
             self._task = asyncio.Task(self._run(self._assignment))  # by `create_task` it would pass a job's own factory
         elif (assignment := self._assignment) is not None:
             assignment.stopping.why = order["interrupt"]
             assignment.stopping.set()
             if assignment.started_at is not None:
                 self._task.cancel()
+
+    # --- what it tells while a run goes on, from any thread
+
+    def _on_said(self) -> None:
+        """Tell the node what a run says: it must not be lost with this process."""
+        moment = self._clock.monotonic()
+        if self._tells < TELLS_AT_ONCE or moment - self._told_at >= TELL_SECONDS:
+            self._tells += 1
+            self._tell()
+        elif not self._tells_soon:
+            self._tells_soon = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, TELL_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._told_at, self._tells_soon = self._clock.monotonic(), False
+        if (assignment := self._assignment) is not None:
+            with suppress(OSError):  # no channel, nobody who hears
+                _send(self._channel, {"said": what_is_said(assignment)})
 
     # --- what it does
 
@@ -199,7 +226,12 @@ class Worker:
 
 
 def _send(channel: socket.socket, message: dict[str, Any]) -> None:
-    channel.sendall(json.dumps(message).encode() + b"\n")
+    with _sending:
+        channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+_sending = threading.Lock()
+"""Messages of two threads must not mix."""
 
 
 def _take_streams() -> tuple[socket.socket, TextIO]:

@@ -6,7 +6,7 @@ one. `now` is always the store's time.
 
 from mainspring.job.lifecycle.beside import DELETED_BEFORE, backfilled, check_backfill, split_off
 from mainspring.job.lifecycle.control import cancel, fire, pause, resume, retry, retry_run, revived
-from mainspring.job.lifecycle.edits import amended, create, moved, pending, ranked, replanned, reschedule
+from mainspring.job.lifecycle.edits import amended, create, follow_up, moved, pending, ranked, replanned, reschedule
 from mainspring.job.lifecycle.steps import (
     CANCELLED,
     EXPIRED,
@@ -31,6 +31,7 @@ __all__ = [
     "check_backfill",
     "create",
     "fire",
+    "follow_up",
     "held",
     "missed",
     "moved",

@@ -61,6 +61,21 @@ def create(
     return Edit(job, rows_of(job, planned, "", now) if planned.unrun or planned.reason else ())
 
 
+def follow_up(job: Job, *, now: datetime, calendars: Calendars) -> Edit:
+    """Return a job that a run has asked for, with its first occurrence by its calendar.
+
+    Raises `InvalidRequestError` when the calendar is not there, or leaves it no time to fire.
+    """
+    trigger = job.trigger
+    if isinstance(trigger, Once) or trigger.calendar is None:
+        return Edit(job)
+    if (name := trigger.calendar.name) not in calendars:
+        problem = Problem("/schedule/calendar", "CALENDAR_UNKNOWN", f"there is no calendar {name}")
+        raise InvalidRequestError(f"{problem.pointer} {problem.detail}", problems=[problem])
+    fire_time, due_at, planned = first(trigger, job.id, calendars)
+    return Edit(job._replace(fire_time=fire_time, due_at=due_at), rows_of(job, planned, "", now))
+
+
 # To make it by name and put its first occurrence in took 3 us more, of the 18 for each job of a batch.
 _new_job = maker(Job, "id", "key", "request", "trigger", "fire_time", "due_at", "created_at", "updated_at", "options")
 

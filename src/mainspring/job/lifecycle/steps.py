@@ -104,7 +104,7 @@ def after(
         run = run._replace(outcome=ending.outcome, reason=ending.reason, result=None, result_error=None)
     becomes = decide(job, run, ending, policy=policy, now=now, chance=chance, calendars=calendars)
     if type(becomes) is Done and becomes.planned is None:
-        return new_tuple(Change, (run, quickly_done(job, becomes, run, now), ()))
+        return new_tuple(Change, (run, quickly_done(job, becomes, run, now), (), ()))
     return Change(run, written(job, becomes, run, now), _passed_over(job, becomes, run, now))
 
 

@@ -396,7 +396,7 @@ with over as (
     returning j.run, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, mainspring.moment(c.started_at) as started_at,
         mainspring.moment(c.finished_at) as finished_at, j.attempt, j.product, j.job_group, j.node, c.outcome, c.reason,
         case when j.parent is null then c.version end as version, c.failures, c.losses, {kept_columns_of_job},
-        j.backfill, c.passed, j.parent, c.result, c.result_error
+        j.backfill, c.passed, j.parent, c.result, c.result_error, c.traceback, c.log
 ),
 change as materialized (
     select * from unnest(:kept::mainspring.kept[])
@@ -410,11 +410,12 @@ kept as (
     set state = c.state, paused = c.paused, fire_time = mainspring.moment(c.fire_time), due_at = mainspring.moment(c.due_at),
         attempt = c.attempt, failures = c.failures, losses = c.losses, run = null, node = null, claimed_at = null, outcome = c.outcome,
         last_run = c.last_run, hold = c.hold, resume_at = mainspring.moment(c.resume_at), cancelling = false, give_ups = c.give_ups,
-        last_success = coalesce(c.last_success, j.last_success),
+        last_success = coalesce(c.last_success, j.last_success), progress = null,
         version = c.version, updated_at = mainspring.moment(c.finished_at)
     from change c
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
-    returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed, c.result, c.result_error
+    returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed, c.result, c.result_error,
+        c.traceback, c.log
 ),
 counted as (
     insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
@@ -436,14 +437,14 @@ told as (
 history as (
     insert into mainspring.runs (
         number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, failures, losses, {kept_columns}, backfill, result, result_error
+        version, failures, losses, {kept_columns}, backfill, {large_columns}
     )
     select run, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-        version, failures, losses, {kept_columns}, backfill, result, result_error
+        version, failures, losses, {kept_columns}, backfill, {large_columns}
     from over
     union all
     select b.run, b.job_id, b.fire_time, b.due_at, k.started_at, k.finished_at, b.attempt, b.product, b.job_group, b.node, k.outcome,
-        k.reason, null, null, null, {no_kept_columns}, b.backfill, k.result, k.result_error
+        k.reason, null, null, null, {no_kept_columns}, b.backfill, k.result, k.result_error, k.traceback, k.log
     from kept k join before b on b.id = k.id and b.run = k.run
 ),
 passed as (
@@ -461,6 +462,18 @@ passed as (
     cross join lateral json_populate_recordset(null::mainspring.runs, w.passed) p
 )
 select (select count(*) from over) + (select count(*) from kept);
+
+-- name: follow!
+-- Jobs that a run asked for, but for those that are there or were, and those whose key another has.
+insert into mainspring.jobs ({job_columns})
+select * from unnest(:jobs::mainspring.jobs[]) j where not exists (select from mainspring.runs r where r.job_id = j.id)
+on conflict do nothing;
+
+-- name: put_progress!
+-- How far runs are.
+update mainspring.jobs j set progress = p.value::json
+from unnest(:runs::bigint[], :progress::text[]) as p (run, value)
+where j.run = p.run and j.state = 'running';
 
 -- name: settled
 -- Those of these runs that were ended in just that way, though nobody heard so.

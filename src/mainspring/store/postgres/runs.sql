@@ -17,8 +17,8 @@ select nextval('mainspring.fence'), job_id, product, job_group, fire_time, due_a
 from json_populate_recordset(null::mainspring.runs, :passed::json);
 
 -- name: run
--- One run of a job, with what it answered.
-select {run_columns}, result, result_error from mainspring.runs
+-- One run of a job, with what it left.
+select {run_columns}, {large_columns} from mainspring.runs
 where job_id = :job_id and product = :product and job_group = :job_group and number = :number;
 
 -- name: runs_of_job

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,7 @@ from mainspring.job import (
     JobFilter,
     JobKey,
     Position,
+    Progress,
     Run,
     State,
     in_turn,
@@ -383,14 +384,41 @@ class PostgresStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        kept = [change for change in changes if change.job.state is not _DONE]
-        ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
-        rows = {"ended": list(map(_ROWS.ended, ended)), "kept": list(map(_ROWS.kept, kept))}
-        ((written,),) = await self._fetch_run("finish", rows)
+        adding = [change for change in changes if change.added]
+        if not adding:
+            return await self._finish(changes)
+        answers = dict(zip(map(id, adding), await self._finish_adding(adding), strict=True))
+        if plain := [change for change in changes if not change.added]:
+            answers |= zip(map(id, plain), await self._finish(plain), strict=True)
+        return [answers[id(change)] for change in changes]
+
+    async def _finish_adding(self, changes: Sequence[Change]) -> list[Answer]:
+        """Write changes with the jobs that they add: all in one commit, or if one of them is refused each by itself."""
+        added = [edit for change in changes for edit in change.added]
+        async with self._runs.connection() as connection:
+            with suppress(_RefusedError):
+                async with connection.transaction():
+                    ((written,),) = await query(connection, "finish", _ended(changes))
+                    if written < len(changes):
+                        raise _RefusedError
+                    await query(connection, "follow", {"jobs": [_ROWS.job_row(edit.job) for edit in added]})
+                    if unrun := [run for edit in added for run in edit.unrun]:
+                        await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
+                fp("finish.sent")
+                self._tell([*(change.job for change in changes), *(edit.job for edit in added)])
+                return [Answer.DONE] * len(changes)
+        if len(changes) == 1:
+            return await self._answers(changes)
+        return [answer for change in changes for answer in await self._finish_adding([change])]
+
+    async def _finish(self, changes: Sequence[Change]) -> list[Answer]:
+        ((written,),) = await self._fetch_run("finish", _ended(changes))
         fp("finish.sent")
-        self._tell(change.job for change in kept)
-        if written == len(changes):
-            return [Answer.DONE] * written
+        self._tell(change.job for change in changes if change.job.state is not _DONE)
+        return [Answer.DONE] * written if written == len(changes) else await self._answers(changes)
+
+    async def _answers(self, changes: Sequence[Change]) -> list[Answer]:
+        """Find out what became of changes of which not all were written."""
         ids = [change.job.id for change in changes]
         parameters = {
             "ids": [change.run.job_id for change in changes],
@@ -411,6 +439,11 @@ class PostgresStore:
         """See `Store.rates`."""
         return {name: near_2000(moment) for name, moment in await self._fetch("rates", {"product": product})}
 
+    async def put_progress(self, progress: Mapping[int, Progress]) -> None:
+        """See `Store.put_progress`."""
+        values = [to_json(each) for each in progress.values()]
+        await self._fetch_run("put_progress", {"runs": [*progress], "progress": values})
+
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
         rows = await self._fetch_run("orphans", {**_columns(keys), "limit": limit})
@@ -430,8 +463,8 @@ class PostgresStore:
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """See `Store.run`."""
         parameters = {**key._asdict(), "job_id": job_id, "number": number}
-        for *row, result, result_error in await self._fetch("run", parameters):
-            return _ROWS.run(row)._replace(result=result, result_error=result_error)
+        for row in await self._fetch("run", parameters):
+            return _ROWS.run_details(row)
         return None
 
     async def prune(self, older_than: timedelta) -> bool:
@@ -538,6 +571,17 @@ class PostgresStore:
         """Do the same for nodes, which need not wait for what people ask."""
         async with self._runs.connection() as connection:
             return await query(connection, statement, {"now": self._test_time(), **parameters})
+
+
+class _RefusedError(Exception):
+    """Rolls a transaction back of which a part was refused."""
+
+
+def _ended(changes: Sequence[Change]) -> dict[str, Any]:
+    """Return the parameters of changes."""
+    kept = [change for change in changes if change.job.state is not _DONE]
+    ended = changes if not kept else [change for change in changes if change.job.state is _DONE]
+    return {"ended": list(map(_ROWS.ended, ended)), "kept": list(map(_ROWS.kept, kept))}
 
 
 def _candidates(rows: Iterable[Any]) -> Iterator[Candidate]:

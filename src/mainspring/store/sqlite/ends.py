@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from mainspring.job import DEADLY, Change, JobKey, Run, State
+from mainspring.job import DEADLY, Change, Edit, JobKey, Run, State
 from mainspring.store.facts import Answer
 from mainspring.store.rows import to_json
 from mainspring.store.sqlite.dialect import IN_JSON, ROWS, SQL
@@ -46,7 +47,7 @@ class Ends:
         self.values = {"ended": to_json(list(map(IN_JSON.ended, changes)))}
         self.number = len(changes)
         running = Counter([change.job.key for change in changes])
-        kept = Counter([(job.key, run.outcome in DEADLY) for run, job, _ in changes if job.parent is None])
+        kept = Counter([(job.key, run.outcome in DEADLY) for run, job, *_ in changes if job.parent is None])
         self.counts: Tally = Counter({(key, State.RUNNING, False): -jobs for key, jobs in running.items()})
         self.counts.update({(key, State.DONE, gave_up): jobs for (key, gave_up), jobs in kept.items()})
         self.has_parents = kept.total() < self.number
@@ -57,10 +58,21 @@ def finish_one(db: sqlite3.Connection, change: Change) -> Answer:
     values = ROWS.kept_values(change) | {"job_id": str(change.run.job_id)}
     if end_all(db, Ends([change])) if change.job.state is State.DONE else _go_on(db, values):
         add_unrun(db, change.unrun)
+        for edit in change.added:
+            _follow(db, edit)
         return Answer.DONE
     if db.execute(SQL["settled"], values).fetchone():
         return Answer.DONE
     return Answer.STALE if db.execute(SQL["run_of"], values).fetchone() == (change.run.number,) else Answer.LOST
+
+
+def _follow(db: sqlite3.Connection, edit: Edit) -> None:
+    """Write a job that a run asked for, unless it is there or was, or another has its key."""
+    if db.execute(SQL["get_done"], {"id": str(edit.job.id)}).fetchone():
+        return
+    with suppress(sqlite3.IntegrityError):
+        db.execute(SQL["add"], ROWS.job_row(edit.job))
+        add_unrun(db, edit.unrun)
 
 
 def _go_on(db: sqlite3.Connection, values: Mapping[str, Any]) -> bool:

@@ -294,12 +294,12 @@ select min(due_at) from (
 -- The rows of history of runs that ended their jobs, with what the jobs were, where these have that run and nobody edited them meanwhile.
 insert into runs (
     number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason,
-    version, failures, losses, {kept_columns}, backfill, result, result_error
+    version, failures, losses, {kept_columns}, backfill, {large_columns}
 )
 select run, coalesce(j.parent, j.id), fire_time, due_at, e.value ->> {ended.started_at}, e.value ->> {ended.finished_at}, attempt, product,
     job_group, node, e.value ->> {ended.outcome}, e.value ->> {ended.reason}, iif(j.parent is null, e.value ->> {ended.version}, null),
     e.value ->> {ended.failures}, e.value ->> {ended.losses}, {kept_columns_of_job}, backfill, e.value ->> {ended.result},
-    e.value ->> {ended.result_error}
+    e.value ->> {ended.result_error}, e.value ->> {ended.traceback}, e.value ->> {ended.log}
 from json_each(:ended) as e
 join jobs j on j.id = e.value ->> {ended.id} and run = e.value ->> {ended.run} and version = (e.value ->> {ended.version}) - 1;
 
@@ -324,11 +324,11 @@ delete from jobs where id in (select value ->> {ended.id} from json_each(:ended)
 -- name: end_run!
 -- The row of history of a run whose job goes on, if it still has this run and nobody edited it meanwhile.
 insert into runs (
-    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill, result,
-    result_error
+    number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill,
+    {large_columns}
 )
 select run, coalesce(parent, id), fire_time, due_at, :started_at, :finished_at, attempt, product, job_group, node, :outcome, :reason, backfill,
-    :result, :result_error
+    :result, :result_error, :traceback, :log
 from jobs
 where id = :id and run = :run and version = :version - 1;
 
@@ -337,9 +337,13 @@ where id = :id and run = :run and version = :version - 1;
 update jobs
 set state = :state, paused = :paused, fire_time = :fire_time, due_at = :due_at, attempt = :attempt, failures = :failures,
     losses = :losses, run = null, node = null, claimed_at = null, outcome = :outcome, last_run = :last_run, hold = :hold,
-    resume_at = :resume_at, cancelling = 0, give_ups = :give_ups, last_success = coalesce(:last_success, last_success),
+    resume_at = :resume_at, cancelling = 0, give_ups = :give_ups, last_success = coalesce(:last_success, last_success), progress = null,
     version = :version, updated_at = :finished_at
 where id = :id;
+
+-- name: put_progress!
+-- How far a run is.
+update jobs set progress = :progress where run = :run and state = 'running';
 
 -- name: settled
 -- Whether a run was ended in just that way, though nobody heard so.

@@ -11,8 +11,8 @@ insert into runs (
 update fence set run = run + :count returning run;
 
 -- name: run
--- One run of a job, with what it answered.
-select {run_columns}, result, result_error from runs
+-- One run of a job, with what it left.
+select {run_columns}, {large_columns} from runs
 where job_id = :job_id and product = :product and job_group = :job_group and number = :number;
 
 -- name: runs_of_job

@@ -36,6 +36,7 @@ from mainspring.job import (
     JobFilter,
     JobKey,
     Position,
+    Progress,
     Run,
     State,
     in_turn,
@@ -434,21 +435,16 @@ class SqliteStore:
 
     async def finish(self, changes: Sequence[Change]) -> list[Answer]:
         """See `Store.finish`."""
-        ended = [change for change in changes if change.job.state is State.DONE and not change.unrun]
+        ended = [change for change in changes if _only_ends(change)]
         ends = Ends(ended)
 
         def work(db: sqlite3.Connection) -> list[Answer]:
             together = end_all(db, ends)
-            return [
-                Answer.DONE
-                if together and change.job.state is State.DONE and not change.unrun
-                else finish_one(db, change)
-                for change in changes
-            ]
+            return [Answer.DONE if together and _only_ends(change) else finish_one(db, change) for change in changes]
 
         answers = await self._call(work)
         fp("finish.sent")
-        tell(self._watchers, (change.job for change in changes))
+        tell(self._watchers, (job for change in changes for job in (change.job, *(edit.job for edit in change.added))))
         return answers
 
     async def running(self) -> list[Held]:
@@ -465,6 +461,11 @@ class SqliteStore:
         """See `Store.rates`."""
         rows = await self._read(lambda db: rows_of(db, "rates", {"product": product}))
         return {name: near_microseconds(moment) for name, moment in rows}
+
+    async def put_progress(self, progress: Mapping[int, Progress]) -> None:
+        """See `Store.put_progress`."""
+        rows = [{"run": run, "progress": to_json(each)} for run, each in progress.items()]
+        await self._call(lambda db: db.executemany(SQL["put_progress"], rows).close())
 
     async def orphans(self, keys: Collection[JobKey], limit: int) -> list[Job]:
         """See `Store.orphans`."""
@@ -487,8 +488,8 @@ class SqliteStore:
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """See `Store.run`."""
         parameters = {**key._asdict(), "job_id": str(job_id), "number": number}
-        for *row, result, result_error in await self._read(lambda db: rows_of(db, "run", parameters)):
-            return ROWS.run(row)._replace(result=result, result_error=result_error)
+        for row in await self._read(lambda db: rows_of(db, "run", parameters)):
+            return ROWS.run_details(row)
         return None
 
     async def prune(self, older_than: timedelta) -> bool:
@@ -578,6 +579,11 @@ class SqliteStore:
             return gone
 
         return await self._call(work)
+
+
+def _only_ends(change: Change) -> bool:
+    """Tell whether a change ends its job and does nothing besides."""
+    return change.job.state is State.DONE and not change.unrun and not change.added
 
 
 async def _sliced(jobs: Sequence[Job], unrun: Sequence[Run]) -> AsyncIterator[Slice]:

@@ -6,11 +6,12 @@ import re
 
 from starlette.responses import Response
 
+from mainspring.job import Run
 from mainspring.web.answers import json_response, run_details_json, run_json
 from mainspring.web.endpoint import Call, Endpoint
 from mainspring.web.paths import JOB
 from mainspring.web.query import number
-from mainspring.web.schema import named
+from mainspring.web.schema import TEXT, named
 
 LIMIT = 1000
 """The largest page that may be asked for, and how long one is that nobody has limited."""
@@ -32,11 +33,19 @@ async def list_runs(call: Call) -> Response:
 
 
 async def show_run(call: Call) -> Response:
-    """Show a run that has ended, with what it returned."""
+    """Show a run that has ended, with what it returned, or the traceback of what it raised."""
+    return json_response(run_details_json(await _run(call)))
+
+
+async def show_log(call: Call) -> Response:
+    """Show what a run that has ended logged: the first and the last 32 KiB of it, as plain text."""
+    return Response((await _run(call)).log or "", media_type="text/plain; charset=utf-8")
+
+
+async def _run(call: Call) -> Run:
     text = call.path["run"]
     number_ = int(text) if re.fullmatch(r"[1-9]\d{0,18}", text, re.ASCII) else 0
-    run = await call.services.jobs.get_run(call.key, call.job_id, number_ if number_ < 2**63 else 0)
-    return json_response(run_details_json(run))
+    return await call.services.jobs.get_run(call.key, call.job_id, number_ if number_ < 2**63 else 0)
 
 
 _LIMIT = number("limit", "How many runs at most.", most=LIMIT, example=FORM_LIMIT)
@@ -53,4 +62,5 @@ ROWS = [
         may="history:read",
     ),
     Endpoint("GET", f"{JOB}/runs/{{run}}", show_run, answers={200: named("RunDetails")}, may="history:read"),
+    Endpoint("GET", f"{JOB}/runs/{{run}}/log", show_log, answers={200: TEXT}, may="history:read"),
 ]

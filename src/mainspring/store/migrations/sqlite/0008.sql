@@ -1,0 +1,32 @@
+-- The traceback of what a run raised, and what it logged.
+alter table runs add column traceback text;
+alter table runs add column log text;
+-- How far a run is, and the jobs that one waits for: it is 'paused' by its state, as claims find what is 'scheduled', but not paused.
+alter table jobs add column progress text;
+alter table jobs add column waits_for text;
+-- Which jobs wait for one. `is_known` says that those have heard of its end.
+create table waits (
+    awaited text not null,
+    waiting text not null,
+    is_known integer not null default 0,
+    primary key (awaited, waiting)
+) strict, without rowid;
+-- Jobs that wait for others count as scheduled.
+drop trigger count_added;
+create trigger count_added after insert on jobs begin
+    insert into counts values (new.product, new.job_group, iif(new.state = 'paused' and new.waits_for is not null and not new.paused, 'scheduled', new.state), coalesce(new.outcome in ('failed', 'timed_out', 'lost') and new.attempt = 0, 0), 1)
+    on conflict do update set jobs = jobs + 1;
+end;
+drop trigger count_deleted;
+create trigger count_deleted after delete on jobs when old.state <> 'running' begin
+    insert into counts values (old.product, old.job_group, iif(old.state = 'paused' and old.waits_for is not null and not old.paused, 'scheduled', old.state), coalesce(old.outcome in ('failed', 'timed_out', 'lost') and old.attempt = 0, 0), -1)
+    on conflict do update set jobs = jobs + -1;
+end;
+drop trigger count_changed;
+create trigger count_changed after update of state, paused, outcome, attempt on jobs
+when not (old.state = 'scheduled' and new.state = 'running') begin
+    insert into counts values (old.product, old.job_group, iif(old.state = 'paused' and old.waits_for is not null and not old.paused, 'scheduled', old.state), coalesce(old.outcome in ('failed', 'timed_out', 'lost') and old.attempt = 0, 0), -1)
+    on conflict do update set jobs = jobs + -1;
+    insert into counts values (new.product, new.job_group, iif(new.state = 'paused' and new.waits_for is not null and not new.paused, 'scheduled', new.state), coalesce(new.outcome in ('failed', 'timed_out', 'lost') and new.attempt = 0, 0), 1)
+    on conflict do update set jobs = jobs + 1;
+end;
