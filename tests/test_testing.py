@@ -4,15 +4,18 @@ from datetime import datetime, timedelta
 
 from mainspring import (
     Binder,
+    Busy,
     JobExecutionContext,
     JobRequest,
     Limit,
+    Outcome,
     Rate,
     SchedulerJob,
     SchedulerPluginModule,
     job_group,
     product,
 )
+from mainspring.job import Job, Scope
 from mainspring.testing import START, TestScheduler
 
 
@@ -75,3 +78,81 @@ async def test_rates_spread_starts_over_virtual_time() -> None:
     assert ["north", "south", "west", "north", "north"] == [warehouse for warehouse, _ in noted.begun]
     days = [round(seconds / 86400, 1) for _, seconds in noted.begun]
     assert [5.1, 15.2] == days[-2:]
+
+
+class Crowded(SchedulerPluginModule):
+    """Backups of data centres that say when they are busy again."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, float]] = []
+        self.is_busy = True
+
+    def configure(self, binder: Binder) -> None:
+        crowded = self
+
+        @product("vps4")
+        @job_group("backups")
+        class BackupJob(SchedulerJob):
+            class Request(JobRequest):
+                data_center: str | None = None
+                scope: str | None = None
+
+            request: Request
+            concurrency_key = "dc:{data_center}"
+
+            async def execute(self, context: JobExecutionContext) -> None:
+                seconds = round((context.fire_time - START).total_seconds(), 1)
+                crowded.begun.append((self.request.data_center or "", seconds))
+                if crowded.is_busy and self.request.data_center == "ams3":
+                    raise Busy(self.request.scope, retry_after=timedelta(minutes=20))
+
+        binder.bind_job(BackupJob)
+
+
+async def backups(scheduler: TestScheduler, *centres: str, at: datetime, **more: str) -> list[Job]:
+    """Create backups, one a second."""
+    return [
+        await scheduler.create(
+            "vps4", "backups", {"dataCenter": each, "when": (at + timedelta(seconds=n)).isoformat(), **more}
+        )
+        for n, each in enumerate(centres)
+    ]
+
+
+async def test_a_busy_service_holds_the_jobs_of_its_key() -> None:
+    """They wait without being started; then one goes ahead, and when it succeeds the others follow."""
+    crowded = Crowded()
+    async with TestScheduler(crowded) as scheduler:
+        first, *_ = await backups(scheduler, "ams3", "ams3", "fra1", "ams3", at=START)
+        await scheduler.advance(minutes=19)
+        assert [("ams3", 0.0), ("fra1", 2.0)] == crowded.begun
+        [fact] = await scheduler.service.explaining.why(first.key, first.id)
+        assert "POSTPONED" == fact.code
+        crowded.is_busy = False
+        await scheduler.advance(minutes=2)
+        assert [("ams3", 1200.0)] * 3 == crowded.begun[2:]
+        assert [Outcome.POSTPONED, Outcome.SUCCEEDED] == [run.outcome for run in await scheduler.runs(first)]
+
+
+async def test_one_goes_ahead_after_each_wait() -> None:
+    """As long as it is refused, the others are not even asked for."""
+    crowded = Crowded()
+    async with TestScheduler(crowded) as scheduler:
+        _, second = await backups(scheduler, "ams3", "ams3", at=START)
+        await scheduler.advance(minutes=10)
+        [fact] = await scheduler.service.explaining.why(second.key, second.id)
+        assert ("BUSY_KEY", START + timedelta(minutes=20)) == (fact.code, fact.clears)
+        limited = await scheduler.service.limiting.get(Scope("vps4"))
+        assert [("dc:ams3", 1)] == [(key, each.limit) for key, each in limited.learned.items()]
+        await scheduler.advance(minutes=55)
+    assert [0.0, 1200.0, 2400.0, 3600.0] == [seconds for _, seconds in crowded.begun]
+
+
+async def test_another_key_may_be_named() -> None:
+    """Then the job that found it busy is put off alone, with all jobs of that key."""
+    crowded = Crowded()
+    async with TestScheduler(crowded) as scheduler:
+        await backups(scheduler, "ams3", at=START, scope="dc:fra1")
+        await backups(scheduler, "fra1", "nyc1", at=START + timedelta(minutes=1))
+        await scheduler.advance(minutes=10)
+    assert [("ams3", 0.0), ("nyc1", 61.0)] == crowded.begun

@@ -71,6 +71,8 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "holding": lambda store: store.holding(NODE),
     "running": lambda store: store.running(),
     "rates": lambda store: store.rates("vps4"),
+    "pressures": lambda store: store.pressures("vps4"),
+    "swap_pressure": lambda store: store.swap_pressure("vps4", "dc:ams3", None, None),
     "orphans": lambda store: store.orphans([BACKUPS], 1),
     "run": lambda store: store.run(BACKUPS, a_job().id, 1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),

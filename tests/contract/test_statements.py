@@ -38,6 +38,7 @@ OF_SQLITE_ONLY = {
     "note_now": "a note is swapped in two statements there: nobody comes in between",
     "forget_job": "that a job ends unrun is two statements there",
     **dict.fromkeys(("take_keys", "give_keys_back", "forget_keys"), "a large batch is written bit by bit there"),
+    "forget_pressure": "there one statement writes and deletes",
     "resumes": "a beat is several statements there: nobody comes in between",
     "stops": "a beat is several statements there: nobody comes in between",
 }

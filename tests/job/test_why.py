@@ -21,11 +21,13 @@ from mainspring.job import (
     Outcome,
     Pause,
     Place,
+    Pressure,
     Rate,
     Run,
     Scope,
     Situation,
     State,
+    Strain,
     why,
 )
 from mainspring.schedule import Every, Period, Recurring
@@ -41,6 +43,7 @@ PATCH = JobKey(BACKUPS.product, "patch")
 HOLD = Hold(START, "it burns", "ann")
 DAILY = Recurring(Every(Period(days=1)), START - timedelta(days=3))
 WINDOW = Recurring(Every(Period(days=1)), START, window=timedelta(hours=3))
+BUSY = Pressure(2, START, START, START)
 NIGHTS = CalendarUse("nights", blackout=Blackout.POSTPONE)
 
 
@@ -137,6 +140,24 @@ CASES: dict[str, tuple[Job, Situation, str, Any]] = {
         situation(caps=cap(Rate(1, MINUTE, by="key")), rates={"key PT1M ams": SOON}),
         "RATE",
         SOON,
+    ),
+    "left alone": (
+        ready(concurrency_key="ams"),
+        situation(pressures={"ams": Strain(BUSY._replace(until=SOON), 0)}),
+        "BUSY_KEY",
+        SOON,
+    ),
+    "one goes ahead": (
+        ready(concurrency_key="ams"),
+        situation(pressures={"ams": Strain(BUSY, 1)}, running=[held(PATCH, "ams")]),
+        "BUSY_KEY",
+        None,
+    ),
+    "borne no more": (
+        ready(concurrency_key="ams"),
+        situation(pressures={"ams": Strain(BUSY._replace(probes=False), 2)}, running=[held(PATCH, "ams")]),
+        "BUSY_KEY",
+        None,
     ),
     "slots full": (ready(), situation(running=[held(), held(PATCH)]), "SLOTS_FULL", None),
     "claimed ahead": (running(due_at=SOON), situation(), "CLAIMED", SOON),

@@ -19,7 +19,19 @@ from tests.postgres import PostgresServer, temporary_database
 
 UPGRADE = "import sys; from mainspring.store.postgres.schema import upgrade_schema; upgrade_schema(sys.argv[1])"
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-TABLES = {"alembic_version", "counts", "deletions", "jobs", "nodes", "notes", "rates", "runs", "stops", "waits"}
+TABLES = {
+    "alembic_version",
+    "counts",
+    "deletions",
+    "jobs",
+    "nodes",
+    "notes",
+    "pressures",
+    "rates",
+    "runs",
+    "stops",
+    "waits",
+}
 
 
 @pytest.fixture

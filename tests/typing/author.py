@@ -297,7 +297,7 @@ def wrong_words(binder: Binder, context: JobExecutionContext, listener: type[Sch
     return [
         Retry(30),  # type: ignore[arg-type]
         Busy("dc:ams3", 30),  # type: ignore[arg-type]
-        Busy("dc:ams3"),  # type: ignore[call-arg]
+        Busy(5),  # type: ignore[arg-type]
         Cancel(),  # type: ignore[call-arg]
         Limit(5, by="vm"),  # type: ignore[arg-type]
         Rate(5, per=60),  # type: ignore[arg-type]

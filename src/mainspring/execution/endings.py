@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic_core import to_json
 
-from mainspring.job import Ending, Job, Outcome
+from mainspring.job import Ending, Job, Outcome, is_key
 from mainspring.plugins import SchedulerJob, Signal, Verdict
 from mainspring.problems import kind_of, words_of
 
@@ -79,7 +79,8 @@ def asked_for(answer: Verdict | Signal) -> Ending:
         match ending:
             case Ending(Outcome() as outcome, reason, (timedelta() | None) as delay):
                 words = None if reason is None else text(reason)
-                return Ending(outcome, words, None if delay is None else timedelta.__pos__(delay))
+                key = ending.busy if isinstance(ending.busy, str) and (not ending.busy or is_key(ending.busy)) else None
+                return Ending(outcome, words, None if delay is None else timedelta.__pos__(delay), busy=key)
             case _:
                 pass
     except BaseException as error:  # noqa: BLE001 - user code

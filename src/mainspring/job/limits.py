@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mainspring.job.key import JobKey
 from mainspring.job.pause import Scope
+from mainspring.job.pressure import Pressure
 from mainspring.problems import problems_of
 from mainspring.schedule import ON_THE_WIRE, Duration, format_duration
 
@@ -138,11 +139,17 @@ class Candidate(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What runs of a product, by group and by key, and when each of its rates lets the next job begin."""
+    """What runs of a product, by group and by key, and when each of its rates lets the next job begin.
+
+    `began` is when the last run that goes on was claimed, and `pressures` what is known of services that were busy, by
+    key.
+    """
 
     groups: Mapping[str, int]
     keys: Mapping[str, int]
     rates: Mapping[str, datetime]
+    began: Mapping[str, datetime] = {}
+    pressures: Mapping[str, Pressure] = {}
 
     def of(self, scope: Scope) -> int:
         """Return how many jobs of a group or product run."""
@@ -152,9 +159,10 @@ class Load(NamedTuple):
 class Gate:
     """Lets jobs through as long as limits and rates allow it, by rates also those that may begin within `ahead`.
 
-    `ids` are those that begin, `begins` when, where rates let them do so later than at once. `rates` say when the next
-    one may begin, by their names, and until when that is to be known. `full` are the keys that let no more of their
-    jobs begin, and `again` is when a rate lets one do so that held one back.
+    Nor does it let jobs begin of a key whose service is busy. `ids` are those that begin, `begins` when, where rates
+    let them do so later than at once. `rates` say when the next one may begin, by their names, and until when that is
+    to be known. `full` are the keys that let no more of their jobs begin, and `again` is when a rate, or a busy
+    service, lets one do so that held one back.
     """
 
     def __init__(self, caps: Sequence[Cap], load: Load, now: datetime, ahead: timedelta = timedelta()) -> None:
@@ -164,6 +172,8 @@ class Gate:
         self._rates = [(_name(scope, rate), rate) for scope, limits in caps for rate in limits.rates]
         self._keys = Counter(load.keys)
         self._next = dict(load.rates)
+        self._pressures = load.pressures
+        self._began = dict(load.began)
         self._now = now
         self._until = now + ahead
         self.ids: list[Any] = []
@@ -181,7 +191,7 @@ class Gate:
     @property
     def only_counts(self) -> bool:
         """Whether it neither asks for the keys of jobs nor for moments: then `room` says it all."""
-        return self._key_limit is None and not self._rates
+        return self._key_limit is None and not self._rates and not self._pressures
 
     def room(self, most: int) -> int:
         """Return how many jobs may begin by the limits that ask for no keys, of `most`."""
@@ -221,12 +231,24 @@ class Gate:
                 if self._key_limit is not None and self._keys[key] >= self._key_limit:
                     self.full.add(key)
                     continue
+                if (pressure := self._pressures.get(key)) is not None and not self._bears(key, pressure):
+                    if self._now < pressure.until:
+                        self._open_at(pressure.until)
+                    self.full.add(key)
+                    continue
                 if self._rates and (closed := self._closed(key)) is not None:
-                    self.again = closed if self.again is None else min(self.again, closed)
+                    self._open_at(closed)
                     self.full.add(key)
                     continue
                 self._keys[key] += 1
+                self._began[key] = self._now
             self._take(candidate)
+
+    def _bears(self, key: str, pressure: Pressure) -> bool:
+        return pressure.allows(self._keys[key], self._began.get(key), self._now)
+
+    def _open_at(self, moment: datetime) -> None:
+        self.again = moment if self.again is None else min(self.again, moment)
 
     def _closed(self, key: str | None) -> datetime | None:
         """Return when the last rate opens that is closed: those of a key, or those of all jobs."""

@@ -42,7 +42,8 @@ class Ending(NamedTuple):
     `delay` asks for the next try after that long. `fatal`: the worker process died under it. `missed`: it came too late
     to be begun, and what the job has next goes by its misfire policy. `result` is what the job answered, as JSON, or
     `result_error` why that cannot be kept. `traceback` is that of what it raised, `log` what it logged. `follow_ups`
-    are jobs to be made with its success: only the calendars of their schedules are not looked at yet.
+    are jobs to be made with its success: only the calendars of their schedules are not looked at yet. `busy` is the
+    concurrency key of which nothing is to begin for `delay`; an empty one is the job's own.
     """
 
     outcome: Outcome
@@ -55,6 +56,7 @@ class Ending(NamedTuple):
     traceback: str | None = None
     log: str | None = None
     follow_ups: tuple[Job, ...] = ()
+    busy: str | None = None
 
 
 class Run(NamedTuple):

@@ -14,6 +14,7 @@ from mainspring.job.job import Job, State
 from mainspring.job.key import JobKey
 from mainspring.job.limits import Candidate, Cap, Gate, Limits, Load
 from mainspring.job.pause import Hold, Level, Pause, Scope, pauses_of
+from mainspring.job.pressure import Strain
 from mainspring.job.retry import is_quarantined
 from mainspring.job.run import DEADLY, Outcome
 from mainspring.schedule import Once, format_duration, format_time
@@ -34,6 +35,7 @@ CODES = (
     "QUARANTINED",
     "LIMIT",
     "RATE",
+    "BUSY_KEY",
     "SLOTS_FULL",
     "CLAIMED",
     "RUNNING",
@@ -73,6 +75,7 @@ class Situation(NamedTuple):
     caps: Sequence[Cap] = ()
     running: Sequence[Held] = ()
     rates: Mapping[str, datetime] = {}
+    pressures: Mapping[str, Strain] = {}
     places: Sequence[Place] = ()
 
 
@@ -203,6 +206,7 @@ def _no_room(job: Job, situation: Situation) -> Iterator[Fact]:
     """Say what else keeps a job that is due from beginning."""
     yield from _limits(job, situation)
     yield from _rates(job, situation)
+    yield from _busy(job, situation)
     able = _able(job, situation)
     slots = sum(place.slots for place in able)
     names = {place.name for place in able}
@@ -240,6 +244,28 @@ def _rates(job: Job, situation: Situation) -> Iterator[Fact]:
                 of = f"the concurrency key {job.concurrency_key!r}" if rate.by else str(scope)
                 text = f"{rate.limit} jobs of {of} begin in {format_duration(rate.per)} at most; others went first."
                 yield Fact("RATE", text, clears=gate.again, scope=scope)
+
+
+def _busy(job: Job, situation: Situation) -> Iterator[Fact]:
+    """Say that the service behind the job's key bears no more."""
+    strain = situation.pressures.get(job.concurrency_key or "")
+    pressure = strain and strain.pressure
+    if strain is None or pressure is None:
+        return
+    runs = [held for held in situation.running if _counts(held, job, Scope(), by_key=True)]
+    last_began = max((held.since for held in runs), default=None)
+    if pressure.allows(strain.running, last_began, situation.now):
+        return
+    of = f"The service behind the concurrency key {job.concurrency_key!r}"
+    if situation.now < pressure.until:
+        text = f"{of} is busy: it is left alone until {format_time(pressure.until)}, and then one job goes ahead."
+        yield Fact("BUSY_KEY", text, pressure.busy_at, pressure.until)
+    elif pressure.probes:
+        text = f"{of} was busy: one job goes ahead, and when it succeeds others follow."
+        yield Fact("BUSY_KEY", text, pressure.busy_at, runs=runs)
+    else:
+        text = f"{of} was busy: it bears {pressure.limit} jobs at once, as far as is known, and so many run."
+        yield Fact("BUSY_KEY", text, pressure.busy_at, runs=runs)
 
 
 # --- while it runs ----------------------------------------------------------------------------------------------------

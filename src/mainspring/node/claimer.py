@@ -292,7 +292,8 @@ class Claimer:
         if not demand or not self._lease.is_trusted():
             return _NOTHING
         limit, life = min(limit, self._room), self._lease.name
-        caps = {key: caps for key in demand if (caps := caps_of(key, self._notes.limits, self._dispatcher.limits))}
+        sources, busy = (self._notes.limits, self._dispatcher.limits), self._notes.busy
+        caps = {key: caps for key in demand if (caps := caps_of(key, *sources)) or key.product in busy}
         free = {key: most for key, most in demand.items() if key not in caps}
         parts: list[Part] = []
         is_full = False

@@ -33,6 +33,7 @@ from mainspring.job import (
     history,
     lifecycle,
 )
+from mainspring.node.learner import Learner
 from mainspring.plugins import Registry
 from mainspring.store import Answer, Notes, Store
 
@@ -57,6 +58,7 @@ class Finisher:
         self._registry = registry
         self._clock = clock
         self._events = events
+        self._learner = Learner(store, notes, registry.limits)
         self._waiting: deque[tuple[Assignment, Ending, float]] = deque()
         self._noted = False
         self._hurried = False
@@ -94,8 +96,10 @@ class Finisher:
         if not batch:
             return []
         fp("finish.before")
+        ended = [_ended(*result) for result in batch]
         try:
-            await self._settle([_ended(*result) for result in batch], announce_refused=True)
+            await self._learner.learn(ended)
+            await self._settle(ended, announce_refused=True)
         except BaseException:
             self._waiting.extendleft(reversed(batch))
             raise
@@ -105,6 +109,10 @@ class Finisher:
                 self._enough.set()
         fp("finish.after")
         return [assignment for assignment, _, _ in batch]
+
+    async def forget(self) -> None:
+        """Forget what was learned of services long ago."""
+        await self._learner.forget()
 
     async def undo(self, claimed: Sequence[Job]) -> None:
         """Write that these did not begin: they wait again as they did before they were claimed."""

@@ -267,6 +267,7 @@ class Node:
     async def _prune(self) -> None:
         """Forget what is older than the retention, in small bites."""
         fp("prune.before")
+        await self._finisher.forget()
         while await self._store.prune(self._settings.retention):
             pass
 

@@ -260,9 +260,11 @@ class Cancel(Signal):
 class Busy(Signal):
     """What the job needs is at its limit: the job is postponed by `retry_after`, and this counts as no failure.
 
-    `scope` names what is busy.
+    Until then no job begins that has the same concurrency key, or the one that `scope` names. After that one goes
+    ahead, and how many may run at once is learned: see docs/plugins.md. A job without a key is postponed alone.
     """
 
-    def __init__(self, scope: str, retry_after: timedelta) -> None:
-        super().__init__(Ending(Outcome.POSTPONED, f"busy: {scope}", retry_after))
+    def __init__(self, scope: str | None = None, retry_after: timedelta = timedelta(seconds=10)) -> None:
+        reason = f"busy: {scope}" if scope else "busy"
+        super().__init__(Ending(Outcome.POSTPONED, reason, retry_after, busy=scope or ""))
         self.scope = scope

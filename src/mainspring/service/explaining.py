@@ -27,12 +27,14 @@ class Explaining:
         job = await self._jobs.get_job(key, job_id)
         await self._notes.refresh()
         nodes = await self._store.nodes()
+        keys = [job.concurrency_key] if job.concurrency_key else []
         situation = Situation(
             now=await self._store.now(),
             pauses=self._notes.pauses,
             caps=caps_of(key, self._notes.limits, self._registry.limits),
             running=await self._store.running(),
             rates=await self._store.rates(key.product),
+            pressures=await self._store.pressures(key.product, keys) if keys else {},
             places=[Place(node.name, frozenset(node.groups), node.slots, node.connected) for node in nodes],
         )
         return why(job, situation)

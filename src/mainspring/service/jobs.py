@@ -103,7 +103,7 @@ class SchedulerService:
         self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
         self.explaining = Explaining(self, store, notes, registry)
-        self.limiting = Limiting(self, notes, registry, events)
+        self.limiting = Limiting(self, store, notes, registry, events)
 
     @property
     def is_durable(self) -> bool:

@@ -14,21 +14,29 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from mainspring.errors import ConflictError, InvalidRequestError, PreconditionFailedError
-from mainspring.job import Events, Limits, LimitsChanged, Scope, limits_from_json, limits_to_json
+from mainspring.job import Events, Limits, LimitsChanged, Pressure, Scope, limits_from_json, limits_to_json
 from mainspring.plugins import Registry
 from mainspring.problems import problems_of, sentence
 from mainspring.service.control import EDIT_TRIES
-from mainspring.store import Notes
+from mainspring.store import Notes, Store
 
 if TYPE_CHECKING:
     from mainspring.service.jobs import SchedulerService
 
 
+LEARNED = "learned"
+"""The member of limits on the wire that shows what services bear."""
+
+
 class Limited(NamedTuple):
-    """The limits of a group or a product, and whether they were written by the API, not only declared."""
+    """The limits of a group or a product, and whether they were written by the API, not only declared.
+
+    `learned` is what is known of services of the product that said they were busy, by concurrency key.
+    """
 
     limits: Limits
     is_written: bool
+    learned: Mapping[str, Pressure] = {}
 
     @property
     def tag(self) -> str:
@@ -39,8 +47,9 @@ class Limited(NamedTuple):
 class Limiting:
     """The limits of the groups and products of one service."""
 
-    def __init__(self, jobs: SchedulerService, notes: Notes, registry: Registry, events: Events) -> None:
+    def __init__(self, jobs: SchedulerService, store: Store, notes: Notes, registry: Registry, events: Events) -> None:
         self._jobs = jobs
+        self._store = store
         self._notes = notes
         self._registry = registry
         self._events = events
@@ -49,7 +58,9 @@ class Limiting:
         """Return the limits that hold for a group or a product. Raises `NotFoundError`."""
         await self._jobs.control.check(scope)
         await self._notes.refresh()
-        return self._limited(scope)
+        strains = await self._store.pressures(scope.product) if scope.product in self._notes.busy else {}
+        learned = {key: strain.pressure for key, strain in strains.items() if strain.pressure is not None}
+        return self._limited(scope)._replace(learned=learned)
 
     async def put(self, scope: Scope, body: Mapping[str, Any], *, tag: str | None = None) -> Limited:
         """Write limits; whatever is not claimed yet goes by them when this returns.
@@ -82,8 +93,9 @@ class Limiting:
 
 
 def _read(body: Mapping[str, Any]) -> Limits:
+    """Read limits; what is learned is shown with them, and so may be sent back."""
     try:
-        return limits_from_json(body)
+        return limits_from_json({name: value for name, value in body.items() if name != LEARNED})
     except ValidationError as error:
         problems = problems_of(error, body, owner="the limits")
         raise InvalidRequestError(sentence(problems), problems=problems) from None

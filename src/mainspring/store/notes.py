@@ -48,6 +48,8 @@ PAST_PAUSES = "past-pause"
 """The kind of notes that are pauses which are over, under the names that they had."""
 LIMITS = "limits"
 """The kind of notes that are limits of groups and products, by their names."""
+BUSY = "busy"
+"""The kind of notes that name products of which services said that they are busy: their jobs are claimed by that."""
 MOST_PAST_PAUSES = 1000
 """How many of those are kept."""
 CURSOR_KEYS = "cursor-key"
@@ -86,6 +88,8 @@ class Notes:
         self._limits_as_read: Mapping[str, Any] = {}
         self.limits: Mapping[Scope, Limits] = {}
         """The limits of groups and products that were written, as they were read last."""
+        self.busy: frozenset[str] = frozenset()
+        """The products of which services said that they are busy."""
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, Exception] = {}
@@ -112,6 +116,7 @@ class Notes:
         number = await self._store.noted()  # before reading: what is written meanwhile has a higher one
         self.pauses = tuple((await self._read_pauses(PAUSES)).values())
         self.limits = await self._read_limits()
+        self.busy = frozenset(await self._store.notes(BUSY))
         calendars, faults = await self._read_calendars()
         unknown: Mapping[str, Exception] = {}
         if any(calendar.holidays for calendar in calendars.values()):
@@ -228,6 +233,11 @@ class Notes:
         done = await self._store.swap_note(LIMITS, name, self._limits_as_read.get(name), value)
         await self.refresh()
         return done
+
+    async def put_busy(self, product: str, *, is_busy: bool) -> None:
+        """Write whether jobs of a product are claimed by what is known of busy services."""
+        await self._store.note(BUSY, product, {} if is_busy else None)
+        await self.refresh()
 
     async def progress(self) -> dict[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""

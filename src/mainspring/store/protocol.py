@@ -17,7 +17,22 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from mainspring.job import Cap, Change, Claim, Counts, Edit, Held, Job, JobFilter, JobKey, Position, Progress, Run
+from mainspring.job import (
+    Cap,
+    Change,
+    Claim,
+    Counts,
+    Edit,
+    Held,
+    Job,
+    JobFilter,
+    JobKey,
+    Position,
+    Pressure,
+    Progress,
+    Run,
+    Strain,
+)
 from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
 
 
@@ -208,6 +223,12 @@ class RunStore(Protocol):
 
     async def rates(self, product: str) -> dict[str, datetime]:
         """Return when the rates of a product let the next job begin, by their names: see `job.Gate`."""
+
+    async def pressures(self, product: str, keys: Collection[str] | None = None) -> dict[str, Strain]:
+        """Return what is known of the services behind these keys of a product, or behind all of which anything is."""
+
+    async def swap_pressure(self, product: str, key: str, before: Pressure | None, after: Pressure | None) -> bool:
+        """Write what is known of a service, if what was known is still `before`; answer whether it was."""
 
     async def prune(self, older_than: timedelta) -> bool:
         """Forget history, and with it done jobs, of days (UTC) that ended longer ago than that.

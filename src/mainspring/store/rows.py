@@ -30,6 +30,7 @@ from mainspring.job import (
     Load,
     Options,
     Outcome,
+    Pressure,
     Progress,
     Run,
     State,
@@ -39,6 +40,8 @@ from mainspring.job import (
     new_tuple,
     options_from_json,
     options_to_json,
+    pressure_from_json,
+    pressure_to_json,
 )
 from mainspring.schedule import MICROSECOND, Once, Trigger, trigger_from_json, trigger_to_json
 from mainspring.store.columns import (
@@ -429,16 +432,33 @@ def read_note(text: str) -> Any:
         return text
 
 
-def read_load(running: str | None, rates: str | None) -> Load:
-    """Read, from JSON, what runs of a product by group and key, and when rates let the next job begin."""
+def read_load(running: str | None, rates: str | None, pressures: str | None) -> Load:
+    """Read, from JSON, what runs of a product by group and key, when rates let the next job begin, and what is busy."""
     groups: Counter[str] = Counter()
     keys: Counter[str] = Counter()
-    for job_group, key, jobs in pydantic_core.from_json(running or "[]"):
+    began: dict[str, datetime] = {}
+    for job_group, key, jobs, claimed_at in pydantic_core.from_json(running or "[]"):
         groups[job_group] += jobs
         if key is not None:
             keys[key] += jobs
+            claimed = near_microseconds(claimed_at)
+            began[key] = max(claimed, began.get(key, claimed))
     next_at = {name: near_microseconds(moment) for name, moment in pydantic_core.from_json(rates or "[]")}
-    return Load(groups, keys, next_at)
+    read = ((key, read_pressure(value)) for key, value in pydantic_core.from_json(pressures or "[]"))
+    return Load(groups, keys, next_at, began, {key: pressure for key, pressure in read if pressure is not None})
+
+
+def read_pressure(text: str | None) -> Pressure | None:
+    """Read what is known of a service; what cannot be read is nothing."""
+    try:
+        return None if text is None else pressure_from_json(pydantic_core.from_json(text))
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def write_pressure(pressure: Pressure | None) -> str | None:
+    """Write what is known of a service: the same always as the same text, by which it is compared."""
+    return None if pressure is None else to_json(pressure_to_json(pressure))
 
 
 def read_groups(text: str | None) -> tuple[JobKey, ...]:

@@ -35,12 +35,12 @@ def write_ending(ending: Ending) -> list[Any]:
     """Put an ending into plain data."""
     delay = None if ending.delay is None else ending.delay // MICROSECOND
     said = [ending.result, ending.result_error, ending.traceback, ending.log]
-    return [ending.outcome, ending.reason, delay, said, [PLAIN.job_row(job) for job in ending.follow_ups]]
+    return [ending.outcome, ending.reason, delay, ending.busy, said, [PLAIN.job_row(job) for job in ending.follow_ups]]
 
 
 def read_ending(data: list[Any]) -> Ending:
     """Read what `write_ending` wrote. Raises `ValueError` or `TypeError` for anything else."""
-    outcome, reason, delay, said, follow_ups = data
+    outcome, reason, delay, busy, said, follow_ups = data
     result, result_error, traceback, log = (None if text is None else str(text) for text in said)
     return Ending(
         Outcome(outcome),
@@ -50,5 +50,6 @@ def read_ending(data: list[Any]) -> Ending:
         result_error=result_error,
         traceback=traceback,
         log=log,
+        busy=None if busy is None else str(busy),
         follow_ups=tuple(PLAIN.job(row) for row in follow_ups),
     )

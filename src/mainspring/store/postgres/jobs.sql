@@ -186,7 +186,7 @@ returning id;
 with notes as materialized (
     -- Who does not know all notes gets no jobs that may go by calendars, who does not know all pauses and limits none.
     select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
-        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_pauses
+        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits', 'busy')), 0) as knows_pauses
     from mainspring.notes
 ),
 due as materialized (
@@ -254,21 +254,55 @@ select set_config('lock_timeout', '100ms', true), set_config('idle_in_transactio
     pg_advisory_xact_lock(7236344, hashtext(:product));
 
 -- name: load
--- What runs of a product by group and key, and when its rates let the next job begin, as JSON; and what time it is.
+-- What runs of a product by group and key, when its rates let the next job begin, and what is busy, as JSON; and what time it is.
 select (
-    select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs)) from (
-        select j.job_group, j.concurrency_key, count(*) as jobs from mainspring.jobs j where j.state = 'running' and j.product = :product group by 1, 2
+    select json_agg(json_build_array(r.job_group, r.concurrency_key, r.jobs, (extract(epoch from r.claimed_at) * 1000000)::bigint)) from (
+        select j.job_group, j.concurrency_key, count(*) as jobs, max(j.claimed_at) as claimed_at
+        from mainspring.jobs j where j.state = 'running' and j.product = :product group by 1, 2
     ) r
 ), (
     select json_agg(json_build_array(r.name, (extract(epoch from r.next_at) * 1000000)::bigint)) from mainspring.rates r
     where r.product = :product and r.forget_at > coalesce(:now::timestamptz, now())
+), (
+    select json_agg(json_build_array(p.concurrency_key, p.value)) from mainspring.pressures p where p.product = :product
 ), coalesce(:now::timestamptz, now());
+
+-- name: pressures
+-- What is known of the services behind these keys of a product, or behind all, and how many jobs of each run.
+select k.key, p.value, (select count(*) from mainspring.jobs j where j.state = 'running' and j.product = :product and j.concurrency_key = k.key)
+from (
+    select unnest(:keys::text[]) as key
+    union
+    select concurrency_key from mainspring.pressures where product = :product and :keys::text[] is null
+) k
+left join mainspring.pressures p on p.product = :product and p.concurrency_key = k.key
+order by k.key;
+
+-- name: swap_pressure
+-- What is known of a service, if it is as was believed; whether it was.
+with gone as (
+    delete from mainspring.pressures
+    where product = :product and concurrency_key = :key and value = :before::text and :after::text is null
+    returning true
+),
+changed as (
+    update mainspring.pressures set value = :after::text
+    where product = :product and concurrency_key = :key and value = :before::text and :after::text is not null
+    returning true
+),
+added as (
+    insert into mainspring.pressures (product, concurrency_key, value)
+    select :product, :key, :after::text where :before::text is null and :after::text is not null
+    on conflict do nothing
+    returning true
+)
+select exists (select from gone) or exists (select from changed) or exists (select from added);
 
 -- name: candidates
 -- Due jobs of a group, first by rank, for a node that lives and knows the last pauses and limits.
 with notes as materialized (
     select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
-        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits')), 0) as knows_limits
+        :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits', 'busy')), 0) as knows_limits
     from mainspring.notes
 )
 select d.id, d.concurrency_key, d.due_at from (

@@ -34,9 +34,11 @@ from mainspring.job import (
     JobFilter,
     JobKey,
     Position,
+    Pressure,
     Progress,
     Run,
     State,
+    Strain,
     in_turn,
 )
 from mainspring.store.columns import JOB_COLUMNS
@@ -62,10 +64,12 @@ from mainspring.store.rows import (
     read_groups,
     read_load,
     read_note,
+    read_pressure,
     soonest,
     tell,
     to_json,
     to_microseconds,
+    write_pressure,
     write_unrun,
 )
 from mainspring.store.sharing import Sharing
@@ -322,8 +326,8 @@ class PostgresStore:
             try:
                 async with connection.transaction():
                     await query(connection, "take_turn", given)
-                    ((running, rates, now),) = await query(connection, "load", given)
-                    gate = Gate(caps, read_load(running, rates), from_2000(now), ahead)
+                    ((*load, now),) = await query(connection, "load", given)
+                    gate = Gate(caps, read_load(*load), from_2000(now), ahead)
                     claim = self._claim_counted if gate.only_counts else self._claim_through
                     rows, now = await claim(connection, gate, key, most, given)
             except asyncpg.LockNotAvailableError:
@@ -466,6 +470,19 @@ class PostgresStore:
         for row in await self._fetch("run", parameters):
             return _ROWS.run_details(row)
         return None
+
+    async def pressures(self, product: str, keys: Collection[str] | None = None) -> dict[str, Strain]:
+        """See `Store.pressures`."""
+        parameters = {"product": product, "keys": None if keys is None else list(keys)}
+        rows = await self._fetch_run("pressures", parameters)
+        return {key: Strain(read_pressure(value), running) for key, value, running in rows}
+
+    async def swap_pressure(self, product: str, key: str, before: Pressure | None, after: Pressure | None) -> bool:
+        """See `Store.swap_pressure`."""
+        was, becomes = write_pressure(before), write_pressure(after)
+        parameters = {"product": product, "key": key, "before": was, "after": becomes}
+        ((done,),) = await self._fetch_run("swap_pressure", parameters)
+        return bool(done)
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`; whole days are dropped."""

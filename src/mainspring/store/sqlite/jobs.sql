@@ -227,12 +227,36 @@ order by due_at
 limit :limit;
 
 -- name: load
--- What runs of a product by group and key, and when its rates let the next job begin, as JSON.
+-- What runs of a product by group and key, when its rates let the next job begin, and what is busy, as JSON.
 select (
-    select json_group_array(json_array(job_group, concurrency_key, jobs)) from (
-        select job_group, concurrency_key, count(*) as jobs from jobs where state = 'running' and product = :product group by 1, 2
+    select json_group_array(json_array(job_group, concurrency_key, jobs, claimed_at)) from (
+        select job_group, concurrency_key, count(*) as jobs, max(claimed_at) as claimed_at
+        from jobs where state = 'running' and product = :product group by 1, 2
     )
-), (select json_group_array(json_array(name, next_at)) from rates where product = :product and forget_at > :now);
+), (select json_group_array(json_array(name, next_at)) from rates where product = :product and forget_at > :now),
+    (select json_group_array(json_array(concurrency_key, value)) from pressures where product = :product);
+
+-- name: pressures
+-- What is known of the services behind these keys of a product, or behind all, and how many jobs of each run.
+select k.key, p.value, (select count(*) from jobs j where j.state = 'running' and j.product = :product and j.concurrency_key = k.key)
+from (
+    select value as key from json_each(:keys)
+    union
+    select concurrency_key from pressures where product = :product and :keys is null
+) k
+left join pressures p on p.product = :product and p.concurrency_key = k.key
+order by k.key;
+
+-- name: forget_pressure
+-- What is known of a service is known no more, if it is as was believed.
+delete from pressures where product = :product and concurrency_key = :key and value = :before returning value;
+
+-- name: swap_pressure
+-- What is known of a service, if it is as was believed.
+insert into pressures (product, concurrency_key, value) select :product, :key, :after
+where (select value from pressures where product = :product and concurrency_key = :key) is :before
+on conflict (product, concurrency_key) do update set value = excluded.value
+returning value;
 
 -- name: put_rate!
 -- When a rate lets the next job begin.
@@ -264,8 +288,8 @@ select {claimed_columns_as_they_are}, product, job_group, claimed_at
 from jobs where id in (select value from json_each(:ids));
 
 -- name: paused_at
--- The number of the last note that is a pause or a limit.
-select coalesce(max(version), 0) from notes where kind in ('pause', 'limits');
+-- The number of the last note that is a pause or a limit, or says what is busy.
+select coalesce(max(version), 0) from notes where kind in ('pause', 'limits', 'busy');
 
 -- name: unclaim!
 -- A job that did not begin, if it still has that run: as before it was claimed.

@@ -36,9 +36,11 @@ from mainspring.job import (
     JobFilter,
     JobKey,
     Position,
+    Pressure,
     Progress,
     Run,
     State,
+    Strain,
     in_turn,
     rank,
 )
@@ -51,10 +53,12 @@ from mainspring.store.rows import (
     read_groups,
     read_load,
     read_note,
+    read_pressure,
     soonest,
     tell,
     to_json,
     to_microseconds,
+    write_pressure,
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
@@ -491,6 +495,19 @@ class SqliteStore:
         for row in await self._read(lambda db: rows_of(db, "run", parameters)):
             return ROWS.run_details(row)
         return None
+
+    async def pressures(self, product: str, keys: Collection[str] | None = None) -> dict[str, Strain]:
+        """See `Store.pressures`."""
+        parameters = {"product": product, "keys": None if keys is None else json.dumps(list(keys))}
+        rows = await self._call(lambda db: rows_of(db, "pressures", parameters))
+        return {key: Strain(read_pressure(value), running) for key, value, running in rows}
+
+    async def swap_pressure(self, product: str, key: str, before: Pressure | None, after: Pressure | None) -> bool:
+        """See `Store.swap_pressure`."""
+        was, becomes = write_pressure(before), write_pressure(after)
+        parameters = {"product": product, "key": key, "before": was, "after": becomes}
+        statement = "forget_pressure" if after is None else "swap_pressure"
+        return bool(await self._call(lambda db: db.execute(SQL[statement], parameters).fetchall()))
 
     async def prune(self, older_than: timedelta) -> bool:
         """See `Store.prune`."""

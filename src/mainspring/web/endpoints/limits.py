@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 
-from mainspring.job import MOST_LIMIT, MOST_LIMITS, MOST_WEIGHT, limits_to_json
-from mainspring.service import Limited
+from mainspring.job import MOST_LIMIT, MOST_LIMITS, MOST_WEIGHT, Pressure, limits_to_json
+from mainspring.schedule import format_time
+from mainspring.service import LEARNED, Limited
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
 from mainspring.web.endpoint import Call, Endpoint, called
 from mainspring.web.paths import BASE, GROUP
 from mainspring.web.problem import HttpError
 from mainspring.web.query import text
-from mainspring.web.schema import Schema
+from mainspring.web.schema import TIME, Schema
 
 SOURCE = "Mainspring-Source"
 """The header that says where limits come from: the API, or what settings and the job class declare."""
@@ -45,7 +47,17 @@ async def reset_limits(call: Call) -> Response:
 
 def _response(limited: Limited) -> Response:
     headers = {"ETag": f'"{limited.tag}"', SOURCE: "api" if limited.is_written else "declared"}
-    return json_response(limits_to_json(limited.limits), headers=headers)
+    learned = {LEARNED: {key: _learned_json(each) for key, each in limited.learned.items()}} if limited.learned else {}
+    return json_response(limits_to_json(limited.limits) | learned, headers=headers)
+
+
+def _learned_json(pressure: Pressure) -> dict[str, Any]:
+    return {
+        "limit": pressure.limit,
+        "isProbing": pressure.probes,
+        "busyAt": format_time(pressure.busy_at),
+        "until": format_time(pressure.until),
+    }
 
 
 def _tag(call: Call) -> str | None:
@@ -94,6 +106,20 @@ _LIMITS: Schema = {
             "minimum": 1,
             "maximum": MOST_WEIGHT,
             "description": "Its part of the slots where they are scarce, among groups of its product, or products.",
+        },
+        LEARNED: {
+            "type": "object",
+            "readOnly": True,
+            "description": "What services bear that said they were busy, by concurrency key; ignored where it is sent.",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "limit": {"type": "integer", "description": "How many jobs may run at once."},
+                    "isProbing": {"type": "boolean", "description": "Whether one goes ahead of the others."},
+                    "busyAt": {**TIME, "description": "When it was busy last."},
+                    "until": {**TIME, "description": "Nothing begins before."},
+                },
+            },
         },
     },
     "additionalProperties": False,

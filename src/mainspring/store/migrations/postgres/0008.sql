@@ -37,6 +37,13 @@ create table mainspring.waits (
     is_known boolean not null default false,
     primary key (awaited, waiting)
 );
+-- What is known of services that said they were busy, by the concurrency key of their jobs.
+create table mainspring.pressures (
+    product text not null,
+    concurrency_key text not null,
+    value text not null,
+    primary key (product, concurrency_key)
+);
 -- Jobs that wait for others count as scheduled.
 create or replace function mainspring.count_jobs() returns trigger language plpgsql security definer
 set search_path = pg_catalog, mainspring, pg_temp as $$
@@ -73,6 +80,6 @@ begin
         from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
         where n.nspname = 'mainspring' and c.relname = 'jobs' and a.privilege_type = 'INSERT' and a.grantee not in (0, c.relowner)
     loop
-        execute format('grant select, insert, update, delete on mainspring.waits to %s', role_.name);
+        execute format('grant select, insert, update, delete on mainspring.waits, mainspring.pressures to %s', role_.name);
     end loop;
 end $$;

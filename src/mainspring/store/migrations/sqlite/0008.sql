@@ -11,6 +11,13 @@ create table waits (
     is_known integer not null default 0,
     primary key (awaited, waiting)
 ) strict, without rowid;
+-- What is known of services that said they were busy, by the concurrency key of their jobs.
+create table pressures (
+    product text not null,
+    concurrency_key text not null,
+    value text not null,
+    primary key (product, concurrency_key)
+) strict, without rowid;
 -- Jobs that wait for others count as scheduled.
 drop trigger count_added;
 create trigger count_added after insert on jobs begin
