@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mainspring.clock import Clock
     from mainspring.errors import ConfigError
-    from mainspring.job import Backoff, Limit, Outcome, Rate
+    from mainspring.job import Backoff, Limit, Outcome, Quota, Rate
     from mainspring.plugins.author import (
         Binder,
         Busy,
@@ -43,6 +43,7 @@ __all__ = [
     "Limit",
     "Once",
     "Outcome",
+    "Quota",
     "RRule",
     "Rate",
     "Recurring",
@@ -61,6 +62,7 @@ _ROOMS = {
     "Backoff": "job",
     "JobRequest": "job",
     "Limit": "job",
+    "Quota": "job",
     "Rate": "job",
     "Clock": "clock",
     "ConfigError": "errors",

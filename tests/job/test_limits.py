@@ -18,11 +18,14 @@ from mainspring.job import (
     Limit,
     Limits,
     Load,
+    Quota,
     Rate,
     Scope,
+    Spending,
     caps_of,
     limits_from_json,
     limits_to_json,
+    quotas_of,
     weight_of,
 )
 from tests.contract.build import START
@@ -223,6 +226,10 @@ def test_limits_come_back_as_they_were_written() -> None:
         {"rates": [{"limit": 5, "per": "PT0.1S"}]},
         {"rates": [{"limit": 5, "per": "P32D"}]},
         {"weights": 3},
+        {"quota": {"pending": 0}},
+        {"quota": {"creates_per_minute": 5}},
+        {"quota": {"createsPerMinute": 1_000_001}},
+        {"quota": 5},
         {"weight": 1001},
         {"weight": 1.5},
         [],
@@ -242,3 +249,36 @@ def test_weights_are_those_of_the_first_who_says_something() -> None:
     assert 1 == weight_of(GROUP, {GROUP: Limits.of([Limit(9)])}, {GROUP: heavy})
     assert 1 == weight_of(GROUP)
     assert () == caps_of(JobKey("vps4", "backups"), {GROUP: heavy, PRODUCT: heavy})
+
+
+def test_quotas_are_read_as_they_were_written() -> None:
+    """Each of them may be absent."""
+    quota = Quota(pending=1000, creates_per_minute=600, bytes=1 << 30)
+    written = {"pending": 1000, "createsPerMinute": 600, "bytes": 1 << 30}
+
+    assert written == limits_to_json(Limits.of([Limit(5), quota]))["quota"]
+    assert quota == limits_from_json({"quota": written}).quota
+    assert Quota(pending=7) == limits_from_json({"quota": {"pending": 7}}).quota
+    assert "quota" not in limits_to_json(Limits.of([Limit(5)]))
+
+
+def test_quotas_are_those_of_the_first_who_says_something() -> None:
+    """Of the group and of its product; what has only a quota is no cap: its claims need no turn."""
+    small, large = Limits(quota=Quota(pending=1)), Limits(quota=Quota(pending=9))
+    key = JobKey("vps4", "backups")
+
+    assert ((PRODUCT, Quota(pending=9)), (GROUP, Quota(pending=1))) == quotas_of(key, {GROUP: small}, {PRODUCT: large})
+    assert () == quotas_of(key, {GROUP: Limits()}, {GROUP: small})
+    assert () == quotas_of(key, {GROUP: Limits(quota=Quota())})
+    assert () == caps_of(key, {GROUP: small})
+
+
+@pytest.mark.parametrize("number", [1, 7, 60, 999_983, 1_000_000])
+def test_all_creates_of_a_minute_may_come_at_once_and_no_more_in_the_long_run(number: int) -> None:
+    """The times of single creates are rounded, and add up to a minute at least."""
+    spending = Spending(number)
+
+    assert spending.cost(number) <= spending.most < spending.cost(number + 1)
+    assert spending.cost(number) >= MINUTE
+    assert (0, 1, number) == (spending.used(-SECOND), spending.used(spending.each), spending.used(spending.most))
+    assert "+backups" == spending.name(GROUP) != spending.name(PRODUCT)

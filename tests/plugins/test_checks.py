@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from mainspring.clock import Clock, ManualClock
 from mainspring.errors import ConfigError, InvalidRequestError
 from mainspring.job import Backoff, JobKey, JobRequest, Limit, Rate
+from mainspring.job import Quota as QuotaOfJobs
 from mainspring.plugins import Binder, JobExecutionContext, SchedulerJob, SchedulerTriggerListener
 from mainspring.schedule import Trigger
 from tests.plugins.conftest import (
@@ -267,9 +268,9 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
     "backoff by nobody knows what": (binds(a_job_class(backoff=Backoff(factor=float("nan")))), [BACKOFF]),
     "backoff by words": (binds(a_job_class(backoff=Backoff(factor=anything))), [BACKOFF]),
     "backoff of at most nothing": (binds(a_job_class(backoff=Backoff(longest=timedelta()))), [BACKOFF]),
-    "no limits": (binds(a_job_class(limits=None)), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
-    "one limit": (binds(a_job_class(limits=Limit(5))), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
-    "limits in numbers": (binds(a_job_class(limits=(5,))), [f"{LIMITS} they must be a tuple of Limit and Rate"]),
+    "no limits": (binds(a_job_class(limits=None)), [f"{LIMITS} they must be a tuple of Limit, Rate and Quota"]),
+    "one limit": (binds(a_job_class(limits=Limit(5))), [f"{LIMITS} they must be a tuple of Limit, Rate and Quota"]),
+    "limits in numbers": (binds(a_job_class(limits=(5,))), [f"{LIMITS} they must be a tuple of Limit, Rate and Quota"]),
     "limits that are out of range": (
         binds(a_job_class(limits=(Limit(0), Rate(5, per=timedelta(days=32)), Limit(2, by=anything)))),
         [OUT_OF_RANGE],
@@ -277,6 +278,20 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
     "a rate in seconds": (
         binds(a_job_class(limits=(Rate(5, per=anything),))),
         [f"{LIMITS} per of Rate(limit=5, per=<class 'object'>, by=None) must be a timedelta"],
+    ),
+    "a quota that is out of range": (
+        binds(a_job_class(limits=(QuotaOfJobs(pending=0, bytes=anything),))),
+        [
+            (
+                f"{LIMITS} pending of Quota(pending=0, creates_per_minute=None, bytes=<class 'object'>) "
+                "must be greater than or equal to 1; "
+                "bytes of Quota(pending=0, creates_per_minute=None, bytes=<class 'object'>) must be a whole number"
+            )
+        ],
+    ),
+    "two quotas": (
+        binds(a_job_class(limits=(QuotaOfJobs(pending=5), QuotaOfJobs(bytes=5)))),
+        [f"{LIMITS} there is more than one Quota"],
     ),
     "too many limits": (binds(a_job_class(limits=(Limit(1),) * 21)), [f"{LIMITS} there are more than 20 of a kind"]),
     **{

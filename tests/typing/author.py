@@ -28,6 +28,7 @@ from mainspring import (
     Limit,
     Once,
     Outcome,
+    Quota,
     Rate,
     Recurring,
     Retry,
@@ -92,7 +93,13 @@ class Vps4BackupJob(SchedulerJob):
     max_attempts = 3
     backoff = Backoff(initial=timedelta(seconds=30), factor=2, longest=timedelta(minutes=10))
     concurrency_key = "vm:{vm_id}"
-    limits = (Limit(50), Limit(1, by="key"), Rate(100, per=MINUTE), Rate(limit=10, per=MINUTE, by="key"))
+    limits = (
+        Limit(50),
+        Limit(1, by="key"),
+        Rate(100, per=MINUTE),
+        Rate(limit=10, per=MINUTE, by="key"),
+        Quota(pending=1000, creates_per_minute=600, bytes=1 << 30),
+    )
 
     def __init__(self, vms: VmService, clock: Clock) -> None:
         self.vms = vms

@@ -1,7 +1,8 @@
-"""How many jobs may run at once and how many may begin in a while: of a group, of a product, and of one key.
+"""How many jobs may run at once, begin in a while, and be created: of a group, of a product, and of one key.
 
 What a key is, jobs say (`Job.concurrency_key`); one key is the same in all groups of a product. `Gate` decides, by what
-runs, which of the jobs that are due may begin: pure, and the same on every store.
+runs, which of the jobs that are due may begin: pure, and the same on every store. A `Quota` holds back no job
+that is there, but whoever creates more.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ MOST_WEIGHT = 1000
 MOST_LIMITS = 20
 """How many limits, and how many rates, a group or a product has at most."""
 LONGEST_PER = timedelta(days=31)
+MOST_PENDING = 1_000_000_000
+MOST_BYTES = 1_000_000_000_000_000
 SLACK = 0.985
 """The part of a rate that is used: so starts that come unevenly are not more than the rate and one either."""
 CATCHING_UP = 0.007
 """What part of its time a rate may lag behind and make up for."""
+_MINUTE = timedelta(minutes=1)
 _LOOK = 10
 """How many jobs of one key are looked at where only rates limit it."""
 
@@ -64,30 +68,84 @@ class Rate:
 
 @ON_THE_WIRE
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """How many jobs may be there that are not done, how many may be created in a minute, and how large they may be.
+
+    `bytes` are those of the requests of the jobs that are not done, as they are stored. `None` is no quota.
+    """
+
+    pending: Annotated[int, Field(ge=1, le=MOST_PENDING, strict=True)] | None = None
+    creates_per_minute: Annotated[int, Field(ge=1, le=MOST_LIMIT, strict=True)] | None = None
+    bytes: Annotated[int, Field(ge=1, le=MOST_BYTES, strict=True)] | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether there is any quota."""
+        return (self.pending, self.creates_per_minute, self.bytes) != (None, None, None)
+
+
+class Spending(NamedTuple):
+    """A number of creates a minute as a moment that each create moves on, by the same time (GCRA, ITU-T I.371).
+
+    So many may be created at once, and then again as time passes. The moment may be ahead of the time by `most`.
+    """
+
+    number: int
+
+    @property
+    def each(self) -> timedelta:
+        """By how much one create moves the moment: rounded up, so that no more are created in the long run."""
+        return -(-_MINUTE // self.number)
+
+    @property
+    def most(self) -> timedelta:
+        """How far the moment may be ahead of the time."""
+        return self.number * self.each
+
+    def cost(self, creates: int) -> timedelta:
+        """Return by how much so many creates move the moment."""
+        return creates * self.each
+
+    def used(self, ahead: timedelta) -> int:
+        """Return how many creates count that brought the moment so far ahead of the time."""
+        return max(0, -(-ahead // self.each))
+
+    @staticmethod
+    def name(scope: Scope) -> str:
+        """Name the moment of a group or product among the rates of its product, none of which begins like this."""
+        return f"+{scope.job_group or '*'}"
+
+
+@ON_THE_WIRE
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits and rates of a group or a product, of which all hold, and its weight where slots are scarce."""
+    """The limits and rates of a group or a product, of which all hold, its weight where slots are scarce, its quota."""
 
     concurrency: Annotated[tuple[Limit, ...], Field(max_length=MOST_LIMITS)] = ()
     rates: Annotated[tuple[Rate, ...], Field(max_length=MOST_LIMITS)] = ()
     weight: Annotated[int, Field(ge=1, le=MOST_WEIGHT, strict=True)] | None = None
+    quota: Quota | None = None
 
     @classmethod
-    def of(cls, limits: Iterable[Limit | Rate]) -> Limits:
+    def of(cls, limits: Iterable[Limit | Rate | Quota]) -> Limits:
         """Return what a job class says."""
         limits = tuple(limits)
         return cls(
             tuple(limit for limit in limits if isinstance(limit, Limit)),
             tuple(rate for rate in limits if isinstance(rate, Rate)),
+            quota=next((quota for quota in limits if isinstance(quota, Quota)), None),
         )
 
     @classmethod
     def check(cls, limits: Any) -> None:
         """Raise `ValueError` unless a job class can say that."""
-        if not isinstance(limits, tuple | list) or not all(isinstance(each, Limit | Rate) for each in limits):
-            raise ValueError("they must be a tuple of Limit and Rate")
+        if not isinstance(limits, tuple | list) or not all(isinstance(each, Limit | Rate | Quota) for each in limits):
+            raise ValueError("they must be a tuple of Limit, Rate and Quota")
         if problems := [f"{what} of {each} {why}" for each in limits for what, why in _problems(each)]:
             raise ValueError("; ".join(problems))
-        if max(Counter(map(type, limits)).values(), default=0) > MOST_LIMITS:
+        kinds = Counter(map(type, limits))
+        if kinds[Quota] > 1:
+            raise ValueError("there is more than one Quota")
+        if max(kinds.values(), default=0) > MOST_LIMITS:
             raise ValueError(f"there are more than {MOST_LIMITS} of a kind")
 
 
@@ -96,7 +154,7 @@ def _problems(limit: Any) -> Iterator[tuple[str, str]]:
         yield "per", "must be a timedelta"
         return
     try:
-        TypeAdapter(type(limit)).validate_python(asdict(limit))
+        TypeAdapter(type(limit)).validate_python(asdict(limit), by_name=True)
     except ValidationError as error:
         yield from ((problem.pointer[1:], problem.detail) for problem in problems_of(error, None))
 
@@ -120,6 +178,15 @@ def caps_of(key: JobKey, *sources: Mapping[Scope, Limits]) -> tuple[Cap, ...]:
         if limits.concurrency or limits.rates:
             caps.append(Cap(scope, limits))
     return tuple(caps)
+
+
+def quotas_of(key: JobKey, *sources: Mapping[Scope, Limits]) -> tuple[tuple[Scope, Quota], ...]:
+    """Return the quotas that creates of a job group keep to: its own and that of its product, as `caps_of` does."""
+    limits = [
+        (scope, next((source[scope] for source in sources if scope in source), Limits()))
+        for scope in (Scope(key.product), Scope(*key))
+    ]
+    return tuple((scope, each.quota) for scope, each in limits if each.quota)
 
 
 def weight_of(scope: Scope, *sources: Mapping[Scope, Limits]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from mainspring.job import PRIORITY, Backoff, Ending, JobRequest, Limit, Outcome, Rate
+from mainspring.job import PRIORITY, Backoff, Ending, JobRequest, Limit, Outcome, Quota, Rate
 from mainspring.plugins.context import JobExecutionContext
 from mainspring.schedule import Trigger
 
@@ -24,6 +24,7 @@ __all__ = [
     "JobExecutionContext",
     "JobRequest",
     "Limit",
+    "Quota",
     "Rate",
     "Retry",
     "SchedulerJob",
@@ -84,7 +85,7 @@ class SchedulerJob(ABC):
     As in ``"dc:{data_center}"``. Or a class method that takes the parsed request and returns the key, or `None`. One
     key is the same in all groups of a product.
     """
-    limits: ClassVar[Sequence[Limit | Rate]] = ()
+    limits: ClassVar[Sequence[Limit | Rate | Quota]] = ()
     """How many of the group's jobs run at once, and how many begin in a while, in all or of each key, on all nodes."""
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
