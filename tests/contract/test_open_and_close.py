@@ -73,6 +73,8 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "rates": lambda store: store.rates("vps4"),
     "pressures": lambda store: store.pressures("vps4"),
     "swap_pressure": lambda store: store.swap_pressure("vps4", "dc:ams3", None, None),
+    "request_bytes": lambda store: store.request_bytes(Scope("vps4")),
+    "spend": lambda store: store.spend("vps4", "+*", timedelta(seconds=1), timedelta(minutes=1)),
     "orphans": lambda store: store.orphans([BACKUPS], 1),
     "run": lambda store: store.run(BACKUPS, a_job().id, 1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),

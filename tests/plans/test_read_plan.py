@@ -61,6 +61,8 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "dead jobs": ("page_done_of_outcomes", FAILED),
     "dead jobs of a group without any": ("page_done_of_outcomes", FAILED | NOBODY),
     "counts": ("counts", {}),
+    "bytes of a group without jobs": ("bytes_of_group", {"product": "p", "job_group": "nobody"}),
+    "bytes of a product without jobs": ("bytes_of_product", {"product": "nobody"}),
     "history of a group": ("runs_of_group", RUNS),
     "history of a job without any": ("runs_of_job", RUNS | {"job_id": UUID(int=1)}),
     "a job that is not there": ("get", {"id": UUID(int=1)}),

@@ -31,6 +31,7 @@ from mainspring.job import (
     Pressure,
     Progress,
     Run,
+    Scope,
     Strain,
 )
 from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
@@ -71,6 +72,20 @@ class JobStore(Protocol):
 
     async def counts(self) -> dict[JobKey, Counts]:
         """Return how many jobs of each group there are. What that costs does not grow with their number."""
+
+    async def request_bytes(self, scope: Scope) -> int:
+        """Return how many bytes the requests of those jobs of a group or a product have that are not done, as stored.
+
+        That reads all of them, and may take seconds; it stops nobody who writes.
+        """
+
+    async def spend(self, product: str, name: str, cost: timedelta, most: timedelta) -> timedelta | None:
+        """Move a moment of a product on by `cost`, from the store's time if it is past; `None` if that was done.
+
+        Nothing is done if the moment would be ahead of the time by more than `most`: then answer how long it is until
+        it would not, if nobody else spends; with a cost beyond `most` too. A cost below zero gives back. Moments are
+        among the `rates` of the product, and are forgotten once they are past.
+        """
 
     async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
@@ -222,7 +237,10 @@ class RunStore(Protocol):
         """Return what all runs under way hold, in the order of their numbers."""
 
     async def rates(self, product: str) -> dict[str, datetime]:
-        """Return when the rates of a product let the next job begin, by their names: see `job.Gate`."""
+        """Return when the rates of a product let the next job begin, by their names: see `job.Gate`.
+
+        The moments that `spend` moves are among them.
+        """
 
     async def pressures(self, product: str, keys: Collection[str] | None = None) -> dict[str, Strain]:
         """Return what is known of the services behind these keys of a product, or behind all of which anything is."""

@@ -461,6 +461,11 @@ def write_pressure(pressure: Pressure | None) -> str | None:
     return None if pressure is None else to_json(pressure_to_json(pressure))
 
 
+def wait_to_spend(at: datetime | None, now: datetime, cost: timedelta, most: timedelta) -> timedelta:
+    """Return how long it is until a moment, if there is one, may be moved on by `cost`: see `Store.spend`."""
+    return max((now if at is None else max(at, now)) - now + cost - most, MICROSECOND)
+
+
 def read_groups(text: str | None) -> tuple[JobKey, ...]:
     """Read the groups that a node runs; what cannot be read is none."""
     try:

@@ -101,6 +101,18 @@ limit :limit;
 -- How many jobs are where, and how many of them gave up.
 select product, job_group, state, gave_up, sum(jobs)::bigint from mainspring.counts group by product, job_group, state, gave_up having sum(jobs) > 0;
 
+-- name: bytes_of_group
+-- How many bytes the requests of the jobs of a group have: all jobs that are here are in one of four indexes, or all are read.
+select coalesce(sum(octet_length(request::text)), 0)::bigint from mainspring.jobs
+where product = :product and job_group = :job_group
+  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running' or state = 'paused');
+
+-- name: bytes_of_product
+-- The same of the jobs of a product.
+select coalesce(sum(octet_length(request::text)), 0)::bigint from mainspring.jobs
+where product = :product
+  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running' or state = 'paused');
+
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
 update mainspring.jobs set {edits}
@@ -384,6 +396,21 @@ returning {claimed_columns}, (select coalesce(:now::timestamptz, now())), coales
 insert into mainspring.rates (product, name, next_at, forget_at)
 select :product, r.name, r.next_at, r.forget_at from unnest(:names::text[], :next_at::timestamptz[], :forget_at::timestamptz[]) as r (name, next_at, forget_at)
 on conflict (product, name) do update set next_at = excluded.next_at, forget_at = excluded.forget_at;
+
+-- name: spend
+-- A moment is moved on, if it is then not too far ahead of the time.
+insert into mainspring.rates as r (product, name, next_at, forget_at)
+select :product, :name, coalesce(:now::timestamptz, now()) + :cost::interval, coalesce(:now::timestamptz, now()) + :cost::interval
+where :cost::interval <= :most::interval
+on conflict (product, name) do update set
+    next_at = greatest(r.next_at, coalesce(:now::timestamptz, now())) + :cost::interval,
+    forget_at = greatest(r.next_at, coalesce(:now::timestamptz, now())) + :cost::interval
+where greatest(r.next_at, coalesce(:now::timestamptz, now())) - coalesce(:now::timestamptz, now()) + :cost::interval <= :most::interval
+returning r.next_at;
+
+-- name: spent
+-- Where a moment is, and what time it is.
+select max(next_at), coalesce(:now::timestamptz, now()) from mainspring.rates where product = :product and name = :name;
 
 -- name: prune_rates!
 -- Rates that hold nobody back any more.

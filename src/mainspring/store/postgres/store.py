@@ -37,6 +37,7 @@ from mainspring.job import (
     Pressure,
     Progress,
     Run,
+    Scope,
     State,
     Strain,
     in_turn,
@@ -70,6 +71,7 @@ from mainspring.store.rows import (
     to_json,
     to_microseconds,
     write_pressure,
+    wait_to_spend,
     write_unrun,
 )
 from mainspring.store.sharing import Sharing
@@ -194,6 +196,21 @@ class PostgresStore:
     async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
         return read_counts(await self._fetch("counts", {}))
+
+    async def request_bytes(self, scope: Scope) -> int:
+        """See `Store.request_bytes`."""
+        statement = "bytes_of_group" if scope.job_group else "bytes_of_product"
+        async with self._jobs.patient_connection() as connection:
+            ((size,),) = await query(connection, statement, scope._asdict())
+        return int(size)
+
+    async def spend(self, product: str, name: str, cost: timedelta, most: timedelta) -> timedelta | None:
+        """See `Store.spend`."""
+        spend = {"product": product, "name": name, "cost": cost, "most": most}
+        if await self._fetch("spend", spend):
+            return None
+        ((at, now),) = await self._fetch("spent", spend)
+        return wait_to_spend(None if at is None else near_2000(at), from_2000(now), cost, most)
 
     async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """See `Store.update`."""

@@ -95,6 +95,30 @@ limit :limit;
 -- How many jobs are where, and how many of them gave up.
 select product, job_group, state, gave_up, sum(jobs) from counts group by product, job_group, state, gave_up having sum(jobs) > 0;
 
+-- name: bytes_of_group
+-- How many bytes the requests of the jobs of a group have: all jobs are in one of four indexes.
+select coalesce(sum(bytes), 0) from (
+    select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'running'
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'paused'
+);
+
+-- name: bytes_of_product
+-- The same of the jobs of a product.
+select coalesce(sum(bytes), 0) from (
+    select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'scheduled' and priority = 5
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'scheduled' and priority <> 5
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'running'
+    union all
+    select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'paused'
+);
+
 -- name: count!
 -- So many jobs more, or fewer.
 insert into counts (product, job_group, state, gave_up, jobs) values (:product, :job_group, :state, :gave_up, :jobs)
@@ -262,6 +286,19 @@ returning value;
 -- When a rate lets the next job begin.
 insert into rates (product, name, next_at, forget_at) values (:product, :name, :next_at, :forget_at)
 on conflict (product, name) do update set next_at = excluded.next_at, forget_at = excluded.forget_at;
+
+-- name: spend
+-- A moment is moved on, if it is then not too far ahead of the time.
+insert into rates (product, name, next_at, forget_at)
+select :product, :name, :now + :cost, :now + :cost where :cost <= :most
+on conflict (product, name) do update set
+    next_at = max(next_at, :now) + :cost, forget_at = max(next_at, :now) + :cost
+where max(next_at, :now) - :now + :cost <= :most
+returning next_at;
+
+-- name: spent
+-- Where a moment is, and what time it is.
+select max(next_at), :now from rates where product = :product and name = :name;
 
 -- name: prune_rates!
 -- Rates that hold nobody back any more.

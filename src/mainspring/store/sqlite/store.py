@@ -39,6 +39,7 @@ from mainspring.job import (
     Pressure,
     Progress,
     Run,
+    Scope,
     State,
     Strain,
     in_turn,
@@ -59,6 +60,7 @@ from mainspring.store.rows import (
     to_json,
     to_microseconds,
     write_pressure,
+    wait_to_spend,
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
@@ -83,6 +85,8 @@ class SqliteStore:
         # What people list waits for no claim, and no claim for it. In RAM there is one connection: pages are small.
         self._reader = SqliteThread(path, only_reads=True) if path else self._thread
         self._read = self._reader.call
+        # Sums over all jobs take seconds where there are a million.
+        self._summer = SqliteThread(path, only_reads=True) if path else self._thread
         self._batches = Batches(self._thread)
         self._watchers: list[Callable[[datetime], None]] = []
         self._looked_at: dict[JobKey, str] = {}
@@ -95,6 +99,7 @@ class SqliteStore:
             await self._thread.open()
             if self._reader is not self._thread:
                 await self._reader.open()
+                await self._summer.open()
             await self._batches.recover()
         except BaseException:
             await self.close()
@@ -102,6 +107,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
+        await self._summer.close()
         await self._reader.close()
         await self._thread.close()
 
@@ -176,6 +182,28 @@ class SqliteStore:
     async def counts(self) -> dict[JobKey, Counts]:
         """See `Store.counts`."""
         return read_counts(await self._read(lambda db: db.execute(SQL["counts"]).fetchall()))
+
+    async def request_bytes(self, scope: Scope) -> int:
+        """See `Store.request_bytes`."""
+        statement = "bytes_of_group" if scope.job_group else "bytes_of_product"
+        ((size,),) = await self._summer.call(lambda db: rows_of(db, statement, scope._asdict()))
+        return int(size)
+
+    async def spend(self, product: str, name: str, cost: timedelta, most: timedelta) -> timedelta | None:
+        """See `Store.spend`."""
+        spend = {"product": product, "name": name, "now": to_microseconds(self._clock.now())}
+        spend |= {"cost": cost // MICROSECOND, "most": most // MICROSECOND}
+
+        def work(db: sqlite3.Connection) -> tuple[int | None, int] | None:
+            if db.execute(SQL["spend"], spend).fetchall():
+                return None
+            spent: tuple[int | None, int] = db.execute(SQL["spent"], spend).fetchone()
+            return spent
+
+        if (spent := await self._call(work)) is None:
+            return None
+        at, now = spent
+        return wait_to_spend(None if at is None else near_microseconds(at), from_microseconds(now), cost, most)
 
     async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
         """See `Store.update`."""
