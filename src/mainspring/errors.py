@@ -116,6 +116,32 @@ class KeyTakenError(ConflictError):
         self.other = other
 
 
+@dataclass(frozen=True, slots=True)
+class OverQuota(Problem):
+    """A quota that a call would exceed: of which group or product, which one, and in its unit what it is about.
+
+    `wait` is how long it is until it may fit; `None` if the call asks for more than the quota by itself.
+    """
+
+    scope: str
+    name: str
+    used: int
+    asked: int
+    quota: int
+    wait: timedelta | None
+
+
+class QuotaExceededError(MainspringError):
+    """The jobs would exceed quotas of their group or product, of which each is an `OverQuota` in `problems`."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, detail: str, *, problems: Sequence[OverQuota]) -> None:
+        super().__init__(detail, problems=problems)
+        waits = [problem.wait for problem in problems]
+        self.retry_after = None if None in waits else max(wait for wait in waits if wait is not None)
+
+
 class PreconditionFailedError(MainspringError):
     """The version the caller believed in (``If-Match``) is not the job's version."""
 

@@ -81,7 +81,7 @@ async def test_every_problem_of_limits_is_told(client: httpx2.AsyncClient) -> No
         "concurrency": [{"limit": 0}, {"limit": 5, "by": "dataCenter"}, {}],
         "rates": [{"limit": 1, "per": "PT0.5S"}, {"limit": 1, "per": "soon"}],
         "weight": 0,
-        "quota": {},
+        "quota": [],
     }
     answer = await client.put(GROUP, json=wrong)
 

@@ -82,11 +82,22 @@ class Batches:
         for _ in range(EDIT_TRIES):
             making = _Making(make, len(bodies), await self._keys.kept(key, asked.keyed), Keys.problems(asked.keyed))
             try:
-                await self.write(making.slices(bodies, self._clock))
+                await self._write(key, making, bodies)
             except KeyTakenError:
                 continue  # another was quicker
             return making.batch
         raise ConflictError("the jobs with these keys kept changing; try again")
+
+    async def _write(self, key: JobKey, making: _Making, bodies: Collection[Mapping[str, Any]]) -> None:
+        """Write what is made of bodies, if there are no quotas in the way. Raises `QuotaExceededError`."""
+        quotas = await self._jobs.quotas.current(key)
+        slices = making.slices(bodies, self._clock)
+        if not quotas or len(making.kept) == len(bodies):
+            await self.write(slices)
+            return
+        size = await self._jobs.quotas.measured(quotas, bodies, making.kept)
+        async with self._jobs.quotas.taken(key, quotas, size):
+            await self.write(slices)
 
     async def write(self, slices: AsyncIterator[list[Edit]]) -> None:
         """Write the jobs that come, all or none; those of one slice share a commit with what others write."""
@@ -127,7 +138,7 @@ class _Making:
         problems: list[Problem],
     ) -> None:
         self._make = make
-        self._kept = kept
+        self.kept = kept
         self._ids = bytearray(16 * number)  # a tenth of what as many UUIDs take
         for place, job_id in kept.items():
             self._put(place, job_id)
@@ -146,11 +157,11 @@ class _Making:
     @property
     def batch(self) -> Batch:
         """What has become of it."""
-        return Batch(bytes(self._ids), len(self._ids) // 16 - len(self._kept))
+        return Batch(bytes(self._ids), len(self._ids) // 16 - len(self.kept))
 
     def _made(self, numbered: tuple[int, Mapping[str, Any]]) -> Edit | None:
         number, body = numbered
-        if number in self._kept:
+        if number in self.kept:
             return None
         try:
             edit = self._make(body)

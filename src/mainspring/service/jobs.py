@@ -27,6 +27,7 @@ from mainspring.errors import (
     NotFoundError,
     PreconditionFailedError,
     Problem,
+    QuotaExceededError,
     StoreUnavailableError,
 )
 from mainspring.failpoint import fp
@@ -69,6 +70,7 @@ from mainspring.service.explaining import Explaining
 from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
 from mainspring.service.lookahead import Draft, Lookahead
+from mainspring.service.quotas import Quotas
 from mainspring.store import Notes, Store
 
 REQUEST_LIMIT = 256 * 1024
@@ -99,6 +101,7 @@ class SchedulerService:
         self._clock = clock
         self._events = events
         self._keys = Keys(store)
+        self.quotas = Quotas(store, notes, registry, clock)
         self.batches = Batches(self, store, clock, events)
         self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
@@ -137,8 +140,8 @@ class SchedulerService:
 
         Where another job of the group has its key, ``options.onConflict`` says what becomes of it: that one is kept and
         returned, or gets this request. Raises `NotFoundError` for an unknown group, `InvalidRequestError` with every
-        problem of the body, `KeyTakenError` where the key is taken, and `JobRunningError` if that job runs which is to
-        get this request.
+        problem of the body, `KeyTakenError` where the key is taken, `JobRunningError` if that job runs which is to get
+        this request, and `QuotaExceededError`.
         """
         binding = self._registry.find(key)
         asked = Asked(body)
@@ -147,9 +150,11 @@ class SchedulerService:
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
             try:
-                await self._store.add([job], unrun)
-            except KeyTakenError:
-                other = await self._keys.other(job)
+                await self._add(job, unrun)
+            except (KeyTakenError, QuotaExceededError) as error:
+                other = await self._keys.other(job)  # what is kept or replaced is no create, and needs no room
+                if other is None and isinstance(error, QuotaExceededError):
+                    raise
                 if other is None:
                     continue  # it is over by now
                 if job.options.on_conflict is OnConflict.KEEP:
@@ -163,6 +168,15 @@ class SchedulerService:
             self._events.announce(JobScheduled(job))
             return job, True
         raise ConflictError("the jobs with this key kept changing; try again")
+
+    async def _add(self, job: Job, unrun: Sequence[Run]) -> None:
+        kept = self.quotas.of(job.key)
+        if not kept:
+            await self._store.add([job], unrun)
+            return
+        size = await self.quotas.measured(kept, [job.request])
+        async with self.quotas.taken(job.key, kept, size):
+            await self._store.add([job], unrun)
 
     async def _replace(self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars) -> Job | None:
         """Give a request to the job that has its key; `None` if that was written meanwhile."""

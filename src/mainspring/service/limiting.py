@@ -1,4 +1,4 @@
-"""The use cases on limits: how many jobs of a group or a product run at once, and begin in a while.
+"""The use cases on limits: how many jobs of a group or a product run at once, begin in a while, and may be created.
 
 What is written here goes before what settings and job classes declare. Limits are notes: nodes claim nothing by older
 ones, so they hold from the moment of the answer on, for all that was not claimed before.

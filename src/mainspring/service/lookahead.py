@@ -52,7 +52,7 @@ class Lookahead:
     async def preview_new(self, key: JobKey, body: Mapping[str, Any], ahead: LookAhead) -> tuple[Job, Forecast]:
         """Return the job that the body of a request would create, and what becomes of it; nothing is written.
 
-        Raises like `create_job`.
+        Raises like `create_job`; keys and quotas are not looked at.
         """
         draft = await self._jobs.draft_job(key, body)
         return draft.job, await self._preview(draft, ahead)

@@ -137,6 +137,8 @@ class Endpoint:
     """
     conflicts: bool = False
     """Whether the state of what it is about may be in the way (409)."""
+    creates: bool = False
+    """Whether it creates jobs, so that quotas may be in the way (429)."""
     may: Right | None = None
     """The right that a caller needs; `None` for what everybody may see."""
     tag: str = "Mainspring"

@@ -250,6 +250,8 @@ def _errors(row: Endpoint) -> set[int]:
         statuses.add(404)
     if row.conflicts:
         statuses.add(409)
+    if row.creates:
+        statuses.add(429)
     if row.headers:
         statuses.add(412)
     if row.body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from math import ceil
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -24,8 +25,10 @@ from mainspring.errors import (
     MainspringError,
     NewerJobError,
     NotFoundError,
+    OverQuota,
     PreconditionFailedError,
     Problem,
+    QuotaExceededError,
     SchemaChangedError,
     StoreUnavailableError,
     UnreadableJobError,
@@ -62,6 +65,7 @@ STATUS: dict[type[MainspringError], int] = {
     CalendarInUseError: 409,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
+    QuotaExceededError: 429,
     StoreUnavailableError: 503,
     SchemaChangedError: 503,
 }
@@ -80,6 +84,7 @@ TITLES = {
     417: "Expectation failed",
     421: "Misdirected request",
     422: "Invalid request",
+    429: "Quota exceeded",
     431: "Head too large",
     500: "Internal error",
     503: "Service unavailable",
@@ -107,7 +112,16 @@ SCHEMA: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"pointer": {"type": "string"}, "code": {"type": "string"}, "detail": {"type": "string"}},
+                "properties": {
+                    "pointer": {"type": "string"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "scope": {"type": "string", "description": "Only with QUOTA_EXCEEDED, like all that follows."},
+                    "name": {"type": "string", "enum": ["pending", "createsPerMinute", "bytes"]},
+                    "used": {"type": "integer"},
+                    "asked": {"type": "integer", "description": "How much more the call asks for."},
+                    "quota": {"type": "integer"},
+                },
             },
         },
         "retryable": {"type": "boolean"},
@@ -149,6 +163,12 @@ def _ours(request: Request, error: MainspringError) -> Response:
         key, job_id = error.other
         job = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
         return problem(request, 409, id_, detail, error.problems, job=job)
+    if isinstance(error, QuotaExceededError):
+        wait = error.retry_after
+        response = problem(request, 429, id_, detail, error.problems, retryable=wait is not None)
+        if wait is not None:
+            response.headers["Retry-After"] = str(max(1, ceil(wait.total_seconds())))
+        return response
     return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
 
 
@@ -156,10 +176,7 @@ def problem(
     request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = (), **more: object
 ) -> Response:
     """Answer with a problem of at most `PROBLEM_LIMIT` bytes. Without `problems` the whole is the one problem."""
-    errors = [
-        {"pointer": fault.pointer[:200], "code": fault.code[:64], "detail": fault.detail[:200]}
-        for fault in islice(problems or [Problem("", id_, detail)], 20)
-    ]
+    errors = [_error_json(fault) for fault in islice(problems or [Problem("", id_, detail)], 20)]
     content = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -178,3 +195,14 @@ def problem(
         else:
             content["detail"] = content["detail"][:-100]
     return response
+
+
+def _error_json(fault: Problem) -> dict[str, object]:
+    written: dict[str, object] = {
+        "pointer": fault.pointer[:200],
+        "code": fault.code[:64],
+        "detail": fault.detail[:200],
+    }
+    if isinstance(fault, OverQuota):
+        written |= {name: getattr(fault, name) for name in ("scope", "name", "used", "asked", "quota")}
+    return written

@@ -81,7 +81,9 @@ async def create_job(call: Call) -> Response:
     if call.has_query and (ahead := _dry_run(call.query(), call.services.jobs.now())):
         key, body = call.key, await read_body(call.request)
         job, forecast = await call.services.jobs.lookahead.preview_new(key, body, ahead)
+        over = await call.services.jobs.quotas.exceeded(job)
         warnings = [*_warnings(job), *_read_otherwise(job), *_dealt_out(job), *_cut(forecast)]
+        warnings += ({"code": each.code, "detail": each.detail} for each in over)
         return json_response(forecast_json(job, forecast, warnings))
     body, pauses = await read_body(call.request), await call.pauses()  # before the write: see `control.resume_job`
     job, is_new = await call.services.jobs.create_or_keep(call.key, body)
@@ -454,6 +456,7 @@ ROWS = [
         body={"application/json": REQUEST},
         answers={201: named("Job"), 200: {"oneOf": [named("Forecast"), named("Job")]}},
         conflicts=True,
+        creates=True,
         may="jobs:write",
     ),
     Endpoint(
@@ -463,6 +466,7 @@ ROWS = [
         body={"application/json": _MANY, "application/x-ndjson": REQUEST},
         answers={201: _CREATED},
         conflicts=True,
+        creates=True,
         may="jobs:write",
     ),
     Endpoint("GET", JOB, show_job, answers={200: named("Job")}, may="jobs:read"),

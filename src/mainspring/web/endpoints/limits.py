@@ -1,4 +1,4 @@
-"""The calls on limits: how many jobs of a group or a product run at once, and begin in a while."""
+"""The calls on limits: how many jobs of a group or a product run at once, begin in a while, and may be created."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mainspring.job import MOST_LIMIT, MOST_LIMITS, MOST_WEIGHT, Pressure, limits_to_json
+from mainspring.job import (
+    MOST_BYTES,
+    MOST_LIMIT,
+    MOST_LIMITS,
+    MOST_PENDING,
+    MOST_WEIGHT,
+    Pressure,
+    limits_to_json,
+)
 from mainspring.schedule import format_time
 from mainspring.service import LEARNED, Limited
 from mainspring.web.answers import json_response
@@ -72,6 +80,19 @@ def _tag(call: Call) -> str | None:
 
 _NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LIMIT}
 _BY: Schema = {"type": ["string", "null"], "enum": ["key", None], "description": "With key: of each concurrency key."}
+_QUOTA: Schema = {
+    "type": ["object", "null"],
+    "description": "How much may be there, or be created. Beyond it a POST is answered with 429.",
+    "properties": {
+        name: {"type": ["integer", "null"], "minimum": 1, "maximum": most, "description": description}
+        for name, most, description in (
+            ("pending", MOST_PENDING, "How many jobs there may be that are not done."),
+            ("createsPerMinute", MOST_LIMIT, "How many jobs may be created in a minute."),
+            ("bytes", MOST_BYTES, "How many bytes the stored requests of the jobs that are not done may have."),
+        )
+    },
+    "additionalProperties": False,
+}
 _LIMITS: Schema = {
     "type": "object",
     "properties": {
@@ -107,6 +128,7 @@ _LIMITS: Schema = {
             "maximum": MOST_WEIGHT,
             "description": "Its part of the slots where they are scarce, among groups of its product, or products.",
         },
+        "quota": _QUOTA,
         LEARNED: {
             "type": "object",
             "readOnly": True,
