@@ -90,3 +90,26 @@ def test_weight_is_set_and_shown(run: Run, service: Service) -> None:
     code, out, _ = run("limits", "set", "vps4", "--weight", "3")
     assert (0, {"concurrency": [], "rates": [], "weight": 3}) == (code, body(service))
     assert ["weight", "3", "all"] == out.splitlines()[1].split()
+
+
+def test_quotas_are_set_and_shown(run: Run, service: Service) -> None:
+    """Beside limits, or alone."""
+    quota = {"pending": 1000, "createsPerMinute": 600, "bytes": 1073741824}
+    service.answer = httpx2.Response(200, json={"concurrency": [], "rates": [], "quota": quota})
+    flags = ["--pending", "1000", "--creates-per-minute", "600", "--bytes", "1073741824"]
+
+    code, out, _ = run("limits", "set", "vps4", *flags)
+
+    assert (0, {"concurrency": [], "rates": [], "quota": quota}) == (code, body(service))
+    assert [
+        ["pending", "1000", "all"],
+        ["creates", "a", "minute", "600", "all"],
+        ["bytes", "1073741824", "all"],
+    ] == [line.split() for line in out.splitlines()[1:]]
+
+
+def test_one_quota_may_stand_alone(run: Run, service: Service) -> None:
+    """What is left out is no quota."""
+    service.answer = httpx2.Response(200, json={"concurrency": [], "rates": [], "quota": {"bytes": 5}})
+    code, out, _ = run("limits", "set", "vps4", "--bytes", "5")
+    assert (0, {"bytes": 5}, 2) == (code, body(service)["quota"], len(out.splitlines()))

@@ -1,4 +1,4 @@
-"""``mainspring limits``: how many jobs of a group or a product run at once, and begin in a while."""
+"""``mainspring limits``: how many jobs of a group or a product run at once, begin in a while, and may be created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
 from mainspring.cli.moments import iso_duration
 from mainspring.cli.output import plain, print_answer, print_table
 
-app = commands("See and change how many jobs run at once, and how many begin in a while.")
+app = commands("See and change how many jobs run at once, begin in a while, and may be created.")
 
 _Scope = Annotated[str, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group.")]
 
@@ -43,6 +43,15 @@ def set_limits(  # noqa: PLR0913 - each is a flag
         int | None,
         typer.Option(metavar="N", help="Its part of the slots where they are scarce, beside others' weights."),
     ] = None,
+    pending: Annotated[
+        int | None, typer.Option(metavar="N", help="So many jobs that are not done may be there.")
+    ] = None,
+    creates_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="So many jobs may be created in a minute.")
+    ] = None,
+    request_bytes: Annotated[
+        int | None, typer.Option("--bytes", metavar="N", help="So many bytes may the requests of pending jobs have.")
+    ] = None,
     url: Url = DEFAULT_URL,
     form: Form = "table",
 ) -> None:
@@ -62,8 +71,11 @@ def set_limits(  # noqa: PLR0913 - each is a flag
     }
     if weight is not None:
         body["weight"] = weight
+    quota = {"pending": pending, "createsPerMinute": creates_per_minute, "bytes": request_bytes}
+    if said := {name: most for name, most in quota.items() if most is not None}:
+        body["quota"] = said
     if not any(body.values()):
-        raise typer.BadParameter("say at least one of --limit, --limit-by-key, --rate, --rate-by-key and --weight")
+        raise typer.BadParameter("say at least one of the flags for a limit, a rate, the weight or a quota")
     print_answer(ask(url, "PUT", _path(scope), body=body), _print_limits, form)
 
 
@@ -81,6 +93,9 @@ def _rate(text: str, flag: str) -> dict[str, Any]:
     return {"limit": int(number), "per": iso_duration(per.upper())}
 
 
+_QUOTAS = {"pending": "pending", "createsPerMinute": "creates a minute", "bytes": "bytes"}
+
+
 def _path(scope: str) -> str:
     return f"{scope_path(scope)}/limits"
 
@@ -92,6 +107,8 @@ def _print_limits(answered: list[dict[str, Any]]) -> None:
         rows = [(what, each.get("limit"), each.get("by") or "all") for what, each in (*limit_rows, *rate_rows)]
         if weight := limits.get("weight"):
             rows.append(("weight", weight, "all"))
+        quota = limits.get("quota") or {}
+        rows += [(what, most, "all") for name, what in _QUOTAS.items() if (most := quota.get(name)) is not None]
         if rows:
             print_table(("what", "limit", "of"), rows)
         else:
