@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainspring.errors import ConfigError
-from mainspring.job import Limit, Limits, Rate
+from mainspring.job import Limit, Limits, Quota, Rate
 from mainspring.schedule import calendar_from_json
 from mainspring.settings import TABLE, Settings, load_settings, masked
 
@@ -448,11 +448,11 @@ def test_limits_are_tables_of_the_file() -> None:
     """Of a job group, and of a product."""
     toml = (
         '[limits."vps4/backups"]\nconcurrency = [{limit = 5}, {limit = 1, by = "key"}]\n'
-        '[limits.vps4]\nrates = [{limit = 100, per = "PT1M"}]\n'
+        '[limits.vps4]\nrates = [{limit = 100, per = "PT1M"}]\nquota = {pending = 9, createsPerMinute = 6}\n'
     )
     limits = {
         "vps4/backups": Limits.of([Limit(5), Limit(1, by="key")]),
-        "vps4": Limits.of([Rate(100, per=timedelta(minutes=1))]),
+        "vps4": Limits.of([Rate(100, per=timedelta(minutes=1)), Quota(pending=9, creates_per_minute=6)]),
     }
 
     assert limits == load(toml=toml).limits

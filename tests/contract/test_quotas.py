@@ -90,7 +90,12 @@ async def test_moments_are_forgotten_once_they_are_past(store: Store, clock: Man
     await store.prune(timedelta(days=1))
     assert MINUTE == await store.spend("vps4", NAME, MINUTE, MINUTE)
 
-    clock.advance(minutes=2)
+    clock.advance(seconds=30)
+    assert await store.spend("vps4", NAME, 30 * SECOND, MINUTE) is None
+    clock.advance(seconds=59)
+    await store.prune(timedelta(days=1))
+    assert 59 * SECOND == await store.spend("vps4", NAME, MINUTE + 58 * SECOND, MINUTE)
+    clock.advance(seconds=1)
     await store.prune(timedelta(days=1))
     assert {} == await store.rates("vps4")
 

@@ -185,6 +185,44 @@ async def test_what_is_being_written_is_not_counted_twice(
     assert 429 == (await create(client)).status_code
 
 
+async def test_who_fits_does_not_wait_for_a_reading(
+    client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of somebody else; what was created meanwhile counts, as it may not be in what was read."""
+    await set_quota(client, GROUP, pending=3)
+    assert 201 == (await create(client)).status_code
+    counts, is_read, goes_on = store.counts, asyncio.Event(), asyncio.Event()
+
+    async def slow() -> dict[JobKey, Counts]:
+        read = await counts()
+        is_read.set()
+        await goes_on.wait()
+        return read
+
+    clock.advance(seconds=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "counts", slow)
+        reading = asyncio.create_task(create(client))
+        await is_read.wait()
+        assert 201 == (await create(client)).status_code
+        goes_on.set()
+        assert 201 == (await reading).status_code
+    assert 429 == (await create(client)).status_code
+
+
+async def test_jobs_of_all_groups_count_for_the_product(
+    client: httpx2.AsyncClient, jobs: Jobs, clock: ManualClock
+) -> None:
+    """Those that were there before, too."""
+    await create(client, key=ORDERS, orderId="79bfd10c-1529-42de-bd68-1a6e084ee13d")
+    await jobs.create(NOTES)
+    clock.advance(seconds=2)
+    await set_quota(client, PRODUCT, pending=3)
+
+    assert 201 == (await create(client)).status_code
+    assert [a_problem(PRODUCT, "pending", 3, 1, 3)] == told(await create(client))
+
+
 async def test_counts_are_read_once_a_second_at_most(
     client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +305,20 @@ async def test_what_is_kept_or_replaced_is_no_create(client: httpx2.AsyncClient)
     kept = [WHEN | {"options": {"key": "k", "onConflict": "keep"}}]
     answer = await client.post(at(NOTES, "batch"), json=kept)
     assert (201, 0) == (answer.status_code, answer.json()["created"])
+
+
+async def test_what_a_batch_keeps_needs_no_room(client: httpx2.AsyncClient, clock: ManualClock) -> None:
+    """Only what is new does; nothing does where there is less room than is used by now."""
+    kept: dict[str, Any] = WHEN | {"options": {"key": "k", "onConflict": "keep"}}
+    size = SIZE + len(',"options":{"key":"k","onConflict":"keep"}')
+    assert 201 == (await create(client, **kept)).status_code
+    clock.advance(seconds=2)
+    await set_quota(client, GROUP, pending=2, createsPerMinute=1, bytes=size + SIZE)
+
+    answer = await client.post(at(NOTES, "batch"), json=[kept, WHEN])
+    assert (201, 1) == (answer.status_code, answer.json()["created"])
+    await set_quota(client, GROUP, pending=1, bytes=1)
+    assert 201 == (await client.post(at(NOTES, "batch"), json=[kept])).status_code
 
 
 async def test_what_is_done_with_a_job_is_no_create(client: httpx2.AsyncClient, jobs: Jobs) -> None:
