@@ -70,8 +70,8 @@ from mainspring.store.rows import (
     tell,
     to_json,
     to_microseconds,
-    write_pressure,
     wait_to_spend,
+    write_pressure,
     write_unrun,
 )
 from mainspring.store.sharing import Sharing

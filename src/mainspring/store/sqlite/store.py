@@ -59,8 +59,8 @@ from mainspring.store.rows import (
     tell,
     to_json,
     to_microseconds,
-    write_pressure,
     wait_to_spend,
+    write_pressure,
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
