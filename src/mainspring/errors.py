@@ -47,10 +47,21 @@ class InvalidRequestError(MainspringError):
     code = "VALIDATION_ERROR"
 
 
+Other = tuple[tuple[str, str], UUID]
+"""A job that stands in the way of a request: its product and job group, and its id."""
+
+
 class JobRunningError(MainspringError):
-    """The job has started its only run and can no longer be changed."""
+    """The job has started its only run and can no longer be changed.
+
+    `other` is that job where the request does not name it, but its key.
+    """
 
     code = "JOB_RUNNING"
+
+    def __init__(self, detail: str, *, other: Other | None = None) -> None:
+        super().__init__(detail)
+        self.other = other
 
 
 class JobFinishedError(MainspringError):
@@ -104,14 +115,12 @@ class ConflictError(MainspringError):
 class KeyTakenError(ConflictError):
     """Another job of the group that is not done has the key of this one.
 
-    `other` is that job, where it is known: its product, job group and id.
+    `other` is that job, where it is known.
     """
 
     code = "KEY_TAKEN"
 
-    def __init__(
-        self, detail: str, *, problems: Sequence[Problem] = (), other: tuple[tuple[str, str], UUID] | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, problems: Sequence[Problem] = (), other: Other | None = None) -> None:
         super().__init__(detail, problems=problems)
         self.other = other
 

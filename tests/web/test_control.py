@@ -238,7 +238,7 @@ async def test_key_that_is_taken_keeps_its_job(client: httpx2.AsyncClient, jobs:
 
 
 async def test_request_takes_the_place_of_another(client: httpx2.AsyncClient, jobs: Jobs) -> None:
-    """The job gets the whole request, under its id; while it runs it cannot."""
+    """The job gets the whole request, under its id; while it runs it cannot, and the answer tells which it is."""
     body = {"options": {"key": "k", "onConflict": "replace", "priority": 7}}
     job_id = await jobs.create(BACKUPS, options={"key": "k", "tags": ["a"]})
 
@@ -249,7 +249,7 @@ async def test_request_takes_the_place_of_another(client: httpx2.AsyncClient, jo
     assert (WHEN | body, "2026-06-01T13:00:00Z") == (job["jobRequest"], job["nextRun"])
     await client.post(at(BACKUPS, job_id, "fire"))
     await jobs.claim(BACKUPS)
-    assert refused(409, "JOB_RUNNING") == refusal(await client.post(at(BACKUPS), json=WHEN | body))
+    assert (409, "JOB_RUNNING", "", str(job_id)) == taken(await client.post(at(BACKUPS), json=WHEN | body))
 
 
 async def test_keys_are_free_again(client: httpx2.AsyncClient, jobs: Jobs) -> None:

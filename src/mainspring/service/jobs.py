@@ -181,7 +181,8 @@ class SchedulerService:
     async def _replace(self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars) -> Job | None:
         """Give a request to the job that has its key; `None` if that was written meanwhile."""
         if other.state is State.RUNNING:
-            raise JobRunningError(f"job {other.id} has the key and is running; what it does has begun")
+            detail = f"job {other.id} has the key and is running; what it does has begun"
+            raise JobRunningError(detail, other=(other.key, other.id))
         now = await self._store.now()
         reading = self._read(binding, body, now, calendars)
         edited, unrun = lifecycle.reschedule(

@@ -127,7 +127,7 @@ SCHEMA: dict[str, Any] = {
         "retryable": {"type": "boolean"},
         "job": {
             "type": "object",
-            "description": "Only with KEY_TAKEN: the job that has the key.",
+            "description": "The job that has the key: with KEY_TAKEN, and with JOB_RUNNING if it was to be replaced.",
             "properties": {"id": ID, "href": {"type": "string"}},
         },
     },
@@ -159,7 +159,7 @@ def _ours(request: Request, error: MainspringError) -> Response:
     if sentence := _SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
-    if isinstance(error, KeyTakenError) and error.other is not None:
+    if isinstance(error, KeyTakenError | JobRunningError) and error.other is not None:
         key, job_id = error.other
         job = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
         return problem(request, 409, id_, detail, error.problems, job=job)
