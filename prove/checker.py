@@ -187,11 +187,12 @@ def fences_rise(story: Story) -> Iterator[Violation]:
 
 
 def attempts_have_no_gaps(story: Story) -> Iterator[Violation]:
-    """I-3 and I-7: the attempts of an occurrence are 1, 2, 3 and so on, each once."""
+    """I-3 and I-7: the attempts of an occurrence are 1, 2, 3 and so on, each once; one that is skipped has none."""
     running = {job.occurrence: job.attempt for job in story.ledger.pending if job.state == "running"}
     for occurrence in {*story.history, *running}:
         rows = story.history.get(occurrence, [])
-        attempts = [row.attempt for row in rows] + ([running[occurrence]] if occurrence in running else [])
+        attempts = [row.attempt for row in rows if row.attempt or row.outcome != "skipped"]
+        attempts += [running[occurrence]] if occurrence in running else []
         job = rows[0].job if rows else occurrence
         if len(attempts) != len(set(attempts)):
             yield Violation("I-7", job, f"an attempt has two rows: {sorted(attempts)}")

@@ -71,9 +71,14 @@ def paused() -> Story:
     return a_story(marks, rows, pauses={PID_A: ((10.5, 15.0),)})
 
 
-@pytest.mark.parametrize("story", [good, recovered, paused])
+def skipped() -> Story:
+    """The job came too late to run at all."""
+    return a_story((), (a_row(attempt=0, outcome="skipped"),))
+
+
+@pytest.mark.parametrize("story", [good, recovered, paused, skipped])
 def test_good_histories_pass(story: Callable[[], Story]) -> None:
-    """A job that ran once, one that was recovered, and one whose node slept, are as they should be."""
+    """A job that ran once, one that was recovered, one whose node slept, and one that was skipped, are right."""
     assert [] == check(story())
 
 
