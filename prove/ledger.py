@@ -25,6 +25,7 @@ __all__ = [
     "count_pending",
     "fill",
     "held",
+    "occurrences",
     "ownerless",
     "postmaster",
     "read",
@@ -38,6 +39,7 @@ _RUNS = """
 select number, job_id, fire_time, due_at, attempt, node, started_at, finished_at, outcome, reason from mainspring.runs
 """
 _PENDING = "select id, state, attempt, run, node, fire_time, due_at from mainspring.jobs where state <> 'done'"
+_OCCURRENCES = "select job_id, outcome, fire_time, last_fire_time, occurrences from mainspring.runs"
 _OWNERLESS = """
 select run from mainspring.jobs where state = 'running' and node <> all(array(select name from mainspring.nodes))
 """
@@ -50,8 +52,8 @@ insert into mainspring.jobs (
     id, product, job_group, request, state, paused, fire_time, due_at, attempt, failures, losses, version, created_at,
     updated_at
 )
-select uuidv7(), 'prove', %(group)s, %(request)s::jsonb || jsonb_build_object('when', d), 'scheduled', false, d, d, 0,
-    0, 0, 1, now(), now()
+select uuidv7(), %(product)s, %(group)s, %(request)s::jsonb || jsonb_build_object('when', d),
+    'scheduled', false, d, d, 0, 0, 0, 1, now(), now()
 from (
     select now() + %(after)s * interval '1 s' + n * %(over)s * interval '1 s' / %(jobs)s as d
     from generate_series(1, %(jobs)s) n
@@ -87,6 +89,16 @@ class Pending(NamedTuple):
     due: float
 
 
+class Occurrences(NamedTuple):
+    """What a row of history stands for: one fire time of a job, or several without a run; in seconds since 1970."""
+
+    job: str
+    outcome: str
+    first: float
+    last: float
+    number: int
+
+
 class Ledger(NamedTuple):
     """What the store says at one moment."""
 
@@ -103,6 +115,15 @@ def read(url: str) -> Ledger:
         pending = [_pending(row) for row in connection.execute(_PENDING)]
         nodes = frozenset(name for (name,) in connection.execute("select name from mainspring.nodes"))
     return Ledger(tuple(runs), tuple(pending), nodes)
+
+
+def occurrences(url: str) -> list[Occurrences]:
+    """Return which fire times the rows of history stand for."""
+    with _connect(url) as connection:
+        return [
+            Occurrences(str(job), outcome, first.timestamp(), (last or first).timestamp(), number)
+            for job, outcome, first, last, number in connection.execute(_OCCURRENCES)
+        ]
 
 
 def count_pending(url: str, *, group: str | None = None, due_only: bool = False) -> int:
@@ -150,13 +171,21 @@ def running_since(url: str, seconds: float) -> list[int]:
 
 
 def fill(
-    url: str, *, group: str, jobs: int, after: float = 0.0, over: float = 0.0, request: Mapping[str, Any] | None = None
+    url: str,
+    *,
+    group: str,
+    jobs: int,
+    after: float = 0.0,
+    over: float = 0.0,
+    request: Mapping[str, Any] | None = None,
+    product: str = "prove",
 ) -> frozenset[str]:
     """Write jobs faster than anybody could send them, and return their ids.
 
     They are due from `after` seconds from now on, evenly over so many seconds.
     """
-    facts = {"group": group, "jobs": jobs, "after": after, "over": over, "request": json.dumps(request or {})}
+    facts = {"product": product, "group": group, "jobs": jobs, "after": after, "over": over}
+    facts["request"] = json.dumps(request or {})
     with _connect(url) as connection:
         connection.execute("set statement_timeout = 0")
         ids = frozenset(str(job) for (job,) in connection.execute(_FILL, facts))

@@ -64,6 +64,18 @@ class SleepJob(SchedulerJob):
 
 
 @product("prove")
+@job_group("nap")
+class NapJob(SleepJob):
+    """Sleeps too; another group of the same product."""
+
+
+@product("rival")
+@job_group("rival")
+class RivalJob(SleepJob):
+    """Sleeps too; of another product, which shares the nodes."""
+
+
+@product("prove")
 @job_group("thread")
 class ThreadJob(SchedulerJob):
     """The same in a thread, where nothing can interrupt it."""
@@ -123,5 +135,5 @@ class ProveModule(SchedulerPluginModule):
 
     def configure(self, binder: Binder) -> None:
         """See `SchedulerPluginModule.configure`."""
-        for job_class in (NoopJob, OtherJob, SleepJob, ThreadJob, OnceJob, PoisonJob, FlakyJob):
+        for job_class in (NoopJob, OtherJob, SleepJob, NapJob, RivalJob, ThreadJob, OnceJob, PoisonJob, FlakyJob):
             binder.bind_job(job_class)

@@ -24,6 +24,9 @@ PROMISES = {
     "P18": "A crowd that is due at once is a queue, not an outage",
     "P19": "No caller stops the others",
     "P24": "Limits and rates hold in the whole cluster, whoever dies",
+    "P25": "Where slots are scarce, each has its share",
+    "P26": "Of the jobs that are not done, one has a key, and whoever is refused is told which",
+    "P27": "What is paused begins nothing, and loses nothing",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

@@ -1,15 +1,22 @@
 """The trials of `make prove` in small: real processes, really hurt, by plans drawn from fixed seeds."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from prove.result import Result
+from prove.scenarios.keys import QUICK as KEYS
+from prove.scenarios.keys import STORES, keys
 from prove.scenarios.limits import QUICK as LIMITS
 from prove.scenarios.limits import limits
 from prove.scenarios.outage import QUICK as OUTAGES
 from prove.scenarios.outage import outage
+from prove.scenarios.pause import QUICK as PAUSE
+from prove.scenarios.pause import pause
 from prove.scenarios.poison import ONCE_QUICK, once
+from prove.scenarios.shares import QUICK as SHARES
+from prove.scenarios.shares import shares
 from prove.scenarios.storm import QUICK as STORM
 from prove.scenarios.storm import storm
 from prove.scenarios.zombies import QUICK as ZOMBIES
@@ -55,12 +62,35 @@ def test_limits(postgres: PostgresServer) -> None:
     tried(asyncio.run(limits(postgres, SEED, LIMITS)), "P1", "P8", "P24")
 
 
+def test_flood(postgres: PostgresServer) -> None:
+    """While one product has more to do than there are slots, another that has little does not wait behind it."""
+    tried(asyncio.run(shares(postgres, SEED, replace(SHARES, nodes=()))), "P8", "P25")
+
+
+def test_weights(postgres: PostgresServer) -> None:
+    """Two nodes together begin the jobs of two products by their weights."""
+    tried(asyncio.run(shares(postgres, SEED, replace(SHARES, flood=0))), "P3", "P25")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_keys(postgres: PostgresServer, store: str) -> None:
+    """However many clients want a key at once, one job has it, and who is refused is told which."""
+    tried(asyncio.run(keys(postgres, SEED, replace(KEYS, stores=(store,)))), "P26")
+
+
+def test_pause(postgres: PostgresServer) -> None:
+    """While everything is paused nothing begins, and then each fire time is accounted for."""
+    tried(asyncio.run(pause(postgres, SEED, PAUSE)), "P1", "P8", "P27")
+
+
 def test_zoo(postgres: PostgresServer) -> None:
     """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
     tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
 
 
-@pytest.mark.parametrize("scenario", ["storm", "zombies", "outage-restart", "once", "limits", "zoo"])
+@pytest.mark.parametrize(
+    "scenario", ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "zoo"]
+)
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
     from prove.__main__ import scenarios  # noqa: PLC0415 - the command line, for this test alone
