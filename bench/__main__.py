@@ -46,7 +46,7 @@ WORKLOADS = {
     "t12": t12_control,
 }
 ONLY_IF_NAMED = {"peers": peers}
-MEASURED_WITH = {"t8": "t1", "t14": "t12"}
+MEASURED_WITH = {"t8": "t1", "t13": "t12", "t14": "t12"}
 FIGURES = (*t8_statements.FIGURES, *(figure for module in (*WORKLOADS.values(), peers) for figure in module.FIGURES))
 
 

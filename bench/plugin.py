@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mainspring import (
     Binder,
@@ -18,6 +20,9 @@ from mainspring import (
     job_group,
     product,
 )
+from mainspring.job import JobKey
+
+T = TypeVar("T")
 
 STARTS = "BENCH_STARTS"
 """The variable that names the file into which `Recorder` writes."""
@@ -58,6 +63,36 @@ class NoopModule(SchedulerPluginModule):
         """Bind."""
         binder.bind_job(NoopJob)
         binder.bind_trigger_listener(NoopListener)
+
+
+SHARING = (JobKey("bench", "noop"), JobKey("other", "noop"))
+"""The groups of two products that share a node by the weights of these."""
+MANY = tuple(JobKey("bench", f"noop{number}") for number in range(20))
+"""The groups of one product that do."""
+
+
+def _in_group(key: JobKey, of: type[T]) -> type[T]:
+    """Return the same class for another group."""
+    made: type[T] = type(of.__name__, (of,), {})
+    return product(key.product)(job_group(key.job_group)(made))
+
+
+class SharingModule(SchedulerPluginModule):
+    """Binds no-op jobs and their listeners in several groups."""
+
+    groups: Sequence[JobKey] = SHARING
+
+    def configure(self, binder: Binder) -> None:
+        """Bind."""
+        for key in self.groups:
+            binder.bind_job(_in_group(key, NoopJob))
+            binder.bind_trigger_listener(_in_group(key, NoopListener))
+
+
+class ManyGroupsModule(SharingModule):
+    """The same in very many."""
+
+    groups = MANY
 
 
 @product("bench")

@@ -7,7 +7,7 @@ history tells of it (`results`).
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,6 +42,13 @@ class Jobs:
     group: str = "noop"
     columns: Mapping[str, str] = field(default_factory=dict)
     """What else is to be in columns, as SQL of their number `n`; on PostgreSQL only."""
+    spread: Sequence[JobKey] = ()
+    """The groups over which they are spread evenly in place of `group`; on PostgreSQL only."""
+
+    @property
+    def keys(self) -> Sequence[JobKey]:
+        """All groups that have some of them."""
+        return self.spread or [JobKey("bench", self.group)]
 
     @property
     def last(self) -> datetime:
@@ -110,7 +117,7 @@ class Postgres:
         """See `Store.fill`: the store itself adds one job, and the database multiplies it."""
         pattern = _job(jobs.group, datetime.now(UTC) + timedelta(days=1))
         asyncio.run(_add(PostgresStore(self.url), iter([pattern])))
-        changed = {"id": "uuidv7()", "fire_time": "t.due", "due_at": "t.due", **jobs.columns}
+        changed = {"id": "uuidv7()", "fire_time": "t.due", "due_at": "t.due", **_turns(jobs.spread), **jobs.columns}
         with psycopg.connect(self.url, autocommit=True) as db:
             names = [column.name for column in db.execute("select * from mainspring.jobs limit 0").description or ()]
             statement = f"""
@@ -133,19 +140,20 @@ class Postgres:
         unfinished = " or ".join(
             f"""exists (
                 select from mainspring.jobs
-                where product = 'bench' and job_group = %(group)s and due_at <= %(last)s and state = '{state}'
+                where product = '{product}' and job_group = '{group}' and due_at <= %(last)s and state = '{state}'
             )"""
             for state in ("scheduled", "running")
+            for product, group in jobs.keys
         )
-        return not self._ask(f"select {unfinished}", group=jobs.group, last=jobs.last)[0][0]
+        return not self._ask(f"select {unfinished}", last=jobs.last)[0][0]
 
     def results(self, jobs: Jobs, service: Service) -> list[Result]:  # noqa: ARG002 - this one needs none
         """See `Store.results`."""
         runs = """
             select job_id::text, extract(epoch from due_at)::float8, extract(epoch from started_at)::float8
-            from mainspring.runs where job_group = %(group)s and due_at between %(start)s and %(last)s
+            from mainspring.runs where job_group = any(%(groups)s) and due_at between %(start)s and %(last)s
         """
-        rows = self._ask(runs, group=jobs.group, start=jobs.start, last=jobs.last)
+        rows = self._ask(runs, groups=[group for _, group in jobs.keys], start=jobs.start, last=jobs.last)
         return [Result(*row) for row in rows]
 
     def _ask(self, statement: str, **parameters: object) -> list[Any]:
@@ -234,6 +242,12 @@ class Memory(_Served):
             )
             for job in done
         ]
+
+
+def _turns(spread: Sequence[JobKey]) -> dict[str, str]:
+    """Return product and group of the job with the number `n`, as SQL: each of these in turn."""
+    parts = {"product": [key.product for key in spread], "job_group": [key.job_group for key in spread]}
+    return {name: f"(array{values})[1 + mod(n, {len(values)})]" for name, values in parts.items() if values}
 
 
 def jobs_path(group: str) -> str:

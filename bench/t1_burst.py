@@ -8,8 +8,10 @@ The due moment lies in the future; nodes wait for it. Each run is checked: every
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from bench import t8_statements
@@ -21,6 +23,7 @@ from bench.peers.peer import GRAPHILE
 from bench.service import Service
 from bench.stores import Jobs, Postgres, Store
 from bench.trial import Trial
+from mainspring.job import JobKey
 from mainspring.settings import Settings
 
 SLOTS = Settings().slots
@@ -107,49 +110,53 @@ def measure(trial: Trial) -> None:
                 trial.record("t1.two", several.rate)
         for milliseconds in (1000, 100, 10):
             rate = SLOTS * 1000 / milliseconds
-            wait = burst(
-                store, round(rate * trial.size.waiting), group=f"wait{milliseconds}", plugin=f"Wait{milliseconds}Module"
-            )
+            kind = Kind(f"wait{milliseconds}", f"Wait{milliseconds}Module")
+            wait = burst(store, round(rate * trial.size.waiting), kind=kind)
             trial.record(f"t1.wait{milliseconds}.limit", rate)
             trial.record(f"t1.wait{milliseconds}", wait.rate)
 
 
-def burst(
-    store: Store,
-    jobs: int,
-    nodes: int = 1,
-    *,
-    slots: int | None = None,
-    group: str = "noop",
-    plugin: str = "NoopModule",
-    columns: Mapping[str, str] | None = None,
-) -> Burst:
+@dataclass(frozen=True)
+class Kind:
+    """What the jobs of a burst are: their group, or those over which they are spread, and what else is in columns.
+
+    `plugin` has the groups, and `config` is what stands in the nodes' configuration file.
+    """
+
+    group: str = "noop"
+    plugin: str = "NoopModule"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    spread: Sequence[JobKey] = ()
+    config: str = ""
+
+
+NOOP = Kind()
+
+
+def burst(store: Store, jobs: int, nodes: int = 1, *, slots: int | None = None, kind: Kind = NOOP) -> Burst:
     """Let `nodes` processes run a burst, each with the veto listener bound and full history."""
+    command = "node" if isinstance(store, Postgres) else "serve"
 
     def attempt(patience: int) -> Burst:
         with ExitStack() as stack:
-            return _burst(
-                stack,
-                store,
-                Jobs(jobs, datetime.now(UTC), group=group, columns=columns or {}),
-                nodes,
-                patience,
-                slots,
-                plugin,
-            )
+            config = Path(stack.enter_context(TemporaryDirectory()), "mainspring.toml")
+            config.write_text(kind.config, encoding="utf-8")
+            environment = {"MAINSPRING_CONFIG": str(config)}
+            services = [
+                Service(store.url, command=command, slots=slots, plugin=kind.plugin, environment=environment)
+                for _ in range(nodes)
+            ]
+            batch = Jobs(jobs, datetime.now(UTC), group=kind.group, columns=kind.columns, spread=kind.spread)
+            return _burst(stack, store, batch, services, patience)
 
     return in_time(attempt, f"a burst on {store.name}")
 
 
-def _burst(
-    stack: ExitStack, store: Store, jobs: Jobs, nodes: int, patience: int, slots: int | None, plugin: str
-) -> Burst:
+def _burst(stack: ExitStack, store: Store, jobs: Jobs, services: list[Service], patience: int) -> Burst:
     store.clear()
     batch = _put_in(store, jobs, patience, START) if store.fill_first else None
-    command = "node" if isinstance(store, Postgres) else "serve"
-    services = [
-        stack.enter_context(Service(store.url, command=command, slots=slots, plugin=plugin)) for _ in range(nodes)
-    ]
+    for each in services:
+        stack.enter_context(each)
     while not store.nodes_there(services):
         services[0].check_alive()
         time.sleep(_LOOK)
