@@ -40,7 +40,7 @@ FLOOD, NEIGHBOUR = PRODUCTS
 
 @dataclass(frozen=True)
 class Size:
-    """How many jobs flood, if any; how many the neighbour gets a second, for how many seconds before the flood and in it.
+    """How many jobs flood, if any; how many a second the neighbour gets, for how long before the flood and in it (s).
 
     Then for how many seconds starts are counted by weights, and on how many nodes, in a trial each.
     """
