@@ -90,8 +90,8 @@ async def pause(server: PostgresServer, seed: int, size: Size) -> Result:
         story = await lent.rest(size.seconds + 60)
         told = await asyncio.to_thread(ledger.occurrences, lent.url)
         lent.report_basics(story)
-        _judge(lent.result, story, stops, size)
-        _account(lent.result, told, once, dict(recurring))
+        judge(lent.result, story, stops, size)
+        account(lent.result, told, once, dict(recurring))
     return result
 
 
@@ -125,7 +125,8 @@ async def _stop(lent: Trial, random: Random, size: Size, number: int) -> Stop:
     return Stop(answer.at, answer.at + answer.seconds, resumed.at, by_itself)
 
 
-def _judge(result: Result, story: Story, stops: Sequence[Stop], size: Size) -> None:
+def judge(result: Result, story: Story, stops: Sequence[Stop], size: Size) -> None:
+    """Find what began although all was paused."""
     begun = sorted(mark.boot for mark in story.starts)
     lasts, firsts, late = [], [], 0
     for stop in stops:
@@ -146,7 +147,7 @@ def _milliseconds(seconds: Sequence[float]) -> str:
     return f"p50 {p50:.0f} ms, max {most:.0f} ms"
 
 
-def _account(
+def account(
     result: Result, told: Iterable[ledger.Occurrences], once: frozenset[str], recurring: dict[str, list[int]]
 ) -> None:
     """Compare what history stands for with what was to happen: each fire time once, run or skipped."""

@@ -212,10 +212,10 @@ async def _weigh(lent: Trial, size: Size, pair: tuple[Side, Side], nodes: int) -
     await asyncio.sleep(since + size.counted - boot())
     story = await _halt(lent)
     lent.report_basics(story)
-    _judge_weights(lent.result, story, size, pair, filled, since, nodes)
+    judge_weights(lent.result, story, size, pair, filled, since, nodes)
 
 
-def _judge_weights(
+def judge_weights(
     result: Result,
     story: Story,
     size: Size,
@@ -224,6 +224,7 @@ def _judge_weights(
     since: float,
     nodes: int,
 ) -> None:
+    """Find starts that are not as the weights are, of sides that both have more to do."""
     subject = (
         f"{'products' if pair is PRODUCTS else 'groups of a product'}, {nodes} {'node' if nodes == 1 else 'nodes'}"
     )
