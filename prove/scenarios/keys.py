@@ -84,25 +84,31 @@ async def keys(server: PostgresServer, seed: int, size: Size) -> Result:
     )
     begun = record.boot()
     for store in size.stores:
-        home = Path(tempfile.mkdtemp(prefix="mainspring-keys-"))
         with ExitStack() as stack:
-            stack.callback(shutil.rmtree, home)
-            url = {"memory": "memory:", "SQLite": f"sqlite:///{home}/jobs.db"}.get(store)
-            if url is None:
-                url = stack.enter_context(temporary_database(server.url()))
-                ledger.rebuild_schema(url)
-            fleet = Fleet(url, home)
-            client = Client(fleet.addresses, home / "client.jsonl", seed=seed)
-            try:
-                for life in [fleet.start() for _ in range(STORES[store])]:
-                    if not await life.wait_for("node started"):
-                        raise RuntimeError(f"it did not start: {life.log()[-3:]}")
-                await _Crowd(result, client, size, Random(seed), store).last(fleet.record)
-            finally:
-                await fleet.close()
-                client.close()
+            await _try(result, server, store, stack, size)
     result.seconds = round(record.boot() - begun, 1)
     return result
+
+
+async def _try(result: Result, server: PostgresServer, store: str, stack: ExitStack, size: Size) -> None:
+    """Start nodes on a store, and let the clients loose on them."""
+    home = Path(tempfile.mkdtemp(prefix="mainspring-keys-"))
+    stack.callback(shutil.rmtree, home)
+    url = {"memory": "memory:", "SQLite": f"sqlite:///{home}/jobs.db"}.get(store)
+    if url is None:
+        url = stack.enter_context(temporary_database(server.url()))
+        ledger.rebuild_schema(url)
+    fleet = Fleet(url, home)
+    try:
+        for life in [fleet.start() for _ in range(STORES[store])]:
+            if not await life.wait_for("node started"):
+                raise RuntimeError(f"it did not start: {life.log()[-3:]}")
+        addresses = fleet.addresses()  # asked once: each time all that the nodes have logged is gone through
+        client = Client(lambda: addresses, home / "client.jsonl", seed=result.seed)
+        stack.callback(client.close)
+        await _Crowd(result, client, size, Random(result.seed), store).last(fleet.record)
+    finally:
+        await fleet.close()
 
 
 class _Crowd:
