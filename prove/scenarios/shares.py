@@ -66,7 +66,7 @@ class Size:
 
 FULL = Size(flood=1_000_000, rate=50, calm=30, flooded=60, counted=60, nodes=(1, 2))
 QUICK = Size(
-    flood=6_000,
+    flood=12_000,
     rate=50,
     calm=0.5,
     flooded=1,
@@ -162,13 +162,12 @@ def _judge_flood(
     lost = len(many - waiting - ran)
     if lost:
         result.blame("P25", "flood", f"{lost} of its jobs have neither run nor wait")
-    if not many & waiting:
-        result.blame("P25", "flood", "was over before its neighbour's last job came: nothing is shown")
     result.find("P25", "jobs of the flood that have run or wait", len(many), lost, f"{len(many & ran):,} have run")
-
     flood = sorted(mark.boot for mark in story.starts if mark.job in many)
     due = {row.number: row.due - story.wall_offset for row in story.ledger.runs if row.job in few}
     begun = [(due[mark.run], mark.boot) for mark in story.starts if mark.run in due]
+    if not many & waiting and flood[-1] < max(at for _, at in begun):
+        result.blame("P25", "flood", "was over before its neighbour's last job began: nothing is shown")
     calm = [at - moment for moment, at in begun if at < let_go]
     late = [at - moment for moment, at in begun if moment >= let_go]
     behind = [bisect_left(flood, at) - bisect_left(flood, moment) for moment, at in begun if moment >= let_go]
@@ -231,7 +230,8 @@ def judge_weights(
     waiting = {job.job for job in story.ledger.pending}
     counted = [mark for mark in story.starts if since <= mark.boot < since + size.counted]
     heavy, light = (sum(mark.job in jobs for mark in counted) for jobs in filled)
-    if not all(jobs & waiting for jobs in filled):
+    after = {mark.job for mark in story.starts if mark.boot >= since + size.counted}
+    if not all(jobs & (waiting | after) for jobs in filled):
         result.blame("P25", subject, "one had no more to do: nothing is shown")
     expected = WEIGHTS[0] / WEIGHTS[1]
     ratio = heavy / light if light else float("inf")
