@@ -129,12 +129,13 @@ class _Crowd:
     async def last(self, marks: Path) -> None:
         """Create all jobs, the last for each key once, and judge."""
         size, random = self._size, self._random
-        names = [f"k{random.randrange(size.keys)}" for _ in range(size.creates - size.keys)]
+        used = [f"k{number}" for number in range(size.keys)]
+        names = used + random.choices(used, k=size.creates - 2 * size.keys)
+        random.shuffle(names)
         await self._all(names, last=False)
         quiet = f"{JOBS}?limit=1&to={soon(3600).replace('+', '%2B')}"
         while (await self._client.send("GET", quiet)).body != []:
             await asyncio.sleep(0.1)
-        used = sorted({*names})
         random.shuffle(used)
         first = len(self._deeds)
         await self._all(used, last=True)
