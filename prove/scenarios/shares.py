@@ -210,7 +210,6 @@ async def _weigh(lent: Trial, size: Size, pair: tuple[Side, Side], nodes: int) -
     since = let_go + size.settling
     await asyncio.sleep(since + size.counted - boot())
     story = await _halt(lent)
-    lent.report_basics(story)
     judge_weights(lent.result, story, size, pair, filled, since, nodes)
 
 
