@@ -21,7 +21,7 @@ from typing import Any, Self
 from mainspring.clock import Clock, ManualClock
 from mainspring.execution import Lane, Runner, Slots, Threads
 from mainspring.job import Events, Job, JobFilter, JobKey, Run, State
-from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Yielding
+from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Releaser, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
 from mainspring.schedule import MICROSECOND
 from mainspring.service import SchedulerService
@@ -123,6 +123,7 @@ class HandDrivenNode:
             for key, binding in registry.bindings.items()
         }
         self._dispatcher = Dispatcher(registry, lanes, None, self._finisher, shared, clock, events)
+        self._releaser = Releaser(store, clock, events)
         self._claimer = Claimer(store, notes, self._dispatcher, self._lease, Yielding(clock), clock, settings)
 
     async def join(self) -> None:
@@ -151,7 +152,7 @@ class HandDrivenNode:
         claimed = await self._claimer.take(ahead=timedelta())
         while self._dispatcher.running:
             await self._dispatcher.finish()
-        return claimed > 0
+        return await self._releaser.release() or claimed > 0
 
 
 async def run_job(

@@ -43,6 +43,9 @@ PATCH = JobKey(BACKUPS.product, "patch")
 HOLD = Hold(START, "it burns", "ann")
 DAILY = Recurring(Every(Period(days=1)), START - timedelta(days=3))
 WINDOW = Recurring(Every(Period(days=1)), START, window=timedelta(hours=3))
+A, B, C = uuid4(), uuid4(), uuid4()
+FIRST = a_job(id=A, waits_for=(C,))
+SECOND = a_job(id=B, state=State.DONE, outcome=Outcome.CANCELLED)
 BUSY = Pressure(2, START, START, START)
 NIGHTS = CalendarUse("nights", blackout=Blackout.POSTPONE)
 
@@ -141,6 +144,7 @@ CASES: dict[str, tuple[Job, Situation, str, Any]] = {
         "RATE",
         SOON,
     ),
+    "waits for others": (ready(waits_for=(A, B, C)), situation(awaited=[FIRST, SECOND]), "WAITS_FOR_JOBS", None),
     "left alone": (
         ready(concurrency_key="ams"),
         situation(pressures={"ams": Strain(BUSY._replace(until=SOON), 0)}),

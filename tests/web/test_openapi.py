@@ -180,7 +180,7 @@ async def test_schedule_and_options_are_described(document: Schema) -> None:
     assert (every["type"], every["format"]) == ("string", "duration")
     assert {
         "maxAttempts", "backoff", "timeout", "priority", "expiresAfter", "key", "onConflict", "tags", "paused",
-        "pauseAfter", "concurrencyKey",
+        "pauseAfter", "concurrencyKey", "after", "onFailure",
     } == properties(document, options).keys()  # fmt: skip
 
 

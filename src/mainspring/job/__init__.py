@@ -75,6 +75,7 @@ from mainspring.job.options import (
     PRIORITY,
     Backoff,
     OnConflict,
+    OnFailure,
     Options,
     is_key,
     options_from_json,
@@ -113,7 +114,7 @@ from mainspring.job.request import (
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
 from mainspring.job.tuples import new_tuple
-from mainspring.job.why import CODES, Fact, Held, Place, Situation, why
+from mainspring.job.why import CODES, MOST_NAMED, Fact, Held, Place, Situation, why
 
 __all__ = [
     "AGING",
@@ -127,6 +128,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_LIMIT",
     "MOST_LIMITS",
+    "MOST_NAMED",
     "MOST_PENDING",
     "MOST_WEIGHT",
     "NOW",
@@ -170,6 +172,7 @@ __all__ = [
     "NodeStopped",
     "NodeStopping",
     "OnConflict",
+    "OnFailure",
     "Options",
     "Outcome",
     "Pause",

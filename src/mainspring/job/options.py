@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
@@ -55,8 +56,23 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
 
 
-def _each_once(tags: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tags))
+class OnFailure(StrEnum):
+    """What becomes of a job that waits for another which does not succeed."""
+
+    WAIT = "wait"
+    RUN = "run"
+    CANCEL = "cancel"
+
+
+MOST_AWAITED = 100
+"""How many jobs one waits for at most."""
+
+
+T = TypeVar("T")
+
+
+def _each_once(members: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(members))
 
 
 def _check_key(key: str) -> str:
@@ -81,6 +97,7 @@ _Tag = Annotated[
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f,]+$"}),
     AfterValidator(_check_tag),
 ]
+_Ids = Annotated[tuple[UUID, ...], Field(max_length=MOST_AWAITED), AfterValidator(_each_once)]
 _Tags = Annotated[tuple[_Tag, ...], Field(max_length=20), AfterValidator(_each_once)]
 
 
@@ -94,6 +111,9 @@ class Options:
     Among the group's jobs that are not done only one may have a `key`; `on_conflict` says what becomes of a second one.
     `paused` makes a job that waits to be resumed, and `pause_after` pauses one that recurs when it gave up on so many
     occurrences in a row. Limits by key count the jobs of a product that have the same `concurrency_key`.
+
+    A job begins when the jobs of its product are done that it comes `after`; `on_failure` says what becomes of it if
+    one of them does not succeed.
     """
 
     max_attempts: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
@@ -110,6 +130,8 @@ class Options:
     paused: Annotated[bool, Field(strict=True)] | None = None
     pause_after: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = None
     concurrency_key: _Key | None = None
+    after: _Ids | None = None
+    on_failure: OnFailure | None = None
 
 
 def is_key(text: object) -> bool:

@@ -25,6 +25,7 @@ CODES = (
     "PAUSED",
     "NOT_DUE",
     "EXPIRED",
+    "WAITS_FOR_JOBS",
     "BLACKOUT",
     "WINDOW",
     "OVERLAP",
@@ -43,7 +44,7 @@ CODES = (
 )
 """All codes, in order."""
 MOST_NAMED = 5
-"""How many nodes a sentence names."""
+"""How many nodes, or jobs, a sentence names."""
 _AGAIN = frozenset({Outcome.POSTPONED, Outcome.INTERRUPTED})
 
 
@@ -76,13 +77,15 @@ class Situation(NamedTuple):
     running: Sequence[Held] = ()
     rates: Mapping[str, datetime] = {}
     pressures: Mapping[str, Strain] = {}
+    awaited: Sequence[Job] = ()
     places: Sequence[Place] = ()
 
 
 class Fact(NamedTuple):
     """Something that holds a job back: since when, when it clears, as far as that is known, and who brought it about.
 
-    `scope` is the group or product whose pause or limits it is, `runs` are those that are in the way.
+    `scope` is the group or product whose pause or limits it is, `runs` are those that are in the way, and `jobs` those
+    that it waits for.
     """
 
     code: str
@@ -92,6 +95,7 @@ class Fact(NamedTuple):
     by: str | None = None
     scope: Scope | None = None
     runs: Sequence[Held] = ()
+    jobs: Sequence[Job] = ()
 
 
 def why(job: Job, situation: Situation) -> list[Fact]:
@@ -104,7 +108,7 @@ def why(job: Job, situation: Situation) -> list[Fact]:
     facts = [*_pauses(job, situation)]
     if job.state is State.RUNNING:
         return [*facts, *_overlap(job, situation), *_run(job, situation)]
-    due = [*_not_yet(job, situation.now)]
+    due = sorted([*_not_yet(job, situation.now), *_waits(job, situation)], key=lambda fact: CODES.index(fact.code))
     return [*facts, *due, *_nobody(job, situation), *([] if due else _no_room(job, situation))]
 
 
@@ -168,6 +172,25 @@ def _not_yet(job: Job, now: datetime) -> Iterator[Fact]:
         yield _later(job, when)
     else:
         yield Fact("NOT_DUE", f"It is due at {when}.", job.updated_at, job.due_at)
+
+
+def _waits(job: Job, situation: Situation) -> Iterator[Fact]:
+    """Name the jobs that it waits for."""
+    if not job.waits_for:
+        return
+    there = {each.id: each for each in situation.awaited}
+    states = []
+    for awaited in job.waits_for[:MOST_NAMED]:
+        other = there.get(awaited)
+        if other is None:
+            states.append(f"{awaited}, which is gone")
+        elif other.state is State.DONE:
+            states.append(f"{awaited}, which is done and did not succeed")
+        else:
+            states.append(f"{awaited} ({'waits too' if other.waits_for else other.state.value})")
+    more = len(job.waits_for) - len(states)
+    text = f"It waits for the end of {', '.join(states)}{f' and {more} more' if more > 0 else ''}."
+    yield Fact("WAITS_FOR_JOBS", text, since=job.updated_at, jobs=[*there.values()])
 
 
 def _later(job: Job, when: str) -> Fact:

@@ -6,6 +6,7 @@ from mainspring.node.finisher import Finisher
 from mainspring.node.host_lock import HostLock, default_directory
 from mainspring.node.lease import Lease
 from mainspring.node.node import Node, Place
+from mainspring.node.releaser import Releaser
 from mainspring.node.yielding import Yielding
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Lease",
     "Node",
     "Place",
+    "Releaser",
     "Yielding",
     "default_directory",
 ]

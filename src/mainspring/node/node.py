@@ -37,6 +37,7 @@ from mainspring.node.host_lock import HostLock
 from mainspring.node.lease import Lease
 from mainspring.node.outage import Outage
 from mainspring.node.recovery import Recovery
+from mainspring.node.releaser import Releaser
 from mainspring.node.reporter import Reporter
 from mainspring.node.resuming import Resuming
 from mainspring.node.yielding import Yielding
@@ -103,6 +104,7 @@ class Node:
             store, self._lease, self._finisher, place.host_lock, place.quarantine, events, registry.bindings
         )
         self._resuming = Resuming(store, notes, events)
+        self._releaser = Releaser(store, clock, events)
         self._reporter = Reporter(store, self._dispatcher.running)
         self._stopping = asyncio.Event()
         self._hurried = False
@@ -150,6 +152,7 @@ class Node:
                 duties.create_task(self._repeat("hand back", self._hand_back)),
                 duties.create_task(self._repeat("sweep", self._on_pulse)),
                 duties.create_task(self._repeat("prune", self._prune, pause=PRUNE_EVERY)),
+                duties.create_task(self._repeat("release", self._releaser.turn)),
                 duties.create_task(self._repeat("report", self._reporter.report, pause=REPORT_EVERY)),
             ]
             self._is_up = True
@@ -227,6 +230,7 @@ class Node:
     async def _finish(self) -> None:
         """Have runs that ended written down; there may be room for others."""
         await self._dispatcher.finish()
+        self._releaser.hurry()
         self._claimer.on_room()
         self._freed.set()
 

@@ -82,6 +82,9 @@ class Binding:
         if options.on_conflict is OnConflict.REPLACE:
             detail = "can be reject or keep for a job that follows another: where its key is taken, it is not made"
             raise InvalidRequestError(detail, problems=[Problem("/options/onConflict", "REPLACE_IN_BATCH", detail)])
+        if options.after:
+            detail = "cannot be used for a job that follows another: whether these jobs are there is not looked up"
+            raise InvalidRequestError(detail, problems=[Problem("/options/after", "AFTER_BY_JOB", detail)])
         job, _ = lifecycle.create(
             job_id=job_id, key=self.key, request=body, trigger=reading.trigger, options=options, now=now, calendars={}
         )

@@ -22,6 +22,8 @@ class Asked:
         """The names of calendars, as they were sent."""
         self.keyed: list[tuple[int, Options]] = []
         """The numbers and options of those that have keys, as far as these can be read."""
+        self.awaiting: list[tuple[int, Options]] = []
+        """The same of those that wait for other jobs."""
         for number, body in enumerate(bodies):
             self.add(number, body)
 
@@ -34,9 +36,13 @@ class Asked:
             if (name := _calendar_name(body["schedule"])) is not None:
                 self.calendars.add(name)
         said = body.get("options")
-        if isinstance(said, dict) and said.get("key") is not None:
+        if isinstance(said, dict) and (said.get("key") is not None or said.get("after")):
             with suppress(ValidationError):  # it is refused when the job is made
-                self.keyed.append((number, options_from_json(said)))
+                options = options_from_json(said)
+                if options.key is not None:
+                    self.keyed.append((number, options))
+                if options.after:
+                    self.awaiting.append((number, options))
 
 
 def _calendar_name(schedule: object) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from mainspring.job import Fact, JobKey, Place, Situation, caps_of, why
+from mainspring.job import MOST_NAMED, Fact, JobKey, Place, Situation, caps_of, why
 from mainspring.plugins import Registry
 from mainspring.store import Notes, Store
 
@@ -35,6 +35,7 @@ class Explaining:
             running=await self._store.running(),
             rates=await self._store.rates(key.product),
             pressures=await self._store.pressures(key.product, keys) if keys else {},
+            awaited=[each for id_ in job.waits_for[:MOST_NAMED] if (each := await self._store.get(id_)) is not None],
             places=[Place(node.name, frozenset(node.groups), node.slots, node.connected) for node in nodes],
         )
         return why(job, situation)

@@ -64,6 +64,7 @@ from mainspring.schedule import (
     format_time,
 )
 from mainspring.service.asked import Asked
+from mainspring.service.awaiting import Awaiting
 from mainspring.service.batches import Batches
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.explaining import Explaining
@@ -101,6 +102,7 @@ class SchedulerService:
         self._clock = clock
         self._events = events
         self._keys = Keys(store)
+        self.awaiting = Awaiting(store)
         self.quotas = Quotas(store, notes, registry, clock)
         self.batches = Batches(self, store, clock, events)
         self.lookahead = Lookahead(self, store, notes, clock)
@@ -147,6 +149,7 @@ class SchedulerService:
         asked = Asked(body)
         body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
+        job = await self._awaiting(job)
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
             try:
@@ -168,6 +171,13 @@ class SchedulerService:
             self._events.announce(JobScheduled(job))
             return job, True
         raise ConflictError("the jobs with this key kept changing; try again")
+
+    async def _awaiting(self, job: Job) -> Job:
+        """Return a job that waits for the jobs that its options name. Raises `InvalidRequestError`."""
+        if not job.options.after:
+            return job
+        over = await self.awaiting.over(job.key, [("", job.options)])
+        return job._replace(waits_for=lifecycle.waits_for(job.options, over))
 
     async def _add(self, job: Job, unrun: Sequence[Run]) -> None:
         kept = self.quotas.of(job.key)
@@ -207,14 +217,22 @@ class SchedulerService:
         """
         binding, now = self._registry.find(key), self._clock.now()
         at_once, calendars = await self._at_once(asked), await self._calendars_for(asked)
-        return lambda body: self._new_job(binding, at_once(body), now, calendars)
+        over = await self.awaiting.over(key, [(f"/{number}", options) for number, options in asked.awaiting])
+
+        def make(body: Mapping[str, Any]) -> Edit:
+            edit = self._new_job(binding, at_once(body), now, calendars)
+            if not edit.job.options.after:
+                return edit
+            return edit._replace(job=edit.job._replace(waits_for=lifecycle.waits_for(edit.job.options, over)))
+
+        return make
 
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
         asked = Asked(body)
         body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
-        return Draft(self._new_job(binding, body, now, calendars).job, now, calendars)
+        return Draft(await self._awaiting(self._new_job(binding, body, now, calendars).job), now, calendars)
 
     def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
         reading = self._read(binding, body, now, calendars)
@@ -342,6 +360,7 @@ class SchedulerService:
         asked = Asked(patch)
         patch = (await self._at_once(asked))(patch)
         now, calendars = await self._store.now(), await self._calendars_for(asked, always=True)
+        over = await self._over(key, job_id, asked)
 
         def decide(job: Job) -> Edit:
             request = merge_patch(job.request, _one_kind(job.request, patch))
@@ -366,9 +385,19 @@ class SchedulerService:
                 calendars=calendars,
                 is_moved=when is not None,
             )
+            if options.after != job.options.after:
+                edited = lifecycle.made_to_wait(edited, over)
             return Edit(self._ranked(binding, edited, reading.request), unrun)
 
         return await self.edit(key, job_id, decide, what="rescheduled", version=version)
+
+    async def _over(self, key: JobKey, job_id: UUID, asked: Asked) -> dict[UUID, bool]:
+        """Return which of the jobs are done that a patch has a job wait for. Raises `InvalidRequestError`."""
+        if not asked.awaiting:
+            return {}
+        ((_, options),) = asked.awaiting
+        await self.awaiting.refuse_circle(job_id, options.after or ())
+        return await self.awaiting.over(key, [("", options)])
 
     async def delete_job(self, key: JobKey, job_id: UUID, *, version: int | None = None) -> None:
         """Delete a job in any state.

@@ -8,6 +8,7 @@ from mainspring.store.facts import (
     Due,
     NodeBeat,
     Pulse,
+    Waits,
 )
 from mainspring.store.notes import Notes, Progress
 from mainspring.store.protocol import (
@@ -29,6 +30,7 @@ __all__ = [
     "Pulse",
     "Span",
     "Store",
+    "Waits",
     "backend",
     "spanned",
 ]

@@ -187,7 +187,7 @@ ENDED = {
 }
 """What `finish` says of each run that ended: the members of the type ``ended``; `unrun` are rows without a run."""
 KEPT = ENDED | {
-    "state": "job.state.value",
+    "state": STATE.write.format("job.state"),
     "paused": "job.paused",
     "fire_time": "to_microseconds(job.fire_time)",
     "due_at": "to_microseconds(job.due_at)",

@@ -51,6 +51,13 @@ class Capped(NamedTuple):
     again: timedelta | None = None
 
 
+class Waits(NamedTuple):
+    """Jobs that are over and for which others wait, and whether anybody waits for any job."""
+
+    over: list[UUID]
+    are_any: bool
+
+
 class Answer(StrEnum):
     """What the store says of a `Change`."""
 

@@ -34,7 +34,7 @@ from mainspring.job import (
     Scope,
     Strain,
 )
-from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
+from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
 
 
 class JobStore(Protocol):
@@ -117,6 +117,18 @@ class JobStore(Protocol):
 
     async def with_keys(self, key: JobKey, keys: Collection[str]) -> list[Job]:
         """Return the jobs of a group that have any of these keys and are not done, in any order."""
+
+    async def waiting(self, awaited: UUID) -> list[Job]:
+        """Return the jobs that are not done and wait for another."""
+
+    async def ended_waits(self, limit: int) -> Waits:
+        """Return up to `limit` jobs that others wait for and that are over, where these have not heard of it.
+
+        A job is over when it is done, or was deleted.
+        """
+
+    async def know(self, awaited: UUID) -> None:
+        """Note that all that wait for a job have heard of its end; until it is `revive`d, and is over again."""
 
     async def resumable(self, limit: int) -> list[Job]:
         """Return up to `limit` paused jobs whose `resume_at` has come."""

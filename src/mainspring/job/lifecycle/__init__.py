@@ -18,6 +18,7 @@ from mainspring.job.lifecycle.steps import (
     set_aside,
     written,
 )
+from mainspring.job.lifecycle.waiting import has_succeeded, heard, made_to_wait, waits_for
 
 __all__ = [
     "CANCELLED",
@@ -32,7 +33,10 @@ __all__ = [
     "create",
     "fire",
     "follow_up",
+    "has_succeeded",
+    "heard",
     "held",
+    "made_to_wait",
     "missed",
     "moved",
     "pause",
@@ -47,5 +51,6 @@ __all__ = [
     "revived",
     "set_aside",
     "split_off",
+    "waits_for",
     "written",
 ]

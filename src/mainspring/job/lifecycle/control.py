@@ -67,7 +67,7 @@ def fire(job: Job, child_id: UUID, *, now: datetime) -> tuple[Job, Job | None]:
         return job._replace(version=job.version + 1, updated_at=now), child
     if job.state is State.RUNNING:
         raise JobRunningError("the job is running already")
-    due = let_go(job)._replace(state=State.SCHEDULED, due_at=now, version=job.version + 1, updated_at=now)
+    due = let_go(job)._replace(state=State.SCHEDULED, waits_for=(), due_at=now, version=job.version + 1, updated_at=now)
     return (due if job.attempt else begun(due, now, now)._replace(trigger=Once(now))), None
 
 

@@ -23,7 +23,7 @@ select {job_columns} from mainspring.jobs where id = any(:ids::uuid[]);
 select {done_job_columns}, {run_columns} from mainspring.runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on: merged from the four indexes, each of which is in that order.
+-- Jobs of a group by due time and id, from beyond a position on: merged from the five indexes, each of which is in that order.
 select * from (
     (
         select {job_columns} from mainspring.jobs
@@ -48,7 +48,15 @@ select * from (
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
-        where product = :product and job_group = :job_group and state = 'paused' and 'paused' = any(:states::text[]) and parent is null
+        where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused) and 'paused' = any(:states::text[]) and parent is null
+          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+        order by due_at, id
+        limit :limit
+    ) union all (
+        select {job_columns} from mainspring.jobs
+        where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
+          and 'scheduled' = any(:states::text[]) and parent is null
           and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
@@ -63,7 +71,7 @@ limit :limit;
 select page.* from unnest(:outcomes::text[]) as o (outcome)
 cross join lateral (
     select {job_columns} from mainspring.jobs j
-    where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and j.state = any(:states::text[]) and j.parent is null
+    where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and case when j.state = 'paused' and j.waits_for is not null and not j.paused then 'scheduled' else j.state end = any(:states::text[]) and j.parent is null
       and (:tags::text[] is null or (j.options -> 'tags')::jsonb ?& :tags::text[])
       and (not :gave_up or j.attempt = 0)
       and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last
@@ -102,16 +110,18 @@ limit :limit;
 select product, job_group, state, gave_up, sum(jobs)::bigint from mainspring.counts group by product, job_group, state, gave_up having sum(jobs) > 0;
 
 -- name: bytes_of_group
--- How many bytes the requests of the jobs of a group have: all jobs that are here are in one of four indexes, or all are read.
+-- How many bytes the requests of the jobs of a group have: all jobs that are here are in one of five indexes, or all are read.
 select coalesce(sum(octet_length(request::text)), 0)::bigint from mainspring.jobs
 where product = :product and job_group = :job_group
-  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running' or state = 'paused');
+  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running'
+       or state = 'paused' and (waits_for is null or paused) or state = 'paused' and waits_for is not null and not paused);
 
 -- name: bytes_of_product
 -- The same of the jobs of a product.
 select coalesce(sum(octet_length(request::text)), 0)::bigint from mainspring.jobs
 where product = :product
-  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running' or state = 'paused');
+  and (state = 'scheduled' and priority = 5 or state = 'scheduled' and priority <> 5 or state = 'running'
+       or state = 'paused' and (waits_for is null or paused) or state = 'paused' and waits_for is not null and not paused);
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile.
@@ -166,6 +176,38 @@ returning number;
 -- Jobs of a group that have any of these keys and are not done.
 select {job_columns} from mainspring.jobs
 where product = :product and job_group = :job_group and options ->> 'key' = any(:keys::text[]) and options ->> 'key' is not null and parent is null;
+
+-- name: wait!
+-- Jobs wait for others.
+insert into mainspring.waits (awaited, waiting)
+select w.awaited, w.waiting from unnest(:awaited::uuid[], :waiting::uuid[]) as w (awaited, waiting)
+on conflict (awaited, waiting) do update set is_known = false;
+
+-- name: waiting
+-- Jobs that wait for one.
+select {job_columns} from mainspring.jobs
+where id in (select waiting from mainspring.waits where awaited = :awaited) and waits_for is not null
+order by id;
+
+-- name: ended_waits
+-- Jobs that others wait for and that are over, where these have not heard of it; and whether anybody waits for any.
+select array(
+    select distinct w.awaited from mainspring.waits w
+    where not w.is_known and not exists (select from mainspring.jobs j where j.id = w.awaited)
+    limit :limit
+), exists (select from mainspring.waits where not is_known);
+
+-- name: know!
+-- Those that wait for a job have heard that it is over.
+update mainspring.waits set is_known = true where awaited = :awaited;
+
+-- name: wait_again!
+-- A job that was over is so no longer: who waits for it has to hear of its end again.
+update mainspring.waits set is_known = false where awaited = :awaited;
+
+-- name: forget_waits!
+-- Nobody waits any more.
+delete from mainspring.waits w where not exists (select from mainspring.jobs j where j.id = w.waiting);
 
 -- name: resumable
 -- Paused jobs that are to go on by themselves.

@@ -43,7 +43,7 @@ from mainspring.job import (
     in_turn,
 )
 from mainspring.store.columns import JOB_COLUMNS
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
 from mainspring.store.postgres.connections import (
     ANSWER_SECONDS,
     BATCH_SECONDS,
@@ -143,7 +143,7 @@ class PostgresStore:
 
     async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
         """See `Store.add`."""
-        if len(jobs) > _SHARED_ROWS or unrun:
+        if len(jobs) > _SHARED_ROWS or unrun or any(job.waits_for for job in jobs):
             async with self._jobs.patient_connection() as connection:
                 await _copy(connection, jobs, unrun)
         else:
@@ -225,8 +225,11 @@ class PostgresStore:
         return await self._update("split_off", job, [child], unrun)
 
     async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        async with self._jobs.connection() as connection, connection.transaction() if added or unrun else _ALONE:
+        is_more = bool(added or unrun or job.waits_for)
+        async with self._jobs.connection() as connection, connection.transaction() if is_more else _ALONE:
             done = bool(await query(connection, statement, _ROWS.job_values(job)))
+            if done and job.waits_for:
+                await _wait(connection, [job])
             if done and added:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(each) for each in added]})
             if done and unrun:
@@ -240,6 +243,7 @@ class PostgresStore:
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
             if done:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(job)]})
+                await query(connection, "wait_again", {"awaited": job.id})
             if done and unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
         self._tell([job] if done else [])
@@ -291,6 +295,19 @@ class PostgresStore:
         """See `Store.with_keys`."""
         rows = await self._fetch("with_keys", {**key._asdict(), "keys": list(keys)})
         return [_ROWS.job(row) for row in rows]
+
+    async def waiting(self, awaited: UUID) -> list[Job]:
+        """See `Store.waiting`."""
+        return [_ROWS.job(row) for row in await self._fetch_run("waiting", {"awaited": awaited})]
+
+    async def ended_waits(self, limit: int) -> Waits:
+        """See `Store.ended_waits`."""
+        ((over, are_any),) = await self._fetch_run("ended_waits", {"limit": limit})
+        return Waits(list(over), are_any)
+
+    async def know(self, awaited: UUID) -> None:
+        """See `Store.know`."""
+        await self._fetch_run("know", {"awaited": awaited})
 
     async def resumable(self, limit: int) -> list[Job]:
         """See `Store.resumable`."""
@@ -506,6 +523,7 @@ class PostgresStore:
         async with self._jobs.patient_connection() as connection:
             await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
             await query(connection, "prune_rates", {"now": self._test_time()})
+            await query(connection, "forget_waits", {})
         return False
 
     # --- notes
@@ -628,8 +646,16 @@ async def _copy(connection: Any, jobs: Sequence[Job], unrun: Sequence[Run]) -> N
     await connection.copy_records_to_table(
         "jobs", schema_name="mainspring", records=rows, columns=JOB_COLUMNS, timeout=None
     )
+    await _wait(connection, jobs)
     if unrun:
         await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
+
+
+async def _wait(connection: Any, jobs: Iterable[Job]) -> None:
+    """Note for what jobs wait, if any do."""
+    if waits := [(awaited, job.id) for job in jobs for awaited in job.waits_for]:
+        awaited, waiting = zip(*waits, strict=True)
+        await query(connection, "wait", {"awaited": awaited, "waiting": waiting})
 
 
 def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int | None) -> dict[str, Any]:

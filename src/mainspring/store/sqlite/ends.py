@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from mainspring.job import DEADLY, Change, Edit, JobKey, Run, State
+from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer
 from mainspring.store.rows import to_json
 from mainspring.store.sqlite.dialect import IN_JSON, ROWS, SQL
@@ -29,10 +31,22 @@ def count(db: sqlite3.Connection, counts: Mapping[tuple[JobKey, State, bool], in
 def add_rows(db: sqlite3.Connection, jobs: Sequence[Any], unrun: Sequence[dict[str, Any]]) -> None:
     """Write rows of new jobs, and rows of history under new numbers."""
     db.executemany(SQL["add"], jobs)
+    for job in jobs:
+        if (waits_for := job[_WAITS_FOR]) is not None:
+            wait(db, job[0], waits_for)
     if unrun:
         (last,) = db.execute(SQL["draw"], {"count": len(unrun)}).fetchone()
         numbered = [run | {"number": number} for number, run in enumerate(unrun, last - len(unrun) + 1)]
         db.executemany(SQL["add_run"], numbered)
+
+
+_WAITS_FOR = JOB_COLUMNS.index("waits_for")
+
+
+def wait(db: sqlite3.Connection, job_id: str, waits_for: str | None) -> None:
+    """Note for what a job waits, a JSON array of ids, if it waits."""
+    awaited = [] if waits_for is None else json.loads(waits_for)
+    db.executemany(SQL["wait"], [{"awaited": each, "waiting": job_id} for each in awaited])
 
 
 def add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:

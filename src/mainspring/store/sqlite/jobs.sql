@@ -15,7 +15,7 @@ select {job_columns} from jobs where id in (select value from json_each(:ids));
 select {done_job_columns}, {run_columns} from runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on: merged from the four indexes, each of which is in that order.
+-- Jobs of a group by due time and id, from beyond a position on: merged from the five indexes, each of which is in that order.
 select * from (
     select * from (
         select {job_columns} from jobs
@@ -49,8 +49,18 @@ select * from (
     union all
     select * from (
         select {job_columns} from jobs
-        where product = :product and job_group = :job_group and state = 'paused'
+        where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused)
           and 'paused' in (select value from json_each(:states)) and parent is null
+          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+        order by due_at, id
+        limit :limit
+    )
+    union all
+    select * from (
+        select {job_columns} from jobs
+        where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
+          and 'scheduled' in (select value from json_each(:states)) and parent is null
           and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
@@ -64,7 +74,8 @@ limit :limit;
 -- The same for those whose last runs ended in some ways, and with :gave_up gave up.
 select {job_columns} from jobs
 where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
-  and state in (select value from json_each(:states)) and parent is null
+  and iif(state = 'paused' and waits_for is not null and not paused, 'scheduled', state) in (select value from json_each(:states))
+  and parent is null
   and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
   and (not :gave_up or attempt = 0)
   and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
@@ -96,7 +107,7 @@ limit :limit;
 select product, job_group, state, gave_up, sum(jobs) from counts group by product, job_group, state, gave_up having sum(jobs) > 0;
 
 -- name: bytes_of_group
--- How many bytes the requests of the jobs of a group have: all jobs are in one of four indexes.
+-- How many bytes the requests of the jobs of a group have: all jobs are in one of five indexes.
 select coalesce(sum(bytes), 0) from (
     select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5
     union all
@@ -104,7 +115,11 @@ select coalesce(sum(bytes), 0) from (
     union all
     select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'running'
     union all
-    select length(cast(request as blob)) as bytes from jobs where product = :product and job_group = :job_group and state = 'paused'
+    select length(cast(request as blob)) as bytes from jobs
+    where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused)
+    union all
+    select length(cast(request as blob)) as bytes from jobs
+    where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
 );
 
 -- name: bytes_of_product
@@ -116,7 +131,11 @@ select coalesce(sum(bytes), 0) from (
     union all
     select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'running'
     union all
-    select length(cast(request as blob)) as bytes from jobs where product = :product and state = 'paused'
+    select length(cast(request as blob)) as bytes from jobs
+    where product = :product and state = 'paused' and (waits_for is null or paused)
+    union all
+    select length(cast(request as blob)) as bytes from jobs
+    where product = :product and state = 'paused' and waits_for is not null and not paused
 );
 
 -- name: count!
@@ -182,6 +201,37 @@ where (product, job_group, key) in (select value ->> 0, value ->> 1, value ->> 2
 -- name: forget_keys!
 -- Keys of batches that were not accepted.
 delete from batch_keys where batch not in (select batch from accepted);
+
+-- name: wait!
+-- A job waits for another.
+insert into waits (awaited, waiting) values (:awaited, :waiting)
+on conflict (awaited, waiting) do update set is_known = 0;
+
+-- name: waiting
+-- Jobs that wait for one.
+select {job_columns} from jobs
+where id in (select waiting from waits where awaited = :awaited) and waits_for is not null
+order by id;
+
+-- name: ended_waits
+-- Jobs that others wait for and that are over, where these have not heard of it; and whether anybody waits for any.
+select (
+    select json_group_array(awaited) from (
+        select distinct w.awaited from waits w where not w.is_known and not exists (select 1 from jobs j where j.id = w.awaited) limit :limit
+    )
+), exists (select 1 from waits where not is_known);
+
+-- name: know!
+-- Those that wait for a job have heard that it is over.
+update waits set is_known = 1 where awaited = :awaited;
+
+-- name: wait_again!
+-- A job that was over is so no longer: who waits for it has to hear of its end again.
+update waits set is_known = 0 where awaited = :awaited;
+
+-- name: forget_waits!
+-- Nobody waits any more.
+delete from waits where not exists (select 1 from jobs j where j.id = waits.waiting);
 
 -- name: resumable
 -- Paused jobs that are to go on by themselves.

@@ -46,7 +46,7 @@ from mainspring.job import (
     rank,
 )
 from mainspring.schedule import MICROSECOND
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
 from mainspring.store.rows import (
     from_microseconds,
     near_microseconds,
@@ -64,7 +64,7 @@ from mainspring.store.rows import (
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
-from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one
+from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one, wait
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import page_statement
@@ -224,6 +224,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL[statement], row).fetchall())
             if done:
+                wait(db, str(job.id), row["waits_for"])
                 db.executemany(SQL["add"], rows)
                 add_unrun(db, unrun)
             return done
@@ -241,6 +242,7 @@ class SqliteStore:
             done = bool(db.execute(SQL["end_being_done"], guard).fetchall())
             if done:
                 db.execute(SQL["add"], row)
+                db.execute(SQL["wait_again"], {"awaited": str(job.id)})
                 add_unrun(db, unrun)
             return done
 
@@ -314,6 +316,20 @@ class SqliteStore:
         """See `Store.with_keys`."""
         parameters = {**key._asdict(), "keys": json.dumps(list(keys))}
         return [ROWS.job(row) for row in await self._read(lambda db: rows_of(db, "with_keys", parameters))]
+
+    async def waiting(self, awaited: UUID) -> list[Job]:
+        """See `Store.waiting`."""
+        rows = await self._call(lambda db: rows_of(db, "waiting", {"awaited": str(awaited)}))
+        return [ROWS.job(row) for row in rows]
+
+    async def ended_waits(self, limit: int) -> Waits:
+        """See `Store.ended_waits`."""
+        ((over, are_any),) = await self._call(lambda db: rows_of(db, "ended_waits", {"limit": limit}))
+        return Waits([UUID(id_) for id_ in json.loads(over)], bool(are_any))
+
+    async def know(self, awaited: UUID) -> None:
+        """See `Store.know`."""
+        await self._call(lambda db: db.execute(SQL["know"], {"awaited": str(awaited)}).close())
 
     async def resumable(self, limit: int) -> list[Job]:
         """See `Store.resumable`."""
@@ -544,6 +560,7 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> bool:
             db.execute(SQL["prune_rates"], {"now": to_microseconds(self._clock.now())})
+            db.execute(SQL["forget_waits"])
             return db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH
 
         return await self._call(work)

@@ -95,13 +95,14 @@ def _fact_json(fact: Fact) -> dict[str, Any]:
     what = "pause" if fact.code == "PAUSED" else "limits"
     scopes = [] if fact.scope is None else ["/".join([BASE, *filter(None, fact.scope), what])]
     runs = [f"{BASE}/{run.key.product}/{run.key.job_group}/jobs/{run.job_id}" for run in fact.runs[:MOST_LINKS]]
+    jobs = [f"{BASE}/{job.key.product}/{job.key.job_group}/jobs/{job.id}" for job in fact.jobs]
     return {
         "code": fact.code,
         "text": fact.text,
         "since": fact.since and format_time(fact.since),
         "clears": fact.clears and format_time(fact.clears),
         "by": fact.by,
-        "links": [*scopes, *runs],
+        "links": [*scopes, *runs, *jobs],
     }
 
 

@@ -30,6 +30,10 @@ create type mainspring.kept as (
 );
 -- How far a run is, and the jobs that one waits for: it is 'paused' by its state, as claims find what is 'scheduled', but not paused.
 alter table mainspring.jobs add column progress json, add column waits_for json;
+-- Lists of what is paused, and of what waits.
+drop index mainspring.jobs_paused;
+create index jobs_paused on mainspring.jobs (product, job_group, due_at, id) where state = 'paused' and (waits_for is null or paused);
+create index jobs_waiting on mainspring.jobs (product, job_group, due_at, id) where state = 'paused' and waits_for is not null and not paused;
 -- Which jobs wait for one. `is_known` says that those have heard of its end.
 create table mainspring.waits (
     awaited uuid not null,

@@ -4,6 +4,10 @@ alter table runs add column log text;
 -- How far a run is, and the jobs that one waits for: it is 'paused' by its state, as claims find what is 'scheduled', but not paused.
 alter table jobs add column progress text;
 alter table jobs add column waits_for text;
+-- Lists of what is paused, and of what waits.
+drop index jobs_paused;
+create index jobs_paused on jobs (product, job_group, due_at, id) where state = 'paused' and (waits_for is null or paused);
+create index jobs_waiting on jobs (product, job_group, due_at, id) where state = 'paused' and waits_for is not null and not paused;
 -- Which jobs wait for one. `is_known` says that those have heard of its end.
 create table waits (
     awaited text not null,
