@@ -169,13 +169,13 @@ async def test_progress_is_the_last_that_was_said(clock: ManualClock) -> None:
 
     def work(context: JobExecutionContext) -> None:
         context.progress(1)
-        context.progress(7, 10, "x" * 500)
+        context.progress(7, 10, "\ud800" + "x" * 500)
 
     assignment = an_assignment(clock)
     async with a_runner(clock, a_job_class(plain_def(work))) as runner:
         await runner.run(assignment)
 
-    assert Progress(7, 10, "x" * 200) == assignment.progress
+    assert Progress(7, 10, "?" + "x" * 199) == assignment.progress
 
 
 @pytest.mark.parametrize("number", [-1, float("nan"), float("inf"), "7"])
@@ -231,6 +231,9 @@ async def test_no_job_follows_a_failure(clock: ManualClock) -> None:
         ("backups", {"when": LATER, "options": {"key": "k", "onConflict": "replace"}}, InvalidRequestError),
         ("elsewhere", {"when": LATER}, NotFoundError),
         ("backups", {"when": object()}, Exception),
+        ("backups", {"when": LATER, "vm_id": "\ud800"}, Exception),
+        ("backups", {"when": LATER, "vm_id": "x" * 300_000}, InvalidRequestError),
+        ("backups", {"when": LATER, "options": {"after": [str(UUID(int=1))]}}, InvalidRequestError),
     ],
 )
 async def test_what_cannot_be_made_is_refused_at_once(
@@ -244,7 +247,7 @@ async def test_what_cannot_be_made_is_refused_at_once(
             context.schedule(group, **fields)
         caught.append(info.value)
 
-    ending = await ending_of(clock, a_job_class(async_def(work)))
+    ending = await ending_of(clock, a_job_class(async_def(work), Request=Request))
 
     assert (Outcome.SUCCEEDED, 1, ()) == (ending.outcome, len(caught), ending.follow_ups)
 

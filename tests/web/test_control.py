@@ -313,6 +313,20 @@ async def test_options_are_shown(client: httpx2.AsyncClient) -> None:
     assert 5 == (await client.post(at(BACKUPS), json=WHEN)).json()["priority"]
 
 
+@pytest.mark.parametrize("tag", ["", "%00", "a%00b", "%7f", "a,b", "x" * 101, "a&tag=%0a"])
+@pytest.mark.parametrize("path", [at(BACKUPS), f"{BASE}/jobs"])
+async def test_what_can_be_no_tag_is_refused(client: httpx2.AsyncClient, path: str, tag: str) -> None:
+    """A database may not even look for it: PostgreSQL knows no text with a NUL."""
+    assert refused(422, "TAG_INVALID", "?tag") == refusal(await client.get(f"{path}?tag={tag}"))
+
+
+@pytest.mark.parametrize("name", ["state", "outcome", "gaveUp", "from", "to", "limit", "cursor"])
+async def test_no_filter_takes_a_nul(client: httpx2.AsyncClient, name: str) -> None:
+    """Each says so by itself."""
+    answer = await client.get(f"{at(BACKUPS)}?{name}=%00")
+    assert answer.status_code in {400, 422}
+
+
 @pytest.mark.parametrize(("query", "expected"), [
     ("tag=a", {0, 1}), ("tag=a&tag=b", {1}), ("tag=c", set()), ("tag=a&state=paused", set()),
 ])  # fmt: skip
@@ -395,7 +409,8 @@ async def test_a_running_job_shows_its_run(jobs: Jobs) -> None:
     job_id = await jobs.running(BACKUPS)
 
     run = (await jobs.shown(BACKUPS, job_id))["currentRun"]
-    assert {"run": run["run"], "node": "node-1", "attempt": 1, "since": "2026-06-01T12:00:00Z"} == run
+    since = "2026-06-01T12:00:00Z"
+    assert {"run": run["run"], "node": "node-1", "attempt": 1, "since": since, "progress": None} == run
     assert (await jobs.shown(BACKUPS, await jobs.create(BACKUPS)))["currentRun"] is None
 
 

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
+from mainspring.errors import InvalidRequestError, Problem
 from mainspring.execution.assignment import Assignment
 from mainspring.execution.run_log import RunLog
 from mainspring.job import JobKey, Progress
 from mainspring.plugins import Registry
 
+REQUEST_LIMIT = 256 * 1024
+"""Bytes of the request of a job that follows, as JSON; the same as over REST."""
 MOST_FOLLOW_UPS = 1000
 """How many jobs one run may have made."""
 _lock = threading.Lock()
@@ -51,6 +54,9 @@ class Telling:
         model, sent = binding.request_model, to_jsonable_python(dict(body), by_alias=True)
         on_the_wire = {name: field.alias or name for name, field in model.model_fields.items()}
         request = {on_the_wire.get(name, name): value for name, value in sent.items()}
+        if len(to_json(request)) > REQUEST_LIMIT:
+            detail = f"the request is larger than {REQUEST_LIMIT // 1024} KiB"
+            raise InvalidRequestError(detail, problems=[Problem("", "REQUEST_TOO_LARGE", detail)])
         with _lock:
             number = len(assignment.follow_ups)
             if number >= MOST_FOLLOW_UPS:

@@ -17,8 +17,8 @@ _SOME = Field(gt=timedelta())
 PRIORITY = 5
 """The priority of a job, from 0 (last) to 9 (first), where neither its request nor its class says another."""
 LAST_PRIORITY, FIRST_PRIORITY = 0, 9
-LONGEST_KEY = 200
-"""Characters of a key."""
+LONGEST_KEY, LONGEST_TAG = 200, 100
+"""Characters of a key, and of a tag."""
 AGING = timedelta(minutes=10)
 """A job that has been due for so long counts one priority higher, so that none waits for ever."""
 
@@ -94,7 +94,7 @@ _Key = Annotated[
 ]
 _Tag = Annotated[
     str,
-    Field(min_length=1, max_length=100, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f,]+$"}),
+    Field(min_length=1, max_length=LONGEST_TAG, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f,]+$"}),
     AfterValidator(_check_tag),
 ]
 _Ids = Annotated[tuple[UUID, ...], Field(max_length=MOST_AWAITED), AfterValidator(_each_once)]
@@ -132,6 +132,11 @@ class Options:
     concurrency_key: _Key | None = None
     after: _Ids | None = None
     on_failure: OnFailure | None = None
+
+
+def is_tag(text: str) -> bool:
+    """Tell whether a text can be a tag."""
+    return 0 < len(text) <= LONGEST_TAG and re.search(r"[\x00-\x1f\x7f,]", text) is None
 
 
 def is_key(text: object) -> bool:

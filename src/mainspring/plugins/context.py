@@ -193,7 +193,8 @@ class JobExecutionContext:
             if number is not None and not (isfinite(number) and number >= 0):
                 raise ValueError(f"a progress must be a number from 0, not {words_of(number)[:50]}")
         if self._teller is not None:
-            self._teller.report(Progress(done, total, None if note is None else words_of(note)[:LONGEST_NOTE]))
+            words = None if note is None else words_of(note)[:LONGEST_NOTE].encode(errors="replace").decode()
+            self._teller.report(Progress(done, total, words))
 
     def schedule(self, job_group: str, **fields: Any) -> UUID:
         """Have a job of the same product made, in the same commit as the success of this run; return its id.

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from mainspring.errors import InvalidRequestError
-from mainspring.job import NOW, PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, pauses_of
+from mainspring.job import NOW, PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, is_tag, pauses_of
 from mainspring.schedule import (
     Forecast,
     Once,
@@ -369,6 +369,15 @@ def _dry_run(query: Query, now: datetime) -> LookAhead | None:
 _STATES = ["scheduled", "running", "paused", "done", "dead"]
 _STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, _read_states)
 _OUTCOMES = frozenset(Outcome)
+
+
+def _read_tags(texts: list[str]) -> frozenset[str]:
+    """Read tags; what can be none is refused, as no store could look for all of it."""
+    if not all(map(is_tag, texts)):
+        raise ParameterError("TAG_INVALID", "must have 1 to 100 characters, without commas and control characters")
+    return frozenset(texts)
+
+
 _OUTCOME = Parameter(
     "outcome",
     {"type": "array", "items": {"type": "string", "enum": [outcome.value for outcome in Outcome]}},
@@ -378,8 +387,11 @@ _OUTCOME = Parameter(
 _GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
 _TAG = Parameter(
     "tag",
-    {"type": "array", "items": {"type": "string"}},
-    frozenset,
+    {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00-\x1f\x7f,]+$"},
+    },
+    _read_tags,
     "Only jobs that have this tag; given more than once, all of these.",
 )
 _FROM = moment("from")
