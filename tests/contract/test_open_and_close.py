@@ -72,6 +72,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "next_due": lambda store: store.next_due([BACKUPS]),
     "finish": lambda store: store.finish([ended(a_running_job())]),
     "holding": lambda store: store.holding(NODE),
+    "ahead": lambda store: store.ahead(a_job(), 1),
     "running": lambda store: store.running(),
     "rates": lambda store: store.rates("vps4"),
     "pressures": lambda store: store.pressures("vps4"),
@@ -85,6 +86,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "join": lambda store: store.join(NodeBeat(NODE)),
     "beat": lambda store: store.beat(NODE),
     "nodes": lambda store: store.nodes(),
+    "show_stuck": lambda store: store.show_stuck(NODE, [BACKUPS]),
     "leave": lambda store: store.leave(NODE),
     "bury": lambda store: store.bury(NodeBeat(NODE, 0)),
 }

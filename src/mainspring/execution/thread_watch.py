@@ -23,6 +23,11 @@ class ThreadWatch:
             if isinstance(lane.places, Threads):
                 self._groups[lane.places] = (*self._groups.get(lane.places, ()), key)
 
+    @property
+    def stuck(self) -> tuple[JobKey, ...]:
+        """The groups of which no plain function can be run, as of the last look."""
+        return tuple(sorted(key for threads in self._told for key in self._groups[threads]))
+
     def look(self) -> Iterator[ThreadsStuck]:
         """Tell of threads that are all stuck, and when one of them is free again."""
         for threads, groups in self._groups.items():

@@ -115,7 +115,7 @@ from mainspring.job.request import (
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
 from mainspring.job.tuples import new_tuple
-from mainspring.job.why import CODES, MOST_NAMED, Fact, Held, Place, Situation, why
+from mainspring.job.why import CODES, MOST_AHEAD, MOST_NAMED, Fact, Held, Place, Situation, why
 
 __all__ = [
     "AGING",
@@ -126,6 +126,7 @@ __all__ = [
     "FORMAT",
     "LAST_PRIORITY",
     "LONGEST_KEY",
+    "MOST_AHEAD",
     "MOST_BYTES",
     "MOST_LIMIT",
     "MOST_LIMITS",

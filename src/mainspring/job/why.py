@@ -37,12 +37,17 @@ CODES = (
     "LIMIT",
     "RATE",
     "BUSY_KEY",
+    "SHARE",
     "SLOTS_FULL",
+    "THREADS_FULL",
     "CLAIMED",
     "RUNNING",
     "LEASE_SILENT",
+    "STORE",
 )
 """All codes, in order."""
+MOST_AHEAD = 1000
+"""How many jobs are counted that go before one."""
 MOST_NAMED = 5
 """How many nodes, or jobs, a sentence names."""
 _AGAIN = frozenset({Outcome.POSTPONED, Outcome.INTERRUPTED})
@@ -60,16 +65,24 @@ class Held(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A node that has a row: which groups it runs, how many jobs at once, and whether its session is there."""
+    """A node that has a row: which groups it runs, how many jobs at once, and whether its session is there.
+
+    Of the groups that are `stuck` it has no thread left.
+    """
 
     name: str
     groups: frozenset[JobKey]
     slots: int
     is_connected: bool = True
+    stuck: frozenset[JobKey] = frozenset()
 
 
 class Situation(NamedTuple):
-    """All that decides whether a job may begin, as it is by the store's time `now`."""
+    """All that decides whether a job may begin, as it is by the store's time `now`.
+
+    `ahead` is how many jobs of its group go before it, `weights` are those of its product and its group, and `obstacle`
+    is what keeps the node that is asked from running jobs.
+    """
 
     now: datetime
     pauses: Sequence[Pause] = ()
@@ -79,6 +92,9 @@ class Situation(NamedTuple):
     pressures: Mapping[str, Strain] = {}
     awaited: Sequence[Job] = ()
     places: Sequence[Place] = ()
+    ahead: int = 0
+    weights: tuple[int, int] = (1, 1)
+    obstacle: str | None = None
 
 
 class Fact(NamedTuple):
@@ -106,10 +122,11 @@ def why(job: Job, situation: Situation) -> list[Fact]:
     if job.state is State.DONE:
         return [_end(job)]
     facts = [*_pauses(job, situation)]
+    trouble = [Fact("STORE", f"The node that was asked says: {situation.obstacle}.")] if situation.obstacle else []
     if job.state is State.RUNNING:
-        return [*facts, *_overlap(job, situation), *_run(job, situation)]
+        return [*facts, *_overlap(job, situation), *_run(job, situation), *trouble]
     due = sorted([*_not_yet(job, situation.now), *_waits(job, situation)], key=lambda fact: CODES.index(fact.code))
-    return [*facts, *due, *_nobody(job, situation), *([] if due else _no_room(job, situation))]
+    return [*facts, *due, *_nobody(job, situation), *([] if due else _no_room(job, situation)), *trouble]
 
 
 def _end(job: Job) -> Fact:
@@ -234,9 +251,25 @@ def _no_room(job: Job, situation: Situation) -> Iterator[Fact]:
     slots = sum(place.slots for place in able)
     names = {place.name for place in able}
     busy = [held for held in situation.running if held.node in names]
-    if able and len(busy) >= slots:
+    is_full = bool(able) and len(busy) >= slots
+    if is_full and (situation.ahead or any(held.key != job.key for held in busy)):
+        yield _share(job, situation, busy)
+    if is_full:
         text = f"All {slots} slots of the nodes that have its plugin are taken."
         yield Fact("SLOTS_FULL", text, runs=busy)
+    if able and all(job.key in place.stuck for place in able):
+        text = "All threads that could run it go on with runs whose time was over; the node's log says where."
+        yield Fact("THREADS_FULL", text)
+
+
+def _share(job: Job, situation: Situation, busy: Sequence[Held]) -> Fact:
+    """Say which place a job has among those that wait for a slot."""
+    own = sum(held.key == job.key for held in busy)
+    ahead = f"{situation.ahead}{'' if situation.ahead < MOST_AHEAD else ' or more'}"
+    of_product, of_group = situation.weights
+    weights = f"weight {of_group}, of its product {of_product}"
+    text = f"{ahead} jobs of {job.key} go before it; the group has {own} of {len(busy)} slots ({weights})."
+    return Fact("SHARE", text)
 
 
 def _limits(job: Job, situation: Situation) -> Iterator[Fact]:

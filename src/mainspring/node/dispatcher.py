@@ -132,6 +132,11 @@ class Dispatcher:
         for assignment in batch:
             self.running.pop(assignment.run, None)
 
+    @property
+    def stuck(self) -> tuple[JobKey, ...]:
+        """The groups of which no plain function can be run here."""
+        return self._thread_watch.stuck
+
     def take_back_stuck(self) -> None:
         """Name what blocks lanes, and hand back what waits in those that are stuck: other nodes may be free.
 

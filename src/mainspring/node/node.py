@@ -110,6 +110,7 @@ class Node:
         self._hurried = False
         self._freed = asyncio.Event()
         self._is_up = False
+        self._stuck: tuple[JobKey, ...] = ()
 
     @property
     def name(self) -> str:
@@ -246,6 +247,10 @@ class Node:
         if not self._lease.is_trusted():
             self._recovery.forget()
             self._dispatcher.interrupt(self._dispatcher.exclusive(), OUT_OF_TOUCH)
+        if self._dispatcher.stuck != self._stuck:
+            stuck = self._dispatcher.stuck
+            await self._store.show_stuck(self.name, stuck)
+            self._stuck = stuck
         while self._heartbeat.beats:
             await self._on_beat(self._heartbeat.beats.popleft())  # one that fails must not take the others with it
 

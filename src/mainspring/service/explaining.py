@@ -5,9 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from mainspring.job import MOST_NAMED, Fact, JobKey, Place, Situation, caps_of, why
+from mainspring.job import (
+    MOST_AHEAD,
+    MOST_NAMED,
+    Fact,
+    JobKey,
+    Place,
+    Scope,
+    Situation,
+    State,
+    caps_of,
+    weight_of,
+    why,
+)
 from mainspring.plugins import Registry
-from mainspring.store import Notes, Store
+from mainspring.store import NodeBeat, Notes, Store
 
 if TYPE_CHECKING:
     from mainspring.service.jobs import SchedulerService
@@ -22,11 +34,15 @@ class Explaining:
         self._notes = notes
         self._registry = registry
 
-    async def why(self, key: JobKey, job_id: UUID) -> list[Fact]:
-        """Return every fact that holds a job back, in order. Raises `NotFoundError`."""
+    async def why(self, key: JobKey, job_id: UUID, obstacle: str | None = None) -> list[Fact]:
+        """Return every fact that holds a job back, in order; `obstacle` is what keeps this node from running jobs.
+
+        Raises `NotFoundError`.
+        """
         job = await self._jobs.get_job(key, job_id)
         await self._notes.refresh()
         nodes = await self._store.nodes()
+        sources = self._notes.limits, self._registry.limits
         keys = [job.concurrency_key] if job.concurrency_key else []
         situation = Situation(
             now=await self._store.now(),
@@ -36,6 +52,13 @@ class Explaining:
             rates=await self._store.rates(key.product),
             pressures=await self._store.pressures(key.product, keys) if keys else {},
             awaited=[each for id_ in job.waits_for[:MOST_NAMED] if (each := await self._store.get(id_)) is not None],
-            places=[Place(node.name, frozenset(node.groups), node.slots, node.connected) for node in nodes],
+            places=[_place(node) for node in nodes],
+            ahead=await self._store.ahead(job, MOST_AHEAD) if job.state is State.SCHEDULED else 0,
+            weights=(weight_of(Scope(key.product), *sources), weight_of(Scope(*key), *sources)),
+            obstacle=obstacle,
         )
         return why(job, situation)
+
+
+def _place(node: NodeBeat) -> Place:
+    return Place(node.name, frozenset(node.groups), node.slots, node.connected, frozenset(node.stuck))

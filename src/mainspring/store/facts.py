@@ -74,7 +74,8 @@ class NodeBeat:
 
     `host` names the place whose lock files tell who died there. A `patient` node runs jobs that must not overlap: it is
     not taken for dead before its whole lease is over. `connected` says whether its own session with the store is there.
-    `groups` are those whose jobs it runs, so many at once as it has `slots`; a `Pulse` does not tell them.
+    `groups` are those whose jobs it runs, so many at once as it has `slots`, and `stuck` those of them of which it has
+    no thread left for plain functions; a `Pulse` does not tell these.
     """
 
     name: str
@@ -84,6 +85,7 @@ class NodeBeat:
     connected: bool = True
     groups: tuple[JobKey, ...] = ()
     slots: int = 0
+    stuck: tuple[JobKey, ...] = ()
 
 
 class Pulse(NamedTuple):

@@ -245,6 +245,9 @@ class RunStore(Protocol):
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """Return a run of a job with its result, traceback and log, or `None`. No other verb tells these."""
 
+    async def ahead(self, job: Job, limit: int) -> int:
+        """Return how many jobs of the group of a job are due before it, or rank above it, counted up to `limit`."""
+
     async def running(self) -> list[Held]:
         """Return what all runs under way hold, in the order of their numbers."""
 
@@ -303,6 +306,9 @@ class NodeStore(Protocol):
 
     async def nodes(self) -> list[NodeBeat]:
         """Return all nodes that have a row, by name."""
+
+    async def show_stuck(self, node: str, groups: Sequence[JobKey]) -> None:
+        """Write of which groups a node has no thread left for plain functions."""
 
     async def leave(self, node: str) -> None:
         """Delete the row of a node that ends its life; whatever it still runs becomes orphans."""

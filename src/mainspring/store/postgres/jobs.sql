@@ -597,6 +597,21 @@ insert into mainspring.stops (run, node) values (:run, :node);
 -- What runs hold that are under way.
 select product, job_group, concurrency_key, coalesce(parent, id), run, node, claimed_at from mainspring.jobs where state = 'running' order by run;
 
+-- name: ahead
+-- How many jobs of a group go before one, as far as they are counted.
+select count(*) from (
+    select 1 from (
+        select due_at, id from mainspring.jobs
+        where product = :product and job_group = :job_group and state = 'scheduled' and priority = 5
+          and (:priority < 5 or :priority = 5 and (due_at, id) < (:due_at, :id)) and due_at <= :due_at
+        union all
+        select due_at, id from mainspring.jobs
+        where product = :product and job_group = :job_group and state = 'scheduled' and priority <> 5
+          and (priority > :priority or priority = :priority and (due_at, id) < (:due_at, :id)) and due_at <= :due_at
+    ) before
+    limit :limit
+) counted;
+
 -- name: rates
 -- When the rates of a product let the next job begin.
 select name, next_at from mainspring.rates where product = :product;

@@ -27,8 +27,12 @@ select name, beat, host, patient, (hashtext(name)::bigint & 4294967295)::oid in 
     select objid from pg_locks
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
-), groups, slots
+), groups, slots, stuck
 from mainspring.nodes order by name;
+
+-- name: show_stuck!
+-- Of which groups a node has no thread left.
+update mainspring.nodes set stuck = :stuck where name = :node;
 
 -- name: hint
 -- Tell other processes that something is due then (microseconds since 1970).

@@ -468,6 +468,12 @@ class PostgresStore:
         held = dict(await self._fetch_run("runs_of", {"ids": ids}))
         return [_answer(change, settled, held) for change in changes]
 
+    async def ahead(self, job: Job, limit: int) -> int:
+        """See `Store.ahead`."""
+        place = {"due_at": job.due_at, "id": job.id, "priority": job.priority, "limit": limit}
+        ((number,),) = await self._fetch("ahead", {**job.key._asdict(), **place})
+        return int(number)
+
     async def running(self) -> list[Held]:
         """See `Store.running`."""
         rows = await self._fetch("under_way", {})
@@ -568,9 +574,13 @@ class PostgresStore:
         """See `Store.nodes`."""
         rows = await self._fetch_run("nodes", {})
         return [
-            NodeBeat(name, beat, host, patient, connected, read_groups(groups), slots)
-            for name, beat, host, patient, connected, groups, slots in rows
+            NodeBeat(name, beat, host, patient, connected, read_groups(groups), slots, read_groups(stuck))
+            for name, beat, host, patient, connected, groups, slots, stuck in rows
         ]
+
+    async def show_stuck(self, node: str, groups: Sequence[JobKey]) -> None:
+        """See `Store.show_stuck`."""
+        await self._fetch_run("show_stuck", {"node": node, "stuck": to_json(groups)})
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""

@@ -8,7 +8,11 @@ update nodes set beat = beat + 1 where name = :node returning beat;
 
 -- name: nodes
 -- All nodes that have a row.
-select name, beat, host, patient, groups, slots from nodes order by name;
+select name, beat, host, patient, groups, slots, stuck from nodes order by name;
+
+-- name: show_stuck!
+-- Of which groups a node has no thread left.
+update nodes set stuck = :stuck where name = :node;
 
 -- name: bury
 -- A node is dead, if it has not beaten since.

@@ -495,6 +495,13 @@ class SqliteStore:
         tell(self._watchers, (job for change in changes for job in (change.job, *(edit.job for edit in change.added))))
         return answers
 
+    async def ahead(self, job: Job, limit: int) -> int:
+        """See `Store.ahead`."""
+        place = {"due_at": to_microseconds(job.due_at), "id": str(job.id), "priority": job.priority, "limit": limit}
+        parameters = {**job.key._asdict(), **place}
+        ((number,),) = await self._read(lambda db: rows_of(db, "ahead", parameters))
+        return int(number)
+
     async def running(self) -> list[Held]:
         """See `Store.running`."""
         rows = await self._read(lambda db: rows_of(db, "under_way", {}))
@@ -626,6 +633,11 @@ class SqliteStore:
         """See `Store.nodes`."""
         return await self._call(_nodes)
 
+    async def show_stuck(self, node: str, groups: Sequence[JobKey]) -> None:
+        """See `Store.show_stuck`."""
+        parameters = {"node": node, "stuck": to_json(groups)}
+        await self._call(lambda db: db.execute(SQL["show_stuck"], parameters).close())
+
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
         await self._call(lambda db: [db.execute(SQL[name], {"node": node}).fetchall() for name in ("leave", "stops")])
@@ -739,6 +751,6 @@ def _noted(db: sqlite3.Connection) -> int:
 
 def _nodes(db: sqlite3.Connection) -> list[NodeBeat]:
     return [
-        NodeBeat(name, beat, host, bool(patient), groups=read_groups(groups), slots=slots)
-        for name, beat, host, patient, groups, slots in db.execute(SQL["nodes"])
+        NodeBeat(name, beat, host, bool(patient), groups=read_groups(groups), slots=slots, stuck=read_groups(stuck))
+        for name, beat, host, patient, groups, slots, stuck in db.execute(SQL["nodes"])
     ]

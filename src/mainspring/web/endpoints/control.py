@@ -87,7 +87,7 @@ async def explain_job(call: Call) -> Response:
 
     Every fact that holds it back, in order; none if it begins within moments. Of a job that is done: why it ended so.
     """
-    facts = await call.services.jobs.explaining.why(call.key, call.job_id)
+    facts = await call.services.jobs.explaining.why(call.key, call.job_id, call.services.obstacle())
     return json_response([_fact_json(fact) for fact in facts])
 
 

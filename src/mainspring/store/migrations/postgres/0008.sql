@@ -48,6 +48,8 @@ create table mainspring.pressures (
     value text not null,
     primary key (product, concurrency_key)
 );
+-- Of which groups a node has no thread left.
+alter table mainspring.nodes add column stuck json;
 -- Jobs that wait for others count as scheduled.
 create or replace function mainspring.count_jobs() returns trigger language plpgsql security definer
 set search_path = pg_catalog, mainspring, pg_temp as $$

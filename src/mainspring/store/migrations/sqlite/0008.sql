@@ -22,6 +22,8 @@ create table pressures (
     value text not null,
     primary key (product, concurrency_key)
 ) strict, without rowid;
+-- Of which groups a node has no thread left.
+alter table nodes add column stuck text;
 -- Jobs that wait for others count as scheduled.
 drop trigger count_added;
 create trigger count_added after insert on jobs begin
