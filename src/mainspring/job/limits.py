@@ -278,6 +278,10 @@ class Gate:
         """Whether jobs were held back though others may begin, or may at any time: others of a key, or all of them."""
         return self.is_full or (bool(self.full) and not self._is_closed)
 
+    def is_done(self, most: int) -> bool:
+        """Whether no more jobs may begin, whatever comes next: there are `most`, or nothing lets any begin."""
+        return len(self.ids) >= most or self.is_full or self._is_closed
+
     def is_open_to_others(self, most: int) -> bool:
         """Whether jobs of other keys than those that are full may begin, until there are `most` in all."""
         return bool(self.full) and len(self.ids) < most and not self.is_full and self._closed(None) is None

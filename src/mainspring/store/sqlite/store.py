@@ -432,9 +432,13 @@ class SqliteStore:
             if notes is not None and notes < db.execute(SQL["paused_at"]).fetchone()[0]:
                 return gate, None
             current = notes is None or notes >= _noted(db)
-            given = {**key._asdict(), "until": until, "limit": most + CANDIDATES, "current": current}
+            given = {**key._asdict(), "until": until, "limit": most, "current": current}
             due = {row.id: row for row in _due(db, given, now)}
             gate.let_through((row.candidate for row in due.values()), most)
+            if len(due) == given["limit"] and not gate.is_done(most):
+                given["limit"] = most + CANDIDATES
+                due = {row.id: row for row in _due(db, given, now)}
+                gate.let_through((row.candidate for row in due.values()), most)
             if len(due) == given["limit"] and gate.is_open_to_others(most):
                 after = self._looked_at.get(key, "")
                 others, self._looked_at[key] = _due_of_keys(db, given, now, after, gate, gate.most_of_key(most))
