@@ -36,8 +36,8 @@ async def run(store: str, requests: int, examples: int, seed: int) -> Report:
         seconds, after = time.monotonic() - began, service.life.memory
         print(f"\n{store}, seed {seed}: {requests:,} requests in {seconds:.0f} s")
         if examples:
-            await asyncio.to_thread(check, service, examples, seed, report)
-            print(f"  and {examples:,} examples in {time.monotonic() - began - seconds:.0f} s")
+            sent = await asyncio.to_thread(check, service, examples, seed, report)
+            print(f"  and {sent:,} examples in {time.monotonic() - began - seconds:.0f} s")
         memory = [f"{size >> 20} MiB" for size in (before, after, service.life.memory)]
         print(f"  memory of the service before, after the requests, and in the end: {', '.join(memory)}")
         report.blame(bugs(service))

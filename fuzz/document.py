@@ -32,8 +32,20 @@ from fuzz.run import share
 from fuzz.service import Service
 
 
-def check(service: Service, examples: int, seed: int, report: Report, paths: str = "") -> None:
-    """Send that many examples, for paths that a pattern finds, and note what came of them."""
+def check(service: Service, examples: int, seed: int, report: Report, paths: str = "") -> int:
+    """Send that many examples at least, for paths that a pattern finds, and note what came of them; return how many.
+
+    Of a call that leaves little to choose there are fewer than are asked for, so several rounds are made.
+    """
+    sent, rounds = 0, 0
+    while sent < examples:
+        sent += _round(service, examples - sent, seed + rounds, report, paths)
+        rounds += 1
+    return sent
+
+
+def _round(service: Service, examples: int, seed: int, report: Report, paths: str) -> int:
+    sent = 0
     document = schemathesis.openapi.from_dict(service.document)
     operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) == sum(len(item.keys() - {"parameters"}) for item in service.document["paths"].values())
@@ -52,6 +64,8 @@ def check(service: Service, examples: int, seed: int, report: Report, paths: str
         )
         @given(case=cases)
         def send(case: Case[Any]) -> None:
+            nonlocal sent
+            sent += 1
             response = case.call(service.url, timeout=PATIENCE)
             report.add(response.status_code, response.elapsed, _faults(case, response))
 
@@ -59,6 +73,7 @@ def check(service: Service, examples: int, seed: int, report: Report, paths: str
             send()
         except Unsatisfiable:  # in a call without parameters nothing can be wrong
             assert mode is GenerationMode.NEGATIVE, operation.label
+    return sent
 
 
 def _known(service: Service, path: str) -> dict[str, Any]:
