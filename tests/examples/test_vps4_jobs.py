@@ -129,7 +129,8 @@ async def test_backup_is_postponed_while_the_data_centre_is_full(
     """The same job comes back, by chance within the two bounds."""
     with pytest.raises(Busy) as busy:
         await run(a_backup(FakeVms(DataCenterFullError("ams3")), chance), a_context)
-    assert Ending(Outcome.POSTPONED, "busy: dc:ams3", timedelta(minutes=minutes)) == busy.value.ending
+    expected = Ending(Outcome.POSTPONED, "busy: dc:ams3", timedelta(minutes=minutes), busy="dc:ams3")
+    assert expected == busy.value.ending
 
 
 @pytest.mark.parametrize("make", [make for make, _ in ASKED.values()], ids=ASKED)
