@@ -1,16 +1,18 @@
 """What the tests of the plugin vps4 share."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 import httpx2
 import pytest
 from mainspring_vps4.plugin import Vps4SchedulerPluginModule
 
-from mainspring import JobExecutionContext, JobRequest, Once
+from mainspring import JobExecutionContext, JobRequest, Once, Trigger
 from mainspring.clock import ManualClock
-from mainspring.job import Events, Job, JobKey
+from mainspring.job import Events, Job, JobKey, Progress
 from mainspring.plugins import build
 from mainspring.service import CalendarService, SchedulerService
 from mainspring.store import Notes
@@ -20,13 +22,52 @@ from mainspring.web import create_app
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def a_context() -> Callable[[JobRequest], JobExecutionContext]:
-    """Make what a job or a listener is told about its first run."""
+AT_NOON = Once(NOON)
 
-    def make(request: JobRequest) -> JobExecutionContext:
-        job = Job(UUID(int=1), JobKey("vps4", "backups"), {}, Once(NOON), NOON, NOON, NOON, NOON, attempt=1, run=1)
-        return JobExecutionContext(job, request, NOON)
+
+@dataclass
+class FakeTeller:
+    """Notes which jobs are to follow a run."""
+
+    follow_ups: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    def keep(self, line: str) -> None:
+        pass
+
+    def report(self, progress: Progress) -> None:
+        pass
+
+    def follow(self, job_group: str, body: Mapping[str, Any]) -> UUID:
+        self.follow_ups.append((job_group, body))
+        return UUID(int=len(self.follow_ups))
+
+
+class MakeContext(Protocol):
+    """Makes what a job or a listener is told about its first run."""
+
+    def __call__(
+        self,
+        request: JobRequest,
+        *,
+        trigger: Trigger = ...,
+        fire_time: datetime = ...,
+        teller: FakeTeller | None = None,
+    ) -> JobExecutionContext: ...
+
+
+@pytest.fixture
+def a_context() -> MakeContext:
+    """Make contexts of a job that is meant to run at noon, and does so unless a test says otherwise."""
+
+    def make(
+        request: JobRequest,
+        *,
+        trigger: Trigger = AT_NOON,
+        fire_time: datetime = NOON,
+        teller: FakeTeller | None = None,
+    ) -> JobExecutionContext:
+        job = Job(UUID(int=1), JobKey("vps4", "backups"), {}, trigger, NOON, NOON, NOON, NOON, attempt=1, run=1)
+        return JobExecutionContext(job, request, fire_time, teller=teller or FakeTeller())
 
     return make
 

@@ -1,6 +1,8 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
@@ -15,24 +17,26 @@ from mainspring_vps4.jobs import (
     Vps4SupportUserJob,
     Vps4ZombieCleanupJob,
 )
-from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService, VmServiceError
+from mainspring_vps4.vms import Backup, DataCenterFullError, RefusedError, VmService, VmServiceError
 
-from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Outcome, SchedulerJob
-from mainspring.job import Ending
+from mainspring import Binder, Busy, Cancel, Outcome, SchedulerJob, SchedulerPluginModule
+from mainspring.job import Ending, Job
+from mainspring.testing import TestScheduler
+from tests.examples.conftest import NOON, MakeContext
 
 pytestmark = pytest.mark.anyio
 
 VM = UUID("79bfd10c-1529-42de-bd68-1a6e084ee13d")
 KEY = uuid5(UUID(int=1), "2026-01-01T12:00:00+00:00")  # the occurrence of `a_context`
-Context = Callable[[JobRequest], JobExecutionContext]
 Make = Callable[[VmService], SchedulerJob]
 
 
 @dataclass
 class FakeVms:
-    """Notes what is asked for, and raises `error` if it has one."""
+    """Notes what is asked for, and raises `error` if it has one. It has all VMs in `data_center`."""
 
     error: Exception | None = None
+    data_center: str | None = "ams3"
     asked: list[tuple[object, ...]] = field(default_factory=list)
 
     def _note(self, *call: object) -> None:
@@ -48,8 +52,9 @@ class FakeVms:
         name: str | None = None,
         shopper_id: str | None = None,
         scheduled_job_type: str | None = None,
-    ) -> None:
+    ) -> Backup:
         self._note("backup", vm_id, key, name, shopper_id, scheduled_job_type)
+        return Backup("backup-1", self.data_center)
 
     async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
         self._note("zombie", vm_id, key)
@@ -67,12 +72,16 @@ class FakeVms:
         self._note("supportUser", vm_id, name, key)
 
 
-def a_backup(vms: VmService, chance: float = 0.5) -> Vps4BackupJob:
+def postponement(chance: float) -> Postponement:
+    """Return the postponement of the defaults, with a chance that is known."""
+    return Postponement(timedelta(minutes=10), timedelta(minutes=30), lambda: chance)
+
+
+def a_backup(vms: VmService, chance: float = 0.5, **fields: Any) -> Vps4BackupJob:
     """Build a job as the scheduler would."""
-    job = Vps4BackupJob(vms, Postponement(timedelta(minutes=10), timedelta(minutes=30), lambda: chance))
-    job.request = Vps4BackupJob.Request(
-        vm_id=VM, backup_name="nightly", shopper_id="4711", scheduled_job_type="BACKUPS_AUTOMATIC"
-    )
+    job = Vps4BackupJob(vms, postponement(chance))
+    known = {"backup_name": "nightly", "shopper_id": "4711", "scheduled_job_type": "BACKUPS_AUTOMATIC"}
+    job.request = Vps4BackupJob.Request(**{"vm_id": VM, **known, **fields})
     return job
 
 
@@ -107,15 +116,15 @@ ASKED = {
 """How a job of each group is built, and what it asks the product for."""
 
 
-async def run(job: SchedulerJob, context: Context) -> None:
-    """Execute a job."""
-    running = job.execute(context(job.request))
+async def run(job: SchedulerJob, a_context: MakeContext, **told: Any) -> Any:
+    """Execute a job, and return what it returns."""
+    running = job.execute(a_context(job.request, **told))
     assert running is not None
-    await running
+    return await running
 
 
 @pytest.mark.parametrize(("make", "expected"), ASKED.values(), ids=ASKED)
-async def test_job_asks_the_product_once(make: Make, expected: tuple[object, ...], a_context: Context) -> None:
+async def test_job_asks_the_product_once(make: Make, expected: tuple[object, ...], a_context: MakeContext) -> None:
     """A job passes on what it was created with, under the key of its occurrence."""
     vms = FakeVms()
     await run(make(vms), a_context)
@@ -124,7 +133,7 @@ async def test_job_asks_the_product_once(make: Make, expected: tuple[object, ...
 
 @pytest.mark.parametrize(("chance", "minutes"), [(0.0, 10), (0.5, 20), (0.75, 25)])
 async def test_backup_is_postponed_while_the_data_centre_is_full(
-    chance: float, minutes: int, a_context: Context
+    chance: float, minutes: int, a_context: MakeContext
 ) -> None:
     """The same job comes back, by chance within the two bounds."""
     with pytest.raises(Busy) as busy:
@@ -133,8 +142,80 @@ async def test_backup_is_postponed_while_the_data_centre_is_full(
     assert expected == busy.value.ending
 
 
+async def test_product_that_does_not_say_where_it_is_full(a_context: MakeContext) -> None:
+    """All that is known then is the job's own key."""
+    with pytest.raises(Busy) as busy:
+        await run(a_backup(FakeVms(DataCenterFullError(None))), a_context)
+    assert (None, timedelta(minutes=20)) == (busy.value.scope, busy.value.ending.delay)
+
+
+# --- with a scheduler -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class BackupModule(SchedulerPluginModule):
+    """The backups of the plugin, with another product behind them."""
+
+    vms: FakeVms
+
+    def configure(self, binder: Binder) -> None:
+        binder.bind_job(Vps4BackupJob)
+        binder.bind_service(lambda: self.vms, provides=VmService)
+        binder.bind_service(lambda: postponement(0.5), provides=Postponement)
+
+
+@asynccontextmanager
+async def a_scheduler(vms: FakeVms) -> AsyncIterator[TestScheduler]:
+    """A scheduler at noon."""
+    async with TestScheduler(BackupModule(vms), start=NOON) as scheduler:
+        yield scheduler
+
+
+def a_body(number: int, **fields: str) -> dict[str, str]:
+    """Return the body of a request for a backup of some VM, at noon."""
+    return {"vmId": str(UUID(int=number)), "when": "2026-01-01T12:00:00Z", **fields}
+
+
+async def outcomes(scheduler: TestScheduler, job: Job) -> list[Outcome]:
+    """Return how the runs of a job ended."""
+    return [run.outcome for run in await scheduler.runs(job)]
+
+
+async def test_full_data_centre_holds_all_its_backups() -> None:
+    """It is asked once, and again by one when the wait is over; other data centres go on."""
+    async with a_scheduler(vms := FakeVms(DataCenterFullError("ams3"))) as scheduler:
+        jobs = [await scheduler.create("vps4", "backups", a_body(n, dataCenter="ams3")) for n in range(9)]
+        await scheduler.advance(minutes=19)
+        assert [Outcome.POSTPONED] == [end for job in jobs for end in await outcomes(scheduler, job)]
+        await scheduler.advance(minutes=2)
+        assert 2 == len(vms.asked)
+        vms.error = None
+        elsewhere = await scheduler.create("vps4", "backups", a_body(10, dataCenter="fra1"))
+        await scheduler.advance(seconds=1)
+        assert [Outcome.SUCCEEDED] == await outcomes(scheduler, elsewhere)
+        assert 3 == len(vms.asked)
+        await scheduler.advance(minutes=20)
+        ends = [(await outcomes(scheduler, job))[-1] for job in jobs]
+        assert [Outcome.SUCCEEDED] * 9 == ends
+        assert 2 + 1 + 9 == len(vms.asked)
+
+
+async def test_full_data_centre_is_known_to_who_does_not_name_it() -> None:
+    """A client of old does not say where its VM is: the others wait all the same."""
+    async with a_scheduler(vms := FakeVms(DataCenterFullError("ams3"))) as scheduler:
+        await scheduler.create("vps4", "backups", a_body(1))
+        await scheduler.advance(seconds=0)
+        other = await scheduler.create("vps4", "backups", a_body(2, dataCenter="ams3"))
+        await scheduler.advance(minutes=19)
+        assert [] == await scheduler.runs(other)
+    assert 1 == len(vms.asked)
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("make", [make for make, _ in ASKED.values()], ids=ASKED)
-async def test_refused_job_is_cancelled(make: Make, a_context: Context) -> None:
+async def test_refused_job_is_cancelled(make: Make, a_context: MakeContext) -> None:
     """What the product refuses for good is not tried again."""
     with pytest.raises(Cancel) as cancel:
         await run(make(FakeVms(RefusedError("there is no such VM"))), a_context)
@@ -142,7 +223,7 @@ async def test_refused_job_is_cancelled(make: Make, a_context: Context) -> None:
 
 
 @pytest.mark.parametrize("make", [make for make, _ in ASKED.values()], ids=ASKED)
-async def test_other_trouble_is_an_ordinary_failure(make: Make, a_context: Context) -> None:
+async def test_other_trouble_is_an_ordinary_failure(make: Make, a_context: MakeContext) -> None:
     """What may pass is left to the scheduler's retries."""
     trouble = VmServiceError("POST /api/vms answered 503: Service Unavailable")
     with pytest.raises(VmServiceError) as failure:

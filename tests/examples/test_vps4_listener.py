@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -6,8 +5,9 @@ import pytest
 from mainspring_vps4.jobs import Vps4BackupJob
 from mainspring_vps4.listeners import BackupRateLimiter, Vps4BackupTriggerListener
 
-from mainspring import JobExecutionContext, JobRequest, Verdict
+from mainspring import Verdict
 from mainspring.clock import ManualClock
+from tests.examples.conftest import MakeContext
 
 pytestmark = pytest.mark.anyio
 
@@ -60,9 +60,7 @@ def test_wait_is_never_too_short(limiter: BackupRateLimiter, clock: ManualClock)
     assert limiter.take() is None
 
 
-async def test_listener_postpones_what_is_over_the_limit(
-    limiter: BackupRateLimiter, a_context: Callable[[JobRequest], JobExecutionContext]
-) -> None:
+async def test_listener_postpones_what_is_over_the_limit(limiter: BackupRateLimiter, a_context: MakeContext) -> None:
     """A backup over the limit stays the same job and says why it waits."""
     listener = Vps4BackupTriggerListener(limiter)
     context = a_context(Vps4BackupJob.Request(vm_id=UUID(int=3)))

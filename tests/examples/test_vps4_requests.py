@@ -34,6 +34,7 @@ def test_backup_request_takes_all_its_fields() -> None:
     body = {
         "vmId": VM,
         "when": WHEN,
+        "dataCenter": "ams3",
         "backupName": "nightly",
         "shopperId": "4711",
         "scheduledJobType": "BACKUPS_AUTOMATIC",
@@ -41,6 +42,7 @@ def test_backup_request_takes_all_its_fields() -> None:
     request = read(Vps4BackupJob.Request, body, now=NOON).request
     expected = {
         "vm_id": UUID(VM),
+        "data_center": "ams3",
         "backup_name": "nightly",
         "shopper_id": "4711",
         "scheduled_job_type": "BACKUPS_AUTOMATIC",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, SchedulerJob, job_group, product
+from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Limit, SchedulerJob, job_group, product
 from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService
 
 VmId = Annotated[UUID, Field(examples=["79bfd10c-1529-42de-bd68-1a6e084ee13d"])]
@@ -53,28 +53,35 @@ def refusal_cancels() -> Iterator[None]:
 @product("vps4")
 @job_group("backups")
 class Vps4BackupJob(SchedulerJob):
-    """Starts a backup of a VM. While its data centre is full the job is postponed, as the same job."""
+    """Starts a backup of a VM.
+
+    While the data centre is full the job is postponed, as the same job, and all others of the data centre wait with it.
+    """
 
     class Request(JobRequest):
-        """Which VM, and what the product is to note about the backup."""
+        """Which VM and where it is, and what the product is to note about the backup."""
 
         vm_id: VmId
+        data_center: Annotated[Text | None, Field(examples=["ams3"])] = None
         backup_name: Annotated[Text | None, Field(examples=["nightly"])] = None
         shopper_id: Annotated[Text | None, Field(examples=["4711"])] = None
         scheduled_job_type: Annotated[Text | None, Field(examples=["BACKUPS_MANUAL"])] = None
 
     request: Request
     timeout = timedelta(minutes=1)
+    concurrency_key = "dc:{data_center}"
+    # To ask takes a moment, so one job at a time asks a data centre: if that is full, it has to say so only once.
+    limits = (Limit(1, by="key"),)
 
     def __init__(self, vms: VmService, postponement: Postponement) -> None:
         self._vms = vms
         self._postponement = postponement
 
-    async def execute(self, context: JobExecutionContext) -> None:
-        """Ask for the backup."""
+    async def execute(self, context: JobExecutionContext) -> dict[str, str | None]:
+        """Ask for the backup, and return the id that the product gave it."""
         try:
             with refusal_cancels():
-                await self._vms.create_backup(
+                backup = await self._vms.create_backup(
                     self.request.vm_id,
                     key=context.occurrence_id,
                     name=self.request.backup_name,
@@ -82,7 +89,10 @@ class Vps4BackupJob(SchedulerJob):
                     scheduled_job_type=self.request.scheduled_job_type,
                 )
         except DataCenterFullError as error:
-            raise Busy(scope=f"dc:{error.data_center}", retry_after=self._postponement.draw()) from error
+            # The product knows best where the VM is. The request need not say it, and then the job has no key itself.
+            scope = error.data_center and f"dc:{error.data_center}"
+            raise Busy(scope, retry_after=self._postponement.draw()) from error
+        return {"backup": backup.id}
 
 
 class VmJob(SchedulerJob):

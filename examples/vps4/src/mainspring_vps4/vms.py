@@ -6,6 +6,7 @@ Only this module knows paths and status codes. A job that is tested gets a `VmSe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import UUID
@@ -18,15 +19,23 @@ class VmServiceError(Exception):
 
 
 class DataCenterFullError(VmServiceError):
-    """The data centre takes no more backups at the moment."""
+    """The data centre takes no more backups at the moment; `data_center` is `None` if the product does not name it."""
 
-    def __init__(self, data_center: str) -> None:
-        super().__init__(f"the data centre {data_center} is at its limit of backups")
+    def __init__(self, data_center: str | None) -> None:
+        super().__init__(f"the data centre {data_center or 'of the VM'} is at its limit of backups")
         self.data_center = data_center
 
 
 class RefusedError(VmServiceError):
     """The product refuses the request for good; it would refuse it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that the product has taken on, as far as it tells of it: its id, and where the VM is."""
+
+    id: str | None = None
+    data_center: str | None = None
 
 
 class VmService(Protocol):
@@ -44,7 +53,7 @@ class VmService(Protocol):
         name: str | None = None,
         shopper_id: str | None = None,
         scheduled_job_type: str | None = None,
-    ) -> None:
+    ) -> Backup:
         """Start a backup; the product finishes it by itself. Raises `DataCenterFullError` too."""
 
     async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
@@ -81,10 +90,11 @@ class HttpVmService:
         name: str | None = None,
         shopper_id: str | None = None,
         scheduled_job_type: str | None = None,
-    ) -> None:
+    ) -> Backup:
         """See `VmService.create_backup`."""
         body = {"name": name, "shopperId": shopper_id, "scheduledJobType": scheduled_job_type}
-        await self._call("POST", f"/api/vms/{vm_id}/backups", key=key, body=body)
+        said = await self._call("POST", f"/api/vms/{vm_id}/backups", key=key, body=body)
+        return Backup(_text(said, "id"), _text(said, "dataCenter"))
 
     async def clean_up_zombie(self, vm_id: UUID, *, key: UUID) -> None:
         """See `VmService.clean_up_zombie`."""
@@ -115,10 +125,11 @@ class HttpVmService:
         key: UUID,
         body: Mapping[str, str | None] | None = None,
         also_fine: int | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         response = await self._client.request(method, path, json=body, headers={"Idempotency-Key": str(key)})
         if not response.is_success and response.status_code != also_fine:
             raise _error(response)
+        return _json_object(response)
 
 
 def _error(response: httpx2.Response) -> VmServiceError:
@@ -126,7 +137,7 @@ def _error(response: httpx2.Response) -> VmServiceError:
     message = str(said.get("message", response.reason_phrase))[:200]
     match response.status_code, said.get("id"):
         case httpx2.codes.CONFLICT, "SNAPSHOT_DC_LIMIT_REACHED":
-            return DataCenterFullError(str(said.get("dataCenter", "unknown")))
+            return DataCenterFullError(_text(said, "dataCenter"))
         case httpx2.codes.UNPROCESSABLE_CONTENT, _:
             return RefusedError(message)
         case status, _:
@@ -140,3 +151,8 @@ def _json_object(response: httpx2.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _text(said: Mapping[str, Any], name: str) -> str | None:
+    value = said.get(name)
+    return value if isinstance(value, str) and value else None
