@@ -1,11 +1,14 @@
 import asyncio
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
-from mainspring_vps4.demo import at, hints, is_taken, outcome, told
+from mainspring_vps4.demo import at, hints, is_late, is_taken, outcome, shortened, tell_why, told, watch
+
+from mainspring.clock import ManualClock
+from tests.examples.conftest import NOON
 
 JOB = {"state": "scheduled", "nextRun": "2026-01-01T12:00:00Z", "lastRun": None}
 
@@ -38,16 +41,79 @@ def test_end_is_told_by_its_outcome() -> None:
     assert told(a_job(state="running"), a_job("succeeded", state="done", nextRun=None)) == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (a_job(), True),
+        (a_job(nextRun="2026-01-01T12:00:01.5Z"), True),
+        (a_job(nextRun="2026-01-01T12:00:01.9Z"), False),
+        (a_job(state="running"), False),
+        (a_job("postponed"), False),
+    ],
+)
+def test_job_is_late_when_it_should_have_begun(job: dict[str, Any], *, expected: bool) -> None:
+    """A moment after its time; one that has run is told by how that ended."""
+    assert expected == is_late(job, NOON + timedelta(seconds=2.1))
+
+
+async def test_who_waits_is_told_with_the_reason_and_what_was_learned(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reader sees what the service says about it."""
+    text = "It is left alone until 2026-01-01T12:00:07.123Z, and then one job goes ahead."
+    learned = {"dc:ams3": {"limit": 1, "isProbing": True}}
+    answers: dict[str, Any] = {
+        "/api/schedulers/vps4/backups/jobs/job-1/why": [{"code": "BUSY_KEY", "text": text}],
+        "/api/schedulers/vps4/limits": {"concurrency": [], "rates": [], "learned": learned},
+    }
+    async with client_of(answers) as scheduler:
+        await tell_why(scheduler, "blog", a_job(id="job-1"), ManualClock(NOON))
+    assert [
+        "  12:00:00Z  blog waits: BUSY_KEY. It is left alone until 12:00:07Z, and then one job goes ahead.",
+        "             The limits of vps4 show what was learned of dc:ams3: 1 at a time, and one goes ahead as a probe.",
+    ] == capsys.readouterr().out.splitlines()
+
+
+async def test_ends_are_told_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also if the demo sees both with one look."""
+    answers = {}
+    jobs = {}
+    for name, second in (("shop", 2), ("blog", 1)):
+        jobs[name] = a_job(id=name)
+        ended = a_job("succeeded", id=name, state="done", nextRun=None)
+        ended["lastRun"]["finishedAt"] = f"2026-01-01T12:00:0{second}Z"
+        answers[f"/api/schedulers/vps4/backups/jobs/{name}"] = ended
+    clock = HurriedClock(NOON)
+    async with client_of(answers) as scheduler:
+        assert {"shop", "blog"} == (await watch(scheduler, jobs, clock)).keys()
+    assert ["blog succeeded", "shop succeeded"] == [
+        line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines()
+    ]
+
+
+class HurriedClock(ManualClock):
+    """Whoever sleeps moves time on."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds=seconds)
+
+
+def client_of(answers: dict[str, Any]) -> httpx2.AsyncClient:
+    """Return a client of a service that answers so, by path."""
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answers[request.url.path]))
+    return httpx2.AsyncClient(base_url="http://127.0.0.1:8089", transport=transport)
+
+
 def test_hints_name_the_job_and_times_that_are_near() -> None:
     """What is printed can be pasted as it is."""
     lines = hints("http://127.0.0.1:8089", "job-1", datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC))
     assert "http://127.0.0.1:8089/api/schedulers/vps4/backups/jobs/job-1" in lines
     assert '"when": "2026-01-01T12:01:00Z"' in lines
+    assert lines.count("/jobs/job-1/why") == 1
 
 
 def test_time_of_day() -> None:
     """A moment is told by its time of day."""
     assert at("2026-01-01T12:00:07.123Z") == "12:00:07Z"
+    assert "from 12:00:07Z to 12:00:08Z." == shortened("from 2026-01-01T12:00:07.123Z to 2026-01-01T12:00:08Z.")
 
 
 def test_taken_port_is_noticed() -> None:

@@ -1,13 +1,15 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
 import pytest
 from mainspring_vps4.jobs import (
+    ON_DEMAND,
     Postponement,
+    Rhythm,
     VmJob,
     Vps4BackupJob,
     Vps4CancelAccountJob,
@@ -19,15 +21,17 @@ from mainspring_vps4.jobs import (
 )
 from mainspring_vps4.vms import Backup, DataCenterFullError, RefusedError, VmService, VmServiceError
 
-from mainspring import Binder, Busy, Cancel, Outcome, SchedulerJob, SchedulerPluginModule
-from mainspring.job import Ending, Job
+from mainspring import Binder, Busy, Cancel, Every, Outcome, Recurring, SchedulerJob, SchedulerPluginModule
+from mainspring.job import Ending, Job, JobFilter, JobKey, State
+from mainspring.schedule import Period
 from mainspring.testing import TestScheduler
-from tests.examples.conftest import NOON, MakeContext
+from tests.examples.conftest import NOON, FakeTeller, MakeContext
 
 pytestmark = pytest.mark.anyio
 
 VM = UUID("79bfd10c-1529-42de-bd68-1a6e084ee13d")
 KEY = uuid5(UUID(int=1), "2026-01-01T12:00:00+00:00")  # the occurrence of `a_context`
+WEEK = timedelta(days=7)
 Make = Callable[[VmService], SchedulerJob]
 
 
@@ -77,9 +81,9 @@ def postponement(chance: float) -> Postponement:
     return Postponement(timedelta(minutes=10), timedelta(minutes=30), lambda: chance)
 
 
-def a_backup(vms: VmService, chance: float = 0.5, **fields: Any) -> Vps4BackupJob:
+def a_backup(vms: VmService, chance: float = 0.5, interval: timedelta | None = WEEK, **fields: Any) -> Vps4BackupJob:
     """Build a job as the scheduler would."""
-    job = Vps4BackupJob(vms, postponement(chance))
+    job = Vps4BackupJob(vms, postponement(chance), Rhythm(interval))
     known = {"backup_name": "nightly", "shopper_id": "4711", "scheduled_job_type": "BACKUPS_AUTOMATIC"}
     job.request = Vps4BackupJob.Request(**{"vm_id": VM, **known, **fields})
     return job
@@ -149,6 +153,66 @@ async def test_product_that_does_not_say_where_it_is_full(a_context: MakeContext
     assert (None, timedelta(minutes=20)) == (busy.value.scope, busy.value.ending.delay)
 
 
+# --- the next backup --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("late", "weeks"), [(timedelta(), 1), (timedelta(days=6), 1), (WEEK, 2), (timedelta(days=20), 3)]
+)
+async def test_next_backup_is_at_the_same_time_of_the_week(late: timedelta, weeks: int, a_context: MakeContext) -> None:
+    """However late this one is; times that are over are left out."""
+    teller = FakeTeller()
+    result = await run(a_backup(FakeVms()), a_context, fire_time=NOON + late, teller=teller)
+    expected = {
+        "when": NOON + weeks * WEEK,
+        "options": {"key": f"next:{VM}"},
+        "vm_id": VM,
+        "data_center": "ams3",
+        "backup_name": "nightly",
+        "shopper_id": "4711",
+        "scheduled_job_type": "BACKUPS_AUTOMATIC",
+    }
+    assert [("backups", expected)] == teller.follow_ups
+    assert {"backup": "backup-1"} == result
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered", "expected"),
+    [(None, "ams3", "ams3"), ("fra1", "ams3", "ams3"), ("fra1", None, "fra1"), (None, None, None)],
+)
+async def test_next_backup_knows_its_data_centre(
+    sent: str | None, answered: str | None, expected: str | None, a_context: MakeContext
+) -> None:
+    """From the product, which knows it better than the request; what is not known is not sent."""
+    teller = FakeTeller()
+    job = a_backup(FakeVms(data_center=answered), data_center=sent, backup_name=None)
+    await run(job, a_context, teller=teller)
+    ((_, body),) = teller.follow_ups
+    assert expected == body.get("data_center")
+    assert None not in body.values()
+
+
+async def test_backup_on_demand_has_no_next_one(a_context: MakeContext) -> None:
+    """Who wanted a backup once gets one."""
+    teller = FakeTeller()
+    await run(a_backup(FakeVms(), scheduled_job_type=ON_DEMAND), a_context, teller=teller)
+    assert [] == teller.follow_ups
+
+
+async def test_product_may_schedule_the_next_one_itself(a_context: MakeContext) -> None:
+    """Then the job leaves it to the product."""
+    teller = FakeTeller()
+    await run(a_backup(FakeVms(), interval=None), a_context, teller=teller)
+    assert [] == teller.follow_ups
+
+
+async def test_job_with_a_schedule_has_no_next_one(a_context: MakeContext) -> None:
+    """It comes again by itself."""
+    teller = FakeTeller()
+    await run(a_backup(FakeVms()), a_context, trigger=Recurring(Every(Period(days=1)), NOON), teller=teller)
+    assert [] == teller.follow_ups
+
+
 # --- with a scheduler -------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +226,7 @@ class BackupModule(SchedulerPluginModule):
         binder.bind_job(Vps4BackupJob)
         binder.bind_service(lambda: self.vms, provides=VmService)
         binder.bind_service(lambda: postponement(0.5), provides=Postponement)
+        binder.bind_service(lambda: Rhythm(WEEK), provides=Rhythm)
 
 
 @asynccontextmanager
@@ -179,6 +244,44 @@ def a_body(number: int, **fields: str) -> dict[str, str]:
 async def outcomes(scheduler: TestScheduler, job: Job) -> list[Outcome]:
     """Return how the runs of a job ended."""
     return [run.outcome for run in await scheduler.runs(job)]
+
+
+async def test_backups_follow_each_other() -> None:
+    """One a week, and always one that is yet to come, though the request named no data centre."""
+    async with a_scheduler(vms := FakeVms()) as scheduler:
+        await scheduler.create("vps4", "backups", a_body(1, backupName="nightly"))
+        await scheduler.advance(days=20)
+        yet_to_come = JobFilter(frozenset({State.SCHEDULED}))
+        (following,) = await scheduler.service.list_jobs(JobKey("vps4", "backups"), yet_to_come, after=None, limit=9)
+
+    assert 3 == len(vms.asked) == len({key for _, _, key, *_ in vms.asked})
+    assert (datetime(2026, 1, 22, 12, tzinfo=UTC), "dc:ams3") == (following.next_run, following.concurrency_key)
+    assert "nightly" == following.request["backupName"]
+
+
+async def test_vm_has_one_next_backup() -> None:
+    """However many backups somebody asks for, they do not become more every week."""
+    async with a_scheduler(vms := FakeVms()) as scheduler:
+        for minute in (0, 1, 2):
+            when = (NOON + timedelta(minutes=minute)).isoformat()
+            await scheduler.create("vps4", "backups", a_body(1, when=when))
+        await scheduler.advance(days=22)
+    assert 3 + 3 == len(vms.asked)
+
+
+async def test_failed_backup_leaves_no_job() -> None:
+    """The next one is there with the success, and not before."""
+    async with a_scheduler(vms := FakeVms(VmServiceError("not now"))) as scheduler:
+        job = await scheduler.create("vps4", "backups", a_body(1))
+        await scheduler.advance(seconds=0)
+        open_jobs = JobFilter(frozenset({State.SCHEDULED}))
+        before = await scheduler.service.list_jobs(job.key, open_jobs, after=None, limit=9)
+        vms.error = None
+        await scheduler.advance(minutes=1)
+        after = await scheduler.service.list_jobs(job.key, open_jobs, after=None, limit=9)
+
+    assert [job.id] == [each.id for each in before]
+    assert [NOON + WEEK] == [each.next_run for each in after]
 
 
 async def test_full_data_centre_holds_all_its_backups() -> None:

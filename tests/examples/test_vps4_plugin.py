@@ -1,10 +1,12 @@
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from mainspring_vps4.jobs import Vps4BackupJob, Vps4RemoveSupportUserJob
 from mainspring_vps4.listeners import Vps4BackupTriggerListener
-from mainspring_vps4.plugin import Vps4SchedulerPluginModule
+from mainspring_vps4.plugin import Vps4SchedulerPluginModule, rhythm
+from mainspring_vps4.settings import Vps4Settings
 
 from mainspring.errors import ConfigError
 from mainspring.job import JobKey
@@ -27,6 +29,12 @@ async def test_plugin_binds_its_groups_and_all_they_ask_for() -> None:
     made = {type(group.make_job()) for group in registry.bound.values()}
     assert {Vps4BackupJob, Vps4RemoveSupportUserJob} <= made
     await registry.close()
+
+
+@pytest.mark.parametrize(("ours", "expected"), [(True, timedelta(days=7)), (False, None)])
+def test_who_schedules_the_next_backup_is_a_setting(expected: timedelta | None, *, ours: bool) -> None:
+    """A product that does so by itself would get two of each."""
+    assert expected == rhythm(Vps4Settings(schedule_next_backup=ours)).interval
 
 
 @pytest.mark.parametrize("page", ["docs/seed.md", "examples/vps4/README.md"])

@@ -1,9 +1,6 @@
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID
 
 import anyio
@@ -11,9 +8,8 @@ import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
 from mainspring_vps4.standin.app import Standin
-from mainspring_vps4.standin.cloud import ON_DEMAND, Backup, BackupOrder, Cloud, Vm, first_vms
-from mainspring_vps4.standin.scheduling import PAUSES, BackupScheduler
-from mainspring_vps4.vms import DataCenterFullError, HttpVmService, RefusedError, VmServiceError
+from mainspring_vps4.standin.cloud import Cloud, first_vms
+from mainspring_vps4.vms import Backup, DataCenterFullError, HttpVmService, RefusedError, VmServiceError
 
 from mainspring.clock import ManualClock
 
@@ -22,35 +18,6 @@ pytestmark = pytest.mark.anyio
 WEB, DATABASE, MAIL = (vm.id for vm in first_vms())
 KEY, OTHER_KEY = UUID(int=1), UUID(int=2)
 BACKUP_SECONDS = 30
-WEEK = timedelta(days=7)
-
-
-@dataclass
-class FakeScheduler:
-    """Notes the jobs that are scheduled; answers with `answers` in turn, then 201."""
-
-    answers: list[int] = field(default_factory=list)
-    requests: list[httpx2.Request] = field(default_factory=list)
-    asked: anyio.Event = field(default_factory=anyio.Event)
-
-    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        self.requests.append(request)
-        self.asked.set()
-        return httpx2.Response(self.answers.pop(0) if self.answers else 201, json={})
-
-    def client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url="http://scheduler", transport=httpx2.MockTransport(self._answer))
-
-    @property
-    def bodies(self) -> list[dict[str, Any]]:
-        return [json.loads(request.content) for request in self.requests]
-
-
-class HurriedClock(ManualClock):
-    """Whoever sleeps moves time on."""
-
-    async def sleep(self, seconds: float) -> None:
-        self.advance(seconds=seconds)
 
 
 @dataclass
@@ -58,7 +25,6 @@ class World:
     """A stand-in that runs, and those who talk to it."""
 
     clock: ManualClock
-    scheduler: FakeScheduler
     product: httpx2.AsyncClient
     vms: HttpVmService
 
@@ -70,16 +36,14 @@ class World:
 @asynccontextmanager
 async def a_world(dc_limit: int = 1) -> AsyncIterator[World]:
     """Start a stand-in, and stop it again."""
-    clock, scheduler = ManualClock(), FakeScheduler()
-    standin = Standin(
-        Cloud(dc_limit, first_vms()), BackupScheduler(scheduler.client(), WEEK, clock), clock, BACKUP_SECONDS
-    )
+    clock = ManualClock()
+    standin = Standin(Cloud(dc_limit, first_vms()), clock, BACKUP_SECONDS)
     transport = httpx2.ASGITransport(standin.app)
     async with (
         standin.app.router.lifespan_context(standin.app),
         httpx2.AsyncClient(base_url="http://127.0.0.1:8090", transport=transport) as client,
     ):
-        yield World(clock, scheduler, client, HttpVmService(client))
+        yield World(clock, client, HttpVmService(client))
 
 
 # --- who may ask
@@ -119,10 +83,12 @@ async def test_web_pages_read_nothing() -> None:
 
 
 async def test_backup_is_taken_on() -> None:
-    """A backup runs in the product; the job does not wait for its end."""
+    """A backup runs in the product, which says where; the job does not wait for its end."""
     async with a_world() as world:
-        await world.vms.create_backup(WEB, key=KEY, name="nightly")
+        backup = await world.vms.create_backup(WEB, key=KEY, name="nightly")
         assert await world.backups(WEB) == [("nightly", "running")]
+        (shown,) = (await world.product.get(f"/api/vms/{WEB}/backups")).json()
+    assert Backup(shown["id"], "ams3") == backup
 
 
 async def test_backup_that_is_asked_for_again_is_the_same_backup() -> None:
@@ -203,68 +169,33 @@ async def test_created_vm_can_be_backed_up() -> None:
         assert await world.backups(UUID(vm["id"])) == [(None, "running")]
 
 
-# --- what the product does after a backup
-
-
-async def test_next_backup_is_scheduled_when_one_is_complete() -> None:
-    """The product keeps the chain of backups going by the same call that anyone makes."""
-    async with a_world() as world:
+async def test_backup_comes_to_its_end() -> None:
+    """The product completes it by itself; then the data centre has room for another."""
+    async with a_world(dc_limit=1) as world:
         await world.vms.create_backup(
             WEB, key=KEY, name="nightly", shopper_id="4711", scheduled_job_type="BACKUPS_AUTOMATIC"
         )
+        await checkpoint()
+        world.clock.advance(seconds=BACKUP_SECONDS)
         await complete(world, WEB)
-        assert await world.backups(WEB) == [("nightly", "complete")]
-        expected = {
-            "vmId": str(WEB),
-            "when": "2026-01-08T00:00:30+00:00",
-            "backupName": "nightly",
-            "shopperId": "4711",
-            "scheduledJobType": "BACKUPS_AUTOMATIC",
-        }
-        assert [expected] == world.scheduler.bodies
-        assert world.scheduler.requests[0].url == "http://scheduler/api/schedulers/vps4/backups/jobs"
-
-
-async def test_backup_on_demand_has_no_next_one() -> None:
-    """Who wanted a backup once gets one; of the two that end at once only the other is followed by a next."""
-    async with a_world() as world:
-        await world.vms.create_backup(WEB, key=KEY, scheduled_job_type=ON_DEMAND)
-        await world.vms.create_backup(MAIL, key=OTHER_KEY)
-        await complete(world, MAIL)
-        assert await world.backups(WEB) == [(None, "complete")]
-        assert [str(MAIL)] == [body["vmId"] for body in world.scheduler.bodies]
+        (backup,) = (await world.product.get(f"/api/vms/{WEB}/backups")).json()
+        await world.vms.create_backup(DATABASE, key=OTHER_KEY)
+    expected = {
+        "vmId": str(WEB),
+        "dataCenter": "ams3",
+        "name": "nightly",
+        "shopperId": "4711",
+        "scheduledJobType": "BACKUPS_AUTOMATIC",
+        "status": "complete",
+    }
+    assert {"id": backup["id"], **expected} == backup
 
 
 async def complete(world: World, vm_id: UUID) -> None:
-    """Let the backup of a VM come to its end, and wait until the next one is scheduled."""
-    await checkpoint()
-    world.clock.advance(seconds=BACKUP_SECONDS)
+    """Wait until the backups of a VM are complete."""
     with anyio.fail_after(5):
-        await world.scheduler.asked.wait()
-    assert str(vm_id) == world.scheduler.bodies[0]["vmId"]
-
-
-async def test_scheduler_that_is_away_is_asked_again() -> None:
-    """Each try is the same request with the same key, so that one that got through unheard makes no second job."""
-    scheduler = FakeScheduler([503, 502])
-    async with scheduler.client() as client:
-        await BackupScheduler(client, WEEK, HurriedClock()).schedule_next(a_backup())
-    assert len(scheduler.requests) == 3
-    assert len({(request.content, request.headers["Idempotency-Key"]) for request in scheduler.requests}) == 1
-
-
-async def test_product_gives_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """A backup that is complete does not keep the product busy for ever; the log says what is missing."""
-    scheduler = FakeScheduler([503] * 10)
-    async with scheduler.client() as client:
-        await BackupScheduler(client, WEEK, HurriedClock()).schedule_next(a_backup())
-    assert len(PAUSES) + 1 == len(scheduler.requests)
-    assert "gave up" in caplog.messages[-1]
-
-
-def a_backup() -> Backup:
-    """Make a backup of some VM."""
-    return Backup(Vm("web", "ams3"), BackupOrder())
+        while ("nightly", "complete") not in await world.backups(vm_id):
+            await checkpoint()
 
 
 # --- what only other products would answer
@@ -301,6 +232,24 @@ async def test_other_answers_are_told_as_they_are(response: httpx2.Response, exp
     """Neither a full data centre nor a refusal is made of what is neither."""
     error = await failing(response)
     assert (VmServiceError, f"POST /api/vms/{WEB}/backups {expected}") == (type(error), str(error))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, None), ({"dataCenter": None}, None), ({"dataCenter": 7}, None), ({"dataCenter": "ams3"}, "ams3")],
+)
+async def test_full_data_centre_may_have_no_name(said: dict[str, object], expected: str | None) -> None:
+    """What is no name is not taken for one."""
+    full = await failing(httpx2.Response(409, json={"id": "SNAPSHOT_DC_LIMIT_REACHED", "message": "full", **said}))
+    assert isinstance(full, DataCenterFullError)
+    assert expected == full.data_center
+
+
+async def test_product_may_say_nothing_of_a_backup() -> None:
+    """That it has taken it on is all that counts."""
+    transport = httpx2.MockTransport(lambda _request: httpx2.Response(202))
+    async with httpx2.AsyncClient(base_url="http://vps4", transport=transport) as client:
+        assert Backup() == await HttpVmService(client).create_backup(WEB, key=KEY)
 
 
 async def test_connection_error_is_passed_on() -> None:

@@ -1,13 +1,15 @@
 """See Mainspring at work: ``python -m mainspring_vps4.demo`` runs the service and a stand-in of the product.
 
-It tells the story of an automatic backup. The data centre is full at its time, so the same job is postponed; then the
-backup is made, and the product schedules the next one. After that everything keeps running for you to try.
+It tells the story of two automatic backups. Their data centre is full when the first is due, so that job is postponed
+and the second waits with it. Then one goes ahead, the other follows, and each leaves the job of its VM's next backup.
+After that everything keeps running for you to try.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import socket
 import sys
 from dataclasses import dataclass
@@ -18,24 +20,39 @@ import httpx2
 
 from mainspring.clock import Clock, SystemClock
 from mainspring.schedule import format_time
+from mainspring_vps4.jobs import ON_DEMAND
 from mainspring_vps4.processes import Children
-from mainspring_vps4.standin.cloud import ON_DEMAND, first_vms
+from mainspring_vps4.standin.cloud import first_vms
 
 HOST = "127.0.0.1"
 JOBS = "/api/schedulers/vps4/backups/jobs"
+LIMITS = "/api/schedulers/vps4/limits"
 EX_UNAVAILABLE = 69
 
-LEAD = 5
-"""Seconds from the demo's request to its backup."""
-BACKUP_SECONDS = 5
+DATA_CENTER = "ams3"
+DC_LIMIT = 2
+"""How many backups run in a data centre at a time."""
+VMS = ("shop", "blog")
+"""The VMs of the story, in the order of their backups."""
+APART = timedelta(seconds=1)
+"""Between the first backup and the second."""
+LEAD = 4
+"""Seconds from the demo's request to its first backup."""
+BACKUP_SECONDS = 4
 """How long a backup runs. It must be more than `OCCUPIED_BEFORE` and less than the shortest postponement."""
 OCCUPIED_BEFORE = 1
-"""Seconds before the backup at which the data centre is filled."""
+"""Seconds before the first backup at which the data centre is filled."""
 SETTING = "MAINSPRING_PLUGINS__VPS4__"
-POSTPONE = {f"{SETTING}POSTPONE_MINIMUM": "PT6S", f"{SETTING}POSTPONE_MAXIMUM": "PT8S"}
-NEXT_BACKUP = timedelta(minutes=10)
+SETTINGS = {
+    f"{SETTING}POSTPONE_MINIMUM": "PT5S",
+    f"{SETTING}POSTPONE_MAXIMUM": "PT6S",
+    f"{SETTING}NEXT_BACKUP_AFTER": "PT10M",
+}
+"""What the plugin is told, so that nobody has to wait half an hour, or a week."""
+LATE = timedelta(seconds=0.5)
+"""A job that has not begun so long after its time waits for something."""
 POLL = 0.2
-"""Seconds between two looks at the job."""
+"""Seconds between two looks at the jobs."""
 PATIENCE = 60
 """Seconds that the demo waits for anything before it gives up."""
 
@@ -121,18 +138,17 @@ def is_taken(port: int) -> bool:
 
 
 async def start(children: Children, options: Options) -> None:
-    """Start the stand-in, where one backup fills a data centre, and the service, which postpones by seconds."""
+    """Start the stand-in, where two backups fill a data centre, and the service, which postpones by seconds."""
     await children.start(
         "stand-in",
         *(sys.executable, "-m", "mainspring_vps4.standin", "--port", str(options.standin_port)),
-        *("--scheduler-url", options.scheduler_url, "--dc-limit", "1", "--backup-seconds", str(BACKUP_SECONDS)),
-        *("--next-backup-after", str(NEXT_BACKUP.total_seconds())),
+        *("--dc-limit", str(DC_LIMIT), "--backup-seconds", str(BACKUP_SECONDS)),
     )
     await children.start(
         "service",
         *(sys.executable, "-m", "mainspring", "serve", "--store", options.store),
         *("--host", HOST, "--port", str(options.port)),
-        environment={f"{SETTING}API_URL": options.standin_url, **POSTPONE},
+        environment={f"{SETTING}API_URL": options.standin_url, **SETTINGS},
     )
 
 
@@ -148,17 +164,17 @@ async def tell(options: Options, clock: Clock) -> None:
     ):
         await until_ready(scheduler, "/readyz", clock)
         await until_ready(product, "/api/vms", clock)
-        vm = await post(product, "/api/vms", {"name": "demo", "dataCenter": "ams3"})
+        say(f"\nTwo VMs of the data centre {DATA_CENTER} are to be backed up:")
         due = clock.now() + timedelta(seconds=LEAD)
-        job = await post(scheduler, JOBS, {"vmId": vm["id"], "when": format_time(due), "backupName": "nightly"})
-        say(f"\nA backup of VM {vm['id']} is scheduled for {at(job['nextRun'])}: job {job['id']}.")
+        jobs = {name: await schedule(name, due + n * APART, product, scheduler) for n, name in enumerate(VMS)}
         await clock.sleep(LEAD - OCCUPIED_BEFORE)
         await fill_data_centre(product)
-        await watch(scheduler, job, clock)
-        following = await next_job(scheduler, vm["id"], clock)
-        say(f"  The backup is complete, and the product has scheduled the next one for {at(following['nextRun'])}.\n")
+        ended = await watch(scheduler, jobs, clock)
+        following = {name: await next_job(scheduler, job) for name, job in ended.items()}
+        times = ", ".join(f"{name} at {at(job['nextRun'])}" for name, job in following.items())
+        say(f"  The next backups were scheduled in the same commits: {times}.\n")
     if not options.once:
-        say(hints(options.scheduler_url, following["id"], clock.now()))
+        say(hints(options.scheduler_url, following[VMS[0]]["id"], clock.now()))
 
 
 async def until_ready(client: httpx2.AsyncClient, path: str, clock: Clock) -> None:
@@ -168,22 +184,42 @@ async def until_ready(client: httpx2.AsyncClient, path: str, clock: Clock) -> No
             await clock.sleep(POLL)
 
 
+async def schedule(
+    name: str, due: datetime, product: httpx2.AsyncClient, scheduler: httpx2.AsyncClient
+) -> dict[str, Any]:
+    """Create a VM and schedule its backup; return the job."""
+    vm = await post(product, "/api/vms", {"name": name, "dataCenter": DATA_CENTER})
+    body = {"vmId": vm["id"], "dataCenter": DATA_CENTER, "when": format_time(due), "backupName": "nightly"}
+    job = await post(scheduler, JOBS, body)
+    say(f"  {name} at {at(job['nextRun'])}: job {job['id']}")
+    return job
+
+
 async def fill_data_centre(product: httpx2.AsyncClient) -> None:
-    """Start a backup of another VM, on demand; the stand-in's limit is one at a time."""
-    order = {"name": "before the update", "scheduledJobType": ON_DEMAND}
-    await post(product, f"/api/vms/{first_vms()[0].id}/backups", order)
-    say("  Somebody starts a backup of another VM by hand: the data centre ams3 is full.")
+    """Start as many backups of other VMs, on demand, as the data centre takes."""
+    others = [vm for vm in first_vms() if vm.data_center == DATA_CENTER]
+    assert len(others) == DC_LIMIT, "they fill the data centre"
+    for vm in others:
+        order = {"name": "before the update", "scheduledJobType": ON_DEMAND}
+        await post(product, f"/api/vms/{vm.id}/backups", order)
+    say(f"  Somebody starts backups of two other VMs by hand: {DATA_CENTER} is full.")
 
 
-async def watch(scheduler: httpx2.AsyncClient, job: dict[str, Any], clock: Clock) -> None:
-    """Tell each change of the job until it is done."""
+async def watch(scheduler: httpx2.AsyncClient, jobs: dict[str, dict[str, Any]], clock: Clock) -> dict[str, Any]:
+    """Tell each change of the jobs, and who waits for whom, until all are done; return them as they are then."""
+    waiting: set[str] = set()
     async with clock.limit(PATIENCE):
-        while job["state"] != "done":
+        while any(job["state"] != "done" for job in jobs.values()):
             await clock.sleep(POLL)
-            seen = await look(scheduler, f"{JOBS}/{job['id']}") or job
-            if change := told(job, seen):
-                say(f"  {at(format_time(clock.now()))}  {change}")
-            job = seen
+            seen = {name: await look(scheduler, f"{JOBS}/{job['id']}") or job for name, job in jobs.items()}
+            for name in sorted(seen, key=lambda name: str((seen[name]["lastRun"] or {}).get("finishedAt"))):
+                if change := told(jobs[name], seen[name]):
+                    say(f"  {at(format_time(clock.now()))}  {name} {change}")
+                elif name not in waiting and is_late(seen[name], clock.now()):
+                    waiting.add(name)
+                    await tell_why(scheduler, name, seen[name], clock)
+            jobs = seen
+    return jobs
 
 
 def told(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -196,15 +232,30 @@ def told(before: dict[str, Any], after: dict[str, Any]) -> str:
     return after["state"] if after["state"] != before["state"] else ""
 
 
-async def next_job(scheduler: httpx2.AsyncClient, vm_id: str, clock: Clock) -> dict[str, Any]:
-    """Wait for the job that the product schedules for the VM."""
-    async with clock.limit(PATIENCE):
-        while True:
-            jobs: list[dict[str, Any]] = await look(scheduler, JOBS) or []
-            for job in jobs:
-                if job["jobRequest"]["vmId"] == vm_id:
-                    return job
-            await clock.sleep(POLL)
+def is_late(job: dict[str, Any], now: datetime) -> bool:
+    """Say whether a job should have begun a while ago, for the first time."""
+    return (
+        job["state"] == "scheduled" and job["lastRun"] is None and datetime.fromisoformat(job["nextRun"]) < now - LATE
+    )
+
+
+async def tell_why(scheduler: httpx2.AsyncClient, name: str, job: dict[str, Any], clock: Clock) -> None:
+    """Tell why a job waits, and what is known of the data centre."""
+    for fact in await look(scheduler, f"{JOBS}/{job['id']}/why") or []:
+        say(f"  {at(format_time(clock.now()))}  {name} waits: {fact['code']}. {shortened(fact['text'])}")
+    limits = await look(scheduler, LIMITS) or {}
+    for key, known in limits.get("learned", {}).items():
+        probe = ", and one goes ahead as a probe" if known["isProbing"] else ""
+        say(f"             The limits of vps4 show what was learned of {key}: {known['limit']} at a time{probe}.")
+
+
+async def next_job(scheduler: httpx2.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the job of the VM's next backup. It is there as soon as this one has succeeded."""
+    jobs: list[dict[str, Any]] = await look(scheduler, JOBS) or []
+    following = [each for each in jobs if each["jobRequest"]["vmId"] == job["jobRequest"]["vmId"]]
+    if not following:
+        raise TimeoutError("there is no next backup")
+    return following[0]
 
 
 async def look(client: httpx2.AsyncClient, path: str) -> Any:
@@ -229,19 +280,27 @@ def at(moment: str) -> str:
     return moment[11:19] + "Z"
 
 
+def shortened(text: str) -> str:
+    """Shorten the RFC 3339 times in a text."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", lambda found: at(found[0]), text)
+
+
 def hints(scheduler_url: str, job_id: str, now: datetime) -> str:
     """Return the calls to try."""
     jobs = scheduler_url + JOBS
     soon, later = (format_time((now + timedelta(minutes=n)).replace(microsecond=0)) for n in (1, 5))
-    vm_id = first_vms()[2].id
+    vm = first_vms()[2]
+    body = f'{{"vmId": "{vm.id}", "dataCenter": "{vm.data_center}", "when": "{soon}"}}'
     json = "-H 'Content-Type: application/json' -d"
     return f"""Try it yourself, in another terminal:
 
   list     curl {jobs}
-  create   curl -X POST {json} '{{"vmId": "{vm_id}", "when": "{soon}"}}' {jobs}
+  create   curl -X POST {json} '{body}' {jobs}
   get      curl {jobs}/{job_id}
+  why      curl {jobs}/{job_id}/why
   move     curl -X PATCH {json} '{{"when": "{later}"}}' {jobs}/{job_id}
   delete   curl -X DELETE {jobs}/{job_id}
+  limits   curl {jobs.removesuffix("/jobs")}/limits
 
 Ctrl-C ends it."""
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Limit, SchedulerJob, job_group, product
+from mainspring import Busy, Cancel, JobExecutionContext, JobRequest, Limit, Once, SchedulerJob, job_group, product
 from mainspring_vps4.vms import DataCenterFullError, RefusedError, VmService
+
+ON_DEMAND = "BACKUPS_MANUAL"
+"""The `scheduled_job_type` of a backup that somebody wants once: it is not followed by another."""
 
 VmId = Annotated[UUID, Field(examples=["79bfd10c-1529-42de-bd68-1a6e084ee13d"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
@@ -41,6 +44,23 @@ class Postponement:
         return self.minimum + (self.maximum - self.minimum) * self.chance()
 
 
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How far the automatic backups of a VM are apart; `None` if they do not schedule each other."""
+
+    interval: timedelta | None
+
+    def following(self, fire_time: datetime, now: datetime) -> datetime | None:
+        """Return the first moment after `now` that is whole intervals after a fire time.
+
+        So backups keep their time of day when one is late, and those that were missed are not made up for.
+        """
+        if self.interval is None:
+            return None
+        passed = max(now - fire_time, timedelta()) // self.interval
+        return fire_time + (passed + 1) * self.interval
+
+
 @contextmanager
 def refusal_cancels() -> Iterator[None]:
     """Cancel the job when the product refuses for good: to try again would be pointless."""
@@ -53,7 +73,7 @@ def refusal_cancels() -> Iterator[None]:
 @product("vps4")
 @job_group("backups")
 class Vps4BackupJob(SchedulerJob):
-    """Starts a backup of a VM.
+    """Starts a backup of a VM, and has the next one scheduled.
 
     While the data centre is full the job is postponed, as the same job, and all others of the data centre wait with it.
     """
@@ -73,9 +93,10 @@ class Vps4BackupJob(SchedulerJob):
     # To ask takes a moment, so one job at a time asks a data centre: if that is full, it has to say so only once.
     limits = (Limit(1, by="key"),)
 
-    def __init__(self, vms: VmService, postponement: Postponement) -> None:
+    def __init__(self, vms: VmService, postponement: Postponement, rhythm: Rhythm) -> None:
         self._vms = vms
         self._postponement = postponement
+        self._rhythm = rhythm
 
     async def execute(self, context: JobExecutionContext) -> dict[str, str | None]:
         """Ask for the backup, and return the id that the product gave it."""
@@ -92,7 +113,24 @@ class Vps4BackupJob(SchedulerJob):
             # The product knows best where the VM is. The request need not say it, and then the job has no key itself.
             scope = error.data_center and f"dc:{error.data_center}"
             raise Busy(scope, retry_after=self._postponement.draw()) from error
+        self._schedule_next(context, backup.data_center or self.request.data_center)
         return {"backup": backup.id}
+
+    def _schedule_next(self, context: JobExecutionContext, data_center: str | None) -> None:
+        """Have the VM's next backup scheduled, unless nobody wants one or the job comes again by itself."""
+        when = self._rhythm.following(context.scheduled_fire_time, context.fire_time)
+        if when is None or self.request.scheduled_job_type == ON_DEMAND or not isinstance(context.trigger, Once):
+            return
+        fields = {
+            "vm_id": self.request.vm_id,
+            "data_center": data_center,
+            "backup_name": self.request.backup_name,
+            "shopper_id": self.request.shopper_id,
+            "scheduled_job_type": self.request.scheduled_job_type,
+        }
+        sent = {name: value for name, value in fields.items() if value is not None}
+        # The key is the VM's: it has one next backup, also if somebody asks for one more in between.
+        context.schedule("backups", when=when, options={"key": f"next:{self.request.vm_id}"}, **sent)
 
 
 class VmJob(SchedulerJob):

@@ -12,6 +12,7 @@ from mainspring import Binder, SchedulerPluginModule
 from mainspring.clock import SystemClock
 from mainspring_vps4.jobs import (
     Postponement,
+    Rhythm,
     Vps4BackupJob,
     Vps4CancelAccountJob,
     Vps4DestroyVmJob,
@@ -41,6 +42,7 @@ class Vps4SchedulerPluginModule(SchedulerPluginModule):
         binder.bind_settings("vps4", Vps4Settings)
         binder.bind_service(vm_service)
         binder.bind_service(postponement)
+        binder.bind_service(rhythm)
         binder.bind_service(rate_limiter)
 
 
@@ -54,6 +56,11 @@ async def vm_service(settings: Vps4Settings) -> AsyncIterator[VmService]:
 def postponement(settings: Vps4Settings) -> Postponement:
     """Provide how long to wait for a full data centre."""
     return Postponement(settings.postpone_minimum, settings.postpone_maximum, SystemClock().chance)
+
+
+def rhythm(settings: Vps4Settings) -> Rhythm:
+    """Provide how far automatic backups are apart, if they are ours to schedule."""
+    return Rhythm(settings.next_backup_after if settings.schedule_next_backup else None)
 
 
 def rate_limiter(settings: Vps4Settings) -> BackupRateLimiter:

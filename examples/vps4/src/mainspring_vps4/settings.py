@@ -23,6 +23,10 @@ class Vps4Settings(BaseModel):
     """The shortest time that a backup waits when its data centre is full."""
     postpone_maximum: Duration = timedelta(minutes=30)
     """The longest time that it waits."""
+    next_backup_after: Annotated[Duration, Field(gt=timedelta())] = timedelta(days=7)
+    """How far the automatic backups of a VM are apart."""
+    schedule_next_backup: bool = True
+    """Whether a backup schedules the next one; not if the product does so by itself."""
     backups_per_minute: Annotated[int, Field(ge=1)] = 30
     """How many backups each node may start in any minute."""
 

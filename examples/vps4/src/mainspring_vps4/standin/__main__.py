@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-from datetime import timedelta
 
-import httpx2
 import uvicorn
 
 from mainspring.clock import SystemClock
 from mainspring_vps4.standin.app import Standin
 from mainspring_vps4.standin.cloud import Cloud, first_vms
-from mainspring_vps4.standin.scheduling import BackupScheduler
 
 
 def _options() -> argparse.Namespace:
@@ -20,15 +17,8 @@ def _options() -> argparse.Namespace:
         prog="python -m mainspring_vps4.standin", description="A small stand-in of the VPS4 product API."
     )
     parser.add_argument("--port", type=int, default=8090, help="listen here on 127.0.0.1 (%(default)s)")
-    parser.add_argument("--scheduler-url", default="http://127.0.0.1:8089", help="where Mainspring is (%(default)s)")
     parser.add_argument("--dc-limit", type=int, default=2, help="backups at a time in a data centre (%(default)s)")
     parser.add_argument("--backup-seconds", type=float, default=30, help="how long a backup runs (%(default)s)")
-    parser.add_argument(
-        "--next-backup-after",
-        type=float,
-        default=timedelta(days=7).total_seconds(),
-        help="seconds from a complete backup to the VM's next one (%(default)s)",
-    )
     return parser.parse_args()
 
 
@@ -36,10 +26,7 @@ def main() -> None:
     """Serve until a signal ends it."""
     options = _options()
     logging.basicConfig(level=logging.WARNING, format="stand-in: %(message)s")
-    clock = SystemClock()
-    client = httpx2.AsyncClient(base_url=options.scheduler_url, timeout=5)
-    scheduler = BackupScheduler(client, timedelta(seconds=options.next_backup_after), clock)
-    standin = Standin(Cloud(options.dc_limit, first_vms()), scheduler, clock, options.backup_seconds)
+    standin = Standin(Cloud(options.dc_limit, first_vms()), SystemClock(), options.backup_seconds)
     uvicorn.run(standin.app, host="127.0.0.1", port=options.port, log_level="warning")
 
 

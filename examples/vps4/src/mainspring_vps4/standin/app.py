@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mainspring.clock import Clock
 from mainspring.web import Hosts, HttpError
 from mainspring_vps4.standin.cloud import (
-    ON_DEMAND,
     Backup,
     BackupOrder,
     Cloud,
@@ -32,9 +31,9 @@ from mainspring_vps4.standin.cloud import (
     UnknownVmError,
     Vm,
 )
-from mainspring_vps4.standin.scheduling import BackupScheduler
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+DataCenter = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64)]
 
 
 class _Body(BaseModel):
@@ -45,7 +44,7 @@ class VmBody(_Body):
     """The body of ``POST /api/vms``."""
 
     name: Name
-    data_center: Name = "ams3"
+    data_center: DataCenter = "ams3"
 
 
 class BackupBody(_Body):
@@ -62,9 +61,8 @@ B = TypeVar("B", bound=_Body)
 class Standin:
     """The API: `app` is its ASGI application. A backup runs for `backup_seconds`."""
 
-    def __init__(self, cloud: Cloud, scheduler: BackupScheduler, clock: Clock, backup_seconds: float) -> None:
+    def __init__(self, cloud: Cloud, clock: Clock, backup_seconds: float) -> None:
         self._cloud = cloud
-        self._scheduler = scheduler
         self._clock = clock
         self._backup_seconds = backup_seconds
         self._tasks: TaskGroup
@@ -92,7 +90,7 @@ class Standin:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        async with self._scheduler.client, anyio.create_task_group() as self._tasks:
+        async with anyio.create_task_group() as self._tasks:
             yield
             self._tasks.cancel_scope.cancel()
 
@@ -131,8 +129,6 @@ class Standin:
     async def _finish(self, backup: Backup) -> None:
         await self._clock.sleep(self._backup_seconds)
         backup.status = Status.COMPLETE
-        if backup.order.scheduled_job_type != ON_DEMAND:
-            await self._scheduler.schedule_next(backup)
 
     async def _cancel_account(self, request: Request) -> Response:
         self._vm(request).is_zombie = True
@@ -192,7 +188,15 @@ def _vm_json(vm: Vm) -> dict[str, Any]:
 
 
 def _backup_json(backup: Backup) -> dict[str, Any]:
-    return {"id": str(backup.id), "vmId": str(backup.vm.id), "name": backup.order.name, "status": backup.status}
+    return {
+        "id": str(backup.id),
+        "vmId": str(backup.vm.id),
+        "dataCenter": backup.vm.data_center,
+        "name": backup.order.name,
+        "shopperId": backup.order.shopper_id,
+        "scheduledJobType": backup.order.scheduled_job_type,
+        "status": backup.status,
+    }
 
 
 def _error(status: int, code: str, message: str, **more: str) -> JSONResponse:

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID, uuid4
 
-ON_DEMAND = "BACKUPS_MANUAL"
-"""The `scheduled_job_type` of a backup that somebody wanted once: it is not followed by another."""
-
 
 class Status(StrEnum):
     """Where a backup stands."""
