@@ -99,6 +99,16 @@ async def test_one_whose_key_is_taken_is_not_made(store: Store) -> None:
     assert [None, free] == [await store.get(other.id), await store.get(free.id)]
 
 
+async def test_one_may_take_over_the_key_of_its_run(store: Store) -> None:
+    """A chain of jobs with one key: the run's own job is over in the same commit."""
+    [job] = await running(store, a_job(options=Options(key="nightly")))
+    next_ = a_job(options=Options(key="nightly"), fire_at=START + timedelta(hours=1))
+
+    assert [Answer.DONE] == await store.finish([followed(job, next_)])
+
+    assert next_ == await store.get(next_.id)
+
+
 async def test_progress_is_shown_while_a_job_runs(store: Store) -> None:
     """It raises no version, and the next run begins without."""
     [job] = await running(store, a_job(trigger=HOURLY))
