@@ -92,6 +92,17 @@ def test_a_refusal_at_a_level_that_held_halves_again() -> None:
     assert 1 == heard(heard(known, refused(15, running=1), now=15), refused(26), now=26).limit
 
 
+def test_a_refusal_below_the_level_that_held_is_none_of_one_more() -> None:
+    """While one more is tried fewer run than held: then the service bears less, and all are held."""
+    known = heard(at_five(), *(succeeded(3, running=4) for _ in range(100)), now=4)
+    assert 6 == known.limit
+    assert (5, False) == (heard(known, refused(5, running=4), now=5).limit, heard(known, refused(5, running=4)).probes)
+    known = heard(known, refused(5, running=2), now=5)
+    assert (3, True, at(15)) == (known.limit, known.probes, known.until)
+    one = Pressure(2, at(0), at(0), at(0), probes=False, held=1)
+    assert (1, True) == (heard(one, refused(1), now=1).limit, heard(one, refused(1), now=1).probes)
+
+
 def test_fewer_than_may_run_say_nothing() -> None:
     """A service that nobody asks for much has not shown what it bears."""
     known = heard(at_five(), *(succeeded(3, running=1) for _ in range(500)), now=4)

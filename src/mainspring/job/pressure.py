@@ -87,7 +87,7 @@ def _refused(before: Pressure | None, began: datetime, level: int, wait: timedel
         return Pressure(max(1, level // 2), now, until, now, refused=level)
     if began < before.since:
         return before._replace(busy_at=now, until=max(before.until, until) if before.probes else before.until)
-    if before.held is not None and before.limit > before.held:  # one more was tried
+    if before.held is not None and before.limit > before.held and level >= max(2, before.held):  # one more was tried
         stretch = min(2 * before.stretch, LONGEST_STRETCH)
         return before._replace(
             limit=before.held, since=now, busy_at=now, refused=before.limit, streak=0, stretch=stretch
