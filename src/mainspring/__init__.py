@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         product,
     )
     from mainspring.plugins.context import JobExecutionContext
+    from mainspring.plugins.scheduler import Scheduler
     from mainspring.schedule import AnyOf, At, Cron, Duration, Every, Once, Recurring, RRule, Trigger, When
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Rate",
     "Recurring",
     "Retry",
+    "Scheduler",
     "SchedulerJob",
     "SchedulerPluginModule",
     "SchedulerTriggerListener",

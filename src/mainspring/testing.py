@@ -16,18 +16,22 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mainspring.clock import Clock, ManualClock
 from mainspring.execution import Lane, Runner, Slots, Threads
 from mainspring.job import Events, Job, JobFilter, JobKey, Run, State
 from mainspring.node import Claimer, Dispatcher, Finisher, Lease, Releaser, Yielding
 from mainspring.plugins import Binder, Registry, SchedulerJob, SchedulerPluginModule, build
+from mainspring.plugins.author import ServiceBinding
 from mainspring.schedule import MICROSECOND
 from mainspring.service import SchedulerService
 from mainspring.settings import PluginSettings, Settings
 from mainspring.store import NodeBeat, Notes, Store
 from mainspring.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from mainspring.web import StoreCalls
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,19 +62,26 @@ class TestScheduler:
         self._registry = build(named, clock=self.clock, told=told)
         self._store = SqliteStore(None, self.clock)
         self._notes = Notes(self._store, self.clock)
+        self._calls: StoreCalls | None = None
         self.service = SchedulerService(
             store=self._store, notes=self._notes, registry=self._registry, clock=self.clock, events=self.events
         )
 
     async def __aenter__(self) -> Self:
         await self._store.open()
-        await self._registry.open()
+        if self._registry.asks_for_scheduler:
+            from mainspring.web import StoreCalls  # noqa: PLC0415 - few tests need it
+
+            self._calls = StoreCalls(self.service, self._registry)
+        await self._registry.open(self._calls)
         self._node = HandDrivenNode(self._store, self._notes, self._registry, self.clock, self.events)
         await self._node.join()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._registry.close()
+        if self._calls is not None:
+            await self._calls.close()
         await self._store.close()
 
     async def create(self, product: str, job_group: str, body: Mapping[str, Any]) -> Job:
@@ -160,8 +171,9 @@ async def run_job(
 ) -> Run:
     """Run one job of a class at once and return how it ended.
 
-    `services` are what its constructor may ask for, by type; settings too, as an instance of their model. `body` needs
-    no ``when``. Raises `InvalidRequestError` when the body is none that the class takes.
+    `services` are what its constructor may ask for, by type; settings too, as an instance of their model, and what
+    stands in for its `Scheduler`, which else knows no group but its own. `body` needs no ``when``. Raises
+    `InvalidRequestError` when the body is none that the class takes.
     """
     module = _Single(job_class, services or {})
     async with TestScheduler(module) as scheduler:
@@ -181,7 +193,8 @@ class _Single(SchedulerPluginModule):
     def configure(self, binder: Binder) -> None:
         binder.bind_job(self._job_class)
         for provides, service in self._services.items():
-            binder.bind_service(_ready(service), provides=provides)
+            # As a value, it may stand in for the scheduler too, and is closed by whoever made it.
+            binder.services.append(ServiceBinding(_ready(service), provides, is_value=True))
 
 
 def _ready(service: object) -> Callable[[], object]:

@@ -9,7 +9,7 @@ from mainspring.clock import Clock, ManualClock
 from mainspring.errors import ConfigError, InvalidRequestError
 from mainspring.job import Backoff, JobKey, JobRequest, Limit, Rate
 from mainspring.job import Quota as QuotaOfJobs
-from mainspring.plugins import Binder, JobExecutionContext, SchedulerJob, SchedulerTriggerListener
+from mainspring.plugins import Binder, JobExecutionContext, Scheduler, SchedulerJob, SchedulerTriggerListener
 from mainspring.schedule import Trigger
 from tests.plugins.conftest import (
     BACKUPS,
@@ -164,6 +164,13 @@ class Nonsense(Work):
 class OutOfNowhere(Work):
     def __init__(self, price: "timedelta.Decimal") -> None:  # type: ignore[name-defined]
         self.price = price
+
+
+class NeedsScheduler:
+    """A service, which belongs to no product."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
 
 
 class NeedsQuotaToo:
@@ -370,6 +377,19 @@ MISTAKES: dict[str, tuple[Configure, list[str]]] = {
     "no annotation": (
         binds(a_job_class(Unannotated)),
         ["Job takes 'vms' without an annotation, so nothing can be injected"],
+    ),
+    "a service that asks for the scheduler": (
+        binds(a_job_class(), services=[NeedsScheduler]),
+        [
+            (
+                "NeedsScheduler needs Scheduler, which has the bounds of a product: "
+                "only jobs and trigger listeners may ask for it"
+            ),
+        ],
+    ),
+    "a scheduler that is bound": (
+        binds(a_job_class(), services={HttpVms: Scheduler}),
+        ["one: Scheduler cannot be bound: each job gets that of its own product"],
     ),
     "an unbound service": (
         binds(a_job_class(NeedsVms), listeners=[a_listener(ListensWithVms)], services=[NeedsQuotaToo, HttpVms]),

@@ -1,11 +1,12 @@
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from mainspring.clock import Clock
-from mainspring.errors import NotFoundError, Problem
+from mainspring.errors import MainspringError, NotFoundError, Problem
 from mainspring.job import Backoff, JobKey, JobRequest, RetryPolicy
-from mainspring.plugins import Registry
+from mainspring.plugins import Call, NoCalls, Registry, Scheduler
 from tests.plugins.conftest import (
     BACKUPS,
     NOBODY,
@@ -183,6 +184,62 @@ def test_a_group_may_join_scopes() -> None:
     assert [({"a", "b", "c"}, {Vms, Quota})] == scopes(registry)
 
 
+class Asks(Work):
+    def __init__(self, scheduler: Scheduler, vms: Vms | None = None) -> None:
+        self.scheduler = scheduler
+        self.vms = vms
+
+
+class AsksToo(Check):
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+
+def test_groups_that_ask_for_the_scheduler_are_strangers() -> None:
+    """Each has its own, so they share nothing."""
+    assert [({"a"}, set()), ({"b"}, set())] == scopes(a_registry(in_groups(a=Asks, b=Asks)))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "listeners", "asks"),
+    [([Work], [], False), ([Work, Asks], [], True), ([Work], [AsksToo], True), ([NeedsVms], [Check], False)],
+)
+def test_it_is_known_whether_somebody_asks_for_the_scheduler(jobs: list[Any], listeners: list[Any], asks: bool) -> None:  # noqa: FBT001 - a parameter of a test
+    """Who does not need one need not have what answers its calls."""
+    classes = [a_job_class(job, key=JobKey("vps4", str(number))) for number, job in enumerate(jobs)]
+    heard = [a_listener(listener, key=JobKey("vps4", "0")) for listener in listeners]
+    registry = a_registry(binds(*classes, listeners=heard, services={HttpVms: Vms}))
+    assert asks is registry.asks_for_scheduler
+
+
+async def test_each_product_has_its_own_scheduler() -> None:
+    """Jobs and listeners get that of theirs; who does not ask gets none."""
+    asked: list[str] = []
+
+    class Noted(NoCalls):
+        def begin(self, product: str, call: Call) -> Future[str]:
+            asked.append(product)
+            return super().begin(product, call)
+
+    other = JobKey("other", "backups")
+    registry = a_registry(
+        binds(
+            a_job_class(Asks),
+            a_job_class(Asks, key=other),
+            listeners=[a_listener(AsksToo), a_listener(AsksToo, key=other)],
+        )
+    )
+    await registry.open(Noted())
+    for bound in registry.bound.values():
+        job: Any = bound.make_job()
+        listener: Any = bound.listeners[0][0]
+        for scheduler in (job.scheduler, listener.scheduler):
+            with pytest.raises(MainspringError, match="no scheduler here"):
+                await scheduler.get("backups", "1")
+    await registry.close()
+    assert ["vps4", "vps4", "other", "other"] == asked
+
+
 def test_services_that_nobody_needs_are_a_scope_too() -> None:
     """They are built as well: what they do, they may do for themselves."""
     assert [(set(), {Quota}), ({"a"}, set())] == scopes(a_registry(in_groups(a=Work), binds(services=[Quota])))
@@ -196,7 +253,7 @@ async def test_a_group_alone_has_its_own_services_and_no_others() -> None:
     await registry.open()
     alone = registry.alone(JobKey("vps4", "a"))
     assert {Vms, Keeper, Clock} == {*alone.services}
-    bound = await alone.open()
+    bound = await alone.open(NoCalls())
     assert [JobKey("vps4", "a")] == list(bound)
     await alone.close()
     await registry.close()

@@ -33,6 +33,7 @@ from mainspring import (
     Recurring,
     Retry,
     RRule,
+    Scheduler,
     SchedulerJob,
     SchedulerPluginModule,
     SchedulerTriggerListener,
@@ -261,6 +262,41 @@ class ResultJob(SchedulerJob):
         return context.attempt
 
 
+class CareJob(SchedulerJob):
+    """Work on other jobs of the product."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.jobs = scheduler
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Make all calls that there are, and wait for each."""
+        made = await self.jobs.create("patch", when=context.fire_time + MINUTE, options={"priority": 9}, vm_id="1")
+        assert_type(made, dict[str, Any])
+        assert_type(await self.jobs.get("patch", made["id"]), dict[str, Any])
+        assert_type(await self.jobs.list("patch", state=["paused"], tag="a", limit=9), list[dict[str, Any]])
+        assert_type(await self.jobs.change("patch", context.job_id, when=context.fire_time), dict[str, Any])
+        for job in (
+            await self.jobs.pause("patch", made["id"], reason="why", until=context.fire_time),
+            await self.jobs.resume("patch", made["id"]),
+            await self.jobs.fire("patch", made["id"]),
+            await self.jobs.cancel("patch", made["id"]),
+        ):
+            assert_type(job, dict[str, Any])
+        await self.jobs.delete("patch", made["id"])
+
+
+class PlainCareJob(SchedulerJob):
+    """The same in a thread."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.jobs = scheduler
+
+    def execute(self, context: JobExecutionContext) -> None:
+        """Ask for results."""
+        assert_type(self.jobs.get("patch", context.job_id).result(), dict[str, Any])
+        assert_type(self.jobs.list("patch").result(timeout=5), list[dict[str, Any]])
+
+
 # --- what the type checker must not accept
 
 
@@ -290,6 +326,13 @@ class WrongVerdict(SchedulerTriggerListener):
     def veto_job_execution(self, trigger: Trigger, context: JobExecutionContext) -> str:  # type: ignore[override]
         """Answer yes."""
         return f"yes, {context.job_id} may run by {trigger}"
+
+
+async def wrong_calls(scheduler: Scheduler, context: JobExecutionContext) -> None:
+    """Name no group, and use an answer that nobody waited for."""
+    await scheduler.get(context.job_id)  # type: ignore[call-arg, arg-type]
+    await scheduler.list("patch", limit="9")  # type: ignore[arg-type]
+    scheduler.get("patch", context.job_id)["state"]  # type: ignore[index]
 
 
 def wrong_words(binder: Binder, context: JobExecutionContext, listener: type[SchedulerTriggerListener]) -> Any:

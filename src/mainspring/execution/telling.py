@@ -51,9 +51,7 @@ class Telling:
         """Have a job made if the run succeeds; return its id."""
         assignment = self._assignment
         binding = self._registry.find(JobKey(assignment.job.key.product, job_group))
-        model, sent = binding.request_model, to_jsonable_python(dict(body), by_alias=True)
-        on_the_wire = {name: field.alias or name for name, field in model.model_fields.items()}
-        request = {on_the_wire.get(name, name): value for name, value in sent.items()}
+        request = binding.on_the_wire(to_jsonable_python(dict(body), by_alias=True))
         if len(to_json(request)) > REQUEST_LIMIT:
             detail = f"the request is larger than {REQUEST_LIMIT // 1024} KiB"
             raise InvalidRequestError(detail, problems=[Problem("", "REQUEST_TOO_LARGE", detail)])

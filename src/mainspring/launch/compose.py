@@ -33,7 +33,7 @@ from mainspring.schedule import zone_rules
 from mainspring.service import CalendarService, Moved, Replanning, SchedulerService
 from mainspring.settings import Settings
 from mainspring.store import Notes, Store, backend
-from mainspring.web import create_app
+from mainspring.web import StoreCalls, create_app
 
 LINGER_SECONDS = 1.0
 """How long a service that has stopped still answers: a proxy that sees `/readyz` turn red needs that to look away."""
@@ -187,7 +187,7 @@ class Parts(NamedTuple):
     node: Node
     store: Store
     notes: Notes
-    events: Events
+    service: SchedulerService
 
 
 async def _node(settings: Settings, registry: Registry) -> int:
@@ -199,9 +199,8 @@ async def _node(settings: Settings, registry: Registry) -> int:
 async def _serve(settings: Settings, registry: Registry, listener: socket.socket) -> int:
     clock = SystemClock()
     async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts):
-        node, store, notes, events = parts
+        node, store, notes, service = parts
         telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), node))
-        service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
         calendars = CalendarService(store, notes)
         app = create_app(
             service=service,
@@ -247,7 +246,9 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
         name for name in settings.limits if not any(Scope.named(name).has(key) for key in registry.bindings)
     ]:
         log.warning("limits of job groups that no plugin here has", scopes=unknown)
-    async with Lanes(registry, clock, settings) as lanes:
+    service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
+    calls = StoreCalls(service, registry)
+    async with Lanes(registry, clock, settings, calls) as lanes:
         host_lock = HostLock(default_directory() if store.shared else None)
         if store.shared and host_lock.trouble:
             log.warning("a node that died on this host is found late", reason=host_lock.trouble)
@@ -275,9 +276,10 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
                 await lanes.open()
                 _spare_the_collector()
                 opening = None
-                yield Parts(node, store, notes, events)
+                yield Parts(node, store, notes, service)
             finally:
                 await lanes.close()
+                await calls.close()
                 await store.close()
 
 

@@ -23,7 +23,7 @@ from mainspring.execution import (
 )
 from mainspring.job import JobKey
 from mainspring.launch.loops import event_loop, on
-from mainspring.plugins import Binding, Registry, ServiceScope, raise_together
+from mainspring.plugins import Binding, Calls, Registry, ServiceScope, raise_together
 from mainspring.settings import Settings
 
 FAREWELL_SECONDS = 5.0
@@ -35,17 +35,19 @@ class Lanes(AsyncExitStack):
     """The lane of each group: a loop for each scope, and one without user code for what runs in worker processes.
 
     That is the groups that ask for it, and whatever may be what kills its nodes. And a loop for the node's heart.
+    `calls` takes what runs call their `Scheduler` for.
     """
 
-    def __init__(self, registry: Registry, clock: Clock, settings: Settings) -> None:
+    def __init__(self, registry: Registry, clock: Clock, settings: Settings, calls: Calls) -> None:
         super().__init__()
         self._registry = registry
+        self._calls = calls
         self._clock = clock
         self._settings = settings
         self._scopes: list[tuple[asyncio.AbstractEventLoop, ServiceScope]] = []
         self._spawner = Spawner(settings.worker_environment)
-        self._workers = ProcessRunner(registry, clock, settings, self._spawner)
-        self._quarantined = ProcessRunner(registry, clock, settings, self._spawner, shared=True)
+        self._workers = ProcessRunner(registry, clock, settings, self._spawner, calls=calls)
+        self._quarantined = ProcessRunner(registry, clock, settings, self._spawner, shared=True, calls=calls)
         self.slots = Slots(settings.slots)
         self.by_key: dict[JobKey, Lane] = {}
 
@@ -79,7 +81,7 @@ class Lanes(AsyncExitStack):
         problems = []
         for loop, scope in self._scopes:
             try:
-                self._registry.bound |= await on(loop, scope.open())
+                self._registry.bound |= await on(loop, scope.open(self._calls))
             except ConfigError as error:
                 problems.append(str(error))
         raise_together(problems)

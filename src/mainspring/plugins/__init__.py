@@ -29,19 +29,34 @@ from mainspring.plugins.registry import (
 from mainspring.plugins.report import (
     raise_together,
 )
+from mainspring.plugins.scheduler import (
+    Answer,
+    Call,
+    Calls,
+    NoCalls,
+    Scheduler,
+    read_error,
+    under_way,
+    write_error,
+)
 from mainspring.plugins.services import (
     ServiceScope,
 )
 
 __all__ = [
+    "Answer",
     "Binder",
     "Binding",
     "BoundGroup",
     "Busy",
+    "Call",
+    "Calls",
     "Cancel",
     "JobExecutionContext",
+    "NoCalls",
     "Registry",
     "Retry",
+    "Scheduler",
     "SchedulerJob",
     "SchedulerPluginModule",
     "SchedulerTriggerListener",
@@ -54,4 +69,7 @@ __all__ = [
     "load",
     "product",
     "raise_together",
+    "read_error",
+    "under_way",
+    "write_error",
 ]

@@ -25,6 +25,7 @@ from mainspring.plugins.author import (
 )
 from mainspring.plugins.registry import Binding, names_in
 from mainspring.plugins.report import name_of
+from mainspring.plugins.scheduler import Scheduler
 from mainspring.plugins.sections import NAME_WORDS, SECTION_NAME, Sections
 from mainspring.plugins.services import parameters_of, provided_by, target_of
 
@@ -84,7 +85,9 @@ class Draft:
         except Exception as error:  # noqa: BLE001 - what an annotation says is the plugin's
             self.problems.append(f"{origin}: service {name_of(service.source)}: {error}")
             return
-        if any(other.provides == provides for other in self.services):
+        if provides is Scheduler and not service.is_value:
+            self.problems.append(f"{origin}: Scheduler cannot be bound: each job gets that of its own product")
+        elif any(other.provides == provides for other in self.services):
             self.problems.append(f"{origin}: {name_of(provides)} is provided twice")
         else:
             self.services.append(ServiceBinding(service.source, provides, service.is_value))
@@ -122,8 +125,11 @@ class Draft:
         classes = [job_class for _, job_class in self.jobs.values()] + [
             cls for group in self.listeners.values() for cls in group
         ]
-        for source in [*(service.source for service in self.services), *classes]:
+        for source in (service.source for service in self.services):
             self.problems += [f"{name_of(source)} {problem}" for problem in _injection_problems(source, provided)]
+        for cls in classes:
+            problems = _injection_problems(cls, {*provided, Scheduler})
+            self.problems += [f"{name_of(cls)} {problem}" for problem in problems]
         for key, group in self.listeners.items():
             if key not in self.jobs:
                 self.problems += [f"{cls.__name__} listens to {key}, for which no job class is bound" for cls in group]
@@ -237,6 +243,8 @@ def _injection_problems(source: Callable[..., Any], provided: set[Any]) -> Itera
             continue
         if parameter.name not in hints:
             yield f"takes {parameter.name!r} without an annotation, so nothing can be injected"
+        elif hints[parameter.name] is Scheduler and Scheduler not in provided:
+            yield "needs Scheduler, which has the bounds of a product: only jobs and trigger listeners may ask for it"
         elif hints[parameter.name] not in provided:
             yield f"needs {name_of(hints[parameter.name])}, which no plugin binds with bind_service"
 

@@ -33,6 +33,7 @@ from mainspring.job import (
 )
 from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, ServiceBinding
 from mainspring.plugins.report import raise_together
+from mainspring.plugins.scheduler import Calls, NoCalls, Scheduler
 from mainspring.plugins.services import ServiceScope, needed, needs_of
 from mainspring.problems import kind_of, words_of
 
@@ -72,6 +73,11 @@ class Binding:
             return key
         raise _no_key(f"is {words_of(key)[:100]!r}, and no text of 1 to {LONGEST_KEY} characters")
 
+    def on_the_wire(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request in which fields that are named as in Python have their names on the wire."""
+        names = {name: field.alias or name for name, field in self.request_model.model_fields.items()}
+        return {names.get(name, name): value for name, value in body.items()}
+
     def follow_up(self, body: Mapping[str, Any], job_id: UUID, now: datetime) -> Job:
         """Return the job of a request that another job has made. Whether its calendar is there is not looked at.
 
@@ -101,7 +107,7 @@ class Binding:
         services: Mapping[Any, Any],
         listeners: Mapping[type[SchedulerTriggerListener], SchedulerTriggerListener],
     ) -> BoundGroup:
-        """Return the group with the services and listeners that were built."""
+        """Return the group with the services, its scheduler among them, and listeners that were built."""
         return BoundGroup(
             self,
             partial(self.job_class, **needed(self.job_class, services)),
@@ -185,13 +191,22 @@ class Registry:
                 detail += f"; did you mean {near[0]}?"
             raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
 
-    async def open(self) -> None:
-        """Build all services and listeners, on one loop. Raises `ConfigError` with every one that fails."""
+    @property
+    def asks_for_scheduler(self) -> bool:
+        """Whether a job class or trigger listener asks for a `Scheduler`."""
+        classes = (cls for binding in self.bindings.values() for cls in (binding.job_class, *binding.listeners))
+        return any(needs_of(cls, {Scheduler}) for cls in classes)
+
+    async def open(self, calls: Calls | None = None) -> None:
+        """Build all services and listeners, on one loop; `calls` takes what they call their scheduler for.
+
+        Raises `ConfigError` with every one that fails.
+        """
         bound: dict[JobKey, BoundGroup] = {}
         problems: list[str] = []
         for scope in self.scopes:
             try:
-                bound |= await scope.open()
+                bound |= await scope.open(calls or NoCalls())
             except ConfigError as error:
                 problems.append(str(error))
         raise_together(problems)

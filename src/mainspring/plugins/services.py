@@ -18,6 +18,7 @@ from mainspring.errors import ConfigError
 from mainspring.job import JobKey
 from mainspring.plugins.author import SchedulerTriggerListener, ServiceBinding
 from mainspring.plugins.report import describe, name_of, raise_all
+from mainspring.plugins.scheduler import Calls, Scheduler
 
 if TYPE_CHECKING:
     from dishka import Provider
@@ -39,8 +40,11 @@ class ServiceScope:
         with _wiring():
             self._container = make_async_container(provider)
 
-    async def open(self) -> dict[JobKey, BoundGroup]:
+    async def open(self, calls: Calls) -> dict[JobKey, BoundGroup]:
         """Build the services and listeners, on the loop where they will be used.
+
+        Each group and each listener that asks for one gets a `Scheduler` of its own, for its product: it is no service
+        of the scope, so that groups do not share a loop because of it.
 
         Raises `ConfigError` with every one that fails.
         """
@@ -54,9 +58,12 @@ class ServiceScope:
             if not built.keys() >= set(needs_of(cls, self.services).values()):
                 continue  # it needs a service that is a problem already
             with _noting(cls, problems):
-                listeners[cls] = cls(**needed(cls, built))
+                listeners[cls] = cls(**needed(cls, with_scheduler(built, cls.product, calls)))
         raise_all(problems)
-        return {binding.key: binding.bound(built, listeners) for binding in self.bindings}
+        return {
+            binding.key: binding.bound(with_scheduler(built, binding.key.product, calls), listeners)
+            for binding in self.bindings
+        }
 
     async def close(self) -> None:
         """Clean up all services."""
@@ -178,6 +185,11 @@ def needs_of(source: Callable[..., Any], provided: Collection[Any]) -> dict[str,
 def needed(cls: type[Any], built: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the services that a constructor asks for, by parameter."""
     return {name: built[hint] for name, hint in needs_of(cls, built).items()}
+
+
+def with_scheduler(built: Mapping[Any, Any], product: str, calls: Calls) -> Mapping[Any, Any]:
+    """Return services and the scheduler for a product, unless there is one: a test's own."""
+    return {Scheduler: Scheduler(product, calls), **built}
 
 
 def parameters_of(source: Callable[..., Any]) -> list[inspect.Parameter]:

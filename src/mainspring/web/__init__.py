@@ -3,6 +3,9 @@
 from mainspring.web.app import (
     create_app,
 )
+from mainspring.web.calls import (
+    StoreCalls,
+)
 from mainspring.web.connection import (
     Connection,
     Connections,
@@ -14,4 +17,4 @@ from mainspring.web.problem import (
     HttpError,
 )
 
-__all__ = ["Connection", "Connections", "Hosts", "HttpError", "create_app"]
+__all__ = ["Connection", "Connections", "Hosts", "HttpError", "StoreCalls", "create_app"]

@@ -69,15 +69,8 @@ class Call(NamedTuple):
 
     @property
     def job_id(self) -> UUID:
-        """The job id of the path.
-
-        Only the canonical form names a job: `uuid.UUID` would take braces, ``urn:`` and more. Raises `NotFoundError`.
-        """
-        text = self.path["jobId"]
-        if not _UUID.fullmatch(text):
-            detail = f"there is no job {text[:64]!r}"
-            raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
-        return UUID(text)
+        """The job id of the path. Raises `NotFoundError`."""
+        return job_id_of(self.path["jobId"])
 
     @property
     def version(self) -> int | None:
@@ -143,6 +136,17 @@ class Endpoint:
     """The right that a caller needs; `None` for what everybody may see."""
     tag: str = "Mainspring"
     """The heading in the document, where the path names no job group."""
+
+
+def job_id_of(text: str) -> UUID:
+    """Read the id of a job.
+
+    Only the canonical form names a job: `uuid.UUID` would take braces, ``urn:`` and more. Raises `NotFoundError`.
+    """
+    if not _UUID.fullmatch(text):
+        detail = f"there is no job {text[:64]!r}"
+        raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
+    return UUID(text)
 
 
 def called(function: Callable[[Call], Awaitable[Response]], level: str) -> Callable[[Call], Awaitable[Response]]:

@@ -89,7 +89,7 @@ TITLES = {
     500: "Internal error",
     503: "Service unavailable",
 }
-_SENTENCES: dict[type[MainspringError], str] = {
+SENTENCES: dict[type[MainspringError], str] = {
     ConflictError: "other requests kept changing the same thing; nothing was written, try again",
     StoreUnavailableError: "the job store does not answer; a write in progress may or may not have taken effect",
 }
@@ -156,7 +156,7 @@ def _ours(request: Request, error: MainspringError) -> Response:
     id_, detail = error.code, str(error)
     if isinstance(error, InvalidRequestError):
         id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
-    if sentence := _SENTENCES.get(type(error)):
+    if sentence := SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
     if isinstance(error, KeyTakenError | JobRunningError) and error.other is not None:

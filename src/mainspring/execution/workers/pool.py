@@ -20,7 +20,7 @@ from mainspring.execution.workers.spawner import Spawner
 from mainspring.execution.workers.supervisor import Supervisor
 from mainspring.execution.workers.wire import GOODBYE_SECONDS
 from mainspring.job import Ending, JobKey
-from mainspring.plugins import Registry
+from mainspring.plugins import Calls, Registry
 from mainspring.settings import Settings
 
 START_SECONDS = 60.0
@@ -46,13 +46,22 @@ class ProcessRunner:
     """Runs assignments in workers; all on one event loop.
 
     Workers start when they are needed and stay. Each group has its own, at most `processes`: one that fills or wears
-    out its workers leaves those of the others alone. If they are `shared`, all groups have the same workers.
+    out its workers leaves those of the others alone. If they are `shared`, all groups have the same workers. `calls`
+    takes what runs call their `Scheduler` for.
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock, settings: Settings, spawner: Spawner, *, shared: bool = False
+        self,
+        registry: Registry,
+        clock: Clock,
+        settings: Settings,
+        spawner: Spawner,
+        *,
+        shared: bool = False,
+        calls: Calls | None = None,
     ) -> None:
         self._registry = registry
+        self._calls = calls
         self._clock = clock
         self._settings = settings
         self._spawner = spawner
@@ -190,7 +199,7 @@ class ProcessRunner:
     async def _see_through(self, worker: Worker, assignment: Assignment) -> Ending:
         """Have a worker run a job, and keep it for the next one, or let it go."""
         job = assignment.job
-        supervisor = Supervisor(worker, assignment, self._registry.bindings[job.key], self._clock)
+        supervisor = Supervisor(worker, assignment, self._registry.bindings[job.key], self._clock, self._calls)
         ending = await supervisor.see_through()
         worker.report(job=str(job.series), run=assignment.run, attempt=job.attempt)
         pool = self._pools[job.key]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from mainspring.clock import Clock
 from mainspring.execution.assignment import Assignment
 from mainspring.execution.endings import cut_short, seconds_of, timed_out
 from mainspring.execution.runner import VETO_SECONDS
+from mainspring.execution.workers.calls import write_answer
 from mainspring.execution.workers.handle import PATIENCE_SECONDS, Worker, WorkerDiedError, cause_of_death
 from mainspring.execution.workers.wire import read_ending, write_claim
 from mainspring.job import Ending, Outcome, Progress
-from mainspring.plugins import Binding
+from mainspring.plugins import Binding, Call, Calls, NoCalls
 
 CHECK_SECONDS = 10.0
 """How long all may take that comes before the job itself, beside its listeners' own limits."""
@@ -38,8 +41,12 @@ class Supervisor:
     `cut_off` says why the run was made to end, if it was; `worn` whether the worker may not be used again.
     """
 
-    def __init__(self, worker: Worker, assignment: Assignment, binding: Binding, clock: Clock) -> None:
+    def __init__(
+        self, worker: Worker, assignment: Assignment, binding: Binding, clock: Clock, calls: Calls | None = None
+    ) -> None:
         self._worker = worker
+        self._calls = calls or NoCalls()
+        self._loop = asyncio.get_running_loop()
         self._assignment = assignment
         self._binding = binding
         self._clock = clock
@@ -48,6 +55,7 @@ class Supervisor:
         self._checks = VETO_SECONDS * len(binding.listeners) + CHECK_SECONDS
         self._deadline = clock.monotonic() + self._checks
         self._log: str | None = None
+        self._is_over = False
         self.cut_off: Ending | None = None
         self.worn = True
 
@@ -70,6 +78,7 @@ class Supervisor:
                 ending = self.cut_off or Ending(Outcome.FAILED, cause, fatal=True)
             except (KeyError, TypeError, ValueError):
                 self._worker.silence()
+        self._is_over = True
         if self.cut_off and self.cut_off.outcome is Outcome.TIMED_OUT:
             ending = self.cut_off._replace(log=ending.log)
         return ending if ending.log is not None else ending._replace(log=self._log)
@@ -82,12 +91,30 @@ class Supervisor:
                 self._log = log
                 self._assignment.progress = None if progress is None else Progress(*progress)
             return None
+        if "ask" in answer:
+            self._ask(*answer["ask"])
+            return None
         if "begun" not in answer:
             ending, self.worn = read_ending(answer["ending"]), bool(answer["worn"])
             return ending
         if self._step is Step.CHECKS:
             self._go_on(Step.JOB, self._limit + HARD_SECONDS)
         return None
+
+    def _ask(self, run: int, number: int, *call: str) -> None:
+        """Begin a call of the run, within the bounds of its product; its answer goes back by its number."""
+        if run == self._assignment.run:  # else it comes after the end of the run before
+            asked = self._calls.begin(self._assignment.job.key.product, Call(*call))
+            asked.add_done_callback(partial(self._on_answer, number))
+
+    def _on_answer(self, number: int, asked: Future[str]) -> None:
+        """Hear, in any thread, what a call has brought."""
+        with suppress(RuntimeError):  # the loop is closed: the worker is gone
+            self._loop.call_soon_threadsafe(self._pass_on, number, asked)
+
+    def _pass_on(self, number: int, asked: Future[str]) -> None:
+        if not self._is_over:
+            self._worker.send(write_answer(self._assignment.run, number, asked))
 
     def _time_is_up(self) -> None:
         """Make a run end whose step took too long: by a signal that its worker heeds, then by one that kills it."""

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 from contextlib import redirect_stderr, suppress
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -31,6 +32,7 @@ from mainspring.execution.host import WORKER, Host
 from mainspring.execution.runner import Runner
 from mainspring.execution.steady import run_steadily
 from mainspring.execution.threads import Threads
+from mainspring.execution.workers.calls import ChannelCalls
 from mainspring.execution.workers.wire import (
     CHANNEL_LOST,
     GOODBYE_SECONDS,
@@ -87,6 +89,7 @@ class Worker:
         self._clock = SystemClock()
         self._threads = Threads(threads)
         self._runner = Runner(registry, self._clock, self._threads)
+        self._calls = ChannelCalls(partial(_send, channel))
         self._assignment: Assignment | None = None
         self._over = asyncio.Event()
         self._spent: int | None = None
@@ -115,7 +118,7 @@ class Worker:
         """Build what a job group needs. Raises `ConfigError`."""
         scope = self._registry.alone(key)
         self._scopes.append(scope)
-        self._registry.bound |= {key: self._announcing(group) for key, group in (await scope.open()).items()}
+        self._registry.bound |= {key: self._announcing(group) for key, group in (await scope.open(self._calls)).items()}
 
     # --- what it hears, in a thread, so that it hears while a job blocks the loop
 
@@ -125,6 +128,8 @@ class Worker:
                 order = json.loads(line)
                 if "stop" in order:
                     self._stop(order["stop"])
+                elif "answer" in order:
+                    self._calls.take(order["answer"])
                 else:
                     self._loop.call_soon_threadsafe(self._heed, order)
         if self._assignment is None:
@@ -144,6 +149,7 @@ class Worker:
             except (KeyError, TypeError, ValueError):  # the node runs other code: it was updated since it started
                 os._exit(OTHER_CODE)
             self._assignment.on_said, self._tells = self._on_said, 0
+            self._calls.open(self._assignment.run)
             self._task = asyncio.Task(self._run(self._assignment))  # by `create_task` it would pass a job's own factory
         elif (assignment := self._assignment) is not None:
             assignment.stopping.why = order["interrupt"]
@@ -183,6 +189,7 @@ class Worker:
     async def _run(self, assignment: Assignment) -> None:
         try:
             ending = await self._try(assignment)
+            self._calls.close()
             self._assignment = None
             _, lost = self._host.put_back()
             for stream in (sys.stdout, sys.stderr):

@@ -233,7 +233,8 @@ def _of_group(key: JobKey) -> str:
     return group_path(key)
 
 
-def _read_states(texts: list[str]) -> frozenset[str]:
+def read_states(texts: list[str]) -> frozenset[str]:
+    """Read names of states, and ``dead``. Raises `ParameterError`."""
     names = [name for text in texts for name in text.split(",")]
     done = len(names) == 1 and names[0] in {"done", "dead"}
     if not done and not {state.value for state in PENDING}.issuperset(names):
@@ -251,14 +252,17 @@ def _read_outcomes(texts: list[str]) -> frozenset[Outcome]:
     return frozenset(map(Outcome, names))
 
 
+def jobs_in(names: frozenset[str] | None) -> frozenset[State]:
+    """Return the states of the jobs that are listed by such names; without any, of those that are not done."""
+    if names is None:
+        return PENDING
+    return frozenset({State.DONE}) if names & {"done", "dead"} else frozenset(map(State, names))
+
+
 def _job_filter(query: Query) -> JobFilter:
     names, outcomes, gave_up = query.get(_STATE), query.get(_OUTCOME), query.get(_GAVE_UP) or False
-    if names is None:
-        states = frozenset(State) if gave_up or outcomes else PENDING
-    else:
-        states = frozenset({State.DONE}) if names & {"done", "dead"} else frozenset(map(State, names))
     return JobFilter(
-        states,
+        frozenset(State) if names is None and (gave_up or outcomes) else jobs_in(names),
         outcomes=outcomes,
         gave_up=gave_up or "dead" in (names or ()),
         tags=query.get(_TAG) or frozenset(),
@@ -367,12 +371,12 @@ def _dry_run(query: Query, now: datetime) -> LookAhead | None:
 # --- rows
 
 _STATES = ["scheduled", "running", "paused", "done", "dead"]
-_STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, _read_states)
+_STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, read_states)
 _OUTCOMES = frozenset(Outcome)
 
 
-def _read_tags(texts: list[str]) -> frozenset[str]:
-    """Read tags; what can be none is refused, as no store could look for all of it."""
+def read_tags(texts: list[str]) -> frozenset[str]:
+    """Read tags; what can be none is refused, as no store could look for all of it. Raises `ParameterError`."""
     if not all(map(is_tag, texts)):
         raise ParameterError("TAG_INVALID", "must have 1 to 100 characters, without commas and control characters")
     return frozenset(texts)
@@ -391,7 +395,7 @@ _TAG = Parameter(
         "type": "array",
         "items": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00-\x1f\x7f,]+$"},
     },
-    _read_tags,
+    read_tags,
     "Only jobs that have this tag; given more than once, all of these.",
 )
 _FROM = moment("from")
