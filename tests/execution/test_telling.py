@@ -232,6 +232,8 @@ async def test_no_job_follows_a_failure(clock: ManualClock) -> None:
         ("elsewhere", {"when": LATER}, NotFoundError),
         ("backups", {"when": object()}, Exception),
         ("backups", {"when": LATER, "vm_id": "\ud800"}, Exception),
+        ("backups", {"when": LATER, "vm_id": "a\0b"}, InvalidRequestError),
+        ("backups", {"when": LATER, "vm_id": float("nan")}, InvalidRequestError),
         ("backups", {"when": LATER, "vm_id": "x" * 300_000}, InvalidRequestError),
         ("backups", {"when": LATER, "options": {"after": [str(UUID(int=1))]}}, InvalidRequestError),
     ],

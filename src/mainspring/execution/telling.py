@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import from_json, to_json, to_jsonable_python
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.execution.assignment import Assignment
 from mainspring.execution.run_log import RunLog
 from mainspring.job import JobKey, Progress
-from mainspring.plugins import Registry
+from mainspring.plugins import MOST_BYTES, Registry
 
-REQUEST_LIMIT = 256 * 1024
-"""Bytes of the request of a job that follows, as JSON; the same as over REST."""
 MOST_FOLLOW_UPS = 1000
 """How many jobs one run may have made."""
 _lock = threading.Lock()
@@ -52,9 +50,7 @@ class Telling:
         assignment = self._assignment
         binding = self._registry.find(JobKey(assignment.job.key.product, job_group))
         request = binding.on_the_wire(to_jsonable_python(dict(body), by_alias=True))
-        if len(to_json(request)) > REQUEST_LIMIT:
-            detail = f"the request is larger than {REQUEST_LIMIT // 1024} KiB"
-            raise InvalidRequestError(detail, problems=[Problem("", "REQUEST_TOO_LARGE", detail)])
+        _check(to_json(request))
         with _lock:
             number = len(assignment.follow_ups)
             if number >= MOST_FOLLOW_UPS:
@@ -63,3 +59,24 @@ class Telling:
             now = assignment.started_at or assignment.job.due_at
             assignment.follow_ups += (binding.follow_up(request, job_id, now),)
         return job_id
+
+
+def _check(request: bytes) -> None:
+    """Raise `InvalidRequestError` for the JSON of a request that not every store could keep."""
+    detail = None
+    if len(request) > MOST_BYTES:
+        detail = f"the request is larger than {MOST_BYTES // 1024} KiB"
+    elif b"\\u0000" in request:
+        detail = "the request has a NUL character, which not every store can keep"
+    else:
+        try:
+            from_json(request, allow_inf_nan=False)
+        except ValueError:
+            detail = "the request has a number that JSON does not know: NaN, or an infinite one"
+    if detail is not None:
+        raise InvalidRequestError(
+            detail,
+            problems=[
+                Problem("", "REQUEST_TOO_LARGE" if len(request) > MOST_BYTES else "PLUGIN_VALIDATION_ERROR", detail)
+            ],
+        )
