@@ -85,7 +85,8 @@ def asked_for(answer: Verdict | Signal) -> Ending:
                 pass
     except BaseException as error:  # noqa: BLE001 - user code
         ending = kind_of(error)
-    return failed(f"asked for an ending that makes no sense: {words_of(ending)}")
+    asked = ending[:3] if type(ending) is Ending else ending
+    return failed(f"asked for an ending that makes no sense: {words_of(asked)}")
 
 
 def text(value: object) -> str:
