@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from mainspring.schedule import format_time, parse_when
 
-STRETCH, LONGEST_STRETCH = 10, 20
-"""So many times the limit have to succeed before a level is tried that was refused, at first and in the end.
+SHORTEST_STRETCH, LONGEST_STRETCH = 8, 25
+"""So many times the limit have to succeed, at least and at most, before a level is tried that was refused.
 
-At a limit of 5 fewer than 1 of 100 is refused.
+Within these it is the square of the limit: one more is worth the more the fewer may run, and is tried the sooner. At a
+limit of 5 fewer than 1 of 100 is refused then, at a limit of 2 it is 1 of 17.
 """
 FORGET = timedelta(hours=1)
 """A limit that nobody has been refused at for so long is forgotten."""
@@ -27,8 +28,8 @@ class Pressure(NamedTuple):
 
     Nothing begins before `until`; while it `probes`, one goes ahead of the others. `held` is the highest level at which
     as many have succeeded as may run at once, `refused` the lowest at which one was refused; `None` where that is not
-    known. `streak` counts the successes of runs that began at this limit, which it has `since`, and `stretch` is how
-    many it takes until a level is tried again that was refused. The last one was refused at `busy_at`.
+    known. `streak` counts the successes of runs that began at this limit, which it has `since`. The last one was
+    refused at `busy_at`.
     """
 
     limit: int
@@ -39,7 +40,6 @@ class Pressure(NamedTuple):
     held: int | None = None
     refused: int | None = None
     streak: int = 0
-    stretch: int = STRETCH
 
     def allows(self, running: int, last_began: datetime | None, now: datetime) -> bool:
         """Tell whether one more may begin, where so many run and the last one was claimed then."""
@@ -81,17 +81,17 @@ def _is_at(pressure: Pressure, stated: int | None) -> bool:
 
 
 def _refused(before: Pressure | None, began: datetime, level: int, wait: timedelta, now: datetime) -> Pressure:
-    """Return a lower limit, unless the run had begun before the limit was lowered already."""
+    """Return a lower limit, unless the run had begun before the limit was lowered already.
+
+    Nothing begins by a lower limit before `until`: what did was claimed while that was being written.
+    """
     until = now + wait
     if before is None:
         return Pressure(max(1, level // 2), now, until, now, refused=level)
-    if began < before.since:
+    if began < before.since or (before.probes and began < before.until):
         return before._replace(busy_at=now, until=max(before.until, until) if before.probes else before.until)
     if before.held is not None and before.limit > before.held and level >= max(2, before.held):  # one more was tried
-        stretch = min(2 * before.stretch, LONGEST_STRETCH)
-        return before._replace(
-            limit=before.held, since=now, busy_at=now, refused=before.limit, streak=0, stretch=stretch
-        )
+        return before._replace(limit=before.held, since=now, busy_at=now, refused=before.limit, streak=0)
     return Pressure(max(1, before.limit // 2), now, until, now, refused=max(2, min(level, before.limit)))
 
 
@@ -109,12 +109,17 @@ def _encouraged(before: Pressure, succeeded: tuple[datetime, ...], level: int, n
         return before._replace(streak=streak)
     after = before._replace(streak=streak, held=max(before.held or 0, before.limit))
     if after.refused is not None and after.limit >= after.refused:
-        after = after._replace(refused=None, stretch=STRETCH)
+        after = after._replace(refused=None)
     is_known = after.refused is not None and after.limit + 1 >= after.refused
-    if is_known and streak < after.stretch * after.limit:
+    if is_known and streak < _stretch(after.limit):
         return after
     more = 1 if after.refused is not None else max(1, after.limit // 2)
     return after._replace(limit=after.limit + more, since=now, streak=0)
+
+
+def _stretch(limit: int) -> int:
+    """Return how many have to succeed at a limit before a level is tried that was refused."""
+    return limit * min(max(limit * limit, SHORTEST_STRETCH), LONGEST_STRETCH)
 
 
 class Strain(NamedTuple):

@@ -64,6 +64,7 @@ class Learner:
 
     async def _learn(self, product: str, news: Mapping[str, _News]) -> None:
         keys = set(news)
+        is_known = False
         now = await self._store.now()
         for _ in range(TRIES):
             strains = await self._store.pressures(product, keys)
@@ -71,9 +72,11 @@ class Learner:
                 after = learned(before, self._heard(news[key], running), stated=self._stated(news[key].group), now=now)
                 if after is before or await self._store.swap_pressure(product, key, before, after):
                     keys.discard(key)
+                    is_known = is_known or after is not None
             if not keys:
                 break
-        await self._note(product)
+        if not (is_known and product in self._notes.busy):  # else there is nothing to note: it costs no question
+            await self._note(product)
 
     async def _note(self, product: str) -> None:
         """Note that claims are to go by what is known of a product, or need not do so any more."""
