@@ -20,6 +20,7 @@ from prove.report import page
 from prove.result import Result
 from prove.scenarios import (
     breaks,
+    busy,
     clocks,
     crowd,
     downtime,
@@ -61,6 +62,7 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "once": partial(poison.once, size=poison.ONCE_QUICK if quick else poison.ONCE_FULL),
         "limits": partial(limits.limits, size=limits.QUICK if quick else limits.FULL),
         "shares": partial(shares.shares, size=shares.QUICK if quick else shares.FULL),
+        "busy": partial(busy.busy, size=busy.QUICK if quick else busy.FULL),
         "keys": partial(keys.keys, size=keys.QUICK if quick else keys.FULL),
         "pause": partial(pause.pause, size=pause.QUICK if quick else pause.FULL),
         "zoo": partial(zoo.zoo, size=zoo.QUICK if quick else zoo.FULL),

@@ -27,6 +27,7 @@ PROMISES = {
     "P25": "Where slots are scarce, each has its share",
     "P26": "Of the jobs that are not done, one has a key, and whoever is refused is told which",
     "P27": "What is paused begins nothing, and loses nothing",
+    "P28": "What a busy service bears is found out, and used, and no attempt is",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from prove.result import Result
+from prove.scenarios.busy import QUICK as BUSY
+from prove.scenarios.busy import busy
 from prove.scenarios.keys import QUICK as KEYS
 from prove.scenarios.keys import STORES, keys
 from prove.scenarios.limits import QUICK as LIMITS
@@ -83,13 +85,18 @@ def test_pause(postgres: PostgresServer) -> None:
     tried(asyncio.run(pause(postgres, SEED, PAUSE)), "P1", "P8", "P27")
 
 
+def test_busy(postgres: PostgresServer) -> None:
+    """A service that bears less than may run is asked for each job, and none uses up an attempt by it."""
+    tried(asyncio.run(busy(postgres, SEED, BUSY)), "P1", "P8", "P28")
+
+
 def test_zoo(postgres: PostgresServer) -> None:
     """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
     tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
 
 
 @pytest.mark.parametrize(
-    "scenario", ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "zoo"]
+    "scenario", ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "busy", "zoo"]
 )
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
