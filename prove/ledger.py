@@ -6,8 +6,10 @@ Jobs are read as long as they are pending; what ended is read from history.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -20,6 +22,7 @@ __all__ = [
     "Ledger",
     "Pending",
     "RunRow",
+    "Told",
     "backends",
     "beats",
     "count_pending",
@@ -31,6 +34,7 @@ __all__ = [
     "read",
     "rebuild_schema",
     "running_since",
+    "tell",
     "terminate_backends",
 ]
 
@@ -40,6 +44,8 @@ select number, job_id, fire_time, due_at, attempt, node, started_at, finished_at
 """
 _PENDING = "select id, state, attempt, run, node, fire_time, due_at from mainspring.jobs where state <> 'done'"
 _OCCURRENCES = "select job_id, outcome, fire_time, last_fire_time, occurrences from mainspring.runs"
+_TOLD = "select number, job_id, job_group, fire_time, outcome, result from runs"
+_LIVING = "select id, job_group from jobs where state <> 'done'"
 _OWNERLESS = """
 select run from mainspring.jobs where state = 'running' and node <> all(array(select name from mainspring.nodes))
 """
@@ -99,6 +105,17 @@ class Occurrences(NamedTuple):
     number: int
 
 
+class Told(NamedTuple):
+    """A row of history with the result of the run, as JSON."""
+
+    number: int
+    job: str
+    group: str
+    occurrence: str
+    outcome: str
+    result: str | None
+
+
 class Ledger(NamedTuple):
     """What the store says at one moment."""
 
@@ -115,6 +132,32 @@ def read(url: str) -> Ledger:
         pending = [_pending(row) for row in connection.execute(_PENDING)]
         nodes = frozenset(name for (name,) in connection.execute("select name from mainspring.nodes"))
     return Ledger(tuple(runs), tuple(pending), nodes)
+
+
+def tell(url: str) -> tuple[list[Told], dict[str, str]]:
+    """Return history with its results, and the groups of the jobs that are not done, by their ids.
+
+    That of SQLite is read beside the process that has the file.
+    """
+    if url.startswith("sqlite:"):
+        file = Path(url.removeprefix("sqlite:///"))
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)) as reader:
+            reader.execute("begin")
+            rows, living = reader.execute(_TOLD).fetchall(), reader.execute(_LIVING).fetchall()
+    else:
+        with _connect(url) as connection, connection.transaction():
+            connection.execute("set transaction isolation level repeatable read")
+            connection.execute("set local search_path = mainspring")
+            rows, living = connection.execute(_TOLD).fetchall(), connection.execute(_LIVING).fetchall()
+    return [_told(*row) for row in rows], {str(job): group for job, group in living}
+
+
+def _told(
+    number: int, job: UUID | str, group: str, fire_time: datetime | int, outcome: str, result: str | None
+) -> Told:
+    if isinstance(fire_time, int):
+        fire_time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=fire_time)
+    return Told(number, str(job), group, _occurrence(UUID(str(job)), fire_time), outcome, result)
 
 
 def occurrences(url: str) -> list[Occurrences]:

@@ -28,6 +28,7 @@ PROMISES = {
     "P26": "Of the jobs that are not done, one has a key, and whoever is refused is told which",
     "P27": "What is paused begins nothing, and loses nothing",
     "P28": "What a busy service bears is found out, and used, and no attempt is",
+    "P29": "Jobs that follow a run are there once, if and only if it succeeded",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

@@ -8,6 +8,8 @@ import pytest
 from prove.result import Result
 from prove.scenarios.busy import QUICK as BUSY
 from prove.scenarios.busy import busy
+from prove.scenarios.followups import QUICK as FOLLOWUPS
+from prove.scenarios.followups import followups
 from prove.scenarios.keys import QUICK as KEYS
 from prove.scenarios.keys import STORES, keys
 from prove.scenarios.limits import QUICK as LIMITS
@@ -90,13 +92,20 @@ def test_busy(postgres: PostgresServer) -> None:
     tried(asyncio.run(busy(postgres, SEED, BUSY)), "P1", "P8", "P28")
 
 
+@pytest.mark.parametrize("store", FOLLOWUPS.stores)
+def test_followups(postgres: PostgresServer, store: str) -> None:
+    """Nodes that die where a run ends: each that succeeded has its follow-ups once, and its result."""
+    tried(asyncio.run(followups(postgres, SEED, replace(FOLLOWUPS, stores=(store,)))), "P1", "P29")
+
+
 def test_zoo(postgres: PostgresServer) -> None:
     """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
     tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
 
 
 @pytest.mark.parametrize(
-    "scenario", ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "busy", "zoo"]
+    "scenario",
+    ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "busy", "followups", "zoo"],
 )
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
