@@ -111,7 +111,7 @@ def test_a_refusal_at_a_level_that_held_halves_again() -> None:
 
 def test_a_refusal_below_the_level_that_held_is_none_of_one_more() -> None:
     """While one more is tried fewer run than held: then the service bears less, and all are held."""
-    known = heard(at_five(), *(succeeded(3, running=4) for _ in range(100)), now=4)
+    known = heard(at_five(), *(succeeded(3, running=4) for _ in range(125)), now=4)
     assert 6 == known.limit
     assert (5, False) == (heard(known, refused(5, running=4), now=5).limit, heard(known, refused(5, running=4)).probes)
     known = heard(known, refused(5, running=2), now=5)
