@@ -35,8 +35,8 @@ from mainspring.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from mainspring.job import Job, JobFilter, JobKey, State
-from mainspring.plugins.scheduler import MOST_BYTES, MOST_WAITING
+from mainspring.job import REQUEST_LIMIT, Job, JobFilter, JobKey, State
+from mainspring.plugins.scheduler import MOST_WAITING
 from mainspring.testing import START, TestScheduler, run_job
 from mainspring.web.answers import job_json
 
@@ -233,7 +233,11 @@ async def test_jobs_are_listed() -> None:
         (lambda jobs: jobs.create("letters", written_to=float("nan")), InvalidRequestError, {"MALFORMED_JSON"}),
         (lambda jobs: jobs.create("letters", written_to="\0"), InvalidRequestError, {"NUL_IN_STRING"}),
         (lambda jobs: jobs.create("letters", written_to="\ud800"), InvalidRequestError, {"MALFORMED_JSON"}),
-        (lambda jobs: jobs.create("letters", written_to="x" * MOST_BYTES), InvalidRequestError, {"REQUEST_TOO_LARGE"}),
+        (
+            lambda jobs: jobs.create("letters", written_to="x" * REQUEST_LIMIT),
+            InvalidRequestError,
+            {"REQUEST_TOO_LARGE"},
+        ),
         (
             lambda jobs: jobs.list("letters", state="asleep", tag="a,b", limit=1001),
             InvalidRequestError,

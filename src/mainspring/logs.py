@@ -148,7 +148,7 @@ def configure(settings: Settings) -> None:
     wrapper: Any = structlog.make_filtering_bound_logger(level)
     factory = structlog.PrintLoggerFactory(stream)
     _Logger.made = wrapper(factory(), processors=processors, context={})
-    _Logger.level, _Logger.factory, _Logger.processors = level, staticmethod(factory), processors
+    _Logger.level, _Logger.factory, _Logger.processors = level, factory, processors
     structlog.configure(
         processors=[_keep_here, *processors],
         wrapper_class=wrapper,

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from mainspring.job import Job, JobFilter, Options, Outcome, State, lifecycle
+from mainspring.job import Job, JobFilter, Outcome, State, lifecycle
 from mainspring.store import NodeBeat, Store, Waits
 from tests.contract.build import ALL, BACKUPS, NODE, START, a_job, claim, edited, ended, jobs_of, running
 
@@ -139,4 +139,3 @@ async def test_waits_of_jobs_that_are_gone_are_forgotten(store: Store) -> None:
     await store.prune(timedelta(days=1))
     assert Waits([], are_any=False) == await store.ended_waits(ALL)
     assert {first.id} == (await jobs_of(store)).keys()
-    assert Options() == first.options

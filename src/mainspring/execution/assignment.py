@@ -93,6 +93,11 @@ class Assignment:
             places, self.places = self.places, None
             places.give_back()
 
+    def say(self) -> None:
+        """Tell whoever listens that the run has said more. For any thread."""
+        if self.on_said is not None:
+            self.on_said()
+
     def completed(self, ending: Ending) -> Ending:
         """Return how the run ended with what it said: jobs follow it only if it succeeded."""
         if self.log is not None:

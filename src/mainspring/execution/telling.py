@@ -12,8 +12,8 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.execution.assignment import Assignment
 from mainspring.execution.run_log import RunLog
-from mainspring.job import JobKey, Progress
-from mainspring.plugins import MOST_BYTES, Registry
+from mainspring.job import REQUEST_LIMIT, JobKey, Progress
+from mainspring.plugins import Registry
 
 MOST_FOLLOW_UPS = 1000
 """How many jobs one run may have made."""
@@ -36,14 +36,12 @@ class Telling:
             with _lock:  # or two threads that begin at once would each have their own
                 log = self._assignment.log = self._assignment.log or RunLog()
         log.add(line)
-        if self._assignment.on_said is not None:
-            self._assignment.on_said()
+        self._assignment.say()
 
     def report(self, progress: Progress) -> None:
         """Show how far the run is."""
         self._assignment.progress = progress
-        if self._assignment.on_said is not None:
-            self._assignment.on_said()
+        self._assignment.say()
 
     def follow(self, job_group: str, body: Mapping[str, Any]) -> UUID:
         """Have a job made if the run succeeds; return its id."""
@@ -63,20 +61,16 @@ class Telling:
 
 def _check(request: bytes) -> None:
     """Raise `InvalidRequestError` for the JSON of a request that not every store could keep."""
-    detail = None
-    if len(request) > MOST_BYTES:
-        detail = f"the request is larger than {MOST_BYTES // 1024} KiB"
-    elif b"\\u0000" in request:
-        detail = "the request has a NUL character, which not every store can keep"
-    else:
-        try:
-            from_json(request, allow_inf_nan=False)
-        except ValueError:
-            detail = "the request has a number that JSON does not know: NaN, or an infinite one"
-    if detail is not None:
-        raise InvalidRequestError(
-            detail,
-            problems=[
-                Problem("", "REQUEST_TOO_LARGE" if len(request) > MOST_BYTES else "PLUGIN_VALIDATION_ERROR", detail)
-            ],
-        )
+    if len(request) > REQUEST_LIMIT:
+        raise _refused("REQUEST_TOO_LARGE", f"is larger than {REQUEST_LIMIT // 1024} KiB")
+    if b"\\u0000" in request:
+        raise _refused("PLUGIN_VALIDATION_ERROR", "has a NUL character, which not every store can keep")
+    try:
+        from_json(request, allow_inf_nan=False)
+    except ValueError:
+        detail = "has a number that JSON does not know: NaN, or an infinite one"
+        raise _refused("PLUGIN_VALIDATION_ERROR", detail) from None
+
+
+def _refused(code: str, detail: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the request {detail}", problems=[Problem("", code, f"the request {detail}")])

@@ -105,6 +105,7 @@ from mainspring.job.pressure import (
 )
 from mainspring.job.request import (
     NOW,
+    REQUEST_LIMIT,
     SCHEDULING_FIELDS,
     SCHEDULING_SCHEMA,
     JobRequest,
@@ -136,6 +137,7 @@ __all__ = [
     "NOW",
     "PENDING",
     "PRIORITY",
+    "REQUEST_LIMIT",
     "SCHEDULING_FIELDS",
     "SCHEDULING_SCHEMA",
     "Backoff",

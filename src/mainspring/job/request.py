@@ -58,6 +58,10 @@ A body that sets one is refused unless the group declares such a field.
 """
 
 
+REQUEST_LIMIT = 256 * 1024
+"""How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
+
+
 class JobType(StrEnum):
     """The two kinds of job that clients of the first hour know."""
 

@@ -247,8 +247,7 @@ class Node:
         if not self._lease.is_trusted():
             self._recovery.forget()
             self._dispatcher.interrupt(self._dispatcher.exclusive(), OUT_OF_TOUCH)
-        if self._dispatcher.stuck != self._stuck:
-            stuck = self._dispatcher.stuck
+        if (stuck := self._dispatcher.stuck) != self._stuck:
             await self._store.show_stuck(self.name, stuck)
             self._stuck = stuck
         while self._heartbeat.beats:

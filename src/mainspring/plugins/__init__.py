@@ -30,7 +30,6 @@ from mainspring.plugins.report import (
     raise_together,
 )
 from mainspring.plugins.scheduler import (
-    MOST_BYTES,
     Answer,
     Call,
     Calls,
@@ -45,7 +44,6 @@ from mainspring.plugins.services import (
 )
 
 __all__ = [
-    "MOST_BYTES",
     "Answer",
     "Binder",
     "Binding",

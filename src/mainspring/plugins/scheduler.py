@@ -20,10 +20,9 @@ from pydantic_core import from_json, to_json
 
 from mainspring import errors
 from mainspring.errors import InvalidRequestError, MainspringError, Other, OverQuota, Problem
+from mainspring.job import REQUEST_LIMIT
 from mainspring.schedule import MICROSECOND
 
-MOST_BYTES = 256 * 1024
-"""How large a request may be, as JSON: the same as over REST."""
 MOST_WAITING = 1000
 """How many calls of a job group may wait for their answers at once, in one process."""
 
@@ -211,8 +210,8 @@ class Scheduler:
         self, name: str, job_group: str, job_id: UUID | str = "", body: Mapping[str, Any] | None = None
     ) -> Answer[Any]:
         call = Call(name, job_group, str(job_id), _written(body or {}))
-        if sum(map(len, call)) > MOST_BYTES:
-            raise _invalid("REQUEST_TOO_LARGE", f"is larger than {MOST_BYTES // 1024} KiB")
+        if sum(map(len, call)) > REQUEST_LIMIT:
+            raise _invalid("REQUEST_TOO_LARGE", f"is larger than {REQUEST_LIMIT // 1024} KiB")
         with self._lock:
             if self._waiting >= MOST_WAITING:
                 raise RuntimeError(f"{MOST_WAITING} calls wait for their answers; wait for some before the next")

@@ -42,10 +42,12 @@ class Explaining:
         job = await self._jobs.get_job(key, job_id)
         await self._notes.refresh()
         nodes = await self._store.nodes()
+        now = await self._store.now()
+        is_due = job.state is State.SCHEDULED and job.due_at <= now  # before, nobody asks who goes ahead of it
         sources = self._notes.limits, self._registry.limits
         keys = [job.concurrency_key] if job.concurrency_key else []
         situation = Situation(
-            now=await self._store.now(),
+            now=now,
             pauses=self._notes.pauses,
             caps=caps_of(key, self._notes.limits, self._registry.limits),
             running=await self._store.running(),
@@ -53,7 +55,7 @@ class Explaining:
             pressures=await self._store.pressures(key.product, keys) if keys else {},
             awaited=[each for id_ in job.waits_for[:MOST_NAMED] if (each := await self._store.get(id_)) is not None],
             places=[_place(node) for node in nodes],
-            ahead=await self._store.ahead(job, MOST_AHEAD) if job.state is State.SCHEDULED else 0,
+            ahead=await self._store.ahead(job, MOST_AHEAD) if is_due else 0,
             weights=(weight_of(Scope(key.product), *sources), weight_of(Scope(*key), *sources)),
             obstacle=obstacle,
         )

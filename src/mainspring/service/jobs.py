@@ -34,6 +34,7 @@ from mainspring.failpoint import fp
 from mainspring.job import (
     NOW,
     PENDING,
+    REQUEST_LIMIT,
     Counts,
     Edit,
     Ending,
@@ -74,8 +75,6 @@ from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.service.quotas import Quotas
 from mainspring.store import Notes, Store
 
-REQUEST_LIMIT = 256 * 1024
-"""How large a stored request may become, in bytes of JSON; the same as the limit of a body."""
 DELETED_AT_ONCE = 500
 """How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
 PAGE = 500

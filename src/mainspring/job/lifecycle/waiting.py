@@ -14,7 +14,7 @@ from mainspring.job.options import OnFailure, Options
 from mainspring.job.run import Outcome, Run
 
 
-def waits_for(options: Options, over: Mapping[UUID, bool], *, pointer: str = "") -> tuple[UUID, ...]:
+def waits_for(options: Options, over: Mapping[UUID, bool]) -> tuple[UUID, ...]:
     """Return the jobs that one with these options waits for; `over` tells which are done, and whether they succeeded.
 
     Raises `InvalidRequestError` where it is to be cancelled if one of them does not succeed, and that is so already.
@@ -24,7 +24,7 @@ def waits_for(options: Options, over: Mapping[UUID, bool], *, pointer: str = "")
     for place, awaited in enumerate(options.after or ()):
         if what is OnFailure.CANCEL and over.get(awaited) is False:
             detail = f"job {awaited} is done and did not succeed, so this one would be cancelled"
-            problems.append(Problem(f"{pointer}/options/after/{place}", "AFTER_FAILED", detail))
+            problems.append(Problem(f"/options/after/{place}", "AFTER_FAILED", detail))
         elif awaited not in over or (not over[awaited] and what is OnFailure.WAIT):
             waits.append(awaited)
     if problems:
