@@ -116,6 +116,19 @@ async def test_what_is_brought_back_is_awaited_again(store: Store) -> None:
     assert ([first.id], True) == await store.ended_waits(ALL)
 
 
+async def test_what_is_brought_back_may_wait(store: Store) -> None:
+    """For what it was made to wait for while it was done."""
+    [first] = await running(store, a_job())
+    await store.add([awaited := a_job(fire_at=START + timedelta(hours=1))])
+    await store.finish([ended(first, Outcome.CANCELLED)])
+    done = await store.get(first.id)
+    assert done is not None
+    assert await store.revive(back := edited(done, state=State.SCHEDULED, last_run=None, waits_for=(awaited.id,)))
+
+    assert [] == await claim(store)
+    assert [back] == [job._replace(last_run=None) for job in await store.waiting(awaited.id)]
+
+
 async def test_many_may_wait(store: Store) -> None:
     """Also those that are written slice by slice, and those that are made to wait later."""
     first = a_job(fire_at=START + timedelta(hours=1))

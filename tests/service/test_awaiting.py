@@ -233,3 +233,49 @@ async def test_firing_a_job_waits_for_nobody() -> None:
         await scheduler.service.control.fire_job(second.key, second.id)
         await scheduler.advance(seconds=1)
     assert ["second"] == steps.done
+
+
+async def test_one_that_is_replaced_waits_for_what_it_is_to_wait_for() -> None:
+    """Its new request says that; a circle is refused, and one that names nothing waits no more."""
+    steps = Steps()
+    async with TestScheduler(steps) as scheduler:
+        first = await a_step(scheduler, "first", at=60)
+        keyed = {"key": "one", "onConflict": "replace"}
+        job = await a_step(scheduler, "old", at=5, options=keyed)
+        assert job.id == (await a_step(scheduler, "new", first, at=5, options=keyed)).id
+        await scheduler.advance(seconds=10)
+        assert [] == steps.done
+        circle = SOON | {"options": {**keyed, "after": [str((await a_step(scheduler, "last", job)).id)]}}
+        assert [("/options/after/0", "AFTER_CIRCLE")] == await refused(scheduler, circle)
+        await a_step(scheduler, "newest", at=15, options=keyed)
+        await scheduler.advance(seconds=10)
+    assert ["newest", "last"] == steps.done
+
+
+async def test_a_dead_job_that_was_made_to_wait_waits_when_it_is_retried() -> None:
+    """Jobs that are done are not waited for: whoever retries it wants it to run."""
+    steps = Steps()
+    async with TestScheduler(steps) as scheduler:
+        over = await a_step(scheduler, "over", ends="badly")
+        dead = await a_step(scheduler, "dead", ends="badly")
+        await scheduler.advance(seconds=1)
+        first = await a_step(scheduler, "first", at=60)
+        patch = {"ends": "well", "options": {"after": [str(over.id), str(first.id)]}}
+        await scheduler.service.change_job(dead.key, dead.id, patch)
+        retried = await scheduler.service.control.retry_job(dead.key, dead.id)
+        assert (first.id,) == retried.waits_for
+        steps.done.clear()
+        await scheduler.advance(seconds=70)
+    assert ["first", "dead"] == steps.done
+
+
+async def test_a_batch_waits_for_a_bounded_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has to be looked up."""
+    monkeypatch.setattr("mainspring.service.awaiting.MOST_AWAITED", 3)
+    async with TestScheduler(Steps()) as scheduler:
+        jobs = [await a_step(scheduler, str(number), at=60) for number in range(4)]
+        bodies = [SOON | {"options": {"after": [str(job.id) for job in pair]}} for pair in (jobs[:2], jobs[1:3])]
+        await scheduler.service.batches.create(STEPS, bodies)
+        with pytest.raises(InvalidRequestError) as caught:
+            await scheduler.service.batches.create(STEPS, [*bodies, SOON | {"options": {"after": [str(jobs[3].id)]}}])
+        assert ["AFTER_TOO_MANY"] == [problem.code for problem in caught.value.problems]

@@ -11,6 +11,8 @@ from mainspring.store import Store
 
 LONGEST_WALK = 10_000
 """How many jobs are looked at to find out whether one waits for itself."""
+MOST_AWAITED = 1000
+"""How many different jobs those of one batch may wait for: each that is done is looked up by itself."""
 
 
 class Awaiting:
@@ -25,6 +27,9 @@ class Awaiting:
         Each request comes with a pointer to it. Raises `InvalidRequestError` for ids that are no jobs of the product.
         """
         wanted = list(dict.fromkeys(awaited for _, options in awaiting for awaited in options.after or ()))
+        if len(wanted) > MOST_AWAITED:
+            detail = f"its jobs wait for {len(wanted)} different jobs in all; {MOST_AWAITED} are the most"
+            raise InvalidRequestError(detail, problems=[Problem("", "AFTER_TOO_MANY", detail)])
         pending = {job.id: job for job in await self._store.some(wanted)} if wanted else {}
         found: dict[UUID, Job | None] = {each: pending.get(each) or await self._store.get(each) for each in wanted}
         problems = [
@@ -40,6 +45,11 @@ class Awaiting:
             for each, job in found.items()
             if job is not None and job.state is State.DONE
         }
+
+    async def pending(self, options: Options) -> tuple[UUID, ...]:
+        """Return those of the jobs which options name that are not done."""
+        found = {job.id for job in await self._store.some(options.after)} if options.after else set()
+        return tuple(each for each in options.after or () if each in found)
 
     async def refuse_circle(self, job_id: UUID, after: Sequence[UUID]) -> None:
         """Raise `InvalidRequestError` if one of these jobs waits for the job in turn, by whatever way."""

@@ -140,6 +140,7 @@ class Control:
                 raise JobNotDeadError(_nothing_to_retry(run))
             if job.is_dead and (run is None or chosen is given_up[0]):
                 revived, unrun = lifecycle.revived(job, now=now, calendars=calendars)
+                revived = revived._replace(waits_for=await self._jobs.awaiting.pending(job.options))
                 return revived if await self._store.revive(revived, unrun) else None
             edited, child = lifecycle.retry_run(job, chosen, self._clock.new_id(), now=now)
             return edited if await self._store.update(edited, (), [child]) else None

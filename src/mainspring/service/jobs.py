@@ -163,7 +163,7 @@ class SchedulerService:
                     return other, False
                 if job.options.on_conflict is not OnConflict.REPLACE:
                     raise Keys.refusal(other) from None
-                if (replaced := await self._replace(binding, other, body, calendars)) is None:
+                if (replaced := await self._replace(binding, other, body, calendars, job.waits_for)) is None:
                     continue
                 return replaced, False
             fp("create.after_add")
@@ -187,11 +187,14 @@ class SchedulerService:
         async with self.quotas.taken(job.key, kept, size):
             await self._store.add([job], unrun)
 
-    async def _replace(self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars) -> Job | None:
-        """Give a request to the job that has its key; `None` if that was written meanwhile."""
+    async def _replace(
+        self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars, waits_for: Sequence[UUID]
+    ) -> Job | None:
+        """Give a request, and what it waits for, to the job that has its key; `None` if that was written meanwhile."""
         if other.state is State.RUNNING:
             detail = f"job {other.id} has the key and is running; what it does has begun"
             raise JobRunningError(detail, other=(other.key, other.id))
+        await self.awaiting.refuse_circle(other.id, waits_for)
         now = await self._store.now()
         reading = self._read(binding, body, now, calendars)
         edited, unrun = lifecycle.reschedule(
@@ -203,7 +206,7 @@ class SchedulerService:
             calendars=calendars,
             is_moved=True,
         )
-        edited = self._ranked(binding, edited, reading.request)
+        edited = self._ranked(binding, edited, reading.request)._replace(waits_for=tuple(waits_for))
         if not await self._store.update(edited, unrun):
             return None
         self._events.announce(JobChanged(edited, "replaced"))

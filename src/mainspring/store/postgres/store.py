@@ -243,6 +243,7 @@ class PostgresStore:
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
             if done:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(job)]})
+                await _wait(connection, [job])
                 await query(connection, "wait_again", {"awaited": job.id})
             if done and unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})

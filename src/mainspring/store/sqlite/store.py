@@ -241,9 +241,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL["end_being_done"], guard).fetchall())
             if done:
-                db.execute(SQL["add"], row)
+                add_rows(db, [row], [ROWS.run_values(run) for run in unrun])
                 db.execute(SQL["wait_again"], {"awaited": str(job.id)})
-                add_unrun(db, unrun)
             return done
 
         done = await self._call(work)
