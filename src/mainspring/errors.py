@@ -125,6 +125,20 @@ class KeyTakenError(ConflictError):
         self.other = other
 
 
+class ReceiptTakenError(ConflictError):
+    """The call was answered before, under the same key; nothing was written."""
+
+
+class JobExistsError(MainspringError):
+    """Another job has the id that this one was to have. `other` is that job."""
+
+    code = "JOB_EXISTS"
+
+    def __init__(self, detail: str, *, problems: Sequence[Problem] = (), other: Other | None = None) -> None:
+        super().__init__(detail, problems=problems)
+        self.other = other
+
+
 @dataclass(frozen=True, slots=True)
 class OverQuota(Problem):
     """A quota that a call would exceed: of which group or product, which one, and in its unit what it is about.

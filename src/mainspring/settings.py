@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
 from mainspring.errors import ConfigError
-from mainspring.job import Limits
+from mainspring.job import Declaration, Limits
 from mainspring.problems import problems_of
 from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
@@ -300,6 +300,9 @@ class Settings(BaseModel):
     limits: Mapping[Annotated[str, AfterValidator(_check_scope)], Limits] = Field(
         {}, description="Limits of job groups and products, in place of those of job classes; only in the file"
     )
+    jobs: tuple[Declaration, ...] | None = Field(
+        None, description="Recurring jobs that are there at each start; only in the file"
+    )
     plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
 
     @property
@@ -344,8 +347,8 @@ def _row(name: str, field: FieldInfo) -> Row:
     return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
 
 
-_TABLES = {"calendars": "a calendar", "limits": "the limits"}
-"""The settings that are tables of the file."""
+_TABLES = {"calendars": "a calendar", "limits": "the limits", "jobs": "a declared job"}
+"""The settings that are tables of the file, or arrays of tables."""
 TABLE: Mapping[str, Row] = {
     name: _row(name, field)
     for name, field in Settings.model_fields.items()

@@ -76,6 +76,8 @@ class TestScheduler:
         await self._registry.open(self._calls)
         self._node = HandDrivenNode(self._store, self._notes, self._registry, self.clock, self.events)
         await self._node.join()
+        for source, declared in self._registry.declared.items():
+            await self.service.declaring.adopt(source, declared)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -31,7 +31,19 @@ def schema_url(postgres_url: str) -> str:
 def emptied(url: str) -> str:
     """Empty the tables; the sequence goes on, as it does in life."""
     with psycopg.connect(url, autocommit=True) as connection:
-        tables = ("jobs", "runs", "counts", "nodes", "notes", "stops", "deletions", "rates", "waits", "pressures")
+        tables = (
+            "jobs",
+            "runs",
+            "counts",
+            "nodes",
+            "notes",
+            "stops",
+            "deletions",
+            "rates",
+            "waits",
+            "pressures",
+            "receipts",
+        )
         connection.execute(f"truncate {', '.join(f'mainspring.{table}' for table in tables)}".encode())
     return url
 

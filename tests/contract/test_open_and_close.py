@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.job import Cap, Edit, Job, Limits, Progress, Run, Scope, lifecycle
+from mainspring.job import Cap, Edit, Job, Limits, Progress, Receipt, Run, Scope, lifecycle
 from mainspring.store import NodeBeat, Store, spans
 from tests.contract.build import (
     ALL,
@@ -39,6 +39,9 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "now": lambda store: store.now(),
     "add": lambda store: store.add([a_job()]),
     "add_slices": lambda store: store.add_slices(one_slice()),
+    "add_named": lambda store: store.add_named(a_job()),
+    "keep": lambda store: store.keep(Receipt(a_job().id.bytes, b"", b"")),
+    "receipt": lambda store: store.receipt(b"id"),
     "get": lambda store: store.get(a_job().id),
     "page": lambda store: store.page(BACKUPS, ANY, after=None, limit=ALL),
     "ids": lambda store: store.ids(BACKUPS, ANY, after=None),

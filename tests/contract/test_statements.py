@@ -49,6 +49,7 @@ OF_POSTGRES_ONLY = {
     "finish": "changes are written together",
     "add_unrun": "rows of history are numbered as they are written; there they are numbered before",
     "follow": "many are written together; there each is added by itself",
+    "add_with_receipts": "calls that share a commit are one statement there",
     "which": "an answer can be lost on the way from another process only",
     **dict.fromkeys(
         ("candidates", "candidates_of_keys", "claim_these", "put_rates", "take_turn"),

@@ -483,3 +483,10 @@ def test_all_problems_of_all_plugins_at_once() -> None:
         binds(object, services=["vms"]),
         binds(a_job_class(NeedsVms), listeners=[a_listener(key=NOBODY)]),
     )
+
+
+@pytest.mark.parametrize("name", ["jobs", "events", "nodes", "calendars"])
+def test_a_product_has_no_name_of_a_call(name: str) -> None:
+    """A path would mean two things."""
+    with pytest.raises(ConfigError, match="name of a call of the API"):
+        a_registry(lambda binder: binder.bind_job(a_job_class(key=JobKey(name, "backups"))))

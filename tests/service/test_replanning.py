@@ -90,7 +90,7 @@ class Racing:
     def __getattr__(self, verb: str) -> Any:
         return getattr(self._world.store, verb)
 
-    async def update(self, job: Job, unrun: Any = (), added: Any = ()) -> bool:
+    async def update(self, job: Job, unrun: Any = (), added: Any = (), _: Any = None) -> bool:
         """Lose the race, if it is time for that."""
         if self._left:
             self._left -= 1

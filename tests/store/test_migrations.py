@@ -28,6 +28,7 @@ TABLES = {
     "notes",
     "pressures",
     "rates",
+    "receipts",
     "runs",
     "stops",
     "waits",

@@ -37,8 +37,15 @@ def plain_facts(values: dict[str, Any], table: tuple[columns.Fact, ...]) -> dict
     return {fact.name: known[fact.name] for fact in table}
 
 
-NOT_HELD: dict[str, Any] = {"paused": False, "hold": None, "resume_at": None, "cancelling": False, "progress": None}
-"""What every job is that was just claimed."""
+NOT_HELD: dict[str, Any] = {
+    "paused": False,
+    "hold": None,
+    "resume_at": None,
+    "cancelling": False,
+    "progress": None,
+    "digest": None,
+}
+"""What every job is that was just claimed, or is not told by a claim."""
 
 
 @settings(deadline=None)  # expressions of the plain twin are compiled each time

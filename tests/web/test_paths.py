@@ -135,7 +135,7 @@ async def test_id_may_be_in_capitals(client: httpx2.AsyncClient, jobs: Jobs) -> 
     [
         ("/api/schedulers", {"GET", "HEAD"}),
         (JOBS, {"GET", "HEAD", "POST"}),
-        (f"{JOBS}/{SOME}", {"GET", "HEAD", "PATCH", "DELETE"}),
+        (f"{JOBS}/{SOME}", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
         (f"{JOBS}/{SOME}/pause", {"POST"}),
         (f"{JOBS}/{SOME}/resume", {"POST"}),
         (f"{JOBS}/{SOME}/retry", {"POST"}),

@@ -1,6 +1,7 @@
 """What a job is and what becomes of it. Pure facts and the state machine; no I/O."""
 
 from mainspring.job.damage import Damage
+from mainspring.job.declaration import Declaration
 from mainspring.job.events import (
     Events,
     GaveUp,
@@ -103,15 +104,18 @@ from mainspring.job.pressure import (
     pressure_from_json,
     pressure_to_json,
 )
+from mainspring.job.receipt import KEPT_FOR, Receipt
 from mainspring.job.request import (
     NOW,
     REQUEST_LIMIT,
     SCHEDULING_FIELDS,
     SCHEDULING_SCHEMA,
+    AnythingElse,
     JobRequest,
     Reading,
     parse,
     read,
+    schema_of,
 )
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
@@ -125,6 +129,7 @@ __all__ = [
     "FIRST_PRIORITY",
     "FORGET",
     "FORMAT",
+    "KEPT_FOR",
     "LAST_PRIORITY",
     "LONGEST_KEY",
     "MOST_AHEAD",
@@ -140,6 +145,7 @@ __all__ = [
     "REQUEST_LIMIT",
     "SCHEDULING_FIELDS",
     "SCHEDULING_SCHEMA",
+    "AnythingElse",
     "Backoff",
     "Candidate",
     "Cap",
@@ -147,6 +153,7 @@ __all__ = [
     "Claim",
     "Counts",
     "Damage",
+    "Declaration",
     "Edit",
     "Ending",
     "Events",
@@ -188,6 +195,7 @@ __all__ = [
     "Quota",
     "Rate",
     "Reading",
+    "Receipt",
     "RetryPolicy",
     "Run",
     "RunFinished",
@@ -228,6 +236,7 @@ __all__ = [
     "quotas_of",
     "rank",
     "read",
+    "schema_of",
     "weight_of",
     "why",
 ]

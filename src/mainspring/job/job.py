@@ -49,6 +49,8 @@ class Job(NamedTuple):
     A job with a `parent` is one occurrence of that job, taken out of it to be run beside it: because occurrences may
     overlap, or as a part of a `backfill`. Its runs are history of its parent, and when it ends nothing else is left.
 
+    `digest` is that of the body that it was created with, where the caller gave it its id.
+
     `format` is that of its row in a store. A job with `damage` comes from a row that cannot be read: it never runs.
     """
 
@@ -83,6 +85,7 @@ class Job(NamedTuple):
     waits_for: tuple[UUID, ...] = ()
     parent: UUID | None = None
     backfill: bool = False
+    digest: str | None = None
     format: int = FORMAT
     damage: Damage | None = None
 

@@ -26,7 +26,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job.options import Options
@@ -96,6 +97,14 @@ SCHEDULING_SCHEMA: dict[str, Any] = {
     },
 }
 """What the scheduling fields of a request must be together, as JSON Schema."""
+
+
+class AnythingElse(GenerateJsonSchema):
+    """Describes what no JSON Schema can describe as anything."""
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> dict[str, Any]:  # noqa: ARG002
+        """See `GenerateJsonSchema.handle_invalid_for_json_schema`."""
+        return {}
 
 
 class JobRequest(BaseModel):
@@ -336,3 +345,11 @@ def _trigger(request: JobRequest, now: datetime) -> Trigger:
         return Once(request.when)
     count = None if request.repeat_count is None else request.repeat_count + 1
     return Recurring(Every(Period(days=request.repeat_interval_in_days)), request.when, count)
+
+
+@cache
+def schema_of(model: type[JobRequest]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of requests of a model, as their bodies are on the wire."""
+    schema = model.model_json_schema(schema_generator=AnythingElse)
+    scheduling = {} if SCHEDULING_SCHEMA.keys() & schema.keys() else SCHEDULING_SCHEMA
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **scheduling}

@@ -67,7 +67,7 @@ class Held(NamedTuple):
 class Place(NamedTuple):
     """A node that has a row: which groups it runs, how many jobs at once, and whether its session is there.
 
-    Of the groups that are `stuck` it has no thread left.
+    Of the groups that are `stuck` it has no thread left. One that is drained begins no more jobs.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Place(NamedTuple):
     slots: int
     is_connected: bool = True
     stuck: frozenset[JobKey] = frozenset()
+    is_drained: bool = False
 
 
 class Situation(NamedTuple):
@@ -233,6 +234,9 @@ def _nobody(job: Job, situation: Situation) -> Iterator[Fact]:
     elif not _able(job, situation):
         names = ", ".join(place.name for place in situation.places[:MOST_NAMED])
         yield Fact("NO_PLUGIN", f"No node that is alive has a plugin for {job.key}; alive are {names}.")
+    elif all(place.is_drained for place in _able(job, situation)):
+        names = ", ".join(place.name for place in _able(job, situation)[:MOST_NAMED])
+        yield Fact("NO_NODE", f"Every node that has a plugin for {job.key} is drained: {names}. Resume one of them.")
     if is_quarantined(job):
         text = f"{job.losses} nodes died under it: it runs in a worker process of its own, when one is free."
         yield Fact("QUARANTINED", text)

@@ -12,7 +12,7 @@ import resource
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ from typing import NamedTuple, TypeVar
 
 from mainspring import logs
 from mainspring.clock import SystemClock
-from mainspring.errors import ConfigError
+from mainspring.errors import ConfigError, InvalidRequestError
 from mainspring.execution import NODE, Host, Thing, ring_in_vain
-from mainspring.job import PENDING, Events, JobKey, Scope
+from mainspring.job import PENDING, Declaration, Events, JobKey, Scope
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import answered_hosts, authority, http_server, listening
@@ -90,7 +90,25 @@ def load_registry(settings: Settings) -> Registry:
             sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
     registry = load(settings.plugins, settings.plugin_settings)
     registry.limits.update({Scope.named(name): limits for name, limits in settings.limits.items()})
+    if settings.jobs is not None:
+        _check_declared(registry, settings.jobs)
+        registry.declared["settings"] = settings.jobs
     return registry
+
+
+def _check_declared(registry: Registry, declared: Sequence[Declaration]) -> None:
+    """Raise `ConfigError` with all that is wrong with the jobs that settings declare of groups that are here."""
+    problems = []
+    for number, declaration in enumerate(declared):
+        if any(other.job_id == declaration.job_id for other in declared[:number]):
+            problems.append(f"jobs[{number}]: {declaration} is declared twice")
+        if (binding := registry.bindings.get(declaration.key)) is not None:
+            try:
+                binding.check(declaration)
+            except InvalidRequestError as error:
+                problems += [f"jobs[{number}]: {declaration}: {each.pointer} {each.detail}" for each in error.problems]
+    if problems:
+        raise ConfigError("\n  ".join(["The declared jobs are not right:", *problems]))
 
 
 def check_machine(settings: Settings, registry: Registry) -> str:
@@ -191,14 +209,14 @@ class Parts(NamedTuple):
 
 
 async def _node(settings: Settings, registry: Registry) -> int:
-    async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts):
+    async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts, registry):
         await parts.node.run()
     return 0
 
 
 async def _serve(settings: Settings, registry: Registry, listener: socket.socket) -> int:
     clock = SystemClock()
-    async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts):
+    async with _prepared(settings, registry) as parts, _schedules_up_to_date(settings, parts, registry):
         node, store, notes, service = parts
         telling = asyncio.create_task(_catch_up("plugins", partial(_tell_of_plugins, store, registry), node))
         calendars = CalendarService(store, notes)
@@ -242,6 +260,8 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
         log.warning("jobs live in memory only and are gone when this process ends")
     if registry.unbound:
         log.warning("settings of plugins that are not loaded here", sections=list(registry.unbound))
+    if missing := [str(each) for each in settings.jobs or () if each.key not in registry.bindings]:
+        log.warning("declared jobs of job groups that no plugin here has", jobs=missing)
     if unknown := [
         name for name in settings.limits if not any(Scope.named(name).has(key) for key in registry.bindings)
     ]:
@@ -347,12 +367,17 @@ def _leave(code: int, known: Collection[threading.Thread]) -> int:
 
 
 @asynccontextmanager
-async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterator[None]:
-    """Write the calendars of the settings; let jobs follow them and the rules of time zones, while others go on."""
+async def _schedules_up_to_date(settings: Settings, parts: Parts, registry: Registry) -> AsyncIterator[None]:
+    """Write the calendars of the settings, and let jobs follow them and the rules of time zones, while others go on.
+
+    And let those follow that are declared.
+    """
     changed = await CalendarService(parts.store, parts.notes).adopt(settings.calendars)
     replanning = Replanning(parts.store, parts.notes)
     follow = partial(_follow, replanning, list(changed))
+    declare = partial(_declare, parts.service, registry)
     following = [
+        asyncio.create_task(_catch_up("declared jobs", declare, parts.node)),
         asyncio.create_task(_catch_up("schedules", follow, parts.node)),
         asyncio.create_task(_take_up(replanning, parts.node)),
     ]
@@ -363,6 +388,14 @@ async def _schedules_up_to_date(settings: Settings, parts: Parts) -> AsyncIterat
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def _declare(service: SchedulerService, registry: Registry) -> None:
+    """Publish what requests look like, and have the jobs follow that plugins and settings declare."""
+    await service.cluster.publish()
+    for source, declared in registry.declared.items():
+        for name, what in await service.declaring.adopt(source, declared):
+            log.info("declared job", job=name, was=what, source=source)
 
 
 async def _take_up(replanning: Replanning, node: Node) -> None:

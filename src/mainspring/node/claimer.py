@@ -162,7 +162,7 @@ class Claimer:
 
     async def _pause(self, due: Due | None) -> float:
         """Return for how many seconds nothing can be claimed, unless something changes; `due` if a claim told it."""
-        if not self._lease.is_trusted():
+        if not self._may_claim():
             return self._lease.beat
         asked = self._clock.monotonic()
         demand = self._demand({}, limit=1)
@@ -179,6 +179,9 @@ class Claimer:
             return min([self._poll, *openings])
         self._next_due = due.at
         return min([self._poll, *openings, due.wait.total_seconds() - self._lead - (self._clock.monotonic() - asked)])
+
+    def _may_claim(self) -> bool:
+        return self._lease.is_trusted() and self._lease.name not in self._notes.drained
 
     def openings(self) -> list[float]:
         """Return in how many seconds groups are asked for again that their limits and rates hold back."""
@@ -289,7 +292,7 @@ class Claimer:
         self._keys.rotate(-1)  # each group comes first in its turn when slots are scarce
         limit = self._yielding.batch()
         demand = self._demand(coming, limit)
-        if not demand or not self._lease.is_trusted():
+        if not demand or not self._may_claim():
             return _NOTHING
         limit, life = min(limit, self._room), self._lease.name
         sources, busy = (self._notes.limits, self._dispatcher.limits), self._notes.busy

@@ -137,6 +137,8 @@ class Node:
         silence = self.outage.silence("beat")
         if silence > self._lease.beat + FAILING.total_seconds():
             return f"jobs do not run: the job store has not answered a beat for {silence:.0f} s"
+        if self.name in self._notes.drained:
+            return "the node is drained: it begins no jobs until it is resumed"
         return None if self._lease.is_trusted() else "jobs do not run: the node has no lease; the log says why"
 
     # --- life

@@ -8,7 +8,7 @@ A plugin is a package with job classes, trigger listeners and the services they 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -177,10 +177,31 @@ class Binder:
     listeners: list[type[SchedulerTriggerListener]] = field(default_factory=list)
     services: list[ServiceBinding] = field(default_factory=list)
     settings: list[SettingsBinding] = field(default_factory=list)
+    declared: list[tuple[str, type[SchedulerJob], Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]] = field(
+        default_factory=list
+    )
 
     def bind_job(self, job_class: type[SchedulerJob]) -> None:
         """Bind the job class of a job group; one for each (product, job group)."""
         self.jobs.append(job_class)
+
+    def schedule(
+        self,
+        name: str,
+        job_class: type[SchedulerJob],
+        *,
+        schedule: Mapping[str, Any],
+        options: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Declare a recurring job of a bound job class, under a `name` that is its own in its job group.
+
+        `schedule` and `options` are those of a request (see docs/schedules.md), such as ``{"cron": "0 3 * * *",
+        "timeZone": "Europe/Berlin"}``, and `fields` are fields of the class's own `Request`. When a service or node
+        starts, the job is created if it is not there, and changed where the declaration was changed since; what people
+        have changed of it stays. When it is declared no more, it is paused. The name is the job's `key`.
+        """
+        self.declared.append((name, job_class, schedule, options or {}, fields))
 
     def bind_trigger_listener(self, listener_class: type[SchedulerTriggerListener]) -> None:
         """Bind a trigger listener; a job group may have several, asked in the order of their binding."""

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from mainspring.job import FIRST_PRIORITY, LAST_PRIORITY, SCHEDULING_FIELDS, Backoff, JobKey, JobRequest, Limits
+from mainspring.errors import InvalidRequestError, first_line
+from mainspring.job import (
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    SCHEDULING_FIELDS,
+    Backoff,
+    Declaration,
+    JobKey,
+    JobRequest,
+    Limits,
+)
 from mainspring.plugins.author import (
     Binder,
     SchedulerJob,
@@ -28,7 +39,14 @@ from mainspring.plugins.report import name_of
 from mainspring.plugins.scheduler import Scheduler
 from mainspring.plugins.sections import NAME_WORDS, SECTION_NAME, Sections
 from mainspring.plugins.services import parameters_of, provided_by, target_of
+from mainspring.problems import problems_of
 
+_DECLARATION = TypeAdapter(Declaration)
+_TAKEN = frozenset({
+    "actions", "audit", "calendars", "events", "forecast", "jobs", "keys", "limits", "nodes", "pause", "plugins",
+    "resume", "roles", "runs", "webhooks",
+})  # fmt: skip
+"""What stands in paths in the place of a product."""
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}", re.ASCII)
 
 
@@ -41,9 +59,11 @@ class Draft:
     jobs: dict[JobKey, tuple[str, type[SchedulerJob]]] = field(default_factory=dict)
     listeners: dict[JobKey, list[type[SchedulerTriggerListener]]] = field(default_factory=dict)
     services: list[ServiceBinding] = field(default_factory=list)
+    declared: dict[str, list[Declaration]] = field(default_factory=dict)
 
-    def take(self, origin: str, binder: Binder) -> None:
-        """Check what one plugin bound, and keep what is right."""
+    def take(self, origin: str, binder: Binder, source: str) -> None:
+        """Check what one plugin bound, and keep what is right; jobs are declared in the name of `source`."""
+        self.declared.setdefault(source, [])
         for job_class in binder.jobs:
             self._take(origin, job_class, SchedulerJob, "execute", self._take_job)
         for listener in binder.listeners:
@@ -52,6 +72,46 @@ class Draft:
             self._take_service(origin, service)
         for settings in binder.settings:
             self._take_settings(origin, settings)
+        for name, job_class, schedule, options, fields in binder.declared:
+            self._take_declared(origin, source, name, job_class, schedule, options, fields)
+
+    def _take_declared(
+        self,
+        origin: str,
+        source: str,
+        name: Any,
+        job_class: Any,
+        schedule: Mapping[str, Any],
+        options: Mapping[str, Any],
+        fields: Mapping[str, Any],
+    ) -> None:
+        """Check a declared job, as far as it goes without the store."""
+        key = JobKey(getattr(job_class, "product", ""), getattr(job_class, "job_group", ""))
+        if key not in self.jobs or self.jobs[key][1] is not job_class:
+            self.problems.append(f"{origin}: the job {name!r} is declared of {name_of(job_class)}, which is not bound")
+            return
+        try:
+            binding = Binding(key, job_class, (), origin)
+            request = to_jsonable_python(binding.on_the_wire(fields))
+            declaration = _DECLARATION.validate_python(
+                {**key._asdict(), "name": name, "schedule": schedule, "options": options, "request": request}
+            )
+            binding.check(declaration)
+        except ValidationError as error:
+            self.problems += [
+                f"{origin}: the declared job {name!r}: {each.pointer} {each.detail}"
+                for each in problems_of(error, None)
+            ]
+        except PydanticSerializationError as error:
+            self.problems.append(f"{origin}: the declared job {name!r} cannot be written as JSON: {first_line(error)}")
+        except InvalidRequestError as error:
+            self.problems += [
+                f"{origin}: the declared job {name!r}: {each.pointer} {each.detail}" for each in error.problems
+            ]
+        else:
+            if any(other.job_id == declaration.job_id for others in self.declared.values() for other in others):
+                self.problems.append(f"{origin}: the job {declaration} is declared twice")
+            self.declared[source].append(declaration)
 
     def _take(
         self, origin: str, cls: Any, base: type[Any], method: str, keep: Callable[[str, JobKey, Any], None]
@@ -140,6 +200,8 @@ def _class_problems(cls: type, method: str) -> Iterator[str]:
         name = getattr(cls, attribute, None)
         if not isinstance(name, str):
             yield f"lacks @{attribute}(…)"
+        elif attribute == "product" and name in _TAKEN:
+            yield f"has @product({name!r}), which is a name of a call of the API; take another"
         elif not _SEGMENT.fullmatch(name):
             yield f"has @{attribute}({name!r}), which is no path segment: up to 64 letters, digits and . _ ~ -"
     if missing := getattr(cls, "__abstractmethods__", None):

@@ -69,11 +69,13 @@ def build(
             raise
         except BaseException as error:  # noqa: BLE001 - the plugin's code
             draft.problems.append(f"{origin}: configure failed: {describe(error)}")
-        draft.take(origin, binder)
+        draft.take(origin, binder, f"{type(module).__module__}:{type(module).__qualname__}")
     draft.check_settings()
     draft.check_injection()
     raise_all(draft.problems)
-    return Registry(draft.bindings(), draft.services, provider_of(draft.services), draft.sections.unbound)
+    return Registry(
+        draft.bindings(), draft.services, provider_of(draft.services), draft.sections.unbound, draft.declared
+    )
 
 
 class _PluginError(Exception):

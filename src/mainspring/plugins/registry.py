@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
 from string import Formatter
@@ -20,6 +20,7 @@ from uuid import UUID
 from mainspring.errors import ConfigError, InvalidRequestError, NotFoundError, Problem
 from mainspring.job import (
     LONGEST_KEY,
+    Declaration,
     Job,
     JobKey,
     JobRequest,
@@ -30,6 +31,7 @@ from mainspring.job import (
     is_key,
     lifecycle,
     read,
+    schema_of,
 )
 from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, ServiceBinding
 from mainspring.plugins.report import raise_together
@@ -56,6 +58,11 @@ class Binding:
         return self.job_class.Request
 
     @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a request of the group."""
+        return schema_of(self.request_model)
+
+    @property
     def policy(self) -> RetryPolicy:
         """How failures of the group are retried."""
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
@@ -77,6 +84,10 @@ class Binding:
         """Return a request in which fields that are named as in Python have their names on the wire."""
         names = {name: field.alias or name for name, field in self.request_model.model_fields.items()}
         return {names.get(name, name): value for name, value in body.items()}
+
+    def check(self, declaration: Declaration) -> None:
+        """Raise `InvalidRequestError` unless a job can be declared so; its calendar is not looked at."""
+        read(self.request_model, declaration.body, now=_A_MOMENT, calendars=_AnyName())
 
     def follow_up(self, body: Mapping[str, Any], job_id: UUID, now: datetime) -> Job:
         """Return the job of a request that another job has made. Whether its calendar is there is not looked at.
@@ -114,6 +125,10 @@ class Binding:
             inspect.iscoroutinefunction(self.job_class.execute),
             tuple((listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in self.listeners),
         )
+
+
+_A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+"""When declarations are read to see whether they are right: what is wrong with them is so at any time."""
 
 
 class _AnyName(tuple[str, ...]):
@@ -166,6 +181,7 @@ class Registry:
         services: Sequence[ServiceBinding],
         provider: Provider,
         unbound: Collection[str] = (),
+        declared: Mapping[str, Sequence[Declaration]] = MappingProxyType({}),
     ) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
         self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
@@ -174,6 +190,8 @@ class Registry:
         }
         """The limits that job classes, or settings in their place, say of groups and products."""
         self.bound: dict[JobKey, BoundGroup] = {}
+        self.declared: dict[str, Sequence[Declaration]] = dict(declared)
+        """The recurring jobs that are declared, by who declares them: plugins, and settings if they say anything."""
         self.unbound = tuple(unbound)
         """The sections of settings that no plugin of this process has bound."""
         self._services = {service.provides: service.source for service in services}

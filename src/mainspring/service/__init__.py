@@ -1,6 +1,8 @@
 """The use cases that REST, the command line and importers call."""
 
+from mainspring.service.batches import Batch
 from mainspring.service.calendars import CalendarService
+from mainspring.service.cluster import NodeState, Runnable
 from mainspring.service.control import Standing
 from mainspring.service.jobs import SchedulerService
 from mainspring.service.limiting import LEARNED, Limited
@@ -10,12 +12,15 @@ from mainspring.store import Progress
 
 __all__ = [
     "LEARNED",
+    "Batch",
     "CalendarService",
     "Limited",
     "LookAhead",
     "Moved",
+    "NodeState",
     "Progress",
     "Replanning",
+    "Runnable",
     "SchedulerService",
     "Standing",
 ]

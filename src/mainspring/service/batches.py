@@ -13,7 +13,7 @@ from uuid import UUID
 from mainspring.clock import Clock
 from mainspring.errors import ConflictError, InvalidRequestError, KeyTakenError, Problem
 from mainspring.failpoint import fp
-from mainspring.job import Edit, Events, Job, JobKey, JobScheduled
+from mainspring.job import Edit, Events, Job, JobKey, JobScheduled, Receipt
 from mainspring.service.asked import Asked
 from mainspring.service.control import EDIT_TRIES
 from mainspring.service.keys import Keys
@@ -64,14 +64,19 @@ class Batches:
             finally:
                 await asyncio.to_thread(_give_memory_back)
 
-    async def create(self, key: JobKey, bodies: Collection[Mapping[str, Any]]) -> Batch:
+    async def create(
+        self,
+        key: JobKey,
+        bodies: Collection[Mapping[str, Any]],
+        receipt: Callable[[Batch], Receipt] | None = None,
+    ) -> Batch:
         """Create a job from each body, all or none; they are durable when this returns.
 
         The bodies are gone through several times, and need not be in memory at once.
 
         A body whose key another job has creates none if its ``options.onConflict`` is ``keep``. Raises like
-        `SchedulerService.create_or_keep`; the pointers of problems begin with the number of the body, from 0. Reading
-        stops when `MOST_PROBLEMS` were found.
+        `SchedulerService.create_or_keep`, and like there a `receipt` is written; the pointers of problems begin with
+        the number of the body, from 0. Reading stops when `MOST_PROBLEMS` were found.
         """
         asked = Asked()
         for number, body in enumerate(bodies):
@@ -82,25 +87,35 @@ class Batches:
         for _ in range(EDIT_TRIES):
             making = _Making(make, len(bodies), await self._keys.kept(key, asked.keyed), Keys.problems(asked.keyed))
             try:
-                await self._write(key, making, bodies)
+                await self._write(key, making, bodies, receipt)
             except KeyTakenError:
                 continue  # another was quicker
             return making.batch
         raise ConflictError("the jobs with these keys kept changing; try again")
 
-    async def _write(self, key: JobKey, making: _Making, bodies: Collection[Mapping[str, Any]]) -> None:
+    async def _write(
+        self,
+        key: JobKey,
+        making: _Making,
+        bodies: Collection[Mapping[str, Any]],
+        receipt: Callable[[Batch], Receipt] | None,
+    ) -> None:
         """Write what is made of bodies, if there are no quotas in the way. Raises `QuotaExceededError`."""
         quotas = await self._jobs.quotas.current(key)
         slices = making.slices(bodies, self._clock)
+        kept = None if receipt is None else lambda: receipt(making.batch)
         if not quotas or len(making.kept) == len(bodies):
-            await self.write(slices)
+            await self.write(slices, kept)
             return
         size = await self._jobs.quotas.measured(quotas, bodies, making.kept)
         async with self._jobs.quotas.taken(key, quotas, size):
-            await self.write(slices)
+            await self.write(slices, kept)
 
-    async def write(self, slices: AsyncIterator[list[Edit]]) -> None:
-        """Write the jobs that come, all or none; those of one slice share a commit with what others write."""
+    async def write(self, slices: AsyncIterator[list[Edit]], receipt: Callable[[], Receipt] | None = None) -> None:
+        """Write the jobs that come, all or none; those of one slice share a commit with what others write.
+
+        A `receipt` goes with them.
+        """
         announced: list[Job] = []
         ahead = [edits async for edits in _first(slices, 2)]
 
@@ -114,10 +129,11 @@ class Batches:
 
         fp("create.before_add")
         if len(ahead) > 1:
-            await self._store.add_slices(all_slices())
+            await self._store.add_slices(all_slices(), receipt)
         else:
             for edits in ahead:
-                await self._store.add([edit.job for edit in edits], [run for edit in edits for run in edit.unrun])
+                unrun = [run for edit in edits for run in edit.unrun]
+                await self._store.add([edit.job for edit in edits], unrun, receipt and receipt())
         fp("create.after_add")
         if self._events.has_subscribers(JobScheduled):
             for job in (*(edit.job for edits in ahead for edit in edits), *announced):

@@ -22,6 +22,7 @@ from mainspring.job import (
     JobChanged,
     JobKey,
     Pause,
+    Receipt,
     Run,
     Scope,
     ScopePaused,
@@ -86,16 +87,18 @@ class Control:
         now = await self._store.now()
         return await self._jobs.edit(key, job_id, lambda job: Edit(lifecycle.resume(job, now=now)), what="resumed")
 
-    async def fire_job(self, key: JobKey, job_id: UUID) -> Job:
+    async def fire_job(self, key: JobKey, job_id: UUID, receipt: Callable[[Job], Receipt] | None = None) -> Job:
         """Have a job run at once, also a paused one; one that recurs gets a run beside its schedule.
 
-        Raises `NotFoundError`, `JobFinishedError`, and `JobRunningError` for a job without a schedule that runs.
+        A `receipt` is written with it: see `SchedulerService.create_or_keep`. Raises `NotFoundError`,
+        `JobFinishedError`, and `JobRunningError` for a job without a schedule that runs.
         """
         now = await self._store.now()
 
         async def write(job: Job) -> Job | None:
             fired, child = lifecycle.fire(job, self._clock.new_id(), now=now)
-            return fired if await self._store.update(fired, (), [child] if child else ()) else None
+            kept = receipt and receipt(fired)
+            return fired if await self._store.update(fired, (), [child] if child else (), kept) else None
 
         return await self._try(key, job_id, write, "fired")
 
@@ -124,12 +127,14 @@ class Control:
             await self._store.cancel(lifecycle.cancel(child, now=now)[0])  # one that has just ended needs it no more
         return bool(running)
 
-    async def retry_job(self, key: JobKey, job_id: UUID, run: int | None = None) -> Job:
+    async def retry_job(
+        self, key: JobKey, job_id: UUID, run: int | None = None, receipt: Callable[[Job], Receipt] | None = None
+    ) -> Job:
         """Try the fire time again that a job gave up on, at once: that of a run, or the last.
 
         A dead job is brought back for it, or for its new time if it was moved since; a job that goes on runs it beside
-        its other occurrences. Raises `NotFoundError`, `JobNotDeadError` if the job, or that run, did not give up or is
-        tried again already.
+        its other occurrences. A `receipt` is written with it. Raises `NotFoundError`, `JobNotDeadError` if the job, or
+        that run, did not give up or is tried again already.
         """
         now, calendars = await self._store.now(), await self._notes.calendars()
 
@@ -141,9 +146,10 @@ class Control:
             if job.is_dead and (run is None or chosen is given_up[0]):
                 revived, unrun = lifecycle.revived(job, now=now, calendars=calendars)
                 revived = revived._replace(waits_for=await self._jobs.awaiting.pending(job.options))
-                return revived if await self._store.revive(revived, unrun) else None
+                kept = receipt and receipt(revived)
+                return revived if await self._store.revive(revived, unrun, kept) else None
             edited, child = lifecycle.retry_run(job, chosen, self._clock.new_id(), now=now)
-            return edited if await self._store.update(edited, (), [child]) else None
+            return edited if await self._store.update(edited, (), [child], receipt and receipt(edited)) else None
 
         return await self._try(key, job_id, write, "retried")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -54,7 +55,7 @@ class Explaining:
             rates=await self._store.rates(key.product),
             pressures=await self._store.pressures(key.product, keys) if keys else {},
             awaited=[each for id_ in job.waits_for[:MOST_NAMED] if (each := await self._store.get(id_)) is not None],
-            places=[_place(node) for node in nodes],
+            places=[_place(node, self._notes.drained) for node in nodes],
             ahead=await self._store.ahead(job, MOST_AHEAD) if is_due else 0,
             weights=(weight_of(Scope(key.product), *sources), weight_of(Scope(*key), *sources)),
             obstacle=obstacle,
@@ -62,5 +63,6 @@ class Explaining:
         return why(job, situation)
 
 
-def _place(node: NodeBeat) -> Place:
-    return Place(node.name, frozenset(node.groups), node.slots, node.connected, frozenset(node.stuck))
+def _place(node: NodeBeat, drained: Collection[str]) -> Place:
+    groups, stuck = frozenset(node.groups), frozenset(node.stuck)
+    return Place(node.name, groups, node.slots, node.connected, stuck, node.name in drained)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from mainspring.clock import Clock
 from mainspring.errors import (
     ConflictError,
     InvalidRequestError,
+    JobExistsError,
     JobRunningError,
     KeyTakenError,
     NotFoundError,
@@ -51,6 +53,7 @@ from mainspring.job import (
     PluginFailed,
     Position,
     Reading,
+    Receipt,
     Run,
     State,
     history,
@@ -67,7 +70,9 @@ from mainspring.schedule import (
 from mainspring.service.asked import Asked
 from mainspring.service.awaiting import Awaiting
 from mainspring.service.batches import Batches
+from mainspring.service.cluster import Cluster
 from mainspring.service.control import EDIT_TRIES, Control
+from mainspring.service.declaring import Declaring
 from mainspring.service.explaining import Explaining
 from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
@@ -106,6 +111,8 @@ class SchedulerService:
         self.batches = Batches(self, store, clock, events)
         self.lookahead = Lookahead(self, store, notes, clock)
         self.control = Control(self, store, notes, clock, events)
+        self.declaring = Declaring(self, store)
+        self.cluster = Cluster(store, notes, registry)
         self.explaining = Explaining(self, store, notes, registry)
         self.limiting = Limiting(self, store, notes, registry, events)
 
@@ -117,6 +124,10 @@ class SchedulerService:
     def now(self) -> datetime:
         """Return the time by the clock of this machine."""
         return self._clock.now()
+
+    def knows(self, key: JobKey) -> bool:
+        """Tell whether a plugin here has registered a job group."""
+        return key in self._registry.bindings
 
     async def check_store(self) -> None:
         """See that the store answers. Raises `StoreUnavailableError`."""
@@ -136,8 +147,21 @@ class SchedulerService:
         """Create a job like `create_or_keep`, and return it, or the one that has its key."""
         return (await self.create_or_keep(key, body))[0]
 
-    async def create_or_keep(self, key: JobKey, body: Mapping[str, Any]) -> tuple[Job, bool]:
+    async def keep(self, receipt: Receipt) -> None:
+        """Keep what a call was answered that wrote nothing. Raises `ReceiptTakenError`."""
+        await self._store.keep(receipt)
+
+    async def receipt(self, id_: bytes) -> Receipt | None:
+        """Return what a call was answered, `None` if there was none in the last 24 hours."""
+        return await self._store.receipt(id_)
+
+    async def create_or_keep(
+        self, key: JobKey, body: Mapping[str, Any], receipt: Callable[[Job, bool], Receipt] | None = None
+    ) -> tuple[Job, bool]:
         """Create a job from the body of a request; it is durable when this returns. Answer it, and whether it is new.
+
+        In the commit of a new job a `receipt` of what the call is answered is written. Raises `ReceiptTakenError` if it
+        was answered before, here and elsewhere.
 
         Where another job of the group has its key, ``options.onConflict`` says what becomes of it: that one is kept and
         returned, or gets this request. Raises `NotFoundError` for an unknown group, `InvalidRequestError` with every
@@ -152,7 +176,7 @@ class SchedulerService:
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
             try:
-                await self._add(job, unrun)
+                await self._add(job, unrun, receipt and receipt(job, True))  # noqa: FBT003 - it is new
             except (KeyTakenError, QuotaExceededError) as error:
                 other = await self._keys.other(job)  # what is kept or replaced is no create, and needs no room
                 if other is None and isinstance(error, QuotaExceededError):
@@ -163,7 +187,7 @@ class SchedulerService:
                     return other, False
                 if job.options.on_conflict is not OnConflict.REPLACE:
                     raise Keys.refusal(other) from None
-                if (replaced := await self._replace(binding, other, body, calendars, job.waits_for)) is None:
+                if (replaced := await self._replace(binding, other, body, calendars, job.waits_for, receipt)) is None:
                     continue
                 return replaced, False
             fp("create.after_add")
@@ -178,17 +202,63 @@ class SchedulerService:
         over = await self.awaiting.over(job.key, [("", job.options)])
         return job._replace(waits_for=lifecycle.waits_for(job.options, over))
 
-    async def _add(self, job: Job, unrun: Sequence[Run]) -> None:
+    async def put_job(
+        self, key: JobKey, job_id: UUID, body: Mapping[str, Any], *, version: int | None = None, is_new: bool = False
+    ) -> tuple[Job, bool]:
+        """Create a job under an id of the caller's; it is durable when this returns. Answer it, and whether it is new.
+
+        To send the same again changes nothing: what is there is returned, whatever has become of it. Raises like
+        `create_or_keep` (a job that has its key is never replaced), `JobExistsError` if a job of the id was created
+        with another body or is of another group, and `PreconditionFailedError` if `version` is not the job's, or one is
+        there that `is_new` demands not to be.
+        """
+        binding, digest = self._registry.find(key), _digest(body)
+        asked = Asked(body)
+        for _ in range(EDIT_TRIES):
+            if (there := await self._store.get(job_id)) is not None:
+                return _same(there, key, digest, version, is_new=is_new), False
+            if version is not None:
+                raise PreconditionFailedError(f"there is no job {job_id}, and so none of version {version}")
+            made, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
+            job, unrun = self._new_job(binding, made, self._clock.now(), calendars, job_id)
+            job = (await self._awaiting(job))._replace(digest=digest)
+            fp("create.before_add")
+            try:
+                is_written = await self._add(job, unrun, is_named=True)
+            except KeyTakenError:
+                if (other := await self._keys.other(job)) is None:
+                    continue
+                raise Keys.refusal(other) from None
+            if is_written:
+                fp("create.after_add")
+                self._events.announce(JobScheduled(job))
+                return job, True
+        raise ConflictError("the job was created and deleted again and again; try again")
+
+    async def _add(
+        self, job: Job, unrun: Sequence[Run], receipt: Receipt | None = None, *, is_named: bool = False
+    ) -> bool:
         kept = self.quotas.of(job.key)
         if not kept:
-            await self._store.add([job], unrun)
-            return
+            return await self._write_new(job, unrun, receipt, is_named=is_named)
         size = await self.quotas.measured(kept, [job.request])
         async with self.quotas.taken(job.key, kept, size):
-            await self._store.add([job], unrun)
+            return await self._write_new(job, unrun, receipt, is_named=is_named)
+
+    async def _write_new(self, job: Job, unrun: Sequence[Run], receipt: Receipt | None, *, is_named: bool) -> bool:
+        if is_named:
+            return await self._store.add_named(job, unrun)
+        await self._store.add([job], unrun, receipt)
+        return True
 
     async def _replace(
-        self, binding: Binding, other: Job, body: Mapping[str, Any], calendars: Calendars, waits_for: Sequence[UUID]
+        self,
+        binding: Binding,
+        other: Job,
+        body: Mapping[str, Any],
+        calendars: Calendars,
+        waits_for: Sequence[UUID],
+        receipt: Callable[[Job, bool], Receipt] | None,
     ) -> Job | None:
         """Give a request, and what it waits for, to the job that has its key; `None` if that was written meanwhile."""
         if other.state is State.RUNNING:
@@ -207,7 +277,8 @@ class SchedulerService:
             is_moved=True,
         )
         edited = self._ranked(binding, edited, reading.request)._replace(waits_for=tuple(waits_for))
-        if not await self._store.update(edited, unrun):
+        kept = receipt and receipt(edited, False)  # noqa: FBT003 - it is not new
+        if not await self._store.update(edited, unrun, receipt=kept):
             return None
         self._events.announce(JobChanged(edited, "replaced"))
         return edited
@@ -236,10 +307,17 @@ class SchedulerService:
         body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
         return Draft(await self._awaiting(self._new_job(binding, body, now, calendars).job), now, calendars)
 
-    def _new_job(self, binding: Binding, body: Mapping[str, Any], now: datetime, calendars: Calendars) -> Edit:
+    def _new_job(
+        self,
+        binding: Binding,
+        body: Mapping[str, Any],
+        now: datetime,
+        calendars: Calendars,
+        job_id: UUID | None = None,
+    ) -> Edit:
         reading = self._read(binding, body, now, calendars)
         job, unrun = edit = lifecycle.create(
-            job_id=self._clock.new_id(),
+            job_id=job_id or self._clock.new_id(),
             key=binding.key,
             request=body,
             trigger=reading.trigger,
@@ -518,6 +596,24 @@ def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
         else:
             merged[name] = value
     return merged
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    """Return a digest of a body: the same for all that say the same."""
+    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _same(job: Job, key: JobKey, digest: str, version: int | None, *, is_new: bool) -> Job:
+    """Return the job that is there if it is the one that was to be created. Raises if it is not."""
+    if is_new:
+        raise PreconditionFailedError(f"there is a job {job.id} already")
+    if job.key != key or job.digest != digest:
+        detail = f"job {job.id} was not created with this body; to change it, patch it"
+        if job.key != key:
+            detail = f"there is a job {job.id} in another job group"
+        raise JobExistsError(detail, other=(job.key, job.id))
+    _check_version(job, version)
+    return job
 
 
 def _one_kind(request: Mapping[str, Any], patch: Mapping[str, Any]) -> Mapping[str, Any]:

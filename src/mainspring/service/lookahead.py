@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from mainspring.clock import Clock
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import Edit, Job, JobKey, lifecycle
+from mainspring.job import Edit, Job, JobKey, Receipt, lifecycle
 from mainspring.schedule import HORIZON, Backfill, Calendars, Forecast, Outage, forecast, preview
 from mainspring.service.batches import SLICE, in_slices
 from mainspring.store import Notes, Store
@@ -71,11 +71,18 @@ class Lookahead:
             until = self._clock.monotonic() + PREVIEW_SECONDS
             return await asyncio.to_thread(forecast, lines, ahead.number, lambda: self._clock.monotonic() > until)
 
-    async def backfill_job(self, key: JobKey, job_id: UUID, body: Mapping[str, Any]) -> tuple[int, int]:
+    async def backfill_job(
+        self,
+        key: JobKey,
+        job_id: UUID,
+        body: Mapping[str, Any],
+        receipt: Callable[[int, int], Receipt] | None = None,
+    ) -> tuple[int, int]:
         """Run occurrences of a job's past beside it; they are durable when this returns.
 
-        Answer how many, and how many are beyond the cap. Raises `NotFoundError`, `JobFinishedError`,
-        `JobNotRecurringError`, and `InvalidRequestError` with every problem of the body.
+        Answer how many, and how many are beyond the cap; a `receipt` of that is written with them. Raises
+        `NotFoundError`, `JobFinishedError`, `JobNotRecurringError`, and `InvalidRequestError` with every problem of the
+        body.
         """
         job, now = await self._jobs.get_job(key, job_id), await self._store.now()
         lifecycle.check_backfill(job)
@@ -91,5 +98,6 @@ class Lookahead:
             return Edit(lifecycle.backfilled(job, occurrence, self._clock.new_id(), now=now))
 
         async with self._jobs.batches.alone() if len(fire_times) > SLICE else nullcontext():
-            await self._jobs.batches.write(in_slices(self._clock, enumerate(fire_times), make))
+            kept = None if receipt is None else lambda: receipt(len(fire_times), left)
+            await self._jobs.batches.write(in_slices(self._clock, enumerate(fire_times), make), kept)
         return len(fire_times), left

@@ -143,6 +143,7 @@ JOB = (
     _of_job("concurrency_key", PLAIN, edited=True, kept=True),
     _of_job("progress", PROGRESS.optional(), claim="None", done="null"),
     _of_job("waits_for", IDS, claim="()", done="null", edited=True),
+    _of_job("digest", PLAIN, claim="None", kept=True),
 )
 """The facts of a job."""
 
@@ -203,6 +204,8 @@ KEPT = ENDED | {
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
 
+QUIET_KINDS = ("replanning", "declared", "schema")
+"""The kinds of notes by which no node decides anything about jobs: an index of notes names them too."""
 LARGE = ("result", "result_error", "traceback", "log")
 """What a run leaves that may be too large for lists: only `RunStore.run` reads it."""
 _NOT_LISTED = frozenset({"damage", *LARGE})
@@ -254,6 +257,7 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
         "claimed_columns": ", ".join(claimed),
         "claimed_columns_as_they_are": _list(CLAIMED_COLUMNS, table),
         "format": str(FORMAT),
+        "quiet_kinds": ", ".join(f"'{kind}'" for kind in QUIET_KINDS),
         "tags": _TAGS,
         "first_priority": str(FIRST_PRIORITY),
         "aging_seconds": f"{AGING.total_seconds():g}",

@@ -16,6 +16,7 @@ CANDIDATES = 250
 MOST_KEYS = 2000
 """How many keys are looked at where those that are due first let no job begin; the next claim goes on behind them."""
 KEY_TAKEN = "another job of the group has the key, and is not done"
+RECEIPT_TAKEN = "the call was answered before"
 
 
 class Due(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from mainspring.clock import Clock, new_secret
 from mainspring.job import (
+    JobKey,
     Limits,
     Pause,
     Scope,
@@ -50,6 +51,10 @@ LIMITS = "limits"
 """The kind of notes that are limits of groups and products, by their names."""
 BUSY = "busy"
 """The kind of notes that name products of which services said that they are busy: their jobs are claimed by that."""
+DRAINED = "drained"
+"""The kind of notes that name nodes which are to begin no more jobs."""
+SCHEMAS = "schema"
+"""The kind of notes that say what requests look like, by the names of job groups."""
 MOST_PAST_PAUSES = 1000
 """How many of those are kept."""
 CURSOR_KEYS = "cursor-key"
@@ -90,6 +95,8 @@ class Notes:
         """The limits of groups and products that were written, as they were read last."""
         self.busy: frozenset[str] = frozenset()
         """The products of which services said that they are busy."""
+        self.drained: frozenset[str] = frozenset()
+        """The nodes that are to begin no more jobs."""
         self.known: Calendars = {}
         """The calendars as they were read last, but for `unknown` ones: decisions about runs go by them."""
         self.unknown: Mapping[str, Exception] = {}
@@ -117,6 +124,7 @@ class Notes:
         self.pauses = tuple((await self._read_pauses(PAUSES)).values())
         self.limits = await self._read_limits()
         self.busy = frozenset(await self._store.notes(BUSY))
+        self.drained = frozenset(await self._store.notes(DRAINED))
         calendars, faults = await self._read_calendars()
         unknown: Mapping[str, Exception] = {}
         if any(calendar.holidays for calendar in calendars.values()):
@@ -238,6 +246,26 @@ class Notes:
         """Write whether jobs of a product are claimed by what is known of busy services."""
         await self._store.note(BUSY, product, {} if is_busy else None)
         await self.refresh()
+
+    async def put_drained(self, node: str, *, is_drained: bool, there: Collection[str]) -> None:
+        """Write whether a node is to begin no more jobs; nodes that are not `there` are forgotten."""
+        for gone in self.drained - frozenset(there):
+            await self._store.note(DRAINED, gone, None)
+        await self._store.note(DRAINED, node, {} if is_drained else None)
+        await self.refresh()
+
+    async def schemas(self) -> dict[JobKey, Mapping[str, Any]]:
+        """Return what requests look like, as published last, by job group; a note that cannot be read is none."""
+        noted = await self._store.notes(SCHEMAS)
+        return {
+            JobKey(*name.split("/")): schema
+            for name, schema in noted.items()
+            if name.count("/") == 1 and isinstance(schema, dict)
+        }
+
+    async def put_schema(self, key: JobKey, schema: Mapping[str, Any]) -> None:
+        """Write what requests of a job group look like."""
+        await self._store.note(SCHEMAS, f"{key.product}/{key.job_group}", schema)
 
     async def progress(self) -> dict[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""

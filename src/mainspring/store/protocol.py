@@ -30,6 +30,7 @@ from mainspring.job import (
     Position,
     Pressure,
     Progress,
+    Receipt,
     Run,
     Scope,
     Strain,
@@ -40,18 +41,25 @@ from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse
 class JobStore(Protocol):
     """Jobs, as those who schedule them see them."""
 
-    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> None:
         """Write new jobs that are not done, and rows of history with them, all or none; durable when this returns.
 
-        Raises `ConflictError` when an id exists among jobs that are not done, and `KeyTakenError` when another such job
-        of the group has the key of one of them, or they have the same. Calls at the same time may share a commit; one
-        that is refused takes no other with it.
+        Here and in other verbs a `receipt` is written in the same commit. `ReceiptTakenError` is raised, and nothing is
+        written, where one is there under its id. Raises `ConflictError` when an id exists among jobs that are not done,
+        and `KeyTakenError` when another such job of the group has the key of one of them, or they have the same. Calls
+        at the same time may share a commit; one that is refused takes no other with it.
         """
 
-    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+    async def add_named(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+        """Write a new job like `add`, unless a job has its id, a done one too; answer whether it was written."""
+
+    async def add_slices(
+        self, slices: AsyncIterator[Sequence[Edit]], receipt: Callable[[], Receipt] | None = None
+    ) -> None:
         """Write new jobs with their rows of history as they come, like `add` all or none.
 
-        So thousands need not be in memory at once. What `slices` raises is raised, and nothing is written.
+        The receipt is asked for when all have come. So thousands need not be in memory at once. What `slices` raises is
+        raised, and nothing is written.
         """
 
     async def get(self, job_id: UUID) -> Job | None:
@@ -87,7 +95,9 @@ class JobStore(Protocol):
         among the `rates` of the product, and are forgotten once they are past.
         """
 
-    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
+    async def update(
+        self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = (), receipt: Receipt | None = None
+    ) -> bool:
         """Write an edited job that is not done if its version is still the one before, ``job.version - 1``.
 
         With it rows of history are written, which get new numbers, and new jobs. Answer whether it was. Raises
@@ -100,7 +110,7 @@ class JobStore(Protocol):
         Answer whether it was.
         """
 
-    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def revive(self, job: Job, unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> bool:
         """Write a job that was done and no longer is, if its version is still the one before; answer whether it was.
 
         With it rows of history are written, which get new numbers. Raises `KeyTakenError` like `add`.
@@ -114,6 +124,12 @@ class JobStore(Protocol):
 
         `run` is the row of history that says how; it gets a new number.
         """
+
+    async def keep(self, receipt: Receipt) -> None:
+        """Write a receipt by itself. Raises `ReceiptTakenError`."""
+
+    async def receipt(self, id_: bytes) -> Receipt | None:
+        """Return a receipt that is not older than `KEPT_FOR`; an older one is forgotten by this."""
 
     async def with_keys(self, key: JobKey, keys: Collection[str]) -> list[Job]:
         """Return the jobs of a group that have any of these keys and are not done, in any order."""
@@ -289,7 +305,7 @@ class NoteStore(Protocol):
         """
 
     async def noted(self) -> int:
-        """Return a number that rises with every note by which nodes decide: those of all kinds but ``replanning``."""
+        """Return a number that rises with every note by which nodes decide: all but those of `QUIET_KINDS`."""
 
 
 class NodeStore(Protocol):

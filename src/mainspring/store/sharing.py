@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from mainspring.errors import ConflictError, StoreUnavailableError
+from mainspring.job import Receipt
 
 Row = tuple[Any, ...]
 
@@ -20,18 +21,20 @@ class _Call(NamedTuple):
 
     ids: list[UUID]
     rows: list[Row]
+    receipts: list[Receipt]
     written: asyncio.Future[None]
 
 
 class Sharing:
     """Writes the rows of several calls in one commit, for a store whose answers can be lost on their way.
 
-    `insert` writes rows, all or none; `which` tells which ids are there. A call that is refused takes no other with it.
+    `insert` writes rows and receipts, all or none; `which` tells which ids are there. A call that is refused takes no
+    other with it.
     """
 
     def __init__(
         self,
-        insert: Callable[[list[Row]], Awaitable[None]],
+        insert: Callable[[list[Row], list[Receipt]], Awaitable[None]],
         which: Callable[[list[UUID]], Awaitable[set[UUID]]],
         answer_seconds: float,
     ) -> None:
@@ -41,10 +44,13 @@ class Sharing:
         self._waiting: list[_Call] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, ids: list[UUID], rows: list[Row]) -> None:
-        """Have rows written. Raises what `insert` raises, and `StoreUnavailableError` when it takes too long."""
+    async def write(self, ids: list[UUID], rows: list[Row], receipt: Receipt | None = None) -> None:
+        """Have rows, and a receipt with them, written.
+
+        Raises what `insert` raises, and `StoreUnavailableError` when it takes too long.
+        """
         loop = asyncio.get_running_loop()
-        call = _Call(ids, rows, loop.create_future())
+        call = _Call(ids, rows, [] if receipt is None else [receipt], loop.create_future())
         self._waiting.append(call)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
@@ -63,7 +69,8 @@ class Sharing:
         while self._waiting:
             calls, self._waiting = self._waiting, []
             try:
-                await self._insert([row for call in calls for row in call.rows])
+                rows = [row for call in calls for row in call.rows]
+                await self._insert(rows, [receipt for call in calls for receipt in call.receipts])
             except (ConflictError, ValueError) as error:
                 if len(calls) == 1:
                     _fail(calls[0], error)
@@ -82,7 +89,7 @@ class Sharing:
         """Write each call by itself, so that one that is refused does not take the others with it."""
         for call in calls:
             try:
-                await self._insert(call.rows)
+                await self._insert(call.rows, call.receipts)
             except Exception as error:  # noqa: BLE001 - goes to the caller
                 _fail(call, error)
             else:

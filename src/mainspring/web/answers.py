@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timezone
 from typing import Any
+from zlib import crc32
 
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
@@ -140,7 +141,13 @@ def job_response(
 ) -> Response:
     """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
     content = job_json(job, pauses) if warnings is None else job_json(job, pauses) | {"warnings": warnings}
-    return json_response(content, status, {"ETag": f'"{job.version}"', **headers})
+    return json_response(content, status, {"ETag": _etag(job, pauses), **headers})
+
+
+def _etag(job: Job, pauses: Sequence[Pause]) -> str:
+    """Return the version of a job, and behind it a digest of what is shown of it that no version tells, if anything."""
+    beside = [*map(pause_json, pauses_of(pauses, job.key)), *(job.progress or ())]
+    return f'"{job.version}-{crc32(to_json(beside)):08x}"' if beside else f'"{job.version}"'
 
 
 def run_json(run: Run) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, ParamSpec
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ from mainspring.errors import NotFoundError, Problem
 from mainspring.job import JobKey, Pause, Scope
 from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.cursor import Cursors
+from mainspring.web.idempotency import Idempotency, Keeping, Once
 from mainspring.web.problem import HttpError
 from mainspring.web.query import Parameter, Query
 from mainspring.web.schema import Schema
@@ -31,6 +33,8 @@ from mainspring.web.schema import Schema
 Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "limits:write", "calendars:write"]
 """What a caller may be allowed to do."""
 
+P = ParamSpec("P")
+_AT_ONCE = nullcontext()
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -56,6 +60,12 @@ class Call(NamedTuple):
     path: Mapping[str, str]
     """What stands in the path for the names of the row's path."""
     services: Services
+    keeping: Keeping | None = None
+    """Set where the call came with an ``Idempotency-Key``."""
+
+    def once(self, respond: Callable[P, Response]) -> Once[P]:
+        """Return what makes the answer by `respond`, and keeps it with what is written if the call has a key."""
+        return Once(respond, self.keeping)
 
     @property
     def key(self) -> JobKey:
@@ -79,8 +89,8 @@ class Call(NamedTuple):
         if tags in ([], ["*"]):
             return None
         tag = ",".join(tags)
-        if re.fullmatch(r'"\d{1,18}"', tag, re.ASCII):
-            return int(tag[1:-1])
+        if found := re.fullmatch(r'"(\d{1,18})(?:-[0-9a-f]{8})?"', tag, re.ASCII):
+            return int(found[1])
         raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be one ETag of this job, such as "3"')
 
     @property
@@ -132,10 +142,17 @@ class Endpoint:
     """Whether the state of what it is about may be in the way (409)."""
     creates: bool = False
     """Whether it creates jobs, so that quotas may be in the way (429)."""
+    keeps: bool = False
+    """Whether the receipt of a call is written with what the call writes: see `mainspring.web.idempotency`."""
     may: Right | None = None
     """The right that a caller needs; `None` for what everybody may see."""
     tag: str = "Mainspring"
     """The heading in the document, where the path names no job group."""
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is a UUID in the canonical form."""
+    return bool(_UUID.fullmatch(text))
 
 
 def job_id_of(text: str) -> UUID:
@@ -143,7 +160,7 @@ def job_id_of(text: str) -> UUID:
 
     Only the canonical form names a job: `uuid.UUID` would take braces, ``urn:`` and more. Raises `NotFoundError`.
     """
-    if not _UUID.fullmatch(text):
+    if not is_uuid(text):
         detail = f"there is no job {text[:64]!r}"
         raise NotFoundError(detail, problems=[Problem("", "JOB_NOT_FOUND", detail)])
     return UUID(text)
@@ -171,6 +188,7 @@ class Router:
 
     def __init__(self, rows: Iterable[Endpoint], services: Services) -> None:
         self._services = services
+        self._idempotency = Idempotency(lambda: services.jobs)
         self._shapes: dict[int, list[_Shape]] = {}
         self._methods = {"OPTIONS", "HEAD"}
         for row in rows:
@@ -233,10 +251,30 @@ class Router:
         call = Call(request, row, path, self._services)
         if row.query == () and call.has_query:
             call.query().check()
-        if row.is_long:
-            async with self._services.turns:
-                return await row.call(call)
-        return await row.call(call)
+        if "idempotency_key" in scope["state"] and row.method == "POST":
+            return await self._idempotency.answer(
+                request,
+                lambda keeping: _answer(call._replace(request=keeping.request, keeping=keeping)),
+                looks_first=not row.keeps,
+            )
+        response = await _answer(call)
+        if row.method == "GET" and "etag" in response.headers and _is_known(request, response.headers["etag"]):
+            return Response(status_code=304, headers={"ETag": response.headers["etag"]})
+        return response
+
+
+async def _answer(call: Call) -> Response:
+    """Have the function of a row answer, when there is a turn for it."""
+    async with call.services.turns if call.endpoint.is_long else _AT_ONCE:
+        return await call.endpoint.call(call)
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    """Tell whether the caller has what has this ETag: ``If-None-Match`` names it (RFC 9110, section 13.1.2)."""
+    known = request.headers.get("if-none-match")
+    return known is not None and (
+        known.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in known.split(","))
+    )
 
 
 class _Resource(NamedTuple):

@@ -55,6 +55,8 @@ class Gate:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["memory"] = self._memory
+        if b"idempotency-key" in headers:
+            state["idempotency_key"] = True
         known = structlog.contextvars.bind_contextvars(request=request_id)  # `bound_contextvars` took 2 us more
         try:
             request = Request(scope, receive)

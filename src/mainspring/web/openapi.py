@@ -14,15 +14,15 @@ from itertools import count
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema, to_json
+from pydantic_core import to_json
 
-from mainspring.job import SCHEDULING_SCHEMA, JobKey, JobRequest
+from mainspring.job import SCHEDULING_SCHEMA, AnythingElse, JobKey, JobRequest
 from mainspring.plugins import Binding
 from mainspring.schedule import CALENDAR_NAME, CALENDAR_SCHEMA, WANTED_SCHEMA
 from mainspring.web import answers, problem
 from mainspring.web.endpoint import Endpoint
 from mainspring.web.example import WHEN, example
+from mainspring.web.idempotency import IDEMPOTENCY_KEY
 from mainspring.web.paths import GROUP, group_path
 from mainspring.web.query import Parameter
 from mainspring.web.schema import ID, REFERENCE, REQUEST, TEXT, Schema, named
@@ -30,6 +30,7 @@ from mainspring.web.schema import ID, REFERENCE, REQUEST, TEXT, Schema, named
 _NAMES: dict[str, Schema] = {
     "jobId": ID,
     "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"},
+    "node": {"type": "string"},
     "product": {"type": "string"},
     "run": {"type": "integer", "minimum": 1},
 }
@@ -138,16 +139,9 @@ def _request(model: type[JobRequest], group: str, base: Schema) -> tuple[Schema,
     return schema, parts, sample
 
 
-class _Generator(GenerateJsonSchema):
-    """Describes what no JSON Schema can describe as anything."""
-
-    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> Schema:  # noqa: ARG002
-        return {}
-
-
 def _schema_of(model: type[BaseModel]) -> tuple[Schema, dict[str, Schema]]:
     """Return the schema of a model, and what it refers to by reference."""
-    schema = model.model_json_schema(ref_template=REFERENCE, schema_generator=_Generator)
+    schema = model.model_json_schema(ref_template=REFERENCE, schema_generator=AnythingElse)
     definitions = {REFERENCE.format(model=name): part for name, part in schema.pop("$defs", {}).items()}
     return dict(definitions[schema["$ref"]]) if "$ref" in schema else schema, definitions
 
@@ -229,7 +223,8 @@ def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> 
     if row.body:
         content = {media_type: _content(media_type, schema, sample) for media_type, schema in row.body.items()}
         operation["requestBody"] = {"required": not row.body_is_optional, "content": content}
-    if parameters := [*_parameters("query", row.query or ()), *_parameters("header", row.headers)]:
+    headers = (*row.headers, *([IDEMPOTENCY_KEY] if row.method == "POST" else ()))
+    if parameters := [*_parameters("query", row.query or ()), *_parameters("header", headers)]:
         operation["parameters"] = parameters
     return operation
 
@@ -248,11 +243,11 @@ def _errors(row: Endpoint) -> set[int]:
         statuses.add(403)
     if "{" in row.path.removeprefix(GROUP):
         statuses.add(404)
-    if row.conflicts:
+    if row.conflicts or row.method == "POST":  # a call with a key may be under way
         statuses.add(409)
     if row.creates:
         statuses.add(429)
-    if row.headers:
+    if any(header.name == "If-Match" for header in row.headers):
         statuses.add(412)
     if row.body:
         statuses |= {413, 415}

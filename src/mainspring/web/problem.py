@@ -16,6 +16,7 @@ from mainspring.errors import (
     CalendarInUseError,
     ConflictError,
     InvalidRequestError,
+    JobExistsError,
     JobFinishedError,
     JobNotDeadError,
     JobNotRecurringError,
@@ -29,6 +30,7 @@ from mainspring.errors import (
     PreconditionFailedError,
     Problem,
     QuotaExceededError,
+    ReceiptTakenError,
     SchemaChangedError,
     StoreUnavailableError,
     UnreadableJobError,
@@ -57,12 +59,14 @@ STATUS: dict[type[MainspringError], int] = {
     JobRunningError: 409,
     JobNotRunningError: 409,
     KeyTakenError: 409,
+    JobExistsError: 409,
     JobFinishedError: 409,
     JobNotDeadError: 409,
     JobNotRecurringError: 409,
     NewerJobError: 409,
     UnreadableJobError: 409,
     CalendarInUseError: 409,
+    ReceiptTakenError: 409,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
     QuotaExceededError: 429,
@@ -127,7 +131,7 @@ SCHEMA: dict[str, Any] = {
         "retryable": {"type": "boolean"},
         "job": {
             "type": "object",
-            "description": "The job that has the key: with KEY_TAKEN, and with JOB_RUNNING if it was to be replaced.",
+            "description": "The job in the way: with KEY_TAKEN, JOB_EXISTS, and JOB_RUNNING if it was to be replaced.",
             "properties": {"id": ID, "href": {"type": "string"}},
         },
     },
@@ -159,7 +163,7 @@ def _ours(request: Request, error: MainspringError) -> Response:
     if sentence := SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
-    if isinstance(error, KeyTakenError | JobRunningError) and error.other is not None:
+    if isinstance(error, KeyTakenError | JobRunningError | JobExistsError) and error.other is not None:
         key, job_id = error.other
         job = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
         return problem(request, 409, id_, detail, error.problems, job=job)
@@ -185,7 +189,7 @@ def problem(
         "instance": request.state.request_id,
         "id": id_,
         "errors": errors,
-        "retryable": status in {408, 503} or id_ == ConflictError.code,
+        "retryable": status in {408, 503} or id_ in {ConflictError.code, "IDEMPOTENCY_IN_FLIGHT"},
         **more,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None

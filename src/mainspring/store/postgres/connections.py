@@ -17,9 +17,16 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from mainspring.errors import ConflictError, KeyTakenError, SchemaChangedError, StoreUnavailableError, first_line
+from mainspring.errors import (
+    ConflictError,
+    KeyTakenError,
+    ReceiptTakenError,
+    SchemaChangedError,
+    StoreUnavailableError,
+    first_line,
+)
 from mainspring.store.columns import lists
-from mainspring.store.facts import KEY_TAKEN
+from mainspring.store.facts import KEY_TAKEN, RECEIPT_TAKEN
 from mainspring.store.migrations import HEAD
 from mainspring.store.postgres.address import CONNECT_SECONDS, Address
 from mainspring.store.postgres.moments import to_2000
@@ -227,6 +234,8 @@ def _translated() -> Iterator[None]:
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "jobs_key":
             raise KeyTakenError(KEY_TAKEN) from None
+        if error.constraint_name == "receipts_pkey":
+            raise ReceiptTakenError(RECEIPT_TAKEN) from None
         raise ConflictError(f"the job store refused the rows: {first_line(error)}") from error
     except asyncpg.DataError as error:
         # The driver's own sentence repeats the values of everybody who shares the commit.

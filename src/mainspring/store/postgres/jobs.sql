@@ -2,6 +2,35 @@
 -- New jobs, all or none; the parameter has the columns of the table.
 insert into mainspring.jobs ({job_columns}) select * from unnest(:jobs::mainspring.jobs[]);
 
+-- name: add_with_receipts
+-- The same with what the calls are answered.
+with kept as (
+    insert into mainspring.receipts (id, at, fingerprint, answer)
+    select r.id, coalesce(:now::timestamptz, now()), r.fingerprint, r.answer
+    from unnest(:receipts::bytea[], :fingerprints::bytea[], :answers::bytea[]) as r (id, fingerprint, answer)
+)
+insert into mainspring.jobs ({job_columns}) select * from unnest(:jobs::mainspring.jobs[]);
+
+-- name: keep!
+-- What a call is answered.
+insert into mainspring.receipts (id, at, fingerprint, answer) values (:receipt, coalesce(:now::timestamptz, now()), :fingerprint, :answer);
+
+-- name: receipt
+-- What a call was answered.
+select id, fingerprint, answer from mainspring.receipts where id = :receipt;
+
+-- name: forget_receipt!
+-- One that is too old.
+delete from mainspring.receipts where id = :receipt and at < coalesce(:now::timestamptz, now()) - :kept_for::interval;
+
+-- name: prune_receipts!
+-- All that are too old.
+delete from mainspring.receipts where at < coalesce(:now::timestamptz, now()) - :kept_for::interval;
+
+-- name: is_done
+-- Whether a job is done.
+select exists (select from mainspring.runs where job_id = :id and version is not null);
+
 -- name: which
 -- Those of these jobs that are there: asked when the answer to an insert was lost.
 select id from mainspring.jobs where id = any(:ids::uuid[]);
@@ -239,7 +268,7 @@ returning id;
 -- Take due jobs for a living node: per group at most its demand, first by rank, but for rows that another claim holds; and the next due time.
 with notes as materialized (
     -- Who does not know all notes gets no jobs that may go by calendars, who does not know all pauses and limits none.
-    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind not in ({quiet_kinds})), 0) as is_current,
         :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits', 'busy')), 0) as knows_pauses
     from mainspring.notes
 ),
@@ -355,7 +384,7 @@ select exists (select from gone) or exists (select from changed) or exists (sele
 -- name: candidates
 -- Due jobs of a group, first by rank, for a node that lives and knows the last pauses and limits.
 with notes as materialized (
-    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current,
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind not in ({quiet_kinds})), 0) as is_current,
         :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind in ('pause', 'limits', 'busy')), 0) as knows_limits
     from mainspring.notes
 )
@@ -385,7 +414,7 @@ limit :window;
 -- name: candidates_of_keys
 -- The same of other keys than those that are full, from beyond a key on, each key's by rank; and the last key that was looked at.
 with recursive notes as materialized (
-    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind <> 'replanning'), 0) as is_current from mainspring.notes
+    select :notes::bigint is null or :notes >= coalesce(max(version) filter (where kind not in ({quiet_kinds})), 0) as is_current from mainspring.notes
 ),
 pairs as (
     (

@@ -11,7 +11,7 @@ held as materialized (
     where locktype = 'advisory' and granted and classid = 7236342
       and database = (select oid from pg_database where datname = current_database())
 )
-select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning'),
+select exists (select from mine), array(select run from told), (select coalesce(max(version), 0) from mainspring.notes where kind not in ({quiet_kinds})),
     coalesce(:now::timestamptz, now()), exists (select from mainspring.jobs where resume_at <= coalesce(:now::timestamptz, now())), name, beat, host, patient,
     (hashtext(name)::bigint & 4294967295)::oid in (select objid from held)
 from (values (true)) as one left join mainspring.nodes on true
@@ -64,7 +64,7 @@ returning true;
 
 -- name: noted
 -- A number that rises with every note by which nodes decide.
-select coalesce(max(version), 0) from mainspring.notes where kind <> 'replanning';
+select coalesce(max(version), 0) from mainspring.notes where kind not in ({quiet_kinds});
 
 -- name: note
 -- A note, or that there is none any more; whether there was one.

@@ -19,9 +19,10 @@ import asyncpg
 from pydantic_core import from_json
 
 from mainspring.clock import Clock
-from mainspring.errors import StoreUnavailableError
+from mainspring.errors import ConflictError, KeyTakenError, StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import (
+    KEPT_FOR,
     Candidate,
     Cap,
     Change,
@@ -36,6 +37,7 @@ from mainspring.job import (
     Position,
     Pressure,
     Progress,
+    Receipt,
     Run,
     Scope,
     State,
@@ -141,16 +143,36 @@ class PostgresStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> None:
         """See `Store.add`."""
         if len(jobs) > _SHARED_ROWS or unrun or any(job.waits_for for job in jobs):
             async with self._jobs.patient_connection() as connection:
                 await _copy(connection, jobs, unrun)
+                await self._keep(connection, receipt)
         else:
-            await self._sharing.write([job.id for job in jobs], [_ROWS.job_row(job) for job in jobs])
+            await self._sharing.write([job.id for job in jobs], [_ROWS.job_row(job) for job in jobs], receipt)
         self._tell(jobs)
 
-    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+    async def add_named(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+        """See `Store.add_named`."""
+        try:
+            async with self._jobs.connection() as connection, connection.transaction():
+                await _copy(connection, [job], unrun)
+                # By a statement of its own, which sees what ended while the row went in.
+                if (await query(connection, "is_done", {"id": job.id}))[0][0]:
+                    raise _RefusedError  # noqa: TRY301
+        except _RefusedError:
+            return False
+        except ConflictError as error:
+            if isinstance(error, KeyTakenError):
+                raise
+            return False
+        self._tell([job])
+        return True
+
+    async def add_slices(
+        self, slices: AsyncIterator[Sequence[Edit]], receipt: Callable[[], Receipt] | None = None
+    ) -> None:
         """See `Store.add_slices`."""
         first: list[Job] = []
         async with self._jobs.patient_connection(BATCH_SECONDS) as connection:
@@ -158,12 +180,35 @@ class PostgresStore:
                 jobs = [edit.job for edit in edits]
                 await _copy(connection, jobs, [run for edit in edits for run in edit.unrun])
                 first = soonest([*first, *jobs])
+            await self._keep(connection, receipt and receipt())
         self._tell(first)
 
-    async def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+    async def _insert(self, rows: list[tuple[Any, ...]], receipts: list[Receipt]) -> None:
         fp("add.before_commit")
-        await self._fetch("add", {"jobs": rows})
+        if receipts:
+            ids, fingerprints, answers = zip(*receipts, strict=True)
+            kept = {"receipts": ids, "fingerprints": fingerprints, "answers": answers}
+            await self._fetch("add_with_receipts", {"jobs": rows, **kept})
+        else:
+            await self._fetch("add", {"jobs": rows})
         fp("add.after_commit")
+
+    async def keep(self, receipt: Receipt) -> None:
+        """See `Store.keep`."""
+        async with self._jobs.connection() as connection:
+            await self._keep(connection, receipt)
+
+    async def receipt(self, id_: bytes) -> Receipt | None:
+        """See `Store.receipt`."""
+        await self._fetch("forget_receipt", {"receipt": id_, "kept_for": KEPT_FOR})
+        return next((Receipt(*row) for row in await self._fetch("receipt", {"receipt": id_})), None)
+
+    async def _keep(self, connection: Any, receipt: Receipt | None) -> None:
+        """Write a receipt, if there is one, within a transaction."""
+        if receipt is not None:
+            id_, fingerprint, answer = receipt
+            kept = {"receipt": id_, "fingerprint": fingerprint, "answer": answer}
+            await query(connection, "keep", {**kept, "now": self._test_time()})
 
     async def _which(self, ids: list[UUID]) -> set[UUID]:
         return {id_ for (id_,) in await self._fetch("which", {"ids": ids})}
@@ -212,9 +257,11 @@ class PostgresStore:
         ((at, now),) = await self._fetch("spent", spend)
         return wait_to_spend(None if at is None else near_2000(at), from_2000(now), cost, most)
 
-    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
+    async def update(
+        self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = (), receipt: Receipt | None = None
+    ) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, added, unrun)
+        return await self._update("update", job, added, unrun, receipt)
 
     async def amend(self, job: Job) -> bool:
         """See `Store.amend`."""
@@ -224,8 +271,10 @@ class PostgresStore:
         """See `Store.split_off`."""
         return await self._update("split_off", job, [child], unrun)
 
-    async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        is_more = bool(added or unrun or job.waits_for)
+    async def _update(
+        self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run], receipt: Receipt | None = None
+    ) -> bool:
+        is_more = bool(added or unrun or job.waits_for or receipt)
         async with self._jobs.connection() as connection, connection.transaction() if is_more else _ALONE:
             done = bool(await query(connection, statement, _ROWS.job_values(job)))
             if done and job.waits_for:
@@ -234,10 +283,11 @@ class PostgresStore:
                 await query(connection, "add", {"jobs": [_ROWS.job_row(each) for each in added]})
             if done and unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
+            await self._keep(connection, receipt if done else None)
         self._tell([job, *added] if done else [])
         return done
 
-    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def revive(self, job: Job, unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> bool:
         """See `Store.revive`."""
         async with self._jobs.connection() as connection, connection.transaction():
             done = bool(await query(connection, "end_being_done", {"id": job.id, "version": job.version - 1}))
@@ -247,6 +297,7 @@ class PostgresStore:
                 await query(connection, "wait_again", {"awaited": job.id})
             if done and unrun:
                 await query(connection, "add_unrun", {"passed": write_unrun(unrun)})
+            await self._keep(connection, receipt if done else None)
         self._tell([job] if done else [])
         return done
 
@@ -534,6 +585,7 @@ class PostgresStore:
         async with self._jobs.patient_connection() as connection:
             await query(connection, "prune", {"now": self._test_time(), "older_than": older_than})
             await query(connection, "prune_rates", {"now": self._test_time()})
+            await query(connection, "prune_receipts", {"now": self._test_time(), "kept_for": KEPT_FOR})
             await query(connection, "forget_waits", {})
         return False
 

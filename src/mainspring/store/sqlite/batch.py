@@ -20,7 +20,7 @@ from mainspring.store.facts import KEY_TAKEN
 from mainspring.store.rows import to_json
 from mainspring.store.sqlite.dialect import ROWS, SQL
 from mainspring.store.sqlite.ends import add_rows
-from mainspring.store.sqlite.thread import SqliteThread
+from mainspring.store.sqlite.thread import SqliteThread, Work
 
 SLICE = 250
 """How many rows go in at once."""
@@ -37,8 +37,10 @@ class Batches:
         """Slices of several batches at once would be one large slice."""
         self._moving: asyncio.Task[None] | None = None
 
-    async def write(self, slices: AsyncIterator[Slice]) -> None:
+    async def write(self, slices: AsyncIterator[Slice], keep: Work[None]) -> None:
         """Write new jobs and rows of history, all or none; durable when this returns.
+
+        `keep` is done in the transaction from which on they are to be there.
 
         Raises `ConflictError` for an id that is there, `KeyTakenError`, and what `slices` raises.
         """
@@ -49,15 +51,19 @@ class Batches:
                 batch = batch or str(jobs[0].id)
                 await self._put_aside(batch, number, jobs, unrun)
                 number += 1
-            self._moving = asyncio.create_task(self._accept(batch))
+            self._moving = asyncio.create_task(self._accept(batch, keep))
             await asyncio.shield(self._moving)  # a caller that goes away must not leave it half way
 
     async def _forget(self) -> None:
         """Forget what was put aside and not accepted: its caller went away, or the store failed."""
         await self._thread.call(lambda db: [db.execute(SQL[name]) for name in ("forget_batches", "forget_keys")])
 
-    async def _accept(self, batch: str) -> None:
-        await self._thread.call(lambda db: db.execute(SQL["accept"], {"batch": batch}).close())
+    async def _accept(self, batch: str, keep: Work[None]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["accept"], {"batch": batch})
+            keep(db)
+
+        await self._thread.call(work)
         fp("batch.accepted")
         await self._move(batch)
 

@@ -2,6 +2,26 @@
 -- A new job, its values by position: by name they take 5 us more.
 insert into jobs ({job_columns}) values ({job_marks});
 
+-- name: keep!
+-- What a call is answered.
+insert into receipts (id, at, fingerprint, answer) values (:receipt, :now, :fingerprint, :answer);
+
+-- name: receipt
+-- What a call was answered.
+select id, fingerprint, answer from receipts where id = :receipt;
+
+-- name: forget_receipt!
+-- One that is too old.
+delete from receipts where id = :receipt and at < :now - :kept_for;
+
+-- name: prune_receipts!
+-- All that are too old.
+delete from receipts where at < :now - :kept_for;
+
+-- name: is_done
+-- Whether a job is done.
+select exists (select 1 from runs where job_id = :id and version is not null);
+
 -- name: get
 -- One job by id that is not done.
 select {job_columns} from jobs where id = :id;

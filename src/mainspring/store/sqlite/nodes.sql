@@ -32,7 +32,7 @@ select value from notes where kind = :kind and name = :name;
 
 -- name: noted
 -- A number that rises with every note by which nodes decide.
-select coalesce(max(version), 0) from notes where kind <> 'replanning';
+select coalesce(max(version), 0) from notes where kind not in ({quiet_kinds});
 
 -- name: note!
 -- A note, or that there is none any more.

@@ -23,6 +23,7 @@ from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
 from mainspring.job import (
     FIRST_PRIORITY,
+    KEPT_FOR,
     LAST_PRIORITY,
     Candidate,
     Cap,
@@ -38,6 +39,7 @@ from mainspring.job import (
     Position,
     Pressure,
     Progress,
+    Receipt,
     Run,
     Scope,
     State,
@@ -121,18 +123,40 @@ class SqliteStore:
 
     # --- jobs
 
-    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = ()) -> None:
+    async def add(self, jobs: Sequence[Job], unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> None:
         """See `Store.add`."""
         fp("add.before_commit")
         if len(jobs) > SLICE or len(unrun) > SLICE:
-            await self._batches.write(_sliced(jobs, unrun))
+            await self._batches.write(_sliced(jobs, unrun), self._keeping(receipt))
         else:
             rows, history = [ROWS.job_row(job) for job in jobs], [ROWS.run_values(run) for run in unrun]
-            await self._call(lambda db: add_rows(db, rows, history))
+            keep = self._keeping(receipt)
+
+            def work(db: sqlite3.Connection) -> None:
+                keep(db)
+                add_rows(db, rows, history)
+
+            await self._call(work)
         fp("add.after_commit")
         tell(self._watchers, jobs)
 
-    async def add_slices(self, slices: AsyncIterator[Sequence[Edit]]) -> None:
+    async def add_named(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+        """See `Store.add_named`."""
+        row, history, named = ROWS.job_row(job), [ROWS.run_values(run) for run in unrun], {"id": str(job.id)}
+
+        def work(db: sqlite3.Connection) -> bool:
+            is_free = not (db.execute(SQL["get"], named).fetchall() or db.execute(SQL["is_done"], named).fetchone()[0])
+            if is_free:
+                add_rows(db, [row], history)
+            return is_free
+
+        written = await self._call(work)
+        tell(self._watchers, [job] if written else [])
+        return written
+
+    async def add_slices(
+        self, slices: AsyncIterator[Sequence[Edit]], receipt: Callable[[], Receipt] | None = None
+    ) -> None:
         """See `Store.add_slices`."""
         first: list[Job] = []
 
@@ -143,8 +167,35 @@ class SqliteStore:
                 first = soonest([*first, *jobs])
                 yield jobs, [run for edit in edits for run in edit.unrun]
 
-        await self._batches.write(seen())
+        def keep(db: sqlite3.Connection) -> None:
+            self._keeping(receipt and receipt())(db)  # its answer names all that came
+
+        await self._batches.write(seen(), keep)
         tell(self._watchers, first)
+
+    def _keeping(self, receipt: Receipt | None) -> Callable[[sqlite3.Connection], None]:
+        """Return work that writes a receipt, if there is one."""
+        if receipt is None:
+            return lambda _: None
+        id_, fingerprint, answer = receipt
+        now = to_microseconds(self._clock.now())
+        values = {"receipt": id_, "fingerprint": fingerprint, "answer": answer, "now": now}
+        return lambda db: db.execute(SQL["keep"], values).close()
+
+    async def keep(self, receipt: Receipt) -> None:
+        """See `Store.keep`."""
+        await self._call(self._keeping(receipt))
+
+    async def receipt(self, id_: bytes) -> Receipt | None:
+        """See `Store.receipt`."""
+        values = {"receipt": id_, "now": to_microseconds(self._clock.now()), "kept_for": KEPT_FOR // MICROSECOND}
+
+        def work(db: sqlite3.Connection) -> Receipt | None:
+            db.execute(SQL["forget_receipt"], values)
+            row = db.execute(SQL["receipt"], values).fetchone()
+            return None if row is None else Receipt(*row)
+
+        return await self._call(work)
 
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
@@ -205,9 +256,11 @@ class SqliteStore:
         at, now = spent
         return wait_to_spend(None if at is None else near_microseconds(at), from_microseconds(now), cost, most)
 
-    async def update(self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = ()) -> bool:
+    async def update(
+        self, job: Job, unrun: Sequence[Run] = (), added: Sequence[Job] = (), receipt: Receipt | None = None
+    ) -> bool:
         """See `Store.update`."""
-        return await self._update("update", job, added, unrun)
+        return await self._update("update", job, added, unrun, receipt)
 
     async def amend(self, job: Job) -> bool:
         """See `Store.amend`."""
@@ -218,8 +271,10 @@ class SqliteStore:
         """See `Store.split_off`."""
         return await self._update("split_off", job, [child], unrun)
 
-    async def _update(self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run]) -> bool:
-        row, rows = ROWS.job_values(job), [ROWS.job_row(each) for each in added]
+    async def _update(
+        self, statement: str, job: Job, added: Sequence[Job], unrun: Sequence[Run], receipt: Receipt | None = None
+    ) -> bool:
+        row, rows, keep = ROWS.job_values(job), [ROWS.job_row(each) for each in added], self._keeping(receipt)
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL[statement], row).fetchall())
@@ -227,15 +282,16 @@ class SqliteStore:
                 wait(db, str(job.id), row["waits_for"])
                 db.executemany(SQL["add"], rows)
                 add_unrun(db, unrun)
+                keep(db)
             return done
 
         done = await self._call(work)
         tell(self._watchers, [job, *added] if done else [])
         return done
 
-    async def revive(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
+    async def revive(self, job: Job, unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> bool:
         """See `Store.revive`."""
-        row = ROWS.job_row(job)
+        row, keep = ROWS.job_row(job), self._keeping(receipt)
         guard = {"id": str(job.id), "version": job.version - 1}
 
         def work(db: sqlite3.Connection) -> bool:
@@ -243,6 +299,7 @@ class SqliteStore:
             if done:
                 add_rows(db, [row], [ROWS.run_values(run) for run in unrun])
                 db.execute(SQL["wait_again"], {"awaited": str(job.id)})
+                keep(db)
             return done
 
         done = await self._call(work)
@@ -567,10 +624,12 @@ class SqliteStore:
         """See `Store.prune`."""
         midnight = (self._clock.now() - older_than).replace(hour=0, minute=0, second=0, microsecond=0)
         parameters = {"before": to_microseconds(midnight), "limit": PRUNE_BATCH}
+        now = to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
-            db.execute(SQL["prune_rates"], {"now": to_microseconds(self._clock.now())})
+            db.execute(SQL["prune_rates"], {"now": now})
             db.execute(SQL["forget_waits"])
+            db.execute(SQL["prune_receipts"], {"now": now, "kept_for": KEPT_FOR // MICROSECOND})
             return db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH
 
         return await self._call(work)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from mainspring.errors import ConflictError, KeyTakenError, StoreUnavailableError
-from mainspring.store.facts import KEY_TAKEN
+from mainspring.errors import ConflictError, KeyTakenError, ReceiptTakenError, StoreUnavailableError
+from mainspring.store.facts import KEY_TAKEN, RECEIPT_TAKEN
 from mainspring.store.sqlite.file import connect, connect_to_read, lock_file
 
 T = TypeVar("T")
@@ -122,6 +122,8 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError):
         if "_key" in str(error):  # jobs_key, or that of the batches
             return KeyTakenError(KEY_TAKEN)
+        if "receipts" in str(error):
+            return ReceiptTakenError(RECEIPT_TAKEN)
         return ConflictError(f"the job store refused the rows: {error}")
     if isinstance(error, sqlite3.Error):
         return StoreUnavailableError(f"the job store failed: {error}")

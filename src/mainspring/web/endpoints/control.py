@@ -46,8 +46,8 @@ async def fire_job(call: Call) -> Response:
     Also a paused one. One with a schedule gets a run beside that.
     """
     pauses = await call.pauses()
-    job = await call.services.jobs.control.fire_job(call.key, call.job_id)
-    return job_response(job, pauses, warnings=held_warnings(job, pauses))
+    once = call.once(lambda job: job_response(job, pauses, warnings=held_warnings(job, pauses)))
+    return once(await call.services.jobs.control.fire_job(call.key, call.job_id, once.receipt))
 
 
 async def cancel_job(call: Call) -> Response:
@@ -66,7 +66,8 @@ async def retry_job(call: Call) -> Response:
     """
     key, job_id = call.key, call.job_id
     run, pauses = _read_run(await read_options(call.request)), await call.pauses()
-    return job_response(await call.services.jobs.control.retry_job(key, job_id, run), pauses)
+    once = call.once(lambda job: job_response(job, pauses))
+    return once(await call.services.jobs.control.retry_job(key, job_id, run, once.receipt))
 
 
 def _read_run(body: Mapping[str, Any]) -> int | None:
@@ -200,9 +201,9 @@ ROWS = [
     Endpoint("GET", f"{JOB}/why", explain_job, answers={200: _FACTS}, may="jobs:read"),
     _Job(f"{JOB}/pause", pause_job, body={"application/json": _PAUSE}, body_is_optional=True),
     _Job(f"{JOB}/resume", resume_job),
-    _Job(f"{JOB}/fire", fire_job),
+    _Job(f"{JOB}/fire", fire_job, keeps=True),
     _Job(f"{JOB}/cancel", cancel_job),
-    _Job(f"{JOB}/retry", retry_job, body={"application/json": _RETRY}, body_is_optional=True),
+    _Job(f"{JOB}/retry", retry_job, keeps=True, body={"application/json": _RETRY}, body_is_optional=True),
     *(
         row
         for path, level in ((BASE, "everything"), (f"{BASE}/{{product}}", "product"), (GROUP, "group"))

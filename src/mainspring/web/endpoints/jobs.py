@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from uuid import RFC_4122, UUID
 
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from mainspring.errors import InvalidRequestError
+from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import NOW, PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, is_tag, pauses_of
 from mainspring.schedule import (
     Forecast,
@@ -24,6 +26,7 @@ from mainspring.schedule import (
     schedule_warnings,
     too_far,
 )
+from mainspring.service import Batch as Made
 from mainspring.service import LookAhead
 from mainspring.web.answers import (
     PAUSED_BY,
@@ -36,10 +39,11 @@ from mainspring.web.answers import (
 )
 from mainspring.web.body import read_body, receive_batch
 from mainspring.web.cursor import Place
-from mainspring.web.endpoint import Call, Endpoint
+from mainspring.web.endpoint import Call, Endpoint, is_uuid
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
 from mainspring.web.outline import BATCH_JOBS
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
+from mainspring.web.problem import HttpError
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
 
@@ -47,6 +51,8 @@ LIMIT = 1000
 """The largest page that may be asked for."""
 FORM_LIMIT = 50
 """The page that the form of `/docs` asks for: 5,000 jobs at once hung a browser for three minutes."""
+_LAST_VERSION = 8
+"""The highest version of a UUID that RFC 9562 knows."""
 _PAST = timedelta(seconds=5)
 """How far back `when` may lie without a warning: clocks differ."""
 
@@ -86,9 +92,42 @@ async def create_job(call: Call) -> Response:
         warnings += ({"code": each.code, "detail": each.detail} for each in over)
         return json_response(forecast_json(job, forecast, warnings))
     body, pauses = await read_body(call.request), await call.pauses()  # before the write: see `control.resume_job`
-    job, is_new = await call.services.jobs.create_or_keep(call.key, body)
+    once = call.once(partial(_created, pauses))
+    return once(*await call.services.jobs.create_or_keep(call.key, body, once.receipt))
+
+
+def _created(pauses: Sequence[Pause], job: Job, is_new: bool) -> Response:  # noqa: FBT001 - as it is handed on
     warnings = [*_warnings(job), *held_warnings(job, pauses)]
     return job_response(job, pauses, 201 if is_new else 200, warnings=warnings, Location=job_path(job))
+
+
+async def put_job(call: Call) -> Response:
+    """Create a job under an id of your own.
+
+    To send the same again changes nothing.
+    """
+    key, job_id, version, is_new = call.key, _new_id(call.path["jobId"]), call.version, _must_be_new(call)
+    body, pauses = await read_body(call.request), await call.pauses()
+    job, is_created = await call.services.jobs.put_job(key, job_id, body, version=version, is_new=is_new)
+    if is_created:
+        return _created(pauses, job, is_new=True)
+    return job_response(job, pauses, warnings=[], Location=job_path(job))
+
+
+def _new_id(text: str) -> UUID:
+    """Read an id that a job is to have: any UUID of RFC 9562 but those that stand for none. Raises."""
+    if is_uuid(text) and (job_id := UUID(text)).variant == RFC_4122 and 1 <= (job_id.version or 0) <= _LAST_VERSION:
+        return job_id
+    detail = "the id of a job must be a UUID (RFC 9562), such as 0197c1a6-2b8a-7c3e-9d5f-6a7b8c9d0e1f"
+    raise InvalidRequestError(detail, problems=[Problem("", "JOB_ID_INVALID", detail)])
+
+
+def _must_be_new(call: Call) -> bool:
+    """Tell whether ``If-None-Match: *`` demands that there is no such job. Raises `HttpError` for a tag."""
+    known = call.request.headers.get("if-none-match")
+    if known not in {None, "*"}:
+        raise HttpError(400, "IF_NONE_MATCH_INVALID", "If-None-Match can only be * here: the job must not be there")
+    return known is not None
 
 
 _HEX_ID = re.compile("(.{8})(.{4})(.{4})(.{4})(.{12})")
@@ -100,15 +139,30 @@ async def create_jobs(call: Call) -> Response:
     """Schedule many jobs, all or none."""
     key, batch = call.key, await receive_batch(call.request)
     batches = call.services.jobs.batches
+    once = call.once(lambda made: _all_created(b"".join(_created_ids(made))))
     async with batches.alone() if batch.is_large else nullcontext():
-        ids, created = await batches.create(key, await batch.parse(batches.breathe))
-    # As objects 100,000 ids take 20 MB, and to write them all at once 70 ms.
-    text = bytearray(b'{"created":%d,"ids":[' % created)
-    for place in range(0, len(ids), _IDS * 16):
-        text += b"," if place else b""
-        text += _HEX_ID.sub(r'"\1-\2-\3-\4-\5",', ids[place : place + _IDS * 16].hex())[:-1].encode()
+        made = await batches.create(key, await batch.parse(batches.breathe), once.receipt)
+    if once.receipt is not None:
+        return once(made)
+    text = bytearray()
+    for piece in _created_ids(made):
+        text += piece
         await batches.breathe()
-    return Response(bytes(text + b"]}"), 201, media_type="application/json")
+    return _all_created(bytes(text))
+
+
+def _created_ids(made: Made) -> Iterator[bytes]:
+    """Write the ids of a batch, some at a time. As objects 100,000 ids take 20 MB, and to write them all 70 ms."""
+    ids, created = made
+    yield b'{"created":%d,"ids":[' % created
+    for place in range(0, len(ids), _IDS * 16):
+        yield b"," if place else b""
+        yield _HEX_ID.sub(r'"\1-\2-\3-\4-\5",', ids[place : place + _IDS * 16].hex())[:-1].encode()
+    yield b"]}"
+
+
+def _all_created(text: bytes) -> Response:
+    return Response(text, 201, media_type="application/json")
 
 
 def _warnings(job: Job) -> list[dict[str, str]]:
@@ -339,8 +393,9 @@ async def preview_job(call: Call) -> Response:
 async def backfill_job(call: Call) -> Response:
     """Run a past range of a schedule afterwards."""
     key, job_id = call.key, call.job_id
-    created, left = await call.services.jobs.lookahead.backfill_job(key, job_id, await read_body(call.request))
-    return json_response({"created": created, "left": left}, 202)
+    once = call.once(lambda created, left: json_response({"created": created, "left": left}, 202))
+    body = await read_body(call.request)
+    return once(*await call.services.jobs.lookahead.backfill_job(key, job_id, body, once.receipt))
 
 
 def _look_ahead(query: Query, now: datetime) -> LookAhead:
@@ -410,7 +465,9 @@ _OUTAGE_TO = moment("outageTo")
 _AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
 _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.")
 
-_IF_MATCH = text("If-Match", "The ETag the job must still have.", pattern=r'^(\*|"[0-9]{1,18}")$')
+_IF_MATCH = text("If-Match", "The ETag the job must still have.", pattern=r'^(\*|"[0-9]{1,18}(-[0-9a-f]{8})?")$')
+_IF_NONE_MATCH = text("If-None-Match", "The ETag of what is known: the answer is 304 if that is still so.")
+_ONLY_NEW = text("If-None-Match", "With * a job that is there already is refused (412).", pattern=r"^\*$")
 
 _GROUP = {
     "type": "object",
@@ -471,6 +528,7 @@ ROWS = [
         query=(_DRY_RUN, *_AHEAD),
         body={"application/json": REQUEST},
         answers={201: named("Job"), 200: {"oneOf": [named("Forecast"), named("Job")]}},
+        keeps=True,
         conflicts=True,
         creates=True,
         may="jobs:write",
@@ -481,11 +539,23 @@ ROWS = [
         create_jobs,
         body={"application/json": _MANY, "application/x-ndjson": REQUEST},
         answers={201: _CREATED},
+        keeps=True,
         conflicts=True,
         creates=True,
         may="jobs:write",
     ),
-    Endpoint("GET", JOB, show_job, answers={200: named("Job")}, may="jobs:read"),
+    Endpoint("GET", JOB, show_job, headers=(_IF_NONE_MATCH,), answers={200: named("Job"), 304: None}, may="jobs:read"),
+    Endpoint(
+        "PUT",
+        JOB,
+        put_job,
+        headers=(_IF_MATCH, _ONLY_NEW),
+        body={"application/json": REQUEST},
+        answers={201: named("Job"), 200: named("Job")},
+        conflicts=True,
+        creates=True,
+        may="jobs:write",
+    ),
     Endpoint(
         "PATCH",
         JOB,
@@ -504,6 +574,7 @@ ROWS = [
         backfill_job,
         body={"application/json": _BACKFILL},
         answers={202: _BACKFILLED},
+        keeps=True,
         conflicts=True,
         may="jobs:control",
     ),
