@@ -70,6 +70,7 @@ jobs = st.builds(
     last_success=st.none() | st.builds(Success, moments, moments, st.none() | texts),
     progress=st.none() | st.builds(Progress, numbers, st.none() | numbers, st.none() | texts),
     waits_for=st.just(()),
+    labels=st.lists(st.text(max_size=20), max_size=3, unique=True).map(tuple),
     digest=st.none() | st.text("0123456789abcdef", max_size=64),
     attempt=numbers,
     failures=numbers,

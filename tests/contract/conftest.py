@@ -43,6 +43,7 @@ def emptied(url: str) -> str:
             "waits",
             "pressures",
             "receipts",
+            "labels",
         )
         connection.execute(f"truncate {', '.join(f'mainspring.{table}' for table in tables)}".encode())
     return url

@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from mainspring.clock import ManualClock
-from mainspring.job import Counts, Ending, Hold, JobFilter, Options, Outcome, State, history, lifecycle, retry
+from mainspring.job import (
+    Counts,
+    Ending,
+    Hold,
+    JobFilter,
+    Options,
+    Outcome,
+    State,
+    history,
+    lifecycle,
+    retry,
+    tag_label,
+)
 from mainspring.schedule import Every, Once, Period, Recurring
 from mainspring.store import Answer, NodeBeat, Store
 from tests.contract.build import (
@@ -179,26 +191,34 @@ async def test_a_cancelled_run_whose_node_dies_is_cancelled(store: Store) -> Non
 async def test_lists_show_jobs_with_all_tags(store: Store, tags: tuple[str, ...], expected: set[int]) -> None:
     """Pending ones and done ones, in pages and in streams."""
     with_tags = [Options(tags=("a",)), Options(tags=("b", "a"), priority=7), Options(tags=("b",)), Options()]
-    pending = [a_job(options=options, priority=options.priority or 5) for options in with_tags]
-    done = [a_done_job(options=options) for options in with_tags]
+    labels = [tuple(map(tag_label, options.tags or ())) for options in with_tags]
+    pending = [
+        a_job(options=options, priority=options.priority or 5, labels=said)
+        for options, said in zip(with_tags, labels, strict=True)
+    ]
+    done = [a_done_job(options=options, labels=said) for options, said in zip(with_tags, labels, strict=True)]
+    wanted = frozenset(map(tag_label, tags))
     await put(store, *pending, *done)
-    jobs, which = in_order(*(pending[n] for n in expected)), JobFilter(tags=frozenset(tags))
+    jobs, which = in_order(*(pending[n] for n in expected)), JobFilter(labels=wanted)
 
     assert jobs == await store.page(BACKUPS, which, after=None, limit=ALL)
     assert b"".join(job.id.bytes for job in jobs) == await store.ids(BACKUPS, which, after=None)
-    of_done = await store.page(BACKUPS, JobFilter(frozenset({State.DONE}), tags=frozenset(tags)), after=None, limit=ALL)
+    of_done = await store.page(BACKUPS, JobFilter(frozenset({State.DONE}), labels=wanted), after=None, limit=ALL)
     assert {done[n].id for n in expected} == {job.id for job in of_done}
 
 
 async def test_tags_go_with_other_filters(store: Store) -> None:
     """Such as how the last run ended."""
     options = Options(tags=("a",))
-    failed = [a_done_job(options=options, outcome=Outcome.FAILED), a_done_job(outcome=Outcome.FAILED)]
-    tried = a_job(options=options, outcome=Outcome.FAILED, attempt=1, trigger=Once(START))
+    labels = ("t:a",)
+    failed = [a_done_job(options=options, labels=labels, outcome=Outcome.FAILED), a_done_job(outcome=Outcome.FAILED)]
+    tried = a_job(options=options, labels=labels, outcome=Outcome.FAILED, attempt=1, trigger=Once(START))
     await put(store, *failed, tried)
-    tags, outcomes = frozenset({"a"}), frozenset({Outcome.FAILED})
+    outcomes = frozenset({Outcome.FAILED})
 
-    done = await store.page(BACKUPS, JobFilter(frozenset({State.DONE}), outcomes, tags=tags), after=None, limit=ALL)
-    pending = await store.page(BACKUPS, JobFilter(outcomes=outcomes, tags=tags), after=None, limit=ALL)
+    done = await store.page(
+        BACKUPS, JobFilter(frozenset({State.DONE}), outcomes, labels=frozenset(labels)), after=None, limit=ALL
+    )
+    pending = await store.page(BACKUPS, JobFilter(outcomes=outcomes, labels=frozenset(labels)), after=None, limit=ALL)
 
     assert ([failed[0].id], [tried.id]) == ([job.id for job in done], [job.id for job in pending])

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mainspring.clock import ManualClock
 from mainspring.errors import StoreUnavailableError
-from mainspring.job import Cap, Edit, Job, Limits, Progress, Receipt, Run, Scope, lifecycle
+from mainspring.job import Cap, Edit, Job, Limits, Progress, Receipt, Run, RunFilter, Scope, lifecycle
 from mainspring.store import NodeBeat, Store, spans
 from tests.contract.build import (
     ALL,
@@ -40,6 +40,9 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "add": lambda store: store.add([a_job()]),
     "add_slices": lambda store: store.add_slices(one_slice()),
     "add_named": lambda store: store.add_named(a_job()),
+    "labelled": lambda store: store.labelled(Scope("vps4"), "t:x", 1),
+    "find": lambda store: store.find(Scope("vps4"), ANY, [("t:x", "t:x")], after=None, limit=ALL),
+    "on_node": lambda store: store.on_node(Scope("vps4"), NODE),
     "keep": lambda store: store.keep(Receipt(a_job().id.bytes, b"", b"")),
     "receipt": lambda store: store.receipt(b"id"),
     "get": lambda store: store.get(a_job().id),
@@ -83,6 +86,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "request_bytes": lambda store: store.request_bytes(Scope("vps4")),
     "spend": lambda store: store.spend("vps4", "+*", timedelta(seconds=1), timedelta(minutes=1)),
     "orphans": lambda store: store.orphans([BACKUPS], 1),
+    "history": lambda store: store.history(BACKUPS, RunFilter(), before=9, limit=1, scan=1),
     "run": lambda store: store.run(BACKUPS, a_job().id, 1),
     "runs": lambda store: store.runs(BACKUPS, None, before=None, limit=ALL),
     "prune": lambda store: store.prune(timedelta(days=1)),

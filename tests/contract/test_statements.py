@@ -39,6 +39,7 @@ OF_SQLITE_ONLY = {
     "forget_job": "that a job ends unrun is two statements there",
     **dict.fromkeys(("take_keys", "give_keys_back", "forget_keys"), "a large batch is written bit by bit there"),
     "forget_pressure": "there one statement writes and deletes",
+    **dict.fromkeys(("label", "label_done", "index_labels"), "an edit of a job is several statements there"),
     "resumes": "a beat is several statements there: nobody comes in between",
     "stops": "a beat is several statements there: nobody comes in between",
 }
@@ -60,6 +61,7 @@ OF_POSTGRES_ONLY = {
     "hint": "there is nobody else to tell",
     "ids_of_page": "made of another statement; there as it is needed",
     "ids_of_page_of_outcomes": "the same",
+    "ids_of_page_created": "the same",
 }
 
 

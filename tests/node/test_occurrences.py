@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from mainspring import logs
-from mainspring.job import GaveUp, Job, JobFilter, Outcome, Run, RunFinished, RunStarted, State
+from mainspring.job import GaveUp, Job, JobFilter, Outcome, Run, RunFinished, RunStarted, Scope, State
 from mainspring.schedule import format_time
 from mainspring.settings import Settings
 from mainspring.store.notes import CALENDARS
@@ -201,9 +201,11 @@ async def test_each_occurrence_that_a_job_gives_up_on_is_announced(world: World)
                 schedule={"every": "P1D", "count": 3}, options={"maxAttempts": 2, "backoff": "PT1S"}
             )
             await world.happened(RunFinished)
-            assert [] == await world.service.list_all_jobs(gave_up, after=None, limit=9)
+            assert [] == await world.service.finding.page(Scope(), gave_up, after=None, limit=9)
             await world.happened(GaveUp)
-            assert [job.id] == [each.id for each in await world.service.list_all_jobs(gave_up, after=None, limit=9)]
+            assert [job.id] == [
+                each.id for each in await world.service.finding.page(Scope(), gave_up, after=None, limit=9)
+            ]
             assert [1] == [group.counts.gave_up for group in await world.service.groups()]
             world.clock.advance(days=1)
             await world.happened(GaveUp, 2)

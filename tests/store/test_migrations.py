@@ -24,6 +24,7 @@ TABLES = {
     "counts",
     "deletions",
     "jobs",
+    "labels",
     "nodes",
     "notes",
     "pressures",

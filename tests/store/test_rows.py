@@ -44,6 +44,7 @@ NOT_HELD: dict[str, Any] = {
     "cancelling": False,
     "progress": None,
     "digest": None,
+    "labels": (),
 }
 """What every job is that was just claimed, or is not told by a claim."""
 

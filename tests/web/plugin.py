@@ -64,6 +64,8 @@ class Dog(BaseModel):
 class OrderJob(IdleJob):
     """Takes required and optional fields and looks at the whole."""
 
+    searchable = ("order_id", "amount")
+
     class Request(JobRequest):
         order_id: UUID
         amount: int = Field(1, ge=1, strict=True)

@@ -158,20 +158,21 @@ async def in_four_groups(jobs: Jobs, store: SqliteStore, clock: ManualClock) -> 
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 1000])
-async def test_jobs_of_all_groups_are_listed_group_by_group(
+async def test_jobs_of_all_groups_are_listed_together(
     client: httpx2.AsyncClient, jobs: Jobs, store: SqliteStore, clock: ManualClock, limit: int
 ) -> None:
-    """By product and group, those without a plugin too; each as its own list has it."""
+    """By next run, those without a plugin too; then those that are done, from the one that ended last."""
     right, left, *notes, done, gone = await in_four_groups(jobs, store, clock)
+    at_once = sorted([left, gone], key=lambda job_id: (job_id == gone, job_id))
 
     pending = await pages(client, f"{ALL}?limit={limit}")
-    assert [left, *notes, gone] == [*chain(*pending)]
+    assert [*at_once, *notes] == [*chain(*pending)]
     assert [limit] * (len(pending) - 1) == [len(page) for page in pending[:-1]]
-    assert [right, done, gone] == await listed(client, f"{ALL}?limit={limit}&gaveUp=true")
-    assert [left, *notes, gone] == await listed(client, ALL)
+    assert [gone, done, right] == await listed(client, f"{ALL}?limit={limit}&gaveUp=true")
+    assert [*at_once, *notes] == await listed(client, ALL)
     (first,) = (await client.get(f"{ALL}?limit=1&state=dead")).json()
-    assert await jobs.shown(RIGHT, UUID(right)) == first
-    assert ("a", "b-c") == (first["product"], first["jobGroup"])
+    assert await jobs.shown(NOTES, UUID(done)) == first
+    assert [*notes] == await listed(client, f"/api/schedulers/{NOTES.product}/jobs?limit={limit}")
 
 
 async def test_list_of_all_groups_goes_on_where_it_ended(
@@ -180,9 +181,10 @@ async def test_list_of_all_groups_goes_on_where_it_ended(
     """Also when the group of the last job has none any more; its link keeps the query."""
     _, left, first, second, _, gone = await in_four_groups(jobs, store, clock)
     page = await client.get(f"{ALL}?limit=1&state=scheduled")
+    assert [left] == [job["id"] for job in page.json()]
     await client.delete(at(LEFT, left))
 
-    assert [first, second, gone] == await listed(client, page.links["next"]["url"])
+    assert [gone, first, second] == await listed(client, page.links["next"]["url"])
 
 
 async def test_cursor_is_good_for_the_list_that_gave_it_out(client: httpx2.AsyncClient, jobs: Jobs) -> None:

@@ -241,9 +241,9 @@ async def test_list_is_filtered(
         ("page=2", [("?page", "UNKNOWN_PARAMETER")]),
         ("State=done", [("?State", "UNKNOWN_PARAMETER")]),
         (
-            "q=a&state=x&from=y&to=z&limit=0&cursor=v",
+            "page=a&state=x&from=y&to=z&limit=0&cursor=v",
             [
-                ("?q", "UNKNOWN_PARAMETER"),
+                ("?page", "UNKNOWN_PARAMETER"),
                 ("?state", "STATE_INVALID"),
                 ("?from", "WHEN_FORMAT"),
                 ("?to", "WHEN_FORMAT"),

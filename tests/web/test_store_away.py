@@ -120,7 +120,7 @@ async def test_list_that_breaks_off_is_not_a_shorter_list(
     """When the store fails in the middle of a stream the answer is cut, so that no client takes it for whole."""
     await store.add(some_jobs(NOTES, 600, clock))
 
-    async with client_of(make_app(cast("Store", FailingStore(store, 7)))) as client:
+    async with client_of(make_app(cast("Store", FailingStore(store, 8)))) as client:
         with pytest.raises(StoreUnavailableError):  # goes to the server, which cuts the connection
             await client.get(at(NOTES))
 

@@ -42,6 +42,7 @@ from mainspring.job.job import (
 from mainspring.job.key import (
     JobKey,
 )
+from mainspring.job.labels import concurrency_label, field_label, key_label, tag_label
 from mainspring.job.limits import (
     MOST_BYTES,
     MOST_LIMIT,
@@ -67,6 +68,7 @@ from mainspring.job.listing import (
     Counts,
     JobFilter,
     Position,
+    RunFilter,
 )
 from mainspring.job.options import (
     AGING,
@@ -198,6 +200,7 @@ __all__ = [
     "Receipt",
     "RetryPolicy",
     "Run",
+    "RunFilter",
     "RunFinished",
     "RunLeft",
     "RunRefused",
@@ -216,11 +219,14 @@ __all__ = [
     "ThreadsStuck",
     "TurnFailed",
     "caps_of",
+    "concurrency_label",
+    "field_label",
     "hold_from_json",
     "hold_to_json",
     "in_turn",
     "is_key",
     "is_tag",
+    "key_label",
     "learned",
     "limits_from_json",
     "limits_to_json",
@@ -237,6 +243,7 @@ __all__ = [
     "rank",
     "read",
     "schema_of",
+    "tag_label",
     "weight_of",
     "why",
 ]

@@ -51,6 +51,8 @@ class Job(NamedTuple):
 
     `digest` is that of the body that it was created with, where the caller gave it its id.
 
+    `labels` are the words by which it is found: see `mainspring.job.labels`.
+
     `format` is that of its row in a store. A job with `damage` comes from a row that cannot be read: it never runs.
     """
 
@@ -86,6 +88,7 @@ class Job(NamedTuple):
     parent: UUID | None = None
     backfill: bool = False
     digest: str | None = None
+    labels: tuple[str, ...] = ()
     format: int = FORMAT
     damage: Damage | None = None
 

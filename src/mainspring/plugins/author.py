@@ -87,6 +87,8 @@ class SchedulerJob(ABC):
     """
     limits: ClassVar[Sequence[Limit | Rate | Quota]] = ()
     """How many of the group's jobs run at once, and how many begin in a while, in all or of each key, on all nodes."""
+    searchable: ClassVar[Sequence[str]] = ()
+    """Fields of the request by which jobs can be found, as with ``GET …/jobs?request.vmId=…``; an index has them."""
     timeout: ClassVar[timedelta] = timedelta(hours=1)
     """How long one run may take; then it is cancelled and `timed_out`."""
     max_attempts: ClassVar[int] = 5

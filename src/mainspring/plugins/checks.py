@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, get_type_hints
@@ -231,6 +231,13 @@ def _job_problems(cls: type[SchedulerJob]) -> Iterator[str]:
     yield from _limit_problems(rules)
     if not (isinstance(rules.timeout, timedelta) and rules.timeout > timedelta()):
         yield "has a timeout that is not a positive timedelta"
+    yield from _retry_problems(rules)
+    yield from _isolation_problems(cls)
+    if not _names_fields(cls.searchable, model):
+        yield "has searchable that is not a tuple of names of fields of its Request"
+
+
+def _retry_problems(rules: Any) -> Iterator[str]:
     if not (isinstance(rules.max_attempts, int) and rules.max_attempts >= 1):
         yield "has max_attempts that is not a number from 1"
     for name in ("at_most_once", "exclusive"):
@@ -238,7 +245,10 @@ def _job_problems(cls: type[SchedulerJob]) -> Iterator[str]:
             yield f"has {name} that is neither True nor False"
     if not (isinstance(rules.backoff, Backoff) and _is_sound(rules.backoff)):
         yield "has a backoff that is not a Backoff of two positive timedeltas and a factor from 1"
-    yield from _isolation_problems(cls)
+
+
+def _names_fields(names: Any, model: type[JobRequest]) -> bool:
+    return isinstance(names, Collection) and not isinstance(names, str) and {*names} <= {*model.model_fields}
 
 
 def _limit_problems(rules: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,6 +67,11 @@ class Binding:
         """How failures of the group are retried."""
         return RetryPolicy(self.job_class.max_attempts, self.job_class.backoff, self.job_class.at_most_once)
 
+    @property
+    def searchable(self) -> tuple[str, ...]:
+        """The fields of requests by which jobs can be found, by their names on the wire."""
+        return _wire_names(self.job_class)
+
     def concurrency_key(self, request: JobRequest) -> str | None:
         """Return the concurrency key of a job, by its request. Raises `InvalidRequestError` for a bug of the plugin."""
         by: Any = self.job_class.concurrency_key
@@ -105,7 +110,7 @@ class Binding:
         job, _ = lifecycle.create(
             job_id=job_id, key=self.key, request=body, trigger=reading.trigger, options=options, now=now, calendars={}
         )
-        return lifecycle.ranked(job, self.job_class.priority, self.concurrency_key(reading.request))
+        return lifecycle.ranked(job, self.job_class.priority, self.concurrency_key(reading.request), self.searchable)
 
     @property
     def uses_threads(self) -> bool:
@@ -125,6 +130,12 @@ class Binding:
             inspect.iscoroutinefunction(self.job_class.execute),
             tuple((listeners[cls], inspect.iscoroutinefunction(cls.veto_job_execution)) for cls in self.listeners),
         )
+
+
+@cache
+def _wire_names(job_class: type[SchedulerJob]) -> tuple[str, ...]:
+    fields = job_class.Request.model_fields
+    return tuple(fields[name].alias or name for name in job_class.searchable)
 
 
 _A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -35,7 +35,6 @@ from mainspring.errors import (
 from mainspring.failpoint import fp
 from mainspring.job import (
     NOW,
-    PENDING,
     REQUEST_LIMIT,
     Counts,
     Edit,
@@ -55,6 +54,7 @@ from mainspring.job import (
     Reading,
     Receipt,
     Run,
+    Scope,
     State,
     history,
     lifecycle,
@@ -74,6 +74,7 @@ from mainspring.service.cluster import Cluster
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.declaring import Declaring
 from mainspring.service.explaining import Explaining
+from mainspring.service.finding import Finding
 from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
 from mainspring.service.lookahead import Draft, Lookahead
@@ -82,8 +83,6 @@ from mainspring.store import Notes, Store
 
 DELETED_AT_ONCE = 500
 """How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
-PAGE = 500
-"""How many jobs of a streamed list are fetched at a time."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
 
 
@@ -113,6 +112,7 @@ class SchedulerService:
         self.control = Control(self, store, notes, clock, events)
         self.declaring = Declaring(self, store)
         self.cluster = Cluster(store, notes, registry)
+        self.finding = Finding(store, registry)
         self.explaining = Explaining(self, store, notes, registry)
         self.limiting = Limiting(self, store, notes, registry, events)
 
@@ -124,6 +124,11 @@ class SchedulerService:
     def now(self) -> datetime:
         """Return the time by the clock of this machine."""
         return self._clock.now()
+
+    def searchable(self, scope: Scope) -> frozenset[str]:
+        """Return the fields of requests by which jobs of groups can be found that are bound here, as on the wire."""
+        bindings = (binding for key, binding in self._registry.bindings.items() if scope.has(key))
+        return frozenset(name for binding in bindings for name in binding.searchable)
 
     def knows(self, key: JobKey) -> bool:
         """Tell whether a plugin here has registered a job group."""
@@ -341,70 +346,8 @@ class SchedulerService:
         return job
 
     async def list_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
-        """Return a page of the group's jobs: by next run, and then those that are done, from the one that ended last.
-
-        Raises `NotFoundError` for a group that is neither bound here nor has jobs.
-        """
-        jobs: list[Job] = []
-        if which.pending and not (after and after.run):
-            pending = replace(which, states=which.states & PENDING)
-            jobs = await self._store.page(key, pending, after=after, limit=limit)
-            after = None
-        if which.done and len(jobs) < limit:
-            done = replace(which, states=frozenset({State.DONE}))
-            jobs += await self._store.page(key, done, after=after, limit=limit - len(jobs))
-        if not jobs and key not in self._registry.bindings and key not in await self._store.counts():
-            self._registry.find(key)
-        return jobs
-
-    async def stream_jobs(self, key: JobKey, which: JobFilter, *, after: Position | None) -> AsyncIterator[list[Job]]:
-        """Yield the jobs that `list_jobs` has, some at a time, while others go on changing them.
-
-        It is settled at the beginning which pending jobs come, and in which order. Each comes once, as it is then,
-        unless it is gone or is not in these states any more. Raises `NotFoundError` like that.
-        """
-        is_empty = True
-        if which.pending and not (after and after.run):
-            pending = replace(which, states=which.states & PENDING)
-            ids = await self._store.ids(key, pending, after=after)
-            for first in range(0, len(ids), PAGE * 16):
-                some = ids[first : first + PAGE * 16]
-                page = [UUID(bytes=some[place : place + 16]) for place in range(0, len(some), 16)]
-                found = {job.id: job for job in await self._store.some(page)}
-                is_empty = False
-                yield [job for id_ in page if (job := found.get(id_)) is not None and job.state in which.states]
-            after = None
-        if which.done:  # these are in the order of their last runs, which does not change
-            done = replace(which, states=frozenset({State.DONE}))
-            while jobs := await self._store.page(key, done, after=after, limit=PAGE):
-                is_empty, after = False, Position.of(jobs[-1])
-                yield jobs
-        if is_empty and key not in self._registry.bindings and key not in await self._store.counts():
-            self._registry.find(key)
-
-    async def stream_all_jobs(
-        self, which: JobFilter, *, after: tuple[JobKey, Position] | None
-    ) -> AsyncIterator[list[Job]]:
-        """Yield the jobs of all groups, group by group; each as `stream_jobs` does it."""
-        counts = await self._store.counts()
-        for key in sorted(counts):
-            place = after[1] if after and after[0] == key else None
-            if not (after and key < after[0]) and not (which.gave_up and not counts[key].gave_up):
-                async for jobs in self.stream_jobs(key, which, after=place):
-                    yield jobs
-
-    async def list_all_jobs(self, which: JobFilter, *, after: tuple[JobKey, Position] | None, limit: int) -> list[Job]:
-        """Return a page of the jobs of all groups, group by group; each as `list_jobs` does it."""
-        counts = await self._store.counts()
-        jobs: list[Job] = []
-        for key in sorted(counts):
-            place = after[1] if after and after[0] == key else None
-            if (after and key < after[0]) or (which.gave_up and not counts[key].gave_up):
-                continue
-            jobs += await self.list_jobs(key, which, after=place, limit=limit - len(jobs))
-            if len(jobs) >= limit:
-                break
-        return jobs
+        """Return a page of the group's jobs: see `Finding.page`."""
+        return await self.finding.page(Scope(*key), which, after=after, limit=limit)
 
     async def list_runs(self, key: JobKey, job_id: UUID, *, before: int | None, limit: int) -> list[Run]:
         """Return the history of a job, newest first, of runs numbered below `before`. Raises `NotFoundError`."""
@@ -528,7 +471,7 @@ class SchedulerService:
         except InvalidRequestError as error:
             self._tell_plugin(binding, error)
             raise
-        return lifecycle.ranked(job, binding.job_class.priority, key)
+        return lifecycle.ranked(job, binding.job_class.priority, key, binding.searchable)
 
     def _tell_plugin(self, binding: Binding, error: InvalidRequestError) -> None:
         """Announce a bug of a plugin."""

@@ -8,6 +8,7 @@ from mainspring.store.facts import (
     Due,
     NodeBeat,
     Pulse,
+    Seen,
     Waits,
 )
 from mainspring.store.notes import Notes, Progress
@@ -28,6 +29,7 @@ __all__ = [
     "Notes",
     "Progress",
     "Pulse",
+    "Seen",
     "Span",
     "Store",
     "Waits",

@@ -61,6 +61,9 @@ HOLD = Kind("to_json(hold_to_json({0}))", "hold_from_json(as_object(from_json({0
 SUCCESS = Kind("write_success({0})", "read_success({0})", Form.JSON)
 PROGRESS = Kind("to_json({0})", "Progress(*as_array(from_json({0})))", Form.JSON)
 IDS = Kind("to_json({0}) if {0} else None", "() if {0} is None else read_ids(from_json({0}))", Form.JSON)
+TEXTS = Kind(
+    "to_json({0}) if {0} else None", "() if {0} is None else tuple(map(str, as_array(from_json({0}))))", Form.JSON
+)
 LAST_RUN = Kind("write_last_run({0})", "read_last_run({0}, id, key)")
 KNOWN_FORMAT = Kind("{0}", "known_format({0})")
 
@@ -144,6 +147,7 @@ JOB = (
     _of_job("progress", PROGRESS.optional(), claim="None", done="null"),
     _of_job("waits_for", IDS, claim="()", done="null", edited=True),
     _of_job("digest", PLAIN, claim="None", kept=True),
+    _of_job("labels", TEXTS, claim="()", kept=True),
 )
 """The facts of a job."""
 
@@ -258,7 +262,7 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
         "claimed_columns_as_they_are": _list(CLAIMED_COLUMNS, table),
         "format": str(FORMAT),
         "quiet_kinds": ", ".join(f"'{kind}'" for kind in QUIET_KINDS),
-        "tags": _TAGS,
+        "labels": _LABELS,
         "first_priority": str(FIRST_PRIORITY),
         "aging_seconds": f"{AGING.total_seconds():g}",
         "done_job_columns": ", ".join(
@@ -276,8 +280,8 @@ def lists(forms: Mapping[Form, str], *, table: str = "", no: str = "false") -> d
     }
 
 
-# In SQLite; of a row that was tampered with the options may be anything.
-_TAGS = "iif(json_valid(options), iif(json_type(options, '$.tags') = 'array', options -> '$.tags', '[]'), '[]')"
+_LABELS = "iif(json_valid(labels), labels, '[]')"
+"""In SQLite; of a row that was tampered with they may be anything."""
 
 
 def _list(columns: Iterable[str], table: str = "") -> str:

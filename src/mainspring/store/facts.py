@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
-from mainspring.job import Claim, JobKey
+from mainspring.job import Claim, JobKey, Run
 
 CANDIDATES = 250
 """How many more jobs are looked at, where limits hold, than are to be claimed."""
@@ -57,6 +57,13 @@ class Waits(NamedTuple):
 
     over: list[UUID]
     are_any: bool
+
+
+class Seen(NamedTuple):
+    """Runs that pass a filter, and the number of the last one that was looked at, if there may be more behind it."""
+
+    runs: list[Run]
+    last: int | None
 
 
 class Answer(StrEnum):

@@ -32,10 +32,11 @@ from mainspring.job import (
     Progress,
     Receipt,
     Run,
+    RunFilter,
     Scope,
     Strain,
 )
-from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
+from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
 
 
 class JobStore(Protocol):
@@ -71,6 +72,20 @@ class JobStore(Protocol):
         The filter wants either pending jobs, which come by due time and id, or done ones, which come from the one that
         ended last.
         """
+
+    async def labelled(self, scope: Scope, label: str, most: int) -> int:
+        """Return how many jobs of a group, a product or all have a label, counted up to `most`; done ones too."""
+
+    async def find(
+        self, scope: Scope, which: JobFilter, ranges: Sequence[tuple[str, str]], *, after: Position | None, limit: int
+    ) -> list[Job]:
+        """Return up to `limit` jobs of a group, a product or all that pass the filter, like `page`.
+
+        It looks at those that have a label in one of the `ranges`, or an id that begins with the filter's prefix.
+        """
+
+    async def on_node(self, scope: Scope, node: str) -> list[Job]:
+        """Return the jobs of a group, a product or all that run on a node, by due time and id."""
 
     async def ids(self, key: JobKey, which: JobFilter, *, after: Position | None) -> bytes:
         """Return the ids, 16 bytes each, of all pending jobs that `page` would list one after the other."""
@@ -257,6 +272,12 @@ class RunStore(Protocol):
 
     async def runs(self, key: JobKey, job_id: UUID | None, *, before: int | None, limit: int) -> list[Run]:
         """Return history, newest first: of one job or of the whole group, of runs numbered below `before`."""
+
+    async def history(self, key: JobKey, which: RunFilter, *, before: int, limit: int, scan: int) -> Seen:
+        """Return up to `limit` runs of a group that pass a filter, newest first, of those numbered below `before`.
+
+        At most `scan` runs are looked at.
+        """
 
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """Return a run of a job with its result, traceback and log, or `None`. No other verb tells these."""

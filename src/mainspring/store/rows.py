@@ -58,6 +58,7 @@ from mainspring.store.columns import (
     Fact,
     Form,
 )
+from mainspring.store.facts import Seen
 
 Row = Sequence[Any]
 _DEFAULTS = Options()
@@ -191,6 +192,7 @@ def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
         "last_success": None,
         "progress": None,
         "waits_for": (),
+        "labels": (),
         "priority": PRIORITY,
         "give_ups": 0,
     }
@@ -486,6 +488,15 @@ def read_counts(rows: Iterable[Row]) -> dict[JobKey, Counts]:
         of_key[State(state)] = of_key.get(State(state), 0) + jobs
         gave_up[key] = gave_up.get(key, 0) + (jobs if did else 0)
     return {key: Counts(of_key, gave_up[key]) for key, of_key in states.items()}
+
+
+def seen(rows: Sequence[Row], limit: int, scan: int, dialect: Dialect) -> Seen:
+    """Read runs that were looked for: each after the last that was looked at and how many these were."""
+    last, looked = rows[0][:2]
+    runs = [dialect.run(row[2:]) for row in map(tuple, rows) if row[2] is not None]
+    if len(runs) == limit:
+        return Seen(runs, runs[-1].number)
+    return Seen(runs, last if looked == scan else None)
 
 
 def soonest(jobs: Iterable[Job]) -> list[Job]:

@@ -25,6 +25,8 @@ def load_statements(dialect: str, lists: Mapping[str, str]) -> dict[str, str]:
 
 def page_statement(which: JobFilter) -> str:
     """Name the statement that lists the jobs of a filter."""
+    if which.by_created and not which.done:
+        return "page_created"
     if which.ended is None:
         return "page_done" if which.done else "page"
     if which.done:

@@ -16,13 +16,13 @@ from pydantic_core import to_json
 
 from mainspring import logs
 from mainspring.errors import InvalidRequestError, MainspringError, Problem, StoreUnavailableError
-from mainspring.job import Job, JobFilter, JobKey
+from mainspring.job import Job, JobFilter, JobKey, tag_label
 from mainspring.plugins import Call, Registry, read_error, under_way, write_error
 from mainspring.service import SchedulerService
 from mainspring.web.answers import job_json
 from mainspring.web.body import parse_json
 from mainspring.web.endpoint import job_id_of
-from mainspring.web.endpoints.jobs import LIMIT, jobs_in, read_states, read_tags
+from mainspring.web.endpoints.lists import LIMIT, jobs_in, read_states, read_tags
 from mainspring.web.problem import SENTENCES, HttpError
 from mainspring.web.query import ParameterError
 
@@ -148,4 +148,4 @@ def _read_list(asked: Mapping[str, Any]) -> tuple[JobFilter, int]:
     if problems:
         detail = "; ".join(f"{problem.pointer} {problem.detail}" for problem in problems)
         raise InvalidRequestError(detail, problems=problems)
-    return JobFilter(jobs_in(names), gave_up="dead" in (names or ()), tags=tags), limit
+    return JobFilter(jobs_in(names), gave_up="dead" in (names or ()), labels=frozenset(map(tag_label, tags))), limit

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import JobKey, Position
+from mainspring.job import Position
 from mainspring.schedule import format_time, parse_when
 from mainspring.service import SchedulerService
 
-Place = tuple[JobKey, Position]
-"""After which job of which group a page begins."""
 LIMIT = 1000
 """How long a cursor can be, in letters."""
 _SEAL = 16
@@ -29,15 +27,14 @@ class Cursors:
         self._service = service
         self._keys: Sequence[bytes] = ()
 
-    async def write(self, scope: str, place: Place) -> str:
+    async def write(self, scope: str, position: Position) -> str:
         """Write a place in a list as an opaque cursor; it is good for lists of that scope only."""
         if not self._keys:
             self._keys = await self._service.cursor_keys()
-        key, position = place
-        payload = " ".join([format_time(position.due_at), str(position.id), str(position.run), *key]).encode()
+        payload = " ".join([format_time(position.due_at), str(position.id), str(position.run)]).encode()
         return base64.urlsafe_b64encode(_seal(self._keys[0], scope, payload) + payload).decode().rstrip("=")
 
-    async def read(self, scope: str, cursor: str) -> Place:
+    async def read(self, scope: str, cursor: str) -> Position:
         """Read what `write` wrote for this scope. Raises `InvalidRequestError` for anything else."""
         problem = Problem("?cursor", "CURSOR_INVALID", "is not a cursor of this list")
         error = InvalidRequestError("the cursor is not a cursor of this list", problems=[problem])
@@ -51,8 +48,8 @@ class Cursors:
             if not self._is_ours(scope, seal, payload):
                 raise error
         try:
-            due_at, id_, run, product, job_group = payload.decode().split(" ")
-            return JobKey(product, job_group), Position(parse_when(due_at), UUID(id_), int(run))
+            due_at, id_, run = payload.decode().split(" ")
+            return Position(parse_when(due_at), UUID(id_), int(run))
         except ValueError:  # a version to come may write another form
             raise error from None
 

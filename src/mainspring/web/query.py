@@ -7,6 +7,7 @@ contradict each other, the function of the row adds to the same problems before 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -56,6 +57,7 @@ class Query:
         self.given: Mapping[str, str] = {}
         """The texts by name; of several with one name the last."""
         self._values: dict[str, Any] = {}
+        self._fields: dict[str, dict[str, str]] = {}
         if request.scope["query_string"]:
             self._read(parameters, request)
 
@@ -64,7 +66,7 @@ class Query:
         known = {parameter.name for parameter in parameters}
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         for name in given:
-            if name not in known:
+            if name not in known and not self._is_field(name, known):
                 self.add(name[:64], "UNKNOWN_PARAMETER", f"is not a parameter of this call; {takes}")
         for parameter in parameters:
             if parameter.name in given:
@@ -76,6 +78,18 @@ class Query:
                     self._values[parameter.name] = parameter.read(texts)
                 except ParameterError as error:
                     self.add(parameter.name, error.code, str(error))
+
+    def _is_field(self, name: str, known: AbstractSet[str]) -> bool:
+        """Tell whether a parameter such as ``request.*`` stands for a name; if so, keep its text."""
+        kind, dot, field = name.partition(".")
+        if f"{kind}.*" not in known or not field or field == "*":
+            return False
+        self._fields.setdefault(f"{kind}{dot}*", {})[field] = self.given[name]
+        return True
+
+    def fields(self, parameter: Parameter[str]) -> Mapping[str, str]:
+        """Return the texts that were given under the names which a parameter such as ``request.*`` stands for."""
+        return self._fields.get(parameter.name, {})
 
     def get(self, parameter: Parameter[T]) -> T | None:
         """Return the value of a parameter, `None` when it is not given or cannot be read."""

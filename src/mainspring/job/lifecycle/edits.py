@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from mainspring.errors import (
 from mainspring.job.history import rows_of, unrun_since
 from mainspring.job.job import Edit, Job, State
 from mainspring.job.key import JobKey
+from mainspring.job.labels import labels_of
 from mainspring.job.lifecycle.steps import Next, begun, let_go
 from mainspring.job.options import Options
 from mainspring.job.pause import Hold
@@ -130,13 +131,17 @@ def reschedule(
     return Edit(begun(changed, fire_time, due_at), rows_of(changed, planned, "", now))
 
 
-def ranked(job: Job, priority: int, key: str | None) -> Job:
-    """Return a job with the priority and the concurrency key that its options say, or else what its group does."""
+def ranked(job: Job, priority: int, key: str | None, searchable: Sequence[str] = ()) -> Job:
+    """Return a job with the priority and the concurrency key that its options say, or else what its group does.
+
+    And with its labels, some of which are of fields of its request that are `searchable`.
+    """
     wanted = priority if job.options.priority is None else job.options.priority
     key = job.options.concurrency_key or key
-    if job.priority == wanted and job.concurrency_key == key:
+    labels = labels_of(job.options, key, job.request, searchable)
+    if job.priority == wanted and job.concurrency_key == key and job.labels == labels:
         return job
-    return job._replace(priority=wanted, concurrency_key=key)
+    return job._replace(priority=wanted, concurrency_key=key, labels=labels)
 
 
 def _with_options(job: Job, options: Options, now: datetime) -> Job:

@@ -72,8 +72,9 @@ def _positional(sql: str) -> Statement:
 
 
 TEXT = load_statements("postgres", lists({}, table="j."))
-_IDS = "select string_agg(uuid_send(id), ''::bytea order by due_at, id) from ({}) page"
-TEXT |= {f"ids_of_{page}": _IDS.format(TEXT[page].rstrip(";")) for page in ("page", "page_of_outcomes")}
+_IDS = "select string_agg(uuid_send(id), ''::bytea order by {}, id) from ({}) page"
+_PAGES = {"page": "due_at", "page_of_outcomes": "due_at", "page_created": "created_at"}
+TEXT |= {f"ids_of_{page}": _IDS.format(time, TEXT[page].rstrip(";")) for page, time in _PAGES.items()}
 """The statements of the store, with their parameters by name."""
 SQL = {name: _positional(sql) for name, sql in TEXT.items()}
 

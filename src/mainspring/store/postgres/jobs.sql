@@ -57,28 +57,28 @@ select * from (
     (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
-          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
           and priority = 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
-          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
           and priority <> 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
-          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused) and 'paused' = any(:states::text[]) and parent is null
-          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -86,7 +86,7 @@ select * from (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
           and 'scheduled' = any(:states::text[]) and parent is null
-          and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -101,7 +101,7 @@ select page.* from unnest(:outcomes::text[]) as o (outcome)
 cross join lateral (
     select {job_columns} from mainspring.jobs j
     where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and case when j.state = 'paused' and j.waits_for is not null and not j.paused then 'scheduled' else j.state end = any(:states::text[]) and j.parent is null
-      and (:tags::text[] is null or (j.options -> 'tags')::jsonb ?& :tags::text[])
+      and (:labels::text[] is null or j.labels::jsonb ?& :labels::text[])
       and (not :gave_up or j.attempt = 0)
       and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last
     order by j.due_at, j.id
@@ -116,7 +116,7 @@ select {done_job_columns}, {run_columns} from mainspring.runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
   and due_at >= :due_from and due_at <= :due_last
-  and (:tags::text[] is null or (options -> 'tags')::jsonb ?& :tags::text[])
+  and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
 order by number desc
 limit :limit;
 
@@ -127,7 +127,7 @@ cross join lateral (
     select * from mainspring.runs r
     where r.version is not null and r.outcome <> 'succeeded' and r.product = :product and r.job_group = :job_group and r.outcome = o.wanted
       and r.number < :after_run and r.due_at >= :due_from and r.due_at <= :due_last
-      and (:tags::text[] is null or (r.options -> 'tags')::jsonb ?& :tags::text[])
+      and (:labels::text[] is null or r.labels::jsonb ?& :labels::text[])
     order by r.number desc
     limit :limit
 ) page
@@ -153,17 +153,41 @@ where product = :product
        or state = 'paused' and (waits_for is null or paused) or state = 'paused' and waits_for is not null and not paused);
 
 -- name: update
--- An edited job, if nobody else wrote it meanwhile.
-update mainspring.jobs set {edits}
-where id = :id and version = :version - 1
-returning id;
+-- An edited job, if nobody else wrote it meanwhile, and its labels.
+with edited as (
+    update mainspring.jobs set {edits}, labels = :labels
+    where id = :id and version = :version - 1
+    returning id, product, job_group, parent
+),
+unlabelled as (
+    delete from mainspring.labels l using edited e
+    where l.job_id = e.id and l.label not in (select json_array_elements_text(:labels::json))
+),
+labelled as (
+    insert into mainspring.labels (label, product, job_group, job_id)
+    select l.label, e.product, e.job_group, e.id from edited e, json_array_elements_text(:labels::json) as l (label) where e.parent is null
+    on conflict do nothing
+)
+select id from edited;
 
 -- name: amend
 -- A done job with another request, trigger and options, if nobody else wrote it meanwhile; its times are written so that they can be read.
-update mainspring.runs set request = :request, trigger = :trigger, options = :options, version = :version, fire_time = :fire_time, due_at = :due_at,
-    created_at = :created_at
-where job_id = :id and version = :version - 1
-returning number;
+with edited as (
+    update mainspring.runs set request = :request, trigger = :trigger, options = :options, version = :version, fire_time = :fire_time,
+        due_at = :due_at, created_at = :created_at, labels = :labels
+    where job_id = :id and version = :version - 1
+    returning number, job_id, product, job_group
+),
+unlabelled as (
+    delete from mainspring.labels l using edited e
+    where l.job_id = e.job_id and l.label not in (select json_array_elements_text(:labels::json))
+),
+labelled as (
+    insert into mainspring.labels (label, product, job_group, job_id)
+    select l.label, e.product, e.job_group, e.job_id from edited e, json_array_elements_text(:labels::json) as l (label)
+    on conflict do nothing
+)
+select number from edited;
 
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
@@ -200,6 +224,92 @@ select nextval('mainspring.fence'), id, fire_time, due_at, :finished_at, :finish
     :version, failures, losses, {kept_columns_of_job}, backfill
 from gone j
 returning number;
+
+-- name: unlabel!
+-- Jobs are gone.
+delete from mainspring.labels where job_id = any(:ids::uuid[]);
+
+-- name: find
+-- Jobs of a group, a product or all with some labels, by due time or creation, and id, from beyond a place on.
+select {job_columns} from mainspring.jobs
+where (id in (
+        select l.job_id from unnest(:lows::text[], :highs::text[]) as r (low, high)
+        join mainspring.labels l on l.label between r.low and r.high
+        where :product in ('', l.product) and :job_group in ('', l.job_group)
+        limit :most
+    ) or id between :first_id and :last_id)
+  and :product in ('', product) and :job_group in ('', job_group) and parent is null
+  and case when state = 'paused' and waits_for is not null and not paused then 'scheduled' else state end = any(:states::text[])
+  and (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (not :gave_up or attempt = 0)
+  and (:labels::text[] is null or labels::jsonb ?& :labels::text[]) and (:node::text is null or node = :node)
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
+  and (case when :by_created then created_at else due_at end, id) > (:after_due, :after_id)
+order by case when :by_created then created_at else due_at end, id
+limit :limit;
+
+-- name: find_done
+-- The same of jobs that are done, from the one that ended last.
+select {done_job_columns}, {run_columns} from mainspring.runs
+where (job_id in (
+        select l.job_id from unnest(:lows::text[], :highs::text[]) as r (low, high)
+        join mainspring.labels l on l.label between r.low and r.high
+        where :product in ('', l.product) and :job_group in ('', l.job_group)
+        limit :most
+    ) or job_id between :first_id and :last_id)
+  and :product in ('', product) and :job_group in ('', job_group) and version is not null and number < :after_run
+  and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
+  and (:labels::text[] is null or labels::jsonb ?& :labels::text[]) and (:node::text is null or node = :node)
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
+order by number desc
+limit :limit;
+
+-- name: count_labelled
+-- How many jobs of a group, a product or all have labels in these ranges, as far as they are counted.
+select count(*) from (
+    select from unnest(:lows::text[], :highs::text[]) as r (low, high)
+    join mainspring.labels l on l.label between r.low and r.high
+    where :product in ('', l.product) and :job_group in ('', l.job_group)
+    limit :most
+) counted;
+
+-- name: page_created
+-- Jobs of a group by when they were created, from beyond a place on.
+select * from (
+    (
+        select {job_columns} from mainspring.jobs
+        where product = :product and job_group = :job_group and state in ('scheduled', 'paused') and parent is null
+          and case when state = 'paused' and waits_for is not null and not paused then 'scheduled' else state end = any(:states::text[])
+          and (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (not :gave_up or attempt = 0)
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
+          and due_at >= :due_from and due_at <= :due_last
+          and (created_at, id) > (:after_due, :after_id) and created_at >= :created_from and created_at <= :created_last
+        order by created_at, id
+        limit :limit
+    ) union all (
+        select {job_columns} from mainspring.jobs
+        where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
+          and (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (not :gave_up or attempt = 0)
+          and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
+          and due_at >= :due_from and due_at <= :due_last
+          and (created_at, id) > (:after_due, :after_id) and created_at >= :created_from and created_at <= :created_last
+        order by created_at, id
+        limit :limit
+    )
+) pending
+order by created_at, id
+limit :limit;
+
+-- name: on_node
+-- Jobs that run on a node, by due time or creation.
+select {job_columns} from mainspring.jobs where state = 'running' and node = :node and parent is null
+  and :product in ('', product) and :job_group in ('', job_group)
+order by due_at, id;
+
+-- name: labelled_jobs
+-- Some jobs that have labels, from beyond one on, and whether they are there or in history.
+select k.job_id, exists (select from mainspring.jobs j where j.id = k.job_id)
+    or exists (select from mainspring.runs r where r.job_id = k.job_id and r.version is not null)
+from (select distinct job_id from mainspring.labels where job_id > :after order by job_id limit :limit) k;
 
 -- name: with_keys
 -- Jobs of a group that have any of these keys and are not done.

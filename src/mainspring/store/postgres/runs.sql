@@ -51,6 +51,37 @@ select * from (
 order by number desc
 limit :limit;
 
+-- name: history
+-- Runs of a group that pass a filter, newest first, of the next ones that are looked at; with the last of these, and how many they were.
+with scanned as materialized (
+    select * from (
+        (
+            select {run_columns} from mainspring.runs
+            where product = :product and job_group = :job_group and number < :before and version is null
+            order by number desc
+            limit :scan
+        )
+        union all
+        (
+            select {run_columns} from mainspring.runs
+            where product = :product and job_group = :job_group and number < :before and version is not null
+            order by number desc
+            limit :scan
+        )
+    ) history
+    order by number desc
+    limit :scan
+)
+select (select min(number) from scanned), (select count(*) from scanned), r.* from (values (1)) as one
+left join lateral (
+    select {run_columns} from scanned
+    where (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (:node::text is null or node = :node)
+      and finished_at >= :ended_from and finished_at <= :ended_last
+    order by number desc
+    limit :limit
+) r on true
+order by r.number desc;
+
 -- name: prune
 -- Make the days to come, and drop those that ended longer ago than that, with their counts.
 select mainspring.turn_days((t.now at time zone 'UTC')::date, t.oldest), mainspring.turn_counts(t.oldest)

@@ -39,13 +39,15 @@ from mainspring.job import (
     Progress,
     Receipt,
     Run,
+    RunFilter,
     Scope,
     State,
     Strain,
     in_turn,
 )
+from mainspring.schedule import MICROSECOND
 from mainspring.store.columns import JOB_COLUMNS
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
 from mainspring.store.postgres.connections import (
     ANSWER_SECONDS,
     BATCH_SECONDS,
@@ -68,6 +70,7 @@ from mainspring.store.rows import (
     read_load,
     read_note,
     read_pressure,
+    seen,
     soonest,
     tell,
     to_json,
@@ -83,6 +86,8 @@ _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
 _HINT_WITHIN = timedelta(minutes=1)
 """What is due later than that is found by the polling of other nodes in time."""
+PRUNE_LABELS = 1000
+"""Of how many jobs is seen at a time whether they are still there, that their labels go with them."""
 _NIL = UUID(int=0)
 _ALONE = nullcontext()
 """In place of a transaction for one statement, which is one by itself."""
@@ -115,6 +120,8 @@ class PostgresStore:
         self._sharing = Sharing(self._insert, self._which, ANSWER_SECONDS)
         self._alone = True
         self._looked_at: dict[JobKey, str] = {}
+        self._unlabelled = _NIL
+        """Up to which job labels were looked at for jobs that are gone."""
         self._hint: datetime | None = None
         self._hinting: asyncio.Task[None] | None = None
 
@@ -234,6 +241,36 @@ class PostgresStore:
             ((ids,),) = await query(connection, f"ids_of_{page_statement(which)}", _page_of(key, which, after, None))
         return bytes(ids or b"")
 
+    async def labelled(self, scope: Scope, label: str, most: int) -> int:
+        """See `Store.labelled`."""
+        ((number,),) = await self._fetch(
+            "count_labelled", {**scope._asdict(), "lows": [label], "highs": [label], "most": most}
+        )
+        return int(number)
+
+    async def find(
+        self, scope: Scope, which: JobFilter, ranges: Sequence[tuple[str, str]], *, after: Position | None, limit: int
+    ) -> list[Job]:
+        """See `Store.find`."""
+        first_id, last_id = which.ids
+        found = {
+            "lows": [low for low, _ in ranges],
+            "highs": [high for _, high in ranges],
+            "first_id": first_id,
+            "last_id": last_id,
+            "most": None,
+        }
+        async with self._jobs.patient_connection() as connection:
+            statement = "find_done" if which.done else "find"
+            rows = await query(connection, statement, _page_of(JobKey(*scope), which, after, limit) | found)
+        read = _ROWS.done_job if which.done else _ROWS.job
+        return [read(tuple(row)) for row in rows]
+
+    async def on_node(self, scope: Scope, node: str) -> list[Job]:
+        """See `Store.on_node`."""
+        rows = await self._fetch("on_node", {**scope._asdict(), "node": node})
+        return [_ROWS.job(row) for row in rows]
+
     async def some(self, ids: Sequence[UUID]) -> list[Job]:
         """See `Store.some`."""
         return [_ROWS.job(row) for row in await self._fetch("some", {"ids": list(ids)})]
@@ -324,6 +361,7 @@ class PostgresStore:
             gone = bool(await query(connection, "end_being_done" if job.state is State.DONE else "delete", guard))
             if gone:
                 await query(connection, "children_to_follow", {"id": job.id})
+                await query(connection, "unlabel", {"ids": [job.id]})
             fp("delete.between")
             if gone and run is not None:
                 await query(connection, "add_run", _ROWS.run_values(run))
@@ -560,6 +598,20 @@ class PostgresStore:
         rows = await self._fetch("runs_of_group" if job_id is None else "runs_of_job", parameters)
         return [_ROWS.run(row) for row in rows]
 
+    async def history(self, key: JobKey, which: RunFilter, *, before: int, limit: int, scan: int) -> Seen:
+        """See `Store.history`."""
+        parameters = {
+            **key._asdict(),
+            "outcomes": None if which.outcomes is None else [outcome.value for outcome in which.outcomes],
+            "node": which.node,
+            "ended_from": which.ended_from or OLDEST,
+            "ended_last": which.ended_to - MICROSECOND if which.ended_to else NEWEST,
+            "before": before,
+            "limit": limit,
+            "scan": scan,
+        }
+        return seen(await self._fetch("history", parameters), limit, scan, _ROWS)
+
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """See `Store.run`."""
         parameters = {**key._asdict(), "job_id": job_id, "number": number}
@@ -587,7 +639,14 @@ class PostgresStore:
             await query(connection, "prune_rates", {"now": self._test_time()})
             await query(connection, "prune_receipts", {"now": self._test_time(), "kept_for": KEPT_FOR})
             await query(connection, "forget_waits", {})
+            await self._unlabel(connection)
         return False
+
+    async def _unlabel(self, connection: Any) -> None:
+        """Forget labels of jobs that are gone with their history, some at a time."""
+        looked = await query(connection, "labelled_jobs", {"after": self._unlabelled, "limit": PRUNE_LABELS})
+        await query(connection, "unlabel", {"ids": [job_id for job_id, is_there in looked if not is_there]})
+        self._unlabelled = looked[-1][0] if len(looked) == PRUNE_LABELS else _NIL
 
     # --- notes
 
@@ -736,9 +795,13 @@ def _page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int |
         "after_due": begin.due_at if begin else OLDEST,
         "after_id": begin.id if begin else _NIL,
         "after_run": after.run if after else _LAST_RUN,
-        "tags": sorted(which.tags) or None,
+        "labels": sorted(which.labels) or None,
+        "node": which.node,
         "due_from": which.due_from or OLDEST,
         "due_last": which.due_last or NEWEST,
+        "created_from": which.created_from or OLDEST,
+        "created_last": which.created_last or NEWEST,
+        "by_created": which.by_created,
         "limit": limit,
     }
 

@@ -43,9 +43,13 @@ def page_of(key: JobKey, which: JobFilter, after: Position | None, limit: int) -
         "after_due": _bound(begin.due_at) if begin else FIRST,
         "after_id": str(begin.id) if begin else "",
         "after_run": after.run if after else LAST,
-        "tags": json.dumps(sorted(which.tags)) if which.tags else None,
+        "labels": json.dumps(sorted(which.labels)) if which.labels else None,
+        "node": which.node,
         "due_from": _bound(which.due_from or OLDEST),
         "due_last": _bound(which.due_last or NEWEST),
+        "created_from": _bound(which.created_from or OLDEST),
+        "created_last": _bound(which.created_last or NEWEST),
+        "by_created": which.by_created,
         "limit": limit,
     }
 

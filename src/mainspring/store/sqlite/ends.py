@@ -49,6 +49,14 @@ def wait(db: sqlite3.Connection, job_id: str, waits_for: str | None) -> None:
     db.executemany(SQL["wait"], [{"awaited": each, "waiting": job_id} for each in awaited])
 
 
+def label(db: sqlite3.Connection, job: Mapping[str, Any], statement: str = "label") -> None:
+    """Have a job, as its values by name, found by its labels and no others."""
+    db.execute(SQL[statement], job)
+    db.execute(SQL["unlabel"], job)
+    if job["labels"] is not None and job["parent"] is None:
+        db.execute(SQL["index_labels"], job)
+
+
 def add_unrun(db: sqlite3.Connection, unrun: Sequence[Run]) -> None:
     """Write rows of history under new numbers."""
     add_rows(db, [], [ROWS.run_values(run) for run in unrun])

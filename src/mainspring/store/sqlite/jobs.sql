@@ -41,7 +41,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null and priority = 5
-          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -51,7 +51,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null and priority <> 5
-          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -61,7 +61,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
-          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -71,7 +71,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused)
           and 'paused' in (select value from json_each(:states)) and parent is null
-          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -81,7 +81,7 @@ select * from (
         select {job_columns} from jobs
         where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
           and 'scheduled' in (select value from json_each(:states)) and parent is null
-          and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+          and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
           and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
         order by due_at, id
         limit :limit
@@ -96,7 +96,7 @@ select {job_columns} from jobs
 where product = :product and job_group = :job_group and outcome in (select value from json_each(:outcomes))
   and iif(state = 'paused' and waits_for is not null and not paused, 'scheduled', state) in (select value from json_each(:states))
   and parent is null
-  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
   and (not :gave_up or attempt = 0)
   and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
 order by due_at, id
@@ -108,7 +108,7 @@ select {done_job_columns}, {run_columns} from runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
   and due_at >= :due_from and due_at <= :due_last
-  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
 order by number desc
 limit :limit;
 
@@ -118,7 +118,7 @@ select {done_job_columns}, {run_columns} from runs indexed by runs_of_outcome
 where version is not null and outcome <> 'succeeded' and product = :product and job_group = :job_group
   and outcome in (select value from json_each(:outcomes))
   and number < :after_run and due_at >= :due_from and due_at <= :due_last
-  and (:tags is null or not exists (select 1 from json_each(:tags) t where t.value not in (select value from json_each({tags}))))
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
 order by number desc
 limit :limit;
 
@@ -176,6 +176,22 @@ update runs set request = :request, "trigger" = :trigger, options = :options, ve
 where job_id = :id and version = :version - 1
 returning number;
 
+-- name: label!
+-- The labels of a job.
+update jobs set labels = :labels where id = :id;
+
+-- name: label_done!
+-- Those of a done job.
+update runs set labels = :labels where job_id = :id and version is not null;
+
+-- name: unlabel!
+-- A job is found by these no more.
+delete from labels where job_id = :id and label not in (select value from json_each(coalesce(:labels, '[]')));
+
+-- name: index_labels!
+-- A job is found by these.
+insert or ignore into labels (label, product, job_group, job_id) select value, :product, :job_group, :id from json_each(:labels);
+
 -- name: end_being_done
 -- A done job is so no longer, if nobody else wrote it meanwhile: its history stays, what the job was goes.
 update runs
@@ -201,6 +217,90 @@ returning number;
 -- name: forget_job!
 -- A job that history holds.
 delete from jobs where id = :id;
+
+-- name: find
+-- Jobs of a group, a product or all with some labels, by due time or creation, and id, from beyond a place on.
+select {job_columns} from jobs
+where (id in (
+        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+        where :product in ('', l.product) and :job_group in ('', l.job_group)
+        limit :most
+    ) or id between :first_id and :last_id)
+  and :product in ('', product) and :job_group in ('', job_group) and parent is null
+  and iif(state = 'paused' and waits_for is not null and not paused, 'scheduled', state) in (select value from json_each(:states))
+  and (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (not :gave_up or attempt = 0)
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
+  and (:node is null or node = :node)
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
+  and (iif(:by_created, created_at, due_at), id) > (:after_due, :after_id)
+order by iif(:by_created, created_at, due_at), id
+limit :limit;
+
+-- name: find_done
+-- The same of jobs that are done, from the one that ended last.
+select {done_job_columns}, {run_columns} from runs
+where (job_id in (
+        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+        where :product in ('', l.product) and :job_group in ('', l.job_group)
+        limit :most
+    ) or job_id between :first_id and :last_id)
+  and :product in ('', product) and :job_group in ('', job_group) and version is not null and number < :after_run
+  and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
+  and (:node is null or node = :node)
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
+order by number desc
+limit :limit;
+
+-- name: count_labelled
+-- How many jobs of a group, a product or all have labels in these ranges, as far as they are counted.
+select count(*) from (
+        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+        where :product in ('', l.product) and :job_group in ('', l.job_group)
+        limit :most
+    );
+
+-- name: page_created
+-- Jobs of a group by when they were created, from beyond a place on.
+select * from (
+    select * from (
+        select {job_columns} from jobs
+        where product = :product and job_group = :job_group and state in ('scheduled', 'paused') and parent is null
+          and iif(state = 'paused' and waits_for is not null and not paused, 'scheduled', state) in (select value from json_each(:states))
+  and (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (not :gave_up or attempt = 0)
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
+          and due_at >= :due_from and due_at <= :due_last
+          and (created_at, id) > (:after_due, :after_id) and created_at >= :created_from and created_at <= :created_last
+        order by created_at, id
+        limit :limit
+    )
+    union all
+    select * from (
+        select {job_columns} from jobs
+        where product = :product and job_group = :job_group and state = 'running'
+          and 'running' in (select value from json_each(:states)) and parent is null
+  and (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (not :gave_up or attempt = 0)
+  and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
+          and due_at >= :due_from and due_at <= :due_last
+          and (created_at, id) > (:after_due, :after_id) and created_at >= :created_from and created_at <= :created_last
+        order by created_at, id
+        limit :limit
+    )
+)
+order by created_at, id
+limit :limit;
+
+-- name: on_node
+-- Jobs that run on a node, by due time.
+select {job_columns} from jobs where state = 'running' and node = :node and parent is null
+  and :product in ('', product) and :job_group in ('', job_group)
+order by due_at, id;
+
+-- name: labelled_jobs
+-- Some jobs that have labels, from beyond one on, and whether they are there or in history.
+select job_id, exists (select 1 from jobs j where j.id = k.job_id)
+    or exists (select 1 from runs r where r.job_id = k.job_id and r.version is not null)
+from (select distinct job_id from labels where job_id > :after order by job_id limit :limit) k;
 
 -- name: with_keys
 -- Jobs of a group that have any of these keys and are not done.

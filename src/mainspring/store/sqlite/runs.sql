@@ -45,6 +45,37 @@ select * from (
 order by number desc
 limit :limit;
 
+-- name: history
+-- Runs of a group that pass a filter, newest first, of the next ones that are looked at; with the last of these, and how many they were.
+with scanned as materialized (
+    select * from (
+        select * from (
+            select {run_columns} from runs
+            where product = :product and job_group = :job_group and number < :before and version is null
+            order by number desc
+            limit :scan
+        )
+        union all
+        select * from (
+            select {run_columns} from runs
+            where product = :product and job_group = :job_group and number < :before and version is not null
+            order by number desc
+            limit :scan
+        )
+    )
+    order by number desc
+    limit :scan
+)
+select (select min(number) from scanned), (select count(*) from scanned), r.* from (select 1) as one
+left join (
+    select {run_columns} from scanned
+    where (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (:node is null or node = :node)
+      and finished_at >= :ended_from and finished_at <= :ended_last
+    order by number desc
+    limit :limit
+) r on 1
+order by r.number desc;
+
 -- name: prune!
 -- Forget history of days that ended before that.
 delete from runs where number in (select number from runs where finished_at < :before limit :limit);

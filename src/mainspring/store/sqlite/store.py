@@ -41,6 +41,7 @@ from mainspring.job import (
     Progress,
     Receipt,
     Run,
+    RunFilter,
     Scope,
     State,
     Strain,
@@ -48,7 +49,7 @@ from mainspring.job import (
     rank,
 )
 from mainspring.schedule import MICROSECOND
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Waits
+from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
 from mainspring.store.rows import (
     from_microseconds,
     near_microseconds,
@@ -57,6 +58,7 @@ from mainspring.store.rows import (
     read_load,
     read_note,
     read_pressure,
+    seen,
     soonest,
     tell,
     to_json,
@@ -66,7 +68,7 @@ from mainspring.store.rows import (
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
-from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one, wait
+from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one, label, wait
 from mainspring.store.sqlite.file import OLDEST_SQLITE
 from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import page_statement
@@ -92,6 +94,8 @@ class SqliteStore:
         self._batches = Batches(self._thread)
         self._watchers: list[Callable[[datetime], None]] = []
         self._looked_at: dict[JobKey, str] = {}
+        self._unlabelled = ""
+        """Up to which job labels were looked at for jobs that are gone."""
 
     async def open(self) -> None:
         """See `Store.open`; the schema is made or brought up to date."""
@@ -225,6 +229,27 @@ class SqliteStore:
         ((ids,),) = await self._read(lambda db: db.execute(statement, parameters).fetchall())
         return bytes.fromhex(ids.replace("-", ""))
 
+    async def labelled(self, scope: Scope, label: str, most: int) -> int:
+        """See `Store.labelled`."""
+        parameters = {**scope._asdict(), "ranges": json.dumps([[label, label]]), "most": most}
+        ((number,),) = await self._read(lambda db: rows_of(db, "count_labelled", parameters))
+        return int(number)
+
+    async def find(
+        self, scope: Scope, which: JobFilter, ranges: Sequence[tuple[str, str]], *, after: Position | None, limit: int
+    ) -> list[Job]:
+        """See `Store.find`."""
+        first_id, last_id = map(str, which.ids)
+        found = {"ranges": json.dumps(ranges), "first_id": first_id, "last_id": last_id, "most": -1}
+        statement, read = ("find_done", ROWS.done_job) if which.done else ("find", ROWS.job)
+        parameters = page_of(JobKey(*scope), which, after, limit) | found
+        return [read(row) for row in await self._read(lambda db: rows_of(db, statement, parameters))]
+
+    async def on_node(self, scope: Scope, node: str) -> list[Job]:
+        """See `Store.on_node`."""
+        parameters = {**scope._asdict(), "node": node}
+        return [ROWS.job(row) for row in await self._read(lambda db: rows_of(db, "on_node", parameters))]
+
     async def some(self, ids: Sequence[UUID]) -> list[Job]:
         """See `Store.some`."""
         parameters = {"ids": json.dumps([str(id_) for id_ in ids])}
@@ -265,7 +290,14 @@ class SqliteStore:
     async def amend(self, job: Job) -> bool:
         """See `Store.amend`."""
         row = ROWS.job_values(job)
-        return bool(await self._call(lambda db: db.execute(SQL["amend"], row).fetchall()))
+
+        def work(db: sqlite3.Connection) -> bool:
+            done = bool(db.execute(SQL["amend"], row).fetchall())
+            if done:
+                label(db, row, "label_done")
+            return done
+
+        return await self._call(work)
 
     async def split_off(self, job: Job, child: Job, unrun: Sequence[Run]) -> bool:
         """See `Store.split_off`."""
@@ -280,6 +312,8 @@ class SqliteStore:
             done = bool(db.execute(SQL[statement], row).fetchall())
             if done:
                 wait(db, str(job.id), row["waits_for"])
+                if statement == "update":
+                    label(db, row)
                 db.executemany(SQL["add"], rows)
                 add_unrun(db, unrun)
                 keep(db)
@@ -331,6 +365,7 @@ class SqliteStore:
             gone = bool(db.execute(statement, guard).fetchall())
             if gone:
                 db.execute(SQL["children_to_follow"], {"id": str(job.id)})
+                db.execute(SQL["unlabel"], {"id": str(job.id), "labels": None})
             if gone and job.state is State.RUNNING:
                 count(db, {(job.key, State.RUNNING, False): -1})
             fp("delete.between")
@@ -600,6 +635,20 @@ class SqliteStore:
         rows = await self._read(lambda db: rows_of(db, statement, parameters))
         return [ROWS.run(row) for row in rows]
 
+    async def history(self, key: JobKey, which: RunFilter, *, before: int, limit: int, scan: int) -> Seen:
+        """See `Store.history`."""
+        parameters = {
+            **key._asdict(),
+            "outcomes": None if which.outcomes is None else json.dumps([outcome.value for outcome in which.outcomes]),
+            "node": which.node,
+            "ended_from": FIRST if which.ended_from is None else to_microseconds(which.ended_from),
+            "ended_last": LAST if which.ended_to is None else to_microseconds(which.ended_to) - 1,
+            "before": before,
+            "limit": limit,
+            "scan": scan,
+        }
+        return seen(await self._read(lambda db: rows_of(db, "history", parameters)), limit, scan, ROWS)
+
     async def run(self, key: JobKey, job_id: UUID, number: int) -> Run | None:
         """See `Store.run`."""
         parameters = {**key._asdict(), "job_id": str(job_id), "number": number}
@@ -630,9 +679,18 @@ class SqliteStore:
             db.execute(SQL["prune_rates"], {"now": now})
             db.execute(SQL["forget_waits"])
             db.execute(SQL["prune_receipts"], {"now": now, "kept_for": KEPT_FOR // MICROSECOND})
+            self._unlabel(db)
             return db.execute(SQL["prune"], parameters).rowcount == PRUNE_BATCH
 
         return await self._call(work)
+
+    def _unlabel(self, db: sqlite3.Connection) -> None:
+        """Forget labels of jobs that are gone with their history, some at a time."""
+        parameters = {"after": self._unlabelled, "limit": PRUNE_BATCH}
+        looked = db.execute(SQL["labelled_jobs"], parameters).fetchall()
+        gone = [{"id": job_id, "labels": None} for job_id, is_there in looked if not is_there]
+        db.executemany(SQL["unlabel"], gone)
+        self._unlabelled = looked[-1][0] if len(looked) == PRUNE_BATCH else ""
 
     # --- notes
 

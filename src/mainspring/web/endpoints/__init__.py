@@ -1,6 +1,16 @@
 """The calls, by what they are about: one function from call to response each, and a row for each of them."""
 
-from mainspring.web.endpoints import calendars, cluster, control, docs, jobs, limits, ops, runs
+from mainspring.web.endpoints import calendars, cluster, control, docs, jobs, limits, lists, ops, runs
 
-ROWS = [*jobs.ROWS, *control.ROWS, *limits.ROWS, *cluster.ROWS, *runs.ROWS, *calendars.ROWS, *ops.ROWS, *docs.ROWS]
+ROWS = [
+    *jobs.ROWS,
+    *lists.ROWS,
+    *control.ROWS,
+    *limits.ROWS,
+    *cluster.ROWS,
+    *runs.ROWS,
+    *calendars.ROWS,
+    *ops.ROWS,
+    *docs.ROWS,
+]
 """Every route that there is."""

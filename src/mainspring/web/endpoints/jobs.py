@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import RFC_4122, UUID
 
-from pydantic_core import to_json
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job import NOW, PENDING, Job, JobFilter, JobKey, Outcome, Pause, Position, State, is_tag, pauses_of
+from mainspring.job import NOW, Job, Pause, State, pauses_of
 from mainspring.schedule import (
     Forecast,
     Once,
@@ -32,25 +30,21 @@ from mainspring.web.answers import (
     PAUSED_BY,
     forecast_json,
     held_warnings,
-    job_json,
     job_response,
     json_response,
     standing_json,
 )
 from mainspring.web.body import read_body, receive_batch
-from mainspring.web.cursor import Place
 from mainspring.web.endpoint import Call, Endpoint, is_uuid
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
 from mainspring.web.outline import BATCH_JOBS
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
 from mainspring.web.problem import HttpError
-from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
+from mainspring.web.query import Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
 
 LIMIT = 1000
-"""The largest page that may be asked for."""
-FORM_LIMIT = 50
-"""The page that the form of `/docs` asks for: 5,000 jobs at once hung a browser for three minutes."""
+"""How many starts a preview shows at most."""
 _LAST_VERSION = 8
 """The highest version of a UUID that RFC 9562 knows."""
 _PAST = timedelta(seconds=5)
@@ -197,144 +191,6 @@ def _cut(forecast: Forecast) -> list[dict[str, str]]:
     return [{"code": "PREVIEW_CUT", "detail": "the preview took too long and was cut short"}] if forecast.cut else []
 
 
-# --- lists
-
-
-async def list_jobs(call: Call) -> Response:
-    """List the jobs that are not done, by next run.
-
-    All of them as a stream, or a page with `limit`.
-    """
-    key, query = call.key, call.query()
-    which, after = _job_filter(query), await _position(call, _of_group(key), query)
-    service = call.services.jobs
-
-    async def page(limit: int) -> list[Job]:
-        return await service.list_jobs(key, which, after=after and after[1], limit=limit)
-
-    pages = service.stream_jobs(key, which, after=after and after[1])
-    return await _listed(call, query, page, pages, _of_group(key))
-
-
-async def list_all_jobs(call: Call) -> Response:
-    """List the jobs of all groups that are not done, group by group, by next run.
-
-    All of them as a stream, or a page with `limit`.
-    """
-    query = call.query()
-    which, after = _job_filter(query), await _position(call, _OF_ALL, query)
-    service = call.services.jobs
-
-    async def page(limit: int) -> list[Job]:
-        return await service.list_all_jobs(which, after=after, limit=limit)
-
-    return await _listed(call, query, page, service.stream_all_jobs(which, after=after), _OF_ALL)
-
-
-async def _listed(
-    call: Call,
-    query: Query,
-    page_of: Callable[[int], Awaitable[list[Job]]],
-    pages: AsyncIterator[list[Job]],
-    scope: str,
-) -> Response:
-    limit = query.get(_LIMIT)
-    query.check()
-    if limit is None:
-        pauses = await call.pauses()
-        first: list[Job] = await anext(pages, [])  # what is wrong is said before the answer begins
-        if call.request.method == "HEAD":
-            first, pages = [], _nothing()  # nobody will read them
-        stream = _stream(call.services.turns, first, pages, pauses)
-        return StreamingResponse(stream, media_type="application/json")
-    page = await page_of(limit)
-    headers = {}
-    if len(page) == limit:
-        headers = call.next_page(cursor=await call.services.cursors.write(scope, _place(page[-1])))
-    pauses = await call.pauses()
-    return json_response([job_json(job, pauses) for job in page], headers=headers)
-
-
-async def _stream(
-    turns: asyncio.Semaphore, first: list[Job], pages: AsyncIterator[list[Job]], pauses: Sequence[Pause]
-) -> AsyncIterator[bytes]:
-    yield b"["
-    separator = b""
-    page: list[Job] | None = first
-    while page is not None:
-        if page:
-            yield separator + to_json([job_json(job, pauses) for job in page])[1:-1]
-            separator = b","
-        async with turns:
-            page = await anext(pages, None)
-    yield b"]"
-
-
-async def _nothing() -> AsyncIterator[list[Job]]:
-    none: tuple[list[Job], ...] = ()
-    for page in none:
-        yield page
-
-
-def _place(job: Job) -> Place:
-    return job.key, Position.of(job)
-
-
-_OF_ALL = ""
-
-
-def _of_group(key: JobKey) -> str:
-    return group_path(key)
-
-
-def read_states(texts: list[str]) -> frozenset[str]:
-    """Read names of states, and ``dead``. Raises `ParameterError`."""
-    names = [name for text in texts for name in text.split(",")]
-    done = len(names) == 1 and names[0] in {"done", "dead"}
-    if not done and not {state.value for state in PENDING}.issuperset(names):
-        raise ParameterError(
-            "STATE_INVALID",
-            "must be of scheduled, running and paused, or just one of done and dead: those that gave up",
-        )
-    return frozenset(names)
-
-
-def _read_outcomes(texts: list[str]) -> frozenset[Outcome]:
-    names = [name for text in texts for name in text.split(",")]
-    if not _OUTCOMES.issuperset(names):
-        raise ParameterError("OUTCOME_INVALID", f"must be of {', '.join(Outcome)}")
-    return frozenset(map(Outcome, names))
-
-
-def jobs_in(names: frozenset[str] | None) -> frozenset[State]:
-    """Return the states of the jobs that are listed by such names; without any, of those that are not done."""
-    if names is None:
-        return PENDING
-    return frozenset({State.DONE}) if names & {"done", "dead"} else frozenset(map(State, names))
-
-
-def _job_filter(query: Query) -> JobFilter:
-    names, outcomes, gave_up = query.get(_STATE), query.get(_OUTCOME), query.get(_GAVE_UP) or False
-    return JobFilter(
-        frozenset(State) if names is None and (gave_up or outcomes) else jobs_in(names),
-        outcomes=outcomes,
-        gave_up=gave_up or "dead" in (names or ()),
-        tags=query.get(_TAG) or frozenset(),
-        due_from=query.get(_FROM),
-        due_to=query.get(_TO),
-    )
-
-
-async def _position(call: Call, scope: str, query: Query) -> Place | None:
-    """Return the place to go on from."""
-    cursor = query.get(_CURSOR)
-    try:
-        return None if cursor is None else await call.services.cursors.read(scope, cursor)
-    except InvalidRequestError as error:
-        query.problems += error.problems
-        return None
-
-
 # --- one job
 
 
@@ -425,40 +281,6 @@ def _dry_run(query: Query, now: datetime) -> LookAhead | None:
 
 # --- rows
 
-_STATES = ["scheduled", "running", "paused", "done", "dead"]
-_STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, read_states)
-_OUTCOMES = frozenset(Outcome)
-
-
-def read_tags(texts: list[str]) -> frozenset[str]:
-    """Read tags; what can be none is refused, as no store could look for all of it. Raises `ParameterError`."""
-    if not all(map(is_tag, texts)):
-        raise ParameterError("TAG_INVALID", "must have 1 to 100 characters, without commas and control characters")
-    return frozenset(texts)
-
-
-_OUTCOME = Parameter(
-    "outcome",
-    {"type": "array", "items": {"type": "string", "enum": [outcome.value for outcome in Outcome]}},
-    _read_outcomes,
-    "Only jobs whose last run ended so, done ones too.",
-)
-_GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
-_TAG = Parameter(
-    "tag",
-    {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00-\x1f\x7f,]+$"},
-    },
-    read_tags,
-    "Only jobs that have this tag; given more than once, all of these.",
-)
-_FROM = moment("from")
-_TO = moment("to")
-_LIMIT = number("limit", "How many jobs at most; all of them if it is left out.", most=LIMIT, example=FORM_LIMIT)
-_CURSOR = text("cursor", "From the Link header of the page before.")
-_FILTERS = (_STATE, _OUTCOME, _GAVE_UP, _TAG, _FROM, _TO, _LIMIT, _CURSOR)
-
 _NEXT = number("next", f"How many starts are shown, {LookAhead().number} unless it is given.", most=LIMIT)
 _OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
 _OUTAGE_TO = moment("outageTo")
@@ -502,24 +324,6 @@ _BACKFILLED = {
 ROWS = [
     Endpoint(
         "GET", BASE, list_groups, is_long=True, answers={200: {"type": "array", "items": _GROUP}}, may="jobs:read"
-    ),
-    Endpoint(
-        "GET",
-        f"{BASE}/jobs",
-        list_all_jobs,
-        query=_FILTERS,
-        is_long=True,
-        answers={200: {"type": "array", "items": named("Job")}},
-        may="jobs:read",
-    ),
-    Endpoint(
-        "GET",
-        f"{GROUP}/jobs",
-        list_jobs,
-        query=_FILTERS,
-        is_long=True,
-        answers={200: {"type": "array", "items": named("Job")}},
-        may="jobs:read",
     ),
     Endpoint(
         "POST",
