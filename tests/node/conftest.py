@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,7 @@ class WatchedStore:
         self._store = store
         self._under_way = 0
         self.failing: dict[str, int] = {}
+        self.calls: Counter[str] = Counter()
         self.just_after: dict[str, Callable[[], None]] = {}
         """What happens between a verb's work and its answer."""
 
@@ -125,6 +127,7 @@ class WatchedStore:
         return partial(self._watched, verb, attribute) if asyncio.iscoroutinefunction(attribute) else attribute
 
     async def _watched(self, verb: str, call: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
+        self.calls[verb] += 1
         if self.failing.get(verb, 0) > 0:
             self.failing[verb] -= 1
             raise StoreUnavailableError("as the test says")

@@ -696,3 +696,28 @@ async def test_job_that_may_kill_its_nodes_waits_for_the_shelter(world: World) -
     assert [Outcome.INTERRUPTED, Outcome.INTERRUPTED, Outcome.SUCCEEDED] == [run.outcome for run in runs]
     assert {"two nodes died under it, and no worker process was at hand", None} == {run.reason for run in runs}
     assert [] == world.script.contexts
+
+
+async def test_jobs_of_tomorrow_wake_nobody(world: World) -> None:
+    """What comes in while a node looks makes it look again only if it is due before it would look anyway."""
+    tomorrow, hints = world.clock.now() + timedelta(days=1), 30
+    async with world.node() as node:
+        await world.create(when=tomorrow.isoformat())
+        await world.store.settle()
+
+        def hint() -> None:
+            nonlocal hints
+            hints -= 1
+            node._claimer.on_due_hint(tomorrow - timedelta(hours=1))  # noqa: SLF001 - as the store does
+            if hints:
+                world.store.just_after["next_due"] = hint
+
+        world.store.just_after["next_due"] = hint
+        before = world.store.calls["next_due"]
+        node._claimer.wake()  # noqa: SLF001 - what a beat does
+        await world.store.settle()
+        assert world.store.calls["next_due"] - before <= 2
+
+        job = await world.create()
+        await world.store.settle()
+        assert (await world.job(job)).state is State.DONE
