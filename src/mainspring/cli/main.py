@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import calendars, db, groups, jobs, limits, plugins
+from mainspring.cli import calendars, crontab, db, groups, jobs, limits, plugins
 from mainspring.cli.control import pause, resume
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
@@ -29,14 +29,15 @@ from mainspring.errors import MainspringError
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, doctor):
     app.command(cls=SettingsCommand)(_command)
-for _control in (pause, resume):
-    app.command()(_control)
+for _plain in (pause, resume):
+    app.command()(_plain)
 app.add_typer(db.app, name="db")
 app.add_typer(groups.app, name="groups")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(limits.app, name="limits")
 app.add_typer(calendars.app, name="calendars")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(crontab.app, name="crontab")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -56,6 +56,9 @@ from mainspring.schedule.rules import (
     Every,
     RRule,
 )
+from mainspring.schedule.rules.cron import (
+    compile_cron,
+)
 from mainspring.schedule.stored import (
     trigger_from_json,
     trigger_to_json,
@@ -71,6 +74,7 @@ from mainspring.schedule.text import (
     TimeError,
     When,
     check_range,
+    check_zone,
     format_duration,
     format_time,
     parse_duration,
@@ -98,6 +102,11 @@ from mainspring.schedule.wire import (
     too_far,
     too_old,
 )
+from mainspring.schedule.zones import (
+    DstGap,
+    DstOverlap,
+    has_change,
+)
 
 __all__ = [
     "CALENDAR_NAME",
@@ -116,6 +125,8 @@ __all__ = [
     "Calendar",
     "Calendars",
     "Cron",
+    "DstGap",
+    "DstOverlap",
     "Duration",
     "Every",
     "Fate",
@@ -138,12 +149,15 @@ __all__ = [
     "calendar_from_json",
     "calendar_to_json",
     "check_range",
+    "check_zone",
+    "compile_cron",
     "depends_on_id",
     "describe",
     "following",
     "forecast",
     "format_duration",
     "format_time",
+    "has_change",
     "kind_problems",
     "opening",
     "overdue",
