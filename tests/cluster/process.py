@@ -73,6 +73,12 @@ class Process:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def create_at(self, path: str, body: object) -> Any:
+        """Return what a path answers to a POST that creates something."""
+        answer = self._client.post(f"{self.url}{path}", json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
     def get(self, path: str) -> Any:
         """Return what a path below the recorder's jobs answers."""
         return self._client.get(f"{self.url}/api/schedulers/test/records/jobs{path}").json()

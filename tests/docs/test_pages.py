@@ -31,7 +31,7 @@ def test_commands_exist(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every call of `mainspring` that a page shows names a command that there is, and flags that it has."""
     for line in commands(page):
         _, *rest = shlex.split(line)
-        command = rest[: 2 if rest[0] in {"crontab", "db", "jobs", "limits", "plugins"} else 1]
+        command = rest[: 2 if rest[0] in {"crontab", "db", "jobs", "limits", "new", "plugins"} else 1]
         with pytest.raises(SystemExit) as left:
             main([*command, "--help"])
         assert not left.value.code, line

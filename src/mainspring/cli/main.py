@@ -17,8 +17,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import calendars, crontab, db, groups, jobs, limits, plugins
+from mainspring.cli import calendars, crontab, db, groups, jobs, limits, new, plugins
 from mainspring.cli.control import pause, resume
+from mainspring.cli.dev import dev
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
@@ -27,7 +28,7 @@ from mainspring.cli.serve import node, serve
 from mainspring.errors import MainspringError
 
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
-for _command in (serve, node, doctor):
+for _command in (serve, node, dev, doctor):
     app.command(cls=SettingsCommand)(_command)
 for _plain in (pause, resume):
     app.command()(_plain)
@@ -38,6 +39,7 @@ app.add_typer(limits.app, name="limits")
 app.add_typer(calendars.app, name="calendars")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(crontab.app, name="crontab")
+app.add_typer(new.app, name="new")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

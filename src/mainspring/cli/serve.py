@@ -9,13 +9,14 @@ import typer
 
 from mainspring.cli.flags import settings_of, with_settings
 
-_NODE_SETTINGS = (
+NODE_SETTINGS = (
     "store", "plugins", "node", "slots", "threads", "processes", "lease", "poll", "grace", "retention", "log_level",
     "log_format", "worker_environment",
 )  # fmt: skip
+"""The settings of a process that runs jobs."""
 
 
-@with_settings("host", "port", "allowed_hosts", *_NODE_SETTINGS)
+@with_settings("host", "port", "allowed_hosts", *NODE_SETTINGS)
 def serve(**flags: Any) -> None:
     """Run a node with the REST API."""
 
@@ -24,10 +25,10 @@ def serve(**flags: Any) -> None:
 
         return compose.serve(settings_of(flags))
 
-    _run(work)
+    run(work)
 
 
-@with_settings(*_NODE_SETTINGS)
+@with_settings(*NODE_SETTINGS)
 def node(**flags: Any) -> None:
     """Run a node alone, beside others on one store."""
 
@@ -36,10 +37,11 @@ def node(**flags: Any) -> None:
 
         return compose.node(settings_of(flags))
 
-    _run(work)
+    run(work)
 
 
-def _run(work: Callable[[], int]) -> NoReturn:
+def run(work: Callable[[], int]) -> NoReturn:
+    """Do the work of a service or node until a signal stops it, and exit with the code that it returns."""
     from mainspring.launch.signals import until_stopped
 
     raise typer.Exit(until_stopped(work))
