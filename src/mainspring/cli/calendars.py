@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from mainspring.cli.candidates import calendars
 from mainspring.cli.client import ask
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
 from mainspring.cli.output import plain, print_answer, print_table
@@ -14,7 +15,7 @@ from mainspring.cli.output import plain, print_answer, print_table
 app = commands("Work with the calendars of a running service.")
 
 _PATH = "/api/schedulers/calendars"
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar.", autocompletion=calendars)]
 
 
 @app.command("list")
@@ -63,7 +64,7 @@ def _calendar_path(name: str) -> str:
 
 
 def _print_by_name(answered: list[dict[str, Any]]) -> None:
-    print_table(("name", "calendar"), [named for calendars in answered for named in calendars.items()])
+    print_table(("name", "calendar"), [named for each in answered for named in each.items()])
 
 
 def _print_members(answered: list[dict[str, Any]]) -> None:

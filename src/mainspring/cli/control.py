@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from mainspring.cli.candidates import scopes
 from mainspring.cli.client import ask
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, with_form
 from mainspring.cli.moments import moment
@@ -18,7 +19,10 @@ Until = Annotated[
     typer.Option(metavar="TIME", help="When it goes on by itself, as in 2026-12-01T10:00:00Z, or from now, as in +2h."),
 ]
 _Scope = Annotated[
-    str | None, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group. [default: everything]")
+    str | None,
+    typer.Argument(
+        metavar="PRODUCT[/GROUP]", help="A product, or a job group. [default: everything]", autocompletion=scopes
+    ),
 ]
 
 

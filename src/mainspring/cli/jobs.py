@@ -12,6 +12,7 @@ from uuid import UUID
 
 import typer
 
+from mainspring.cli.candidates import groups, job_ids
 from mainspring.cli.client import Answer, ask
 from mainspring.cli.control import Reason, Until, pause_body
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
@@ -29,7 +30,10 @@ from mainspring.cli.output import (
 
 app = commands("Work with the jobs of a running service.")
 
-_Group = Annotated[str, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group, as in vps4/backups.")]
+_Group = Annotated[
+    str,
+    typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group, as in vps4/backups.", autocompletion=groups),
+]
 
 
 def _job_id(text: str) -> UUID:
@@ -41,7 +45,7 @@ def _job_id(text: str) -> UUID:
         ) from None
 
 
-_JobId = Annotated[UUID, typer.Argument(parser=_job_id, metavar="ID", help="Id of the job.")]
+_JobId = Annotated[UUID, typer.Argument(parser=_job_id, metavar="ID", help="Id of the job.", autocompletion=job_ids)]
 _When = Annotated[
     str | None, typer.Option(metavar="TIME", help="Time to run, as in 2026-12-01T10:00:00Z, or from now, as in +1h30m.")
 ]
@@ -86,12 +90,20 @@ def _outcomes(text: str) -> str:
 @with_form
 def list_jobs(  # noqa: PLR0913 - each is a flag
     group: Annotated[
-        str | None, typer.Argument(metavar="PRODUCT/GROUP", help="Product and job group. [default: all groups]")
+        str | None,
+        typer.Argument(
+            metavar="PRODUCT/GROUP", help="Product and job group. [default: all groups]", autocompletion=groups
+        ),
     ] = None,
     *,
     state: Annotated[
         str | None,
-        typer.Option(parser=_state, metavar="STATE", help=f"Only jobs in this state: {', '.join(_STATES)}."),
+        typer.Option(
+            parser=_state,
+            metavar="STATE",
+            help=f"Only jobs in this state: {', '.join(_STATES)}.",
+            autocompletion=lambda: list(_STATES),
+        ),
     ] = None,
     outcome: Annotated[
         str | None,

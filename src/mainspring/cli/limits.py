@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mainspring.cli.candidates import scopes
 from mainspring.cli.client import ask
 from mainspring.cli.control import scope_path
 from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
@@ -14,7 +15,9 @@ from mainspring.cli.output import plain, print_answer, print_table
 
 app = commands("See and change how many jobs run at once, begin in a while, and may be created.")
 
-_Scope = Annotated[str, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group.")]
+_Scope = Annotated[
+    str, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group.", autocompletion=scopes)
+]
 
 
 @app.command("show")

@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mainspring.cli import calendars, crontab, db, groups, jobs, limits, new, plugins
+from mainspring.cli.completion import completion
 from mainspring.cli.control import pause, resume
 from mainspring.cli.dev import dev
 from mainspring.cli.doctor import doctor
@@ -30,7 +31,7 @@ from mainspring.errors import MainspringError
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, dev, doctor):
     app.command(cls=SettingsCommand)(_command)
-for _plain in (pause, resume):
+for _plain in (pause, resume, completion):
     app.command()(_plain)
 app.add_typer(db.app, name="db")
 app.add_typer(groups.app, name="groups")
