@@ -1,5 +1,6 @@
 """Crontabs: what each line becomes, when it fires, what is refused, and that every line is accounted for."""
 
+import subprocess
 import tomllib
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -11,7 +12,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainspring.schedule import LATEST
+from mainspring.schedule import LATEST, compile_cron
 from mainspring.service.imports import (
     MOST_BYTES,
     CronJob,
@@ -255,6 +256,15 @@ def test_variables_are_read_as_cron_does(line: str, expected: dict[str, str]) ->
     assert {"PATH": "/usr/bin:/bin", **expected} == one(f"{line}\n0 3 * * * x\n").environment
 
 
+def test_what_is_written_runs_as_cron_ran_it() -> None:
+    """The shell gets the line, the variables and the input."""
+    text = "GREETING='good  night'\n0 3 * * * printf '\\%s, \\%s\\n' \"$GREETING\" $PATH; cat%one%two \\% three\n"
+    crontab, made = read(text)
+    (job,) = tomllib.loads(settings_file(crontab, made, product="cron", source="-"))["command_jobs"]
+    ran = subprocess.run(job["command"], env=job["environment"], input=job["stdin"], text=True, check=True, stdout=-1)
+    assert "good  night, /usr/bin:/bin\none\ntwo % three\n" == ran.stdout
+
+
 def test_variables_hold_from_their_line_on() -> None:
     """A line has those that stand above it."""
     _, made = read("0 1 * * * x\nA=1\nSHELL=/bin/bash\nHOME=/srv\n0 2 * * * y\nA=2\n0 3 * * * z\n")
@@ -348,6 +358,32 @@ def test_random_lines_differ() -> None:
 def test_the_user_field_is_guessed(path: str, text: str, *, expected: bool) -> None:
     """By the place of the file, or because each line has a user of the machine there."""
     assert expected is guess_user_field(text.encode(), path, {"backup"})[0]
+
+
+# --- drawn lines
+
+
+def a_field(least: int, most: int) -> st.SearchStrategy[str]:
+    """Draw a field as cron takes it, with steps that are too large too."""
+    value, step = st.integers(least, most), st.integers(1, 2 * most + 2)
+    span = st.tuples(value, value).filter(lambda ends: ends[0] < ends[1]).map(lambda ends: f"{ends[0]}-{ends[1]}")
+    starred = st.one_of(st.just("*"), step.map(lambda size: f"*/{size}"))
+    term = st.one_of(value.map(str), span, st.tuples(span, step).map(lambda parts: f"{parts[0]}/{parts[1]}"), starred)
+    return st.lists(term, min_size=1, max_size=4).map(",".join)
+
+
+@settings(deadline=None)
+@given(words=st.tuples(a_field(0, 59), a_field(0, 23), a_field(1, 28), a_field(1, 12), a_field(0, 7)))
+def test_drawn_lines_name_the_values_that_another_cron_reads(words: tuple[str, ...]) -> None:
+    """Whatever a line is written like for us, it has the minutes, hours, days and months that it had."""
+    simulated = CronSim(" ".join(words), NEW_YEAR)
+    found = compile_cron(one(f"{' '.join(words)} run").entry.times.expression)
+    assert simulated.minutes == set(found.clock.minutes)
+    assert simulated.hours == set(found.clock.hours)
+    assert simulated.days == found.dates.month_days.days
+    assert simulated.months == set(found.dates.months)
+    assert {day % 7 for day in simulated.weekdays if isinstance(day, int)} == found.dates.weekdays.days
+    assert simulated.day_and == (found.dates.month_days.starred or found.dates.weekdays.starred)
 
 
 # --- anything

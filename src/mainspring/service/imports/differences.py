@@ -93,14 +93,15 @@ def _of_zones(jobs: list[CronJob]) -> Iterator[str]:
         )
     if by_cron_tz := [job for job in jobs if job.zone_of == "CRON_TZ"]:
         yield (
-            f"{_lines(_numbers(by_cron_tz))}: the times were read in the zone that CRON_TZ names. Cronie does so; the "
-            "cron of Debian does not know CRON_TZ."
+            f"{_lines(_numbers(by_cron_tz))}: the times were read in the zone that CRON_TZ names. Cronie does so, but "
+            "when the clocks of that zone change it may miss a line or run it twice, which Mainspring does not. "
+            "The cron of Debian does not know CRON_TZ."
         )
     changing = [job for job in jobs if has_change(job.trigger.time_zone, job.trigger.start)]
     if several := [job for job in changing if job.entry.times.several and not job.entry.times.follows_clock]:
         yield (
             f"{_lines(_numbers(several))}: when the clocks skip several times of a line, cron runs it once for each of "
-            "them, at the same moment. Mainspring runs it once for all of them."
+            "them, one right after the other. Mainspring runs it once for all of them."
         )
     if set_here := [job for job in changing if job.sets_dst]:
         yield (
