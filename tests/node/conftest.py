@@ -1,7 +1,6 @@
 """A node on each store, under a clock that the tests move, with jobs that tell what happened to them."""
 
 import asyncio
-from collections import Counter
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
