@@ -81,7 +81,8 @@ async def test_labels_follow_edits(store: Store) -> None:
 
 async def test_done_jobs_are_found(store: Store) -> None:
     """From the one that ended last; they keep their labels, and get others when they are amended."""
-    jobs = await running(store, labelled("t:x"), labelled("t:x"), labelled("t:y"))
+    jobs = await running(store, labelled("t:x", at=-3), labelled("t:x", at=-2), labelled("t:y", at=-1))
+    assert jobs == sorted(jobs, key=lambda job: job.run or 0)
     await store.finish([ended(job) for job in jobs])
 
     assert [jobs[1].id, jobs[0].id] == await found(store, "t:x", JobFilter(DONE))

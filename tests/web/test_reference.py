@@ -26,6 +26,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FREEZE = {"ranges": [{"first": "2026-12-21", "last": "2027-01-06"}], "timeZone": "Europe/Berlin"}
 DAILY = {"every": "P1D", "timeZone": "Europe/Berlin", "start": "2026-06-02T01:00:00Z"}
 CURSOR = re.compile(r"cursor=[^>&]+")
+TOKEN = re.compile(r'"token": ?"[^"]+"')
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +122,7 @@ def request(client: httpx2.AsyncClient, command: str) -> httpx2.Request:
 
 def masked(text: str) -> str:
     """Return a text without what differs from one time to the next."""
-    return CURSOR.sub("cursor=…", UUID.sub("<id>", text))
+    return TOKEN.sub('"token":"…"', CURSOR.sub("cursor=…", UUID.sub("<id>", text)))
 
 
 @pytest.mark.parametrize(("title", "command", "printed"), list(examples()))

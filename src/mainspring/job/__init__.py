@@ -69,6 +69,8 @@ from mainspring.job.listing import (
     JobFilter,
     Position,
     RunFilter,
+    filter_from_json,
+    filter_to_json,
 )
 from mainspring.job.options import (
     AGING,
@@ -221,6 +223,8 @@ __all__ = [
     "caps_of",
     "concurrency_label",
     "field_label",
+    "filter_from_json",
+    "filter_to_json",
     "hold_from_json",
     "hold_to_json",
     "in_turn",

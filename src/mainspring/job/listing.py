@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from mainspring.job.job import PENDING, Job, State
 from mainspring.job.run import DEADLY, Outcome
-from mainspring.schedule import MICROSECOND
+from mainspring.schedule import MICROSECOND, format_time, parse_when
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +142,35 @@ class Position(NamedTuple):
         """Return the place after a job that was listed."""
         done = job.last_run if job.state is State.DONE else None
         return cls(job.created_at if by_created else job.due_at, job.id, done.number if done else 0)
+
+
+_TIMES = ("due_from", "due_to", "created_from", "created_to")
+
+
+def filter_to_json(which: JobFilter) -> dict[str, Any]:
+    """Write a filter of jobs as JSON."""
+    times = {name: getattr(which, name) for name in _TIMES}
+    return {
+        "states": sorted(which.states),
+        "outcomes": None if which.outcomes is None else sorted(which.outcomes),
+        "gave_up": which.gave_up,
+        "labels": sorted(which.labels),
+        "prefix": which.prefix,
+        "node": which.node,
+        "by_created": which.by_created,
+        **{name: None if time is None else format_time(time) for name, time in times.items()},
+    }
+
+
+def filter_from_json(data: Mapping[str, Any]) -> JobFilter:
+    """Read what `filter_to_json` wrote."""
+    return JobFilter(
+        states=frozenset(map(State, data["states"])),
+        outcomes=None if data["outcomes"] is None else frozenset(map(Outcome, data["outcomes"])),
+        gave_up=data["gave_up"],
+        labels=frozenset(data["labels"]),
+        prefix=data["prefix"],
+        node=data["node"],
+        by_created=data["by_created"],
+        **{name: None if data[name] is None else parse_when(data[name]) for name in _TIMES},
+    )

@@ -379,7 +379,7 @@ async def _schedules_up_to_date(settings: Settings, parts: Parts, registry: Regi
     following = [
         asyncio.create_task(_catch_up("declared jobs", declare, parts.node)),
         asyncio.create_task(_catch_up("schedules", follow, parts.node)),
-        asyncio.create_task(_take_up(replanning, parts.node)),
+        asyncio.create_task(_take_up(replanning, parts.service, parts.node)),
     ]
     try:
         yield
@@ -398,10 +398,11 @@ async def _declare(service: SchedulerService, registry: Registry) -> None:
             log.info("declared job", job=name, was=what, source=source)
 
 
-async def _take_up(replanning: Replanning, node: Node) -> None:
+async def _take_up(replanning: Replanning, service: SchedulerService, node: Node) -> None:
     """Go on with what a process that died left half way, as long as this one lives."""
     while True:
         await _catch_up("schedules", replanning.take_up, node)
+        await _catch_up("actions", service.actions.take_up, node)
         await SystemClock().sleep(TAKE_UP_SECONDS)
 
 

@@ -1,5 +1,6 @@
 """The use cases that REST, the command line and importers call."""
 
+from mainspring.service.actions import MOST_IDS, VERBS, Action, action_from_json, action_to_json
 from mainspring.service.batches import Batch
 from mainspring.service.calendars import CalendarService
 from mainspring.service.cluster import NodeState, Runnable
@@ -12,6 +13,9 @@ from mainspring.store import Progress
 
 __all__ = [
     "LEARNED",
+    "MOST_IDS",
+    "VERBS",
+    "Action",
     "Batch",
     "CalendarService",
     "Limited",
@@ -23,4 +27,6 @@ __all__ = [
     "Runnable",
     "SchedulerService",
     "Standing",
+    "action_from_json",
+    "action_to_json",
 ]

@@ -67,6 +67,7 @@ from mainspring.schedule import (
     Recurring,
     format_time,
 )
+from mainspring.service.actions import Actions
 from mainspring.service.asked import Asked
 from mainspring.service.awaiting import Awaiting
 from mainspring.service.batches import Batches
@@ -113,6 +114,7 @@ class SchedulerService:
         self.declaring = Declaring(self, store)
         self.cluster = Cluster(store, notes, registry)
         self.finding = Finding(store, registry)
+        self.actions = Actions(self, store, clock)
         self.explaining = Explaining(self, store, notes, registry)
         self.limiting = Limiting(self, store, notes, registry, events)
 

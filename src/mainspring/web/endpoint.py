@@ -104,7 +104,7 @@ class Call(NamedTuple):
 
     def query(self) -> Query:
         """Read the query by the parameters of the row; its problems are raised by `Query.check`."""
-        return Query(self.endpoint.query or (), self.request)
+        return Query(self.endpoint.query or (), self.request.query_params if self.has_query else None)
 
     def next_page(self, **place: str | int) -> dict[str, str]:
         """Return the header that leads to the same list from that place on."""

@@ -30,6 +30,7 @@ from mainspring.web.schema import ID, REFERENCE, REQUEST, TEXT, Schema, named
 _NAMES: dict[str, Schema] = {
     "jobId": ID,
     "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"},
+    "action": ID,
     "node": {"type": "string"},
     "product": {"type": "string"},
     "run": {"type": "integer", "minimum": 1},

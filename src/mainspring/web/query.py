@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
 
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.schedule import TimeError, check_range, parse_when
@@ -52,17 +52,17 @@ class Parameter(Generic[T]):
 class Query:
     """The query of one request, read by the parameters of its row."""
 
-    def __init__(self, parameters: Sequence[Parameter[Any]], request: Request) -> None:
+    def __init__(self, parameters: Sequence[Parameter[Any]], given: QueryParams | None) -> None:
         self.problems: list[Problem] = []
         self.given: Mapping[str, str] = {}
         """The texts by name; of several with one name the last."""
         self._values: dict[str, Any] = {}
         self._fields: dict[str, dict[str, str]] = {}
-        if request.scope["query_string"]:
-            self._read(parameters, request)
+        if given is not None:
+            self._read(parameters, given)
 
-    def _read(self, parameters: Sequence[Parameter[Any]], request: Request) -> None:
-        self.given = given = request.query_params
+    def _read(self, parameters: Sequence[Parameter[Any]], given: QueryParams) -> None:
+        self.given = given
         known = {parameter.name for parameter in parameters}
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         for name in given:

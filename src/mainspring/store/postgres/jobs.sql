@@ -232,12 +232,13 @@ delete from mainspring.labels where job_id = any(:ids::uuid[]);
 -- name: find
 -- Jobs of a group, a product or all with some labels, by due time or creation, and id, from beyond a place on.
 select {job_columns} from mainspring.jobs
-where (id in (
-        select l.job_id from unnest(:lows::text[], :highs::text[]) as r (low, high)
-        join mainspring.labels l on l.label between r.low and r.high
+where id = any(array(  -- an array is looked up id by id, whatever is thought of the number of labels
+        select l.job_id from unnest(:lows::text[], :highs::text[]) as w (low, high)
+        join mainspring.labels l on l.label between w.low and w.high
         where :product in ('', l.product) and :job_group in ('', l.job_group)
-        limit :most
-    ) or id between :first_id and :last_id)
+        union
+        select named.id from mainspring.jobs named where named.id between :first_id and :last_id
+    ))
   and :product in ('', product) and :job_group in ('', job_group) and parent is null
   and case when state = 'paused' and waits_for is not null and not paused then 'scheduled' else state end = any(:states::text[])
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (not :gave_up or attempt = 0)
@@ -250,12 +251,13 @@ limit :limit;
 -- name: find_done
 -- The same of jobs that are done, from the one that ended last.
 select {done_job_columns}, {run_columns} from mainspring.runs
-where (job_id in (
-        select l.job_id from unnest(:lows::text[], :highs::text[]) as r (low, high)
-        join mainspring.labels l on l.label between r.low and r.high
+where job_id = any(array(
+        select l.job_id from unnest(:lows::text[], :highs::text[]) as w (low, high)
+        join mainspring.labels l on l.label between w.low and w.high
         where :product in ('', l.product) and :job_group in ('', l.job_group)
-        limit :most
-    ) or job_id between :first_id and :last_id)
+        union
+        select named.job_id from mainspring.runs named where named.job_id between :first_id and :last_id and named.version is not null
+    ))
   and :product in ('', product) and :job_group in ('', job_group) and version is not null and number < :after_run
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
   and (:labels::text[] is null or labels::jsonb ?& :labels::text[]) and (:node::text is null or node = :node)
@@ -266,8 +268,8 @@ limit :limit;
 -- name: count_labelled
 -- How many jobs of a group, a product or all have labels in these ranges, as far as they are counted.
 select count(*) from (
-    select from unnest(:lows::text[], :highs::text[]) as r (low, high)
-    join mainspring.labels l on l.label between r.low and r.high
+    select from unnest(:lows::text[], :highs::text[]) as w (low, high)
+    join mainspring.labels l on l.label between w.low and w.high
     where :product in ('', l.product) and :job_group in ('', l.job_group)
     limit :most
 ) counted;

@@ -68,19 +68,19 @@ with scanned as materialized (
             order by number desc
             limit :scan
         )
-    ) history
+    ) both_kinds
     order by number desc
     limit :scan
 )
-select (select min(number) from scanned), (select count(*) from scanned), r.* from (values (1)) as one
+select (select min(number) from scanned), (select count(*) from scanned), h.* from (values (1)) as one
 left join lateral (
     select {run_columns} from scanned
     where (:outcomes::text[] is null or outcome = any(:outcomes::text[])) and (:node::text is null or node = :node)
       and finished_at >= :ended_from and finished_at <= :ended_last
     order by number desc
     limit :limit
-) r on true
-order by r.number desc;
+) h on true
+order by h.number desc;
 
 -- name: prune
 -- Make the days to come, and drop those that ended longer ago than that, with their counts.

@@ -258,7 +258,6 @@ class PostgresStore:
             "highs": [high for _, high in ranges],
             "first_id": first_id,
             "last_id": last_id,
-            "most": None,
         }
         async with self._jobs.patient_connection() as connection:
             statement = "find_done" if which.done else "find"

@@ -221,11 +221,12 @@ delete from jobs where id = :id;
 -- name: find
 -- Jobs of a group, a product or all with some labels, by due time or creation, and id, from beyond a place on.
 select {job_columns} from jobs
-where (id in (
-        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+where id in (
+        select l.job_id from json_each(:ranges) w join labels l on l.label between w.value ->> 0 and w.value ->> 1
         where :product in ('', l.product) and :job_group in ('', l.job_group)
-        limit :most
-    ) or id between :first_id and :last_id)
+        union
+        select named.id from jobs named where named.id between :first_id and :last_id
+    )
   and :product in ('', product) and :job_group in ('', job_group) and parent is null
   and iif(state = 'paused' and waits_for is not null and not paused, 'scheduled', state) in (select value from json_each(:states))
   and (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (not :gave_up or attempt = 0)
@@ -239,11 +240,12 @@ limit :limit;
 -- name: find_done
 -- The same of jobs that are done, from the one that ended last.
 select {done_job_columns}, {run_columns} from runs
-where (job_id in (
-        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+where job_id in (
+        select l.job_id from json_each(:ranges) w join labels l on l.label between w.value ->> 0 and w.value ->> 1
         where :product in ('', l.product) and :job_group in ('', l.job_group)
-        limit :most
-    ) or job_id between :first_id and :last_id)
+        union
+        select named.job_id from runs named where named.job_id between :first_id and :last_id and named.version is not null
+    )
   and :product in ('', product) and :job_group in ('', job_group) and version is not null and number < :after_run
   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
   and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
@@ -255,7 +257,7 @@ limit :limit;
 -- name: count_labelled
 -- How many jobs of a group, a product or all have labels in these ranges, as far as they are counted.
 select count(*) from (
-        select l.job_id from json_each(:ranges) r join labels l on l.label between r.value ->> 0 and r.value ->> 1
+        select l.job_id from json_each(:ranges) w join labels l on l.label between w.value ->> 0 and w.value ->> 1
         where :product in ('', l.product) and :job_group in ('', l.job_group)
         limit :most
     );

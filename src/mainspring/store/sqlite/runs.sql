@@ -66,15 +66,15 @@ with scanned as materialized (
     order by number desc
     limit :scan
 )
-select (select min(number) from scanned), (select count(*) from scanned), r.* from (select 1) as one
+select (select min(number) from scanned), (select count(*) from scanned), h.* from (select 1) as one
 left join (
     select {run_columns} from scanned
     where (:outcomes is null or outcome in (select value from json_each(:outcomes))) and (:node is null or node = :node)
       and finished_at >= :ended_from and finished_at <= :ended_last
     order by number desc
     limit :limit
-) r on 1
-order by r.number desc;
+) h on 1
+order by h.number desc;
 
 -- name: prune!
 -- Forget history of days that ended before that.

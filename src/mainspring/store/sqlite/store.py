@@ -240,7 +240,7 @@ class SqliteStore:
     ) -> list[Job]:
         """See `Store.find`."""
         first_id, last_id = map(str, which.ids)
-        found = {"ranges": json.dumps(ranges), "first_id": first_id, "last_id": last_id, "most": -1}
+        found = {"ranges": json.dumps(ranges), "first_id": first_id, "last_id": last_id}
         statement, read = ("find_done", ROWS.done_job) if which.done else ("find", ROWS.job)
         parameters = page_of(JobKey(*scope), which, after, limit) | found
         return [read(row) for row in await self._read(lambda db: rows_of(db, statement, parameters))]

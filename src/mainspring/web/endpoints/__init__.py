@@ -1,10 +1,11 @@
 """The calls, by what they are about: one function from call to response each, and a row for each of them."""
 
-from mainspring.web.endpoints import calendars, cluster, control, docs, jobs, limits, lists, ops, runs
+from mainspring.web.endpoints import actions, calendars, cluster, control, docs, jobs, limits, lists, ops, runs
 
 ROWS = [
     *jobs.ROWS,
     *lists.ROWS,
+    *actions.ROWS,
     *control.ROWS,
     *limits.ROWS,
     *cluster.ROWS,

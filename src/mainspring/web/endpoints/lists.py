@@ -50,7 +50,7 @@ async def list_jobs(call: Call) -> Response:
     All of them as a stream, or a page with `limit`. Other filters find others.
     """
     query, scope = call.query(), call.scope
-    which = _job_filter(query, call, scope)
+    which = job_filter(query, call, scope)
     shown = _shown(query)
     place = f"{call.request.scope['path']} {'created' if which.by_created else ''}".strip()
     after, limit = await _position(call, place, query), query.get(_LIMIT)
@@ -197,7 +197,8 @@ def _read_fields(texts: list[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
+def job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
+    """Return the filter that a query means; what is wrong with it is noted in the query."""
     names, outcomes, gave_up = query.get(_STATE), query.get(_OUTCOME), query.get(_GAVE_UP) or False
     states = frozenset(State) if names is None and (gave_up or outcomes) else jobs_in(names)
     order, node = query.get(_ORDER), query.get(_NODE)
@@ -342,7 +343,7 @@ _PAYLOAD = flag("payload", "With false jobs come without their requests.")
 _BEFORE = number("before", "Runs numbered below.")
 _ENDED_FROM = moment("from", "Only runs that ended then or later.")
 _ENDED_TO = moment("to", "Only runs that ended before.")
-_FILTERS: Sequence[Parameter[Any]] = (
+FILTERS: Sequence[Parameter[Any]] = (
     _STATE,
     _OUTCOME,
     _GAVE_UP,
@@ -356,6 +357,10 @@ _FILTERS: Sequence[Parameter[Any]] = (
     _TO,
     _CREATED_FROM,
     _CREATED_TO,
+)
+"""What says which jobs are meant."""
+_LISTED: Sequence[Parameter[Any]] = (
+    *FILTERS,
     _ORDER,
     _LIMIT,
     _CURSOR,
@@ -371,7 +376,7 @@ ROWS = [
             "GET",
             f"{path}/jobs",
             list_jobs if level == "group" else called(list_jobs, level),
-            query=_FILTERS,
+            query=_LISTED,
             is_long=True,
             answers={200: {"type": "array", "items": named("Job")}},
             may="jobs:read",

@@ -66,6 +66,9 @@ begin
     end if;
     return null;
 end $$;
+-- Notes by which nodes decide are all but those.
+drop index mainspring.notes_decisive;
+create index notes_decisive on mainspring.notes (version) where kind not in ('replanning', 'declared', 'schema', 'action');
 -- Roles of nodes that were granted what operations.md says keep working without a new grant.
 do $$
 declare
