@@ -1,0 +1,159 @@
+"""The client of programs that use asyncio: it sends what is described in `jobs` and `service`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+import stamina
+
+from mainspring.client import core
+from mainspring.client.answers import Batch, Job
+from mainspring.client.call import Answer, AsyncItems, Call, Page
+from mainspring.client.core import Retries
+from mainspring.client.errors import NoAnswerError, NotFound, NotMainspringError, ProblemError, WaitTimeout
+from mainspring.client.events import Event, EventReader
+from mainspring.client.paths import BASE, JobLike
+from mainspring.client.service import ServiceCalls
+from mainspring.clock import Clock, SystemClock
+
+T = TypeVar("T")
+_CHUNK = 10_000
+
+
+class AsyncClient(ServiceCalls):
+    """A client of the service at `url`, by default that of MAINSPRING_URL, else ``http://127.0.0.1:8089``.
+
+    `token` is sent as bearer. `timeout` bounds each wait for the service, in seconds; `retries` says how often a
+    call is sent again. Tests hand in a `transport` of httpx2, and a `clock`. Use it as an async
+    context manager, or close it.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = 30.0,
+        retries: Retries | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self._timeout = timeout
+        self._retries = retries or Retries()
+        with core.own_errors():
+            self._http = httpx2.AsyncClient(
+                base_url=core.base_url(url),
+                headers=core.request_headers(token),
+                timeout=timeout,
+                transport=transport,
+            )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """Carry out a call that was described, as all other methods do. Raises `MainspringError`."""
+        decide = core.again(self._retries, call)
+        tries = itertools.count(1)
+        async for attempt in stamina.retry_context(on=decide, **core.schedule_of(self._retries)):
+            with attempt:
+                return await self._once(call, next(tries))
+        raise AssertionError("a retry context ends by returning or raising")
+
+    async def _once(self, call: Call[T], attempt: int) -> T:
+        with core.own_errors():
+            response = await self._http.request(
+                call.method, call.path, params=call.params or None, content=call.content, headers=call.headers
+            )
+        try:
+            answer = core.answer_of(response, call)
+        except NotFound as error:
+            if core.is_done_before(error, call, attempt):
+                return core.read(call, Answer(204, {}, b""))
+            raise
+        return core.read(call, answer)
+
+    def items(self, call: Call[Page[T]]) -> AsyncItems[T]:
+        """Return the list that a call describes."""
+        return AsyncItems(self, call)
+
+    async def create_many(
+        self, product: str, job_group: str, requests: Iterable[Mapping[str, Any]], *, chunk: int = _CHUNK
+    ) -> AsyncIterator[Batch]:
+        """Create any number of jobs, `chunk` by `chunk`: each chunk all or none, and only when it is asked for.
+
+        Raises as `create_batch`; the chunks before it are created then.
+        """
+        waiting = iter(requests)
+        while part := list(itertools.islice(waiting, chunk)):
+            yield await self.create_batch(product, job_group, part)
+
+    async def wait_for(self, job: JobLike, *, timeout: float | None = None) -> Job:  # noqa: ASYNC109 - the same words as in `Client`; it ends with words of its own
+        """Return the job when it is done, looking again and again; without `timeout` it waits for ever.
+
+        Raises `WaitTimeout` after `timeout` seconds, and `NotFound` if the job is deleted meanwhile.
+        """
+        end = None if timeout is None else self.clock.monotonic() + timeout
+        for pause in core.pauses():
+            found = await self.get(job)
+            if found.is_done:
+                return found
+            left = pause if end is None else min(pause, end - self.clock.monotonic())
+            if left <= 0:
+                raise WaitTimeout(f"the job {found.id} is {found.state} after {timeout} seconds")
+            await self._sleep(left)
+        raise AssertionError("there is always another pause")
+
+    async def events(self, *, after: str | None = None) -> AsyncIterator[Event]:
+        """Return events as they happen, for ever; `after` continues behind the event of that id.
+
+        A connection that breaks is made again, and goes on behind the last event: none is lost, none comes twice.
+        Raises `Gone` if the events after it are not kept any more, and `NoAnswerError` if the service stays away.
+        """
+        reader = EventReader(after)
+        failures = 0
+        while True:
+            seen = reader.last_id
+            try:
+                async for event in self._stream(reader):
+                    yield event
+            except (NotMainspringError, ProblemError, NoAnswerError) as error:
+                failures = failures + 1 if reader.last_id == seen else 1
+                if failures >= self._retries.attempts or not core.again(self._retries, _EVENTS)(error):
+                    raise
+            else:
+                failures = 0
+            await self._sleep(core.reconnect_pause(self._retries, failures))
+
+    async def _stream(self, reader: EventReader) -> AsyncIterator[Event]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
+        reader.restart()
+        with core.own_errors():
+            limits = httpx2.Timeout(self._timeout, read=None)
+            async with self._http.stream("GET", _EVENTS.path, headers=headers, timeout=limits) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise core.error_of(response)
+                async for line in response.aiter_lines():
+                    if (event := reader.line(line)) is not None:
+                        yield event
+
+    async def _sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+_EVENTS: Call[None] = Call("GET", f"{BASE}/events", lambda _: None)

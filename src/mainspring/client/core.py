@@ -1,0 +1,159 @@
+"""What both clients do without I/O: requests from calls, answers or errors from responses, and what is tried again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from mainspring.client.call import Answer, Call
+from mainspring.client.errors import (
+    AddressError,
+    MainspringError,
+    NoAnswerError,
+    NotFound,
+    NotMainspringError,
+    ProblemError,
+    problem_error,
+)
+
+T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8089"
+_PROBLEM = "application/problem+json"
+_BUSY = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a call is sent again, if that is safe: on lost connections, on timeouts, on 429, 502, 503 and 504.
+
+    Safe are `GET`, `PUT` and `DELETE` without conditions, and `POST`, which has an idempotency key.
+    """
+
+    attempts: int = 5
+    """How often it is sent at most; 1 never sends it again."""
+    total: float = 60.0
+    """Seconds after which no further try begins, with pauses."""
+    first_pause: float = 0.1
+    """Seconds before the second try, about; each further pause is twice as long."""
+    longest_pause: float = 10.0
+    """Seconds of the longest pause. A service that asks for a longer one by `Retry-After` is not asked again."""
+
+
+def base_url(url: str | None) -> str:
+    """Return the URL of the service: `url`, else MAINSPRING_URL, else that of this machine."""
+    found = (url or os.environ.get("MAINSPRING_URL") or DEFAULT_URL).rstrip("/")
+    try:
+        parts = urlsplit(found)
+        right = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        right = False
+    if not right:
+        raise AddressError(f"the URL of the service is no address such as {DEFAULT_URL}")
+    return found
+
+
+def request_headers(token: str | None) -> dict[str, str]:
+    """Return what every request says."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Turn what the HTTP library raises into errors of ours."""
+    try:
+        yield
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise AddressError(f"the URL of the service is no address such as {DEFAULT_URL}") from error
+    except (httpx2.HTTPError, httpx2.StreamError) as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise NoAnswerError(f"Mainspring does not answer: {reason}") from error
+
+
+def answer_of(response: httpx2.Response, call: Call[Any]) -> Answer:
+    """Return the answer, or raise what the service or something before it says."""
+    if not (response.is_success or response.status_code in call.accepts):
+        raise error_of(response)
+    link = response.links.get("next", {}).get("url")
+    return Answer(response.status_code, response.headers, response.content, link)
+
+
+def read(call: Call[T], answer: Answer) -> T:
+    """Read an answer. One that is not what Mainspring answers is a `NotMainspringError`."""
+    try:
+        return call.read(answer)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise NotMainspringError(f"{answer.status}, but not as Mainspring answers", answer.status) from error
+
+
+def error_of(response: httpx2.Response) -> MainspringError:
+    """Return the error for a response that is none of success; its body has been read."""
+    status, retry_after = response.status_code, _seconds(response.headers)
+    if response.headers.get("Content-Type", "").partition(";")[0] == _PROBLEM:
+        try:
+            raw = response.json()
+        except ValueError:
+            raw = None
+        if isinstance(raw, dict):
+            return problem_error(status, raw, retry_after)
+    return NotMainspringError(f"{status} {response.reason_phrase}, but not as Mainspring answers", status, retry_after)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "").strip()
+    return float(text) if text.isdecimal() else None
+
+
+def again(retries: Retries, call: Call[Any]) -> Callable[[Exception], bool | float]:
+    """Return what decides whether a call is sent again after an error, and after how many seconds if that was said."""
+
+    def decide(error: Exception) -> bool | float:
+        if not call.is_repeatable:
+            return False
+        if isinstance(error, NoAnswerError):
+            return True
+        if isinstance(error, ProblemError | NotMainspringError) and error.status in _BUSY:
+            if isinstance(error, ProblemError) and not error.retryable:
+                return False
+            return True if error.retry_after is None else _bounded(error.retry_after, retries)
+        return False
+
+    return decide
+
+
+def _bounded(seconds: float, retries: Retries) -> bool | float:
+    return seconds if seconds <= retries.longest_pause else False
+
+
+def schedule_of(retries: Retries) -> dict[str, Any]:
+    """Return what stamina is told of when to try again."""
+    return {
+        "attempts": retries.attempts,
+        "timeout": retries.total,
+        "wait_initial": retries.first_pause,
+        "wait_max": retries.longest_pause,
+        "wait_jitter": retries.first_pause,
+    }
+
+
+def is_done_before(error: MainspringError, call: Call[Any], attempt: int) -> bool:
+    """Whether a delete finds nothing because a try before it, whose answer was lost, was carried out."""
+    return attempt > 1 and call.method == "DELETE" and isinstance(error, NotFound)
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds between two looks at a job: soon at first, later every five seconds."""
+    pause = 0.1
+    while True:
+        yield pause
+        pause = min(pause * 1.5, 1.0) if pause < 1.0 else min(pause * 1.1, 5.0)
+
+
+def reconnect_pause(retries: Retries, failures: int) -> float:
+    """Return the seconds before events are asked for again, after so many failures in a row."""
+    return float(min(retries.first_pause * 2**failures, retries.longest_pause))

@@ -1,0 +1,152 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+
+from mainspring.client import Client, Gone, NoAnswerError, NotMainspringError, Retries, Unavailable
+from tests.client.conftest import async_client_with, client_with
+
+JOB = {"id": "1", "product": "a", "jobGroup": "b", "state": "scheduled", "version": 1, "later": "kept"}
+PROBLEM = {"Content-Type": "application/problem+json", "Retry-After": "2"}
+AWAY = {"id": "STORE_UNAVAILABLE", "detail": "away", "errors": [], "retryable": True}
+
+
+def away(after: str = "2") -> httpx2.Response:
+    """Return the answer of a service whose store does not answer."""
+    return httpx2.Response(503, json=AWAY, headers=PROBLEM | {"Retry-After": after})
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_post_has_one_key_for_all_its_tries() -> None:
+    """And the next call has another."""
+    keys: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        if len(keys) == 1:
+            raise httpx2.ReadTimeout("late", request=request)
+        return away() if len(keys) == 2 else httpx2.Response(201, json=JOB, headers={"Idempotency-Replayed": "true"})
+
+    client = client_with(handler)
+    job = client.create("a", "b", when="now")
+    assert job.replayed
+    assert "kept" == job.raw["later"]
+    client.create("a", "b", when="now")
+    assert [4, 2] == [len(keys), len(set(keys))]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_what_is_not_safe_is_sent_once() -> None:
+    """A patch, a write with a condition, and what asks for a longer pause than was allowed."""
+    sent: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.method)
+        return away("60" if request.method == "GET" else "1")
+
+    client = client_with(handler)
+    with pytest.raises(Unavailable):
+        client.change("a/b/1", when="now")
+    with pytest.raises(Unavailable):
+        client.delete("a/b/1", etag=1)
+    with pytest.raises(Unavailable) as refused:
+        client.get("a/b/1")
+    assert 60 == refused.value.retry_after
+    assert ["PATCH", "DELETE", "GET"] == sent
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_no_error_of_the_library_comes_out() -> None:
+    """What cannot be reached, and what is not ours, have errors of their own."""
+
+    def lost(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    async with async_client_with(lost) as client:
+        with pytest.raises(NoAnswerError, match="refused"):
+            await client.get("a/b/1")
+    with pytest.raises(NotMainspringError):
+        client_with(lambda _: httpx2.Response(200, text="<html>")).get("a/b/1")
+    with pytest.raises(ValueError, match="no address"):
+        Client("ftp:/nowhere")
+
+
+def test_moments_are_sent_in_utc() -> None:
+    """A span counts from the moment of the call; a datetime without a zone is an error."""
+    bodies: list[object] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        bodies.append(json.loads(request.content))
+        return httpx2.Response(201, json=JOB)
+
+    client = client_with(handler)
+    client.create("a", "b", {"x": 1}, when=timedelta(minutes=5))
+    with pytest.raises(ValueError, match="zone"):
+        client.create("a", "b", when=datetime(2026, 6, 1, tzinfo=UTC).replace(tzinfo=None))
+    assert [{"x": 1, "when": "2026-06-01T12:05:00Z"}] == bodies
+
+
+def test_requests_to_calls_of_later_services() -> None:
+    """What is sent has the method, the path and the parameters of the contract."""
+    sent: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        sent.append(f"{request.method} {request.url.raw_path.decode().removeprefix('/api/schedulers')}")
+        if request.headers.get("If-None-Match") == '"1"':
+            return httpx2.Response(304)
+        empty = request.url.path.endswith(("nodes", "plugins", "runs", "jobs", "webhooks", "deliveries"))
+        return httpx2.Response(200, json=[] if empty and request.method == "GET" else JOB)
+
+    client = client_with(handler)
+    client.put_job("a", "b", "1", when="now", only_new=True)
+    assert client.get_if_changed("a/b/1", '"1"') is None
+    list(client.jobs("a", state=["paused"], request={"vmId": "x"}, fields=["id", "state"], payload=False, page_size=5))
+    list(client.all_runs(node="n"))
+    client.schema("a", "b")
+    client.nodes()
+    client.drain("n/1")
+    client.plugins()
+    client.plan_action("pause", "a", which={"tag": "t"})
+    client.apply_action("token", "a")
+    client.action("7")
+    list(client.webhooks())
+    client.set_webhook("w", {})
+    list(client.deliveries("w"))
+    client.replay_delivery("w", "3")
+    assert [
+        "PUT /a/b/jobs/1",
+        "GET /a/b/jobs/1",
+        "GET /a/jobs?limit=5&state=paused&fields=id%2Cstate&payload=false&request.vmId=x",
+        "GET /runs?limit=200&node=n",
+        "GET /a/b/schema",
+        "GET /nodes",
+        "POST /nodes/n%2F1/drain",
+        "GET /plugins",
+        "POST /a/jobs/actions?dryRun=true",
+        "POST /a/jobs/actions",
+        "GET /actions/7",
+        "GET /webhooks",
+        "PUT /webhooks/w",
+        "GET /webhooks/w/deliveries",
+        "POST /webhooks/w/deliveries/3/replay",
+    ] == sent
+
+
+def test_events_go_on_behind_the_last_one() -> None:
+    """An event that a broken connection cut short comes once, whole."""
+    asked: list[str | None] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        if len(asked) == 1:
+            return httpx2.Response(200, text='id: 1\nevent: job\ndata: {"n": 1}\n\nid: 2\ndata: {"n"')
+        if len(asked) == 2:
+            return httpx2.Response(200, text='id: 2\nevent: job\ndata: {"n": 2}\n\n')
+        return httpx2.Response(410, json={"id": "CURSOR_TOO_OLD"}, headers={"Content-Type": PROBLEM["Content-Type"]})
+
+    seen: list[str] = []
+    with pytest.raises(Gone):  # noqa: PT012 - the error comes while it iterates
+        for event in client_with(handler, retries=Retries(first_pause=0)).events():
+            seen.append(event.id)  # noqa: PERF401 - what came before the error is the point
+    assert [["1", "2"], [None, "1", "2"]] == [seen, asked]
