@@ -1,13 +1,17 @@
+import re
 from datetime import timedelta
+from functools import partial
 
 import anyio.to_thread
 import httpx2
 import pytest
 from starlette.types import ASGIApp
 
+import mainspring.client
 from mainspring.client import AsyncClient, Client, Conflict, Invalid, NotFound, PreconditionFailed
 from mainspring.clock import ManualClock
 from tests.client.conftest import FromThread
+from tests.docs.reading import ROOT
 
 
 def use(client: Client) -> None:
@@ -78,3 +82,14 @@ async def test_a_program_on_a_loop(app: ASGIApp, clock: ManualClock) -> None:
         assert batch.ids == tuple(job.id for job in jobs)
         await client.cancel(jobs[0])
         assert (await client.wait_for(jobs[0], timeout=5)).is_done
+
+
+async def test_the_example_of_the_page_runs(
+    app: ASGIApp, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands there, but for where the service is."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.DOTALL)
+    here = partial(Client, transport=FromThread(httpx2.ASGITransport(app)), clock=clock)
+    monkeypatch.setattr(mainspring.client, "Client", lambda _: here("http://mainspring"))
+    await anyio.to_thread.run_sync(exec, example, {})
+    assert "JobRef" in capsys.readouterr().out

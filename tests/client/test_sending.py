@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
-from mainspring.client import Client, Gone, NoAnswerError, NotMainspringError, Retries, Unavailable
+from mainspring.client import Client, Gone, NoAnswerError, NotMainspringError, Retries, Unavailable, WaitTimeout
+from mainspring.clock import ManualClock
 from tests.client.conftest import async_client_with, client_with
 
 JOB = {"id": "1", "product": "a", "jobGroup": "b", "state": "scheduled", "version": 1, "later": "kept"}
@@ -150,3 +153,28 @@ def test_events_go_on_behind_the_last_one() -> None:
         for event in client_with(handler, retries=Retries(first_pause=0)).events():
             seen.append(event.id)  # noqa: PERF401 - what came before the error is the point
     assert [["1", "2"], [None, "1", "2"]] == [seen, asked]
+
+
+def test_waiting_ends() -> None:
+    """Looks come soon at first and every five seconds later, and none begins after the timeout."""
+    clock = ManualClock(datetime(2026, 6, 1, 12, tzinfo=UTC))
+    pauses: list[float] = []
+
+    class Waiting(Client):
+        def _sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            clock.advance(seconds=seconds)
+
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=JOB))
+    with pytest.raises(WaitTimeout):
+        Waiting("http://mainspring", transport=transport, clock=clock).wait_for("a/b/1", timeout=100)
+    assert 0.1 == pauses[0]
+    assert 5 == max(pauses)
+    assert 100 == pytest.approx(sum(pauses))
+
+
+def test_importing_it_loads_no_part_of_the_service() -> None:
+    """A program that only asks starts fast."""
+    code = "import sys, mainspring.client; print([n for n in sys.modules if n.startswith(('pydantic', 'mainspring.'))])"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert {"client", "clock"} == {name.strip("' []\n").split(".")[1] for name in loaded.split(",")}

@@ -22,7 +22,7 @@ def waits(client: Client, job: Job) -> None:
 
 async def on_a_loop(client: AsyncClient, job: Job) -> None:
     """The same methods are coroutines."""
-    assert_type(client.fire(job), Coroutine[Any, Any, Job])
+    assert_type(await assert_type(client.fire(job), Coroutine[Any, Any, Job]), Job)
     assert_type(await client.change(job, when="now"), Job)
     assert_type(client.runs(job), AsyncItems[Run])
     async for found in client.jobs():
