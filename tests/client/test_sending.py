@@ -178,3 +178,16 @@ def test_importing_it_loads_no_part_of_the_service() -> None:
     code = "import sys, mainspring.client; print([n for n in sys.modules if n.startswith(('pydantic', 'mainspring.'))])"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert {"client", "clock"} == {name.strip("' []\n").split(".")[1] for name in loaded.split(",")}
+
+
+def test_a_page_does_not_lead_to_another_host() -> None:
+    """The token goes only to the service that the program named."""
+    hosts: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        hosts.append(request.url.host)
+        link = {"Link": '<http://elsewhere/api/schedulers/jobs?cursor=x>; rel="next"'} if len(hosts) == 1 else {}
+        return httpx2.Response(200, json=[JOB], headers=link)
+
+    assert 2 == len(list(client_with(handler, token="secret").jobs()))  # noqa: S106 - an example
+    assert ["mainspring", "mainspring"] == hosts

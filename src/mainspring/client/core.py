@@ -80,7 +80,13 @@ def answer_of(response: httpx2.Response, call: Call[Any]) -> Answer:
     if not (response.is_success or response.status_code in call.accepts):
         raise error_of(response)
     link = response.links.get("next", {}).get("url")
-    return Answer(response.status_code, response.headers, response.content, link)
+    return Answer(response.status_code, response.headers, response.content, link and _here(link))
+
+
+def _here(link: str) -> str:
+    """Return a link without its host: what answers must not send the token elsewhere."""
+    parts = urlsplit(link)
+    return parts._replace(scheme="", netloc="", path="/" + parts.path.lstrip("/")).geturl()
 
 
 def read(call: Call[T], answer: Answer) -> T:
