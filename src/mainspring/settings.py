@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +29,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
+from mainspring.declared import SECRET_NAME, SEGMENT, CommandJob, HttpJob, Secret, check_entries, conflicts
 from mainspring.errors import ConfigError
 from mainspring.job import Declaration, Limits
 from mainspring.problems import problems_of
@@ -303,6 +304,16 @@ class Settings(BaseModel):
     jobs: tuple[Declaration, ...] | None = Field(
         None, description="Recurring jobs that are there at each start; only in the file"
     )
+    http_jobs: tuple[HttpJob, ...] = Field((), description="Job groups whose jobs are calls by HTTP; only in the file")
+    command_jobs: tuple[CommandJob, ...] = Field(
+        (), description="Job groups whose jobs run a program; only in the file"
+    )
+    secrets: Mapping[Annotated[str, Field(pattern=f"^{SECRET_NAME}$")], Secret] = Field(
+        {}, description="Where the secrets of calls by HTTP are found; only in the file"
+    )
+    allowed_targets: Mapping[
+        Annotated[str, Field(pattern=SEGMENT)], Annotated[tuple[str, ...], AfterValidator(check_entries)]
+    ] = Field({}, description="What calls by HTTP of a product may reach inside; only in the file")
     plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
 
     @property
@@ -347,7 +358,17 @@ def _row(name: str, field: FieldInfo) -> Row:
     return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
 
 
-_TABLES = {"calendars": "a calendar", "limits": "the limits", "jobs": "a declared job"}
+DECLARED = ("http_jobs", "command_jobs", "secrets", "allowed_targets")
+"""The tables that say which jobs there are without code."""
+_TABLES = {
+    "calendars": "a calendar",
+    "limits": "the limits",
+    "jobs": "a declared job",
+    "http_jobs": "an HTTP job",
+    "command_jobs": "a command job",
+    "secrets": "a secret",
+    "allowed_targets": "the allowed targets",
+}
 """The settings that are tables of the file, or arrays of tables."""
 TABLE: Mapping[str, Row] = {
     name: _row(name, field)
@@ -469,22 +490,40 @@ def _unknown(key: str, value: object, source: str, names: Mapping[str, str]) -> 
 
 
 def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
+    tables: dict[str, Any] = {"http_jobs": (), "command_jobs": (), "secrets": {}, "allowed_targets": {}}
     for name, (value, source) in given.items():
         if name in _TABLES:
-            yield from _illegal_table(name, value, source)
+            problems, table = _read_table(name, value, source)
+            tables[name] = table
+            yield from problems
             continue
         rule = _rule(Settings.model_fields[name])
         try:
             rule.read(value)
         except ValueError:
             yield f"{name}: {rule.show(value)} ({source}) is not {rule.words}"
+    declared = [tables[name] for name in DECLARED]
+    if None not in declared:
+        for table, place, words in conflicts(*declared):
+            yield f"{table}{_written(place)} ({given[table].source}) {words}"
 
 
-def _illegal_table(name: str, value: object, source: str) -> Iterator[str]:
+def _read_table(name: str, value: object, source: str) -> tuple[list[str], Any]:
+    """Return what is wrong with a table, and what it says if nothing is."""
     adapter: TypeAdapter[Any] = TypeAdapter(Settings.model_fields[name].rebuild_annotation())
     try:
-        adapter.validate_python(value)
+        return [], adapter.validate_python(value)
     except ValidationError as error:
+        found = []
         for problem_of in problems_of(error, value, owner=_TABLES[name]):
-            place = problem_of.pointer.replace("/[key]", "").replace("~1", "\0").replace("/", ".").replace("\0", "/")
-            yield f"{name}{place} ({source}) {problem_of.detail}"
+            parts = (part.replace("~1", "/").replace("~0", "~") for part in problem_of.pointer.split("/")[1:])
+            place: list[str | int] = [
+                int(part) if name in DECLARED and part.isdecimal() else part for part in parts if part != "[key]"
+            ]
+            found.append(f"{name}{_written(place)} ({source}) {problem_of.detail}")
+        return found, None
+
+
+def _written(place: Sequence[str | int]) -> str:
+    """Write a place in a table: a member as ``.name``, an item of a list as ``[0]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)

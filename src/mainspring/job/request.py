@@ -288,6 +288,8 @@ def _found(error: BaseException, body: Mapping[str, Any]) -> list[Problem]:
     """Return what a check of the whole has found: nothing, if it only needs a field that is not there."""
     with suppress(BaseException):  # it cannot say what it found
         match error:
+            case ValidationError():
+                return problems_of(error, body)
             case PydanticCustomError():
                 return [problem_of((), error.type, error.message(), body)]
             case ValueError() | AssertionError():

@@ -21,14 +21,14 @@ from typing import NamedTuple, TypeVar
 from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, InvalidRequestError
-from mainspring.execution import NODE, Host, Thing, ring_in_vain
+from mainspring.execution import NODE, Host, Thing, load_all, ring_in_vain
 from mainspring.job import PENDING, Declaration, Events, JobKey, Scope
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import answered_hosts, authority, http_server, listening
 from mainspring.launch.signals import stopped_by_signals
 from mainspring.node import HostLock, Node, Place, default_directory
-from mainspring.plugins import Registry, load
+from mainspring.plugins import Registry
 from mainspring.schedule import zone_rules
 from mainspring.service import CalendarService, Moved, Replanning, SchedulerService
 from mainspring.settings import Settings
@@ -88,7 +88,7 @@ def load_registry(settings: Settings) -> Registry:
     with suppress(FileNotFoundError):  # somebody removed it, and there is nothing in it
         if settings.plugins and not {"", str(Path.cwd())} & set(sys.path):
             sys.path.insert(0, str(Path.cwd()))  # `python -m` does this, the installed command does not
-    registry = load(settings.plugins, settings.plugin_settings)
+    registry = load_all(settings)
     registry.limits.update({Scope.named(name): limits for name, limits in settings.limits.items()})
     if settings.jobs is not None:
         _check_declared(registry, settings.jobs)

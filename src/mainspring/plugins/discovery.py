@@ -25,16 +25,22 @@ ENTRY_POINTS = "mainspring.plugins"
 _NOTHING = PluginSettings()
 
 
-def load(plugins: Sequence[str], told: PluginSettings = _NOTHING) -> Registry:
+def load(
+    plugins: Sequence[str],
+    told: PluginSettings = _NOTHING,
+    *,
+    more: Iterable[tuple[str, SchedulerPluginModule]] = (),
+) -> Registry:
     """Find the plugins, let them bind, check everything.
 
     Plugins are all installed entry points, and those named ``package.module:ClassName``; `told` are their settings.
+    `more` are modules that are there already, each with a name for messages.
 
     Raises `ConfigError` with all problems of all plugins.
     """
     names = {f"{point.value}": f"entry point {point.name}" for point in entry_points(group=ENTRY_POINTS)}
     names |= {name: f"plugin {name}" for name in plugins if name not in names}
-    modules, problems = [], []
+    modules, problems = [*more], []
     for name, origin in names.items():
         try:
             modules.append((origin, _module(name)))

@@ -21,7 +21,7 @@ from mainspring.execution.workers.supervisor import Supervisor
 from mainspring.execution.workers.wire import GOODBYE_SECONDS
 from mainspring.job import Ending, JobKey
 from mainspring.plugins import Calls, Registry
-from mainspring.settings import Settings
+from mainspring.settings import DECLARED, Settings
 
 START_SECONDS = 60.0
 """How long a worker may take to load its plugins and build its services."""
@@ -184,7 +184,7 @@ class ProcessRunner:
 
     async def _make_ready(self, worker: Worker, key: JobKey | None) -> None:
         """Tell a worker whose it is, and wait until it is ready. Raises `WorkerDiedError`."""
-        known = {"plugins", "plugin_settings", "threads", "log_level", "log_format"}
+        known = {"plugins", "plugin_settings", "threads", "log_level", "log_format", *DECLARED}
         settings = self._settings.model_dump(mode="json", include=known)
         memory = None if key is None else self._registry.bindings[key].job_class.memory_limit
         worker.send({"path": sys.path, "settings": settings, "group": key, "memory": memory})

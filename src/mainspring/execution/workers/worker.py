@@ -27,6 +27,7 @@ from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError
 from mainspring.execution.assignment import Assignment
+from mainspring.execution.declared import load_all
 from mainspring.execution.endings import failed
 from mainspring.execution.host import WORKER, Host
 from mainspring.execution.runner import Runner
@@ -43,7 +44,7 @@ from mainspring.execution.workers.wire import (
     write_ending,
 )
 from mainspring.job import Ending, JobKey, Outcome
-from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope, load
+from mainspring.plugins import BoundGroup, Registry, SchedulerJob, ServiceScope
 from mainspring.settings import Settings
 
 TELL_SECONDS = 0.1
@@ -69,7 +70,7 @@ def main(parent: int) -> None:
     with redirect_stderr(stderr):
         logs.configure(settings)
     try:
-        registry = load(settings.plugins, settings.plugin_settings)
+        registry = load_all(settings, in_worker=True)
         key = orders["group"] and JobKey(*orders["group"])
         worker = Worker(channel, registry, key, settings.threads)
         run_steadily(None, worker.work, lines, orders["memory"])

@@ -1,0 +1,29 @@
+"""Jobs without code, as settings declare them: what is legal there, and which targets may be called. Pure."""
+
+from mainspring.declared.addresses import special_purpose
+from mainspring.declared.command_job import CommandJob
+from mainspring.declared.conflicts import check_entries, conflicts
+from mainspring.declared.fields import own_fields, request_model
+from mainspring.declared.http_job import SEGMENT, HttpJob
+from mainspring.declared.secret import SECRET_NAME, Secret
+from mainspring.declared.targets import AllowedTargets, Target, TargetError, read_target
+from mainspring.declared.templates import filled_in, in_url
+
+__all__ = [
+    "SECRET_NAME",
+    "SEGMENT",
+    "AllowedTargets",
+    "CommandJob",
+    "HttpJob",
+    "Secret",
+    "Target",
+    "TargetError",
+    "check_entries",
+    "conflicts",
+    "filled_in",
+    "in_url",
+    "own_fields",
+    "read_target",
+    "request_model",
+    "special_purpose",
+]
