@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainspring.clock import ManualClock
-from mainspring.declared import HttpJob, own_fields, request_model
+from mainspring.declared import AllowedTargets, HttpJob, own_fields, request_model
 from mainspring.errors import InvalidRequestError
 from mainspring.job import read
 
@@ -156,8 +156,6 @@ def test_fields_that_no_url_can_have(sent: dict[str, Any], problem: tuple[str, s
 )
 def test_a_request_with_a_url_of_its_own(url: str, code: str) -> None:
     """It is checked at POST as far as it can be without a name server."""
-    from mainspring.declared import AllowedTargets  # noqa: PLC0415 - of this test alone
-
     model = an_http_job(url=None).request_model(AllowedTargets().check)
     assert read(model, {**WHEN, "url": "https://example.com/"}, now=ManualClock().now())
     with pytest.raises(InvalidRequestError) as caught:

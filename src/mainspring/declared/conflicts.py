@@ -32,7 +32,10 @@ def conflicts(
     secrets: Collection[str],
     allowed_targets: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, Place, str]]:
-    """Find, in which table, where and in what words: job groups that are declared twice, secrets that are not declared, and hosts that are not allowed."""
+    """Find groups that are declared twice, secrets that are not, and hosts that are not allowed.
+
+    Each comes with its table, its place there, and words that follow the place.
+    """
     seen: dict[tuple[str, str], str] = {}
     tables: list[tuple[str, Sequence[HttpJob | CommandJob]]] = [
         ("http_jobs", http_jobs),
