@@ -64,7 +64,7 @@ class Programs:
             stderr=asyncio.subprocess.STDOUT,
             cwd=program.working_directory,
             env=dict(program.environment),
-            process_group=None if self._in_worker else 0,
+            start_new_session=not self._in_worker,
         )
         group = _Group(process, in_worker=self._in_worker)
         helpers = [asyncio.create_task(_read(process, keep)), asyncio.create_task(_write(process, program.stdin))]
