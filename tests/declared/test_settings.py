@@ -1,12 +1,20 @@
 """Jobs without code in the settings: what is told of those that are wrong, all at once and by their keys."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from mainspring.cli import main
+from mainspring.declared import CommandJob, HttpJob
 from mainspring.errors import ConfigError
+from mainspring.execution import load_all
+from mainspring.job import JobKey
 from mainspring.settings import Settings, load_settings
+from mainspring.web.endpoints import ROWS
+from mainspring.web.openapi import document
+from tests.docs.reading import ROOT, blocks
 
 WRONG = """
 port = "eighty"
@@ -166,3 +174,49 @@ def test_they_cross_to_workers(tmp_path: Path) -> None:
     told = {"http_jobs", "command_jobs", "secrets", "allowed_targets"}
     again = Settings(**settings.model_dump(mode="json", include=told))
     assert all(getattr(settings, name) == getattr(again, name) for name in told)
+
+
+PAGE = "docs/jobs-without-code.md"
+
+
+def test_the_example_of_the_page(tmp_path: Path) -> None:
+    """It is legal."""
+    (example,) = blocks(PAGE, "toml")
+    path = tmp_path / "mainspring.toml"
+    path.write_text(example.text)
+    settings = load_settings({}, environ={}, config=path)
+    assert (1, 1) == (len(settings.http_jobs), len(settings.command_jobs))
+
+
+def test_the_page_names_all_keys() -> None:
+    """Each key of both kinds of job is in its table, and no other is."""
+    lines = (ROOT / PAGE).read_text().split("## Command jobs")
+    for part, model in zip(lines, (HttpJob, CommandJob), strict=True):
+        rows = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
+        named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+        assert model.model_fields.keys() == named
+
+
+def test_the_document_describes_them() -> None:
+    """A client reads in the OpenAPI document what a group takes, and its example is taken."""
+    job = {
+        "product": "shop",
+        "job_group": "hooks",
+        "url": "https://example.com/{id}",
+        "request": {
+            "required": ["id"],
+            "properties": {"id": {"type": "string", "maxLength": 9}, "n": {"type": "integer", "default": 3}},
+            "minProperties": 1,
+        },
+    }
+    more = {"product": "shop", "job_group": "open"}
+    settings = Settings.model_validate({"http_jobs": [job, more]})
+    bindings = load_all(settings).bindings
+    schema = bindings[JobKey("shop", "hooks")].request_model.model_json_schema()
+    assert {"maxLength": 9, "type": "string", "title": "Id"} == schema["properties"]["id"] | {"title": "Id"}
+    assert {"n": 3} == {name: part["default"] for name, part in schema["properties"].items() if name == "n"}
+    assert ["id"] == schema["required"]
+    described = document(ROWS, [each for each in bindings.values() if each.key.product == "shop"], "1")
+    text = json.dumps(described)
+    assert '"maxLength": 9' in text
+    assert "https://example.com/hook" in text

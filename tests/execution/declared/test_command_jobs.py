@@ -60,7 +60,7 @@ async def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(run.job_id) == found["MAINSPRING_JOB_ID"]
     assert ("1", str(run.number)) == (found["MAINSPRING_ATTEMPT"], found["MAINSPRING_RUN"])
     assert "2026-01-01T00:00:00Z" == found["MAINSPRING_SCHEDULED_FIRE_TIME"]
-    assert UUID(found["MAINSPRING_OCCURRENCE_ID"])
+    assert 36 == len(str(UUID(found["MAINSPRING_OCCURRENCE_ID"])))
     assert ("9 $HOME", "UTC") == (found["LEVEL"], found["TZ"])
     assert not {"MAINSPRING_STORE", "AWS_SECRET_ACCESS_KEY"} & found.keys()
 
