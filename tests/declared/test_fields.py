@@ -59,6 +59,12 @@ def test_rules_of_the_whole() -> None:
     assert refused(schema, {**WHEN}) == {("", "MIN_PROPERTIES")}
 
 
+def test_rules_of_the_whole_need_all_fields() -> None:
+    """One that was sent wrong is told, and not what would follow from its absence."""
+    schema = {"properties": {"a": {"type": "integer"}, "b": {}}, "minProperties": 1, "dependentRequired": {"b": ["a"]}}
+    assert refused(schema, {**WHEN, "a": "x", "b": 1}) == {("/a", "TYPE")}
+
+
 def test_open_requests() -> None:
     """Fields without a name are taken if the schema says so, and are checked by what it says of them."""
     assert fields({"additionalProperties": True}, {"x": [1]}) == {"x": [1]}

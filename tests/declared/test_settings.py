@@ -191,7 +191,8 @@ def test_the_example_of_the_page(tmp_path: Path) -> None:
 def test_the_page_names_all_keys() -> None:
     """Each key of both kinds of job is in its table, and no other is."""
     lines = (ROOT / PAGE).read_text().split("## Command jobs")
-    for part, model in zip(lines, (HttpJob, CommandJob), strict=True):
+    models: list[type[HttpJob | CommandJob]] = [HttpJob, CommandJob]
+    for part, model in zip(lines, models, strict=True):
         rows = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
         named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
         assert model.model_fields.keys() == named
@@ -220,3 +221,12 @@ def test_the_document_describes_them() -> None:
     text = json.dumps(described)
     assert '"maxLength": 9' in text
     assert "https://example.com/hook" in text
+
+
+def test_workers_do_without_secrets() -> None:
+    """A worker has no variables that may be secret, and still knows the groups."""
+    job = {"product": "shop", "job_group": "hooks", "url": "https://example.com", "secret": "s"}
+    settings = Settings.model_validate({"http_jobs": [job], "secrets": {"s": {"environment": "NOT_IN_WORKERS"}}})
+    with pytest.raises(ConfigError, match="no variable NOT_IN_WORKERS"):
+        load_all(settings)
+    assert JobKey("shop", "hooks") in load_all(settings, in_worker=True).bindings

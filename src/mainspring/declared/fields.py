@@ -161,9 +161,11 @@ def own_fields(request: JobRequest) -> dict[str, Any]:
     Those that were not sent are there if they have a default. Raises `AttributeError` where one is not there that was
     sent wrong.
     """
+    own = [(name, field) for name, field in type(request).model_fields.items() if name not in _OWN]
+    values = {name: getattr(request, name) for name, _ in own}
     fields = {
-        field.alias or name: getattr(request, name)
-        for name, field in type(request).model_fields.items()
-        if name not in _OWN and (name in request.model_fields_set or field.is_required() or field.default is not None)
+        field.alias or name: values[name]
+        for name, field in own
+        if name in request.model_fields_set or (not field.is_required() and field.default is not None)
     }
     return {**fields, **(request.model_extra or {})}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
 
 from mainspring.clock import SystemClock
@@ -295,8 +296,6 @@ def test_a_dead_node_leaves_nothing(tmp_path: Path) -> None:
     try:
         assert node.stderr is not None
         url = next(line["url"] for line in map(json.loads, node.stderr) if line["event"] == "serving")
-        import httpx2  # noqa: PLC0415 - of this test alone
-
         with httpx2.Client(trust_env=False) as client:
             made = client.post(f"{url}/api/schedulers/shop/dump/jobs", json={"when": "now"})
         assert 201 == made.status_code

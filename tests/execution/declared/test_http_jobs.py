@@ -1,5 +1,6 @@
 """HTTP jobs end to end: what the target hears, and how the run ends by its answer."""
 
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
@@ -138,6 +139,12 @@ async def test_a_success_keeps_the_answer() -> None:
     assert {"status": 201, "headers": expected, "body": "made \ufffd\ufffd", "truncated": False} == result_of(run)
     assert run.log is not None
     assert run.log.startswith("answer: 201 ")
+
+
+async def test_what_is_packed_is_not_kept() -> None:
+    """It was not asked for, and is no text."""
+    run = await ended(answering(response(200, gzip.compress(b"hello"), content_encoding="gzip")))
+    assert (Outcome.SUCCEEDED, "") == (run.outcome, result_of(run)["body"])
 
 
 @pytest.mark.parametrize("letter", [b"x", b"\x01", b'"', "\N{SNOWMAN}".encode()])
