@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -117,7 +118,7 @@ class HttpCallJob(SchedulerJob):
             keys = keys_of(declared.secret, self._outside.secrets[declared.secret])
             own["webhook-signature"] = signature(keys, occurrence, timestamp, body or b"")
         headers = {
-            "user-agent": f"Mainspring/{version('mainspring')}",
+            "user-agent": _our_name(),
             "accept": "*/*",
             "accept-encoding": "identity",
             "content-type": content_type,
@@ -177,6 +178,12 @@ class OpenHttpCallJob(HttpCallJob):
 def _key_of(host: str) -> str:
     """All groups of a product that call a host leave it alone while it is busy."""
     return f"host:{host}"[:LONGEST_KEY]
+
+
+@cache
+def _our_name() -> str:
+    """Return what targets read as who calls; looked up once, as that reads a file."""
+    return f"Mainspring/{version('mainspring')}"
 
 
 def http_job_class(declared: HttpJob, allowed_targets: Sequence[str]) -> type[SchedulerJob]:
