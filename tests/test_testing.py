@@ -1,6 +1,8 @@
 """The scheduler that plugin authors test with: limits and rates in virtual time."""
 
+import json
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from mainspring import (
     Binder,
@@ -16,7 +18,7 @@ from mainspring import (
     product,
 )
 from mainspring.job import Job, Scope
-from mainspring.testing import START, TestScheduler
+from mainspring.testing import START, TestScheduler, run_job
 
 
 class Noted(SchedulerPluginModule):
@@ -156,3 +158,38 @@ async def test_another_key_may_be_named() -> None:
         await backups(scheduler, "fra1", "nyc1", at=START + timedelta(minutes=1))
         await scheduler.advance(minutes=10)
     assert [("ams3", 0.0), ("nyc1", 61.0)] == crowded.begun
+
+
+@product("shop")
+@job_group("chains")
+class ChainJob(SchedulerJob):
+    """Has another of its kind run at once, and says how far it is."""
+
+    async def execute(self, context: JobExecutionContext) -> dict[str, str]:
+        context.log.info("one more")
+        return {"next": str(context.schedule("chains", when="now"))}
+
+
+class Chains(SchedulerPluginModule):
+    def configure(self, binder: Binder) -> None:
+        binder.bind_job(ChainJob)
+
+
+async def test_run_job_runs_one_job() -> None:
+    """And not what follows it, which may be without end; what it returned and logged is there."""
+    run = await run_job(ChainJob, {})
+    assert Outcome.SUCCEEDED is run.outcome
+    assert '{"next":' in (run.result or "")
+    assert "one more" in (run.log or "")
+
+
+async def test_what_follows_now_is_due_when_the_run_succeeds() -> None:
+    """Its request says when that was."""
+    async with TestScheduler(Chains()) as scheduler:
+        job = await scheduler.create("shop", "chains", {"when": (START + timedelta(minutes=1)).isoformat()})
+        scheduler.clock.advance(minutes=2)
+        await scheduler.run_once()
+        [run] = await scheduler.runs(job)
+        following = await scheduler.service.get_job(job.key, UUID(json.loads(run.result or "{}")["next"]))
+        assert run.finished_at == following.due_at == following.fire_time
+        assert "2026-01-01T00:02:00Z" == following.request["when"]

@@ -95,8 +95,13 @@ class TestScheduler:
         return await self.service.get_job(job.key, job.id)
 
     async def runs(self, job: Job) -> list[Run]:
-        """Return the job's history, oldest first."""
-        return (await self.service.list_runs(job.key, job.id, before=None, limit=1000))[::-1]
+        """Return the job's history, oldest first, each run with its result, traceback and log."""
+        runs = (await self.service.list_runs(job.key, job.id, before=None, limit=1000))[::-1]
+        return [await self.service.get_run(job.key, job.id, run.number) for run in runs]
+
+    async def run_once(self) -> None:
+        """Run what is due at this moment, and nothing that comes of it."""
+        await self._node.run_what_is_due()
 
     async def advance(self, **duration: float) -> None:
         """Let time pass, e.g. ``advance(days=1, hours=2)``, and run each job that is due meanwhile at its time."""
@@ -175,13 +180,13 @@ async def run_job(
 
     `services` are what its constructor may ask for, by type; settings too, as an instance of their model, and what
     stands in for its `Scheduler`, which else knows no group but its own. `body` needs no ``when``. Raises
-    `InvalidRequestError` when the body is none that the class takes.
+    `InvalidRequestError` when the body is none that the class takes. Jobs that it schedules are not run.
     """
     module = _Single(job_class, services or {})
     async with TestScheduler(module) as scheduler:
         now = scheduler.clock.now().isoformat()
         job = await scheduler.create(job_class.product, job_class.job_group, {"when": now, **body})
-        await scheduler.advance(seconds=0)
+        await scheduler.run_once()
         return (await scheduler.runs(job))[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 from mainspring.clock import ManualClock
 from mainspring.schedule import calendar_from_json
 from mainspring.store import Notes
-from mainspring.store.notes import BUSY, CALENDARS, LIMITS, PAUSES
+from mainspring.store.notes import BUSY, CALENDARS, DRAINED, LIMITS, PAUSES
 
 CLOSED = calendar_from_json({"dates": ["2026-12-24"]})
 
@@ -21,7 +21,7 @@ class Noted:
         self.number = 7
 
     async def notes(self, kind: str) -> dict[str, Any]:
-        if kind in {PAUSES, LIMITS, BUSY}:
+        if kind in {PAUSES, LIMITS, BUSY, DRAINED}:
             return {}
         assert CALENDARS == kind
         self.reads += 1

@@ -34,6 +34,8 @@ def filled(path: str) -> str:
         "name": "freeze",
         "file": "index.html",
         "run": 1,
+        "node": "n",
+        "action": UUID(int=1),
     }
     return path.format(**names)
 

@@ -97,7 +97,7 @@ async def test_any_uuid_is_an_id(client: httpx2.AsyncClient, job_id: object) -> 
 )
 async def test_what_is_no_id(client: httpx2.AsyncClient, job_id: object) -> None:
     """Nor the two that stand for none."""
-    assert refused(422, "JOB_ID_INVALID") == refusal(await put(client, job_id=job_id))
+    assert refused(422, "JOB_ID_INVALID", id_="JOB_CREATION_ERROR") == refusal(await put(client, job_id=job_id))
 
 
 async def test_what_is_wrong_with_the_body(client: httpx2.AsyncClient) -> None:

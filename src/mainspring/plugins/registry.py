@@ -20,6 +20,7 @@ from uuid import UUID
 from mainspring.errors import ConfigError, InvalidRequestError, NotFoundError, Problem
 from mainspring.job import (
     LONGEST_KEY,
+    NOW,
     Declaration,
     Job,
     JobKey,
@@ -38,6 +39,7 @@ from mainspring.plugins.report import raise_together
 from mainspring.plugins.scheduler import Calls, NoCalls, Scheduler
 from mainspring.plugins.services import ServiceScope, needed, needs_of
 from mainspring.problems import kind_of, words_of
+from mainspring.schedule import Once, format_time
 
 if TYPE_CHECKING:
     from dishka import Provider
@@ -94,12 +96,16 @@ class Binding:
         """Raise `InvalidRequestError` unless a job can be declared so; its calendar is not looked at."""
         read(self.request_model, declaration.body, now=_A_MOMENT, calendars=_AnyName())
 
-    def follow_up(self, body: Mapping[str, Any], job_id: UUID, now: datetime) -> Job:
+    def follow_up(self, body: dict[str, Any], job_id: UUID, now: datetime) -> Job:
         """Return the job of a request that another job has made. Whether its calendar is there is not looked at.
+
+        One that is to run ``now`` says so in its request: `lifecycle.follow_up` puts in when that is.
 
         Raises `InvalidRequestError` with every problem.
         """
-        reading = read(self.request_model, body, now=now, calendars=_AnyName())
+        at_once = body | {"when": format_time(now)} if body.get("when") == NOW else body
+        reading = read(self.request_model, at_once, now=now, calendars=_AnyName())
+        body = body if isinstance(reading.trigger, Once) else at_once
         options = reading.options
         if options.on_conflict is OnConflict.REPLACE:
             detail = "can be reject or keep for a job that follows another: where its key is taken, it is not made"

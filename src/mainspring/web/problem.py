@@ -159,7 +159,8 @@ def _ours(request: Request, error: MainspringError) -> Response:
         return response
     id_, detail = error.code, str(error)
     if isinstance(error, InvalidRequestError):
-        id_ = _VALIDATION_IDS.get(request.method) or error.problems[0].code
+        method = "POST" if request.method == "PUT" and "/jobs/" in request.scope["path"] else request.method
+        id_ = _VALIDATION_IDS.get(method) or error.problems[0].code
     if sentence := SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing

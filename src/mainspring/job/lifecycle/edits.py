@@ -22,6 +22,7 @@ from mainspring.job.labels import labels_of
 from mainspring.job.lifecycle.steps import Next, begun, let_go
 from mainspring.job.options import Options
 from mainspring.job.pause import Hold
+from mainspring.job.request import NOW
 from mainspring.job.tuples import maker
 from mainspring.schedule import (
     MICROSECOND,
@@ -31,6 +32,7 @@ from mainspring.schedule import (
     Trigger,
     beginning,
     following,
+    format_time,
     opening,
     realigned,
 )
@@ -63,11 +65,14 @@ def create(
 
 
 def follow_up(job: Job, *, now: datetime, calendars: Calendars) -> Edit:
-    """Return a job that a run has asked for, with its first occurrence by its calendar.
+    """Return a job that a run has asked for, with its first occurrence by its calendar; one that is to run `NOW`, now.
 
     Raises `InvalidRequestError` when the calendar is not there, or leaves it no time to fire.
     """
     trigger = job.trigger
+    if isinstance(trigger, Once) and job.request.get("when") == NOW:
+        request = {**job.request, "when": format_time(now)}
+        return Edit(job._replace(request=request, trigger=Once(now), fire_time=now, due_at=now))
     if isinstance(trigger, Once) or trigger.calendar is None:
         return Edit(job)
     if (name := trigger.calendar.name) not in calendars:

@@ -638,13 +638,14 @@ class PostgresStore:
             await query(connection, "prune_rates", {"now": self._test_time()})
             await query(connection, "prune_receipts", {"now": self._test_time(), "kept_for": KEPT_FOR})
             await query(connection, "forget_waits", {})
-            await self._unlabel(connection)
+        await self._unlabel()  # by itself: to look into all days of history takes long where there are thousands
         return False
 
-    async def _unlabel(self, connection: Any) -> None:
+    async def _unlabel(self) -> None:
         """Forget labels of jobs that are gone with their history, some at a time."""
-        looked = await query(connection, "labelled_jobs", {"after": self._unlabelled, "limit": PRUNE_LABELS})
-        await query(connection, "unlabel", {"ids": [job_id for job_id, is_there in looked if not is_there]})
+        looked = await self._fetch("labelled_jobs", {"after": self._unlabelled, "limit": PRUNE_LABELS})
+        if gone := [job_id for job_id, is_there in looked if not is_there]:
+            await self._fetch("unlabel", {"ids": gone})
         self._unlabelled = looked[-1][0] if len(looked) == PRUNE_LABELS else _NIL
 
     # --- notes
