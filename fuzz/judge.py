@@ -65,8 +65,10 @@ class Judge:
 
 def _of_any_group(path: str) -> str:
     """Return a path with any group, or product, in the place of those that the document knows."""
-    path = re.sub("^(/api/schedulers)/[^/]+/[^/]+/(jobs|pause|resume|limits)", r"\1/{product}/{jobGroup}/\2", path)
-    return re.sub("^(/api/schedulers)/[^/]+/(pause|resume|limits)$", r"\1/{product}/\2", path)
+    path = re.sub(
+        "^(/api/schedulers)/[^/]+/[^/]+/(jobs|runs|schema|pause|resume|limits)", r"\1/{product}/{jobGroup}/\2", path
+    )
+    return re.sub("^(/api/schedulers)/[^/]+/(jobs|jobs/actions|runs|pause|resume|limits)$", r"\1/{product}/\2", path)
 
 
 def raw_faults(data: bytes, answers: list[Answer]) -> Iterator[Fault]:
@@ -102,7 +104,7 @@ def _is_problem(answer: Answer) -> bool:
         return False
     return (
         isinstance(content, dict)
-        and content.keys() == MEMBERS
+        and content.keys() - ({"job"} if answer.status == 409 else set()) == MEMBERS
         and content["status"] == answer.status
         and content["instance"] == answer.headers.get("x-request-id")
         and len(answer.body) <= LARGEST

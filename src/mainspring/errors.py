@@ -128,6 +128,8 @@ class KeyTakenError(ConflictError):
 class ReceiptTakenError(ConflictError):
     """The call was answered before, under the same key; nothing was written."""
 
+    code = "RECEIPT_TAKEN"
+
 
 class JobExistsError(MainspringError):
     """Another job has the id that this one was to have. `other` is that job."""

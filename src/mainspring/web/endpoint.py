@@ -27,12 +27,13 @@ from mainspring.service import CalendarService, SchedulerService
 from mainspring.web.cursor import Cursors
 from mainspring.web.idempotency import Idempotency, Keeping, Once
 from mainspring.web.problem import HttpError
-from mainspring.web.query import Parameter, Query
+from mainspring.web.query import Parameter, Query, text
 from mainspring.web.schema import Schema
 
 Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "limits:write", "calendars:write"]
 """What a caller may be allowed to do."""
 
+IF_NONE_MATCH = text("If-None-Match", "The ETag of what is known: the answer is 304 if that is still so.")
 P = ParamSpec("P")
 _AT_ONCE = nullcontext()
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)

@@ -93,6 +93,8 @@ TITLES = {
     500: "Internal error",
     503: "Service unavailable",
 }
+_AGAIN = frozenset({ConflictError.code, ReceiptTakenError.code, "IDEMPOTENCY_IN_FLIGHT"})
+"""What may be gone when the call is sent again."""
 SENTENCES: dict[type[MainspringError], str] = {
     ConflictError: "other requests kept changing the same thing; nothing was written, try again",
     StoreUnavailableError: "the job store does not answer; a write in progress may or may not have taken effect",
@@ -190,7 +192,7 @@ def problem(
         "instance": request.state.request_id,
         "id": id_,
         "errors": errors,
-        "retryable": status in {408, 503} or id_ in {ConflictError.code, "IDEMPOTENCY_IN_FLIGHT"},
+        "retryable": status in {408, 503} or id_ in _AGAIN,
         **more,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None

@@ -35,7 +35,7 @@ from mainspring.web.answers import (
     standing_json,
 )
 from mainspring.web.body import read_body, receive_batch
-from mainspring.web.endpoint import Call, Endpoint, is_uuid
+from mainspring.web.endpoint import IF_NONE_MATCH, Call, Endpoint, is_uuid
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
 from mainspring.web.outline import BATCH_JOBS
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
@@ -288,7 +288,6 @@ _AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
 _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.")
 
 _IF_MATCH = text("If-Match", "The ETag the job must still have.", pattern=r'^(\*|"[0-9]{1,18}(-[0-9a-f]{8})?")$')
-_IF_NONE_MATCH = text("If-None-Match", "The ETag of what is known: the answer is 304 if that is still so.")
 _ONLY_NEW = text("If-None-Match", "With * a job that is there already is refused (412).", pattern=r"^\*$")
 
 _GROUP = {
@@ -348,7 +347,7 @@ ROWS = [
         creates=True,
         may="jobs:write",
     ),
-    Endpoint("GET", JOB, show_job, headers=(_IF_NONE_MATCH,), answers={200: named("Job"), 304: None}, may="jobs:read"),
+    Endpoint("GET", JOB, show_job, headers=(IF_NONE_MATCH,), answers={200: named("Job"), 304: None}, may="jobs:read"),
     Endpoint(
         "PUT",
         JOB,

@@ -21,7 +21,7 @@ from mainspring.schedule import format_time
 from mainspring.service import LEARNED, Limited
 from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
-from mainspring.web.endpoint import Call, Endpoint, called
+from mainspring.web.endpoint import IF_NONE_MATCH, Call, Endpoint, called
 from mainspring.web.paths import BASE, GROUP
 from mainspring.web.problem import HttpError
 from mainspring.web.query import text
@@ -155,7 +155,14 @@ ROWS = [
     row
     for path, level in ((f"{BASE}/{{product}}", "product"), (GROUP, "group"))
     for row in (
-        _Row("GET", f"{path}/limits", called(show_limits, level), may="jobs:read"),
+        Endpoint(
+            "GET",
+            f"{path}/limits",
+            called(show_limits, level),
+            headers=(IF_NONE_MATCH,),
+            answers={200: _LIMITS, 304: None},
+            may="jobs:read",
+        ),
         _Write("PUT", f"{path}/limits", called(put_limits, level), body={"application/json": _LIMITS}),
         _Write("DELETE", f"{path}/limits", called(reset_limits, level)),
     )
