@@ -161,7 +161,7 @@ async def test_row_of_a_newer_version_is_left_to_others(store: Store, tamper: Ta
 
 
 @pytest.mark.parametrize(
-    ("column", "postgres", "sqlite"),
+    ("column", "in_postgres", "in_sqlite"),
     [
         ("fire_time", "'infinity'", str(2**63 - 1)),
         ("due_at", "'-infinity'", str(-(2**63))),
@@ -169,14 +169,14 @@ async def test_row_of_a_newer_version_is_left_to_others(store: Store, tamper: Ta
     ],
 )
 async def test_history_that_cannot_be_read_is_shown(
-    store: Store, tamper: Tamper, column: str, postgres: str, sqlite: str
+    store: Store, tamper: Tamper, column: str, in_postgres: str, in_sqlite: str
 ) -> None:
     """The other rows come as ever."""
     jobs = [a_job(), a_job()]
     await store.join(NodeBeat(NODE))
     await store.add(jobs)
     await store.finish([ended(claimed.job) for claimed in await claim(store)])
-    value = postgres if isinstance(store, PostgresStore) else sqlite
+    value = in_postgres if isinstance(store, PostgresStore) else in_sqlite
     await tamper(column, value, jobs[0], "runs", "job_id")
 
     runs = {run.job_id: run for run in await store.runs(BACKUPS, None, before=None, limit=ALL)}
