@@ -87,6 +87,28 @@ async def test_jobs_by_their_creation(client: httpx2.AsyncClient, jobs: Jobs, cl
     assert made[1:] == await ids(client, first.links["next"]["url"].replace("limit=1", "limit=5"))
 
 
+async def test_every_filter_holds_in_every_order(client: httpx2.AsyncClient, jobs: Jobs, clock: Any) -> None:
+    """Times of creation also where jobs come by due time or by their end; beginnings also of what runs on a node."""
+    early, failed = await jobs.create(NOTES, when="2026-12-01T00:00:00Z"), await jobs.ended(NOTES, Outcome.FAILED)
+    running = await jobs.running(BACKUPS, options={"tags": ["vip"]})
+    clock.advance(minutes=1)
+    late, lost = await jobs.create(NOTES, when="2026-12-01T00:00:00Z"), await jobs.ended(NOTES, Outcome.LOST)
+    since = {"createdFrom": "2026-06-01T12:01:00Z"}
+    before = {"createdTo": "2026-06-01T12:01:00Z"}
+    for path in (at(NOTES), SHOP):
+        assert [[late], [early]] == [await ids(client, path, **each) for each in (since, before)]
+        assert [[late], [early]] == [await ids(client, path, order="due", limit=9, **each) for each in (since, before)]
+        assert [[lost], [failed]] == [await ids(client, path, state="done", **each) for each in (since, before)]
+        assert [[lost], [failed]] == [
+            await ids(client, path, state="dead", limit=9, **each) for each in (since, before)
+        ]
+        assert [[lost], [failed]] == [
+            await ids(client, path, outcome="failed,lost", **each) for each in (since, before)
+        ]
+    assert [[running], []] == [await ids(client, ALL, node="node-1", q=each) for each in ("vi", "none")]
+    assert [running] == await ids(client, ALL, node="node-1", q=str(running)[:20])
+
+
 async def test_jobs_of_a_node(client: httpx2.AsyncClient, jobs: Jobs) -> None:
     """Those that it runs."""
     running = await jobs.running(BACKUPS)

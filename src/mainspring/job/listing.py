@@ -78,11 +78,21 @@ class JobFilter:
             and (self.outcomes is None or job.outcome in self.outcomes)
             and (job.gave_up or not self.gave_up)
             and self.labels.issubset(job.labels)
+            and self._begins(job)
             and (self.node is None or job.node == self.node)
             and (self.due_from is None or job.due_at >= self.due_from)
             and (self.due_to is None or job.due_at < self.due_to)
             and (self.created_from is None or job.created_at >= self.created_from)
             and (self.created_to is None or job.created_at < self.created_to)
+        )
+
+    def _begins(self, job: Job) -> bool:
+        """Tell whether the id, the key or a tag of a job begins with the prefix."""
+        first, last = self.ids
+        return (
+            not self.prefix
+            or first <= job.id <= last
+            or any(low <= label <= high for low, high in self.prefixes for label in job.labels)
         )
 
     def begin(self, after: Position | None) -> Position | None:

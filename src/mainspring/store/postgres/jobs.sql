@@ -52,34 +52,34 @@ select {job_columns} from mainspring.jobs where id = any(:ids::uuid[]);
 select {done_job_columns}, {run_columns} from mainspring.runs where job_id = :id and version is not null order by number desc limit 1;
 
 -- name: page
--- Jobs of a group by due time and id, from beyond a position on: merged from the five indexes, each of which is in that order.
+-- Jobs of a group by due time and id, from beyond a position on: merged from the five indexes, each of which is in that order; the bounds of creation lead to no other index.
 select * from (
     (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
           and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
-          and priority = 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and priority = 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at = least(greatest(created_at, :created_from), :created_last)
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'scheduled' and 'scheduled' = any(:states::text[]) and parent is null
           and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
-          and priority <> 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and priority <> 5 and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at = least(greatest(created_at, :created_from), :created_last)
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'running' and 'running' = any(:states::text[]) and parent is null
           and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at = least(greatest(created_at, :created_from), :created_last)
         order by due_at, id
         limit :limit
     ) union all (
         select {job_columns} from mainspring.jobs
         where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused) and 'paused' = any(:states::text[]) and parent is null
           and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at = least(greatest(created_at, :created_from), :created_last)
         order by due_at, id
         limit :limit
     ) union all (
@@ -87,7 +87,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
           and 'scheduled' = any(:states::text[]) and parent is null
           and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at = least(greatest(created_at, :created_from), :created_last)
         order by due_at, id
         limit :limit
     )
@@ -103,7 +103,7 @@ cross join lateral (
     where j.product = :product and j.job_group = :job_group and j.outcome = o.outcome and case when j.state = 'paused' and j.waits_for is not null and not j.paused then 'scheduled' else j.state end = any(:states::text[]) and j.parent is null
       and (:labels::text[] is null or j.labels::jsonb ?& :labels::text[])
       and (not :gave_up or j.attempt = 0)
-      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last
+      and (j.due_at, j.id) > (:after_due, :after_id) and j.due_at <= :due_last and j.created_at >= :created_from and j.created_at <= :created_last
     order by j.due_at, j.id
     limit :limit
 ) page
@@ -115,7 +115,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from mainspring.runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes::text[] is null or outcome = any(:outcomes::text[]))
-  and due_at >= :due_from and due_at <= :due_last
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
   and (:labels::text[] is null or labels::jsonb ?& :labels::text[])
 order by number desc
 limit :limit;
@@ -126,7 +126,7 @@ select {done_job_columns}, {run_columns} from unnest(:outcomes::text[]) as o (wa
 cross join lateral (
     select * from mainspring.runs r
     where r.version is not null and r.outcome <> 'succeeded' and r.product = :product and r.job_group = :job_group and r.outcome = o.wanted
-      and r.number < :after_run and r.due_at >= :due_from and r.due_at <= :due_last
+      and r.number < :after_run and r.due_at >= :due_from and r.due_at <= :due_last and r.created_at >= :created_from and r.created_at <= :created_last
       and (:labels::text[] is null or r.labels::jsonb ?& :labels::text[])
     order by r.number desc
     limit :limit

@@ -42,7 +42,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null and priority = 5
           and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
         order by due_at, id
         limit :limit
     )
@@ -52,7 +52,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'scheduled'
           and 'scheduled' in (select value from json_each(:states)) and parent is null and priority <> 5
           and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
         order by due_at, id
         limit :limit
     )
@@ -62,7 +62,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'running'
           and 'running' in (select value from json_each(:states)) and parent is null
           and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
         order by due_at, id
         limit :limit
     )
@@ -72,7 +72,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'paused' and (waits_for is null or paused)
           and 'paused' in (select value from json_each(:states)) and parent is null
           and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
         order by due_at, id
         limit :limit
     )
@@ -82,7 +82,7 @@ select * from (
         where product = :product and job_group = :job_group and state = 'paused' and waits_for is not null and not paused
           and 'scheduled' in (select value from json_each(:states)) and parent is null
           and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
-          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+          and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
         order by due_at, id
         limit :limit
     )
@@ -98,7 +98,7 @@ where product = :product and job_group = :job_group and outcome in (select value
   and parent is null
   and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
   and (not :gave_up or attempt = 0)
-  and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last
+  and (due_at, id) > (:after_due, :after_id) and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
 order by due_at, id
 limit :limit;
 
@@ -107,7 +107,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from runs
 where version is not null and product = :product and job_group = :job_group and number < :after_run
   and (:outcomes is null or outcome in (select value from json_each(:outcomes)))
-  and due_at >= :due_from and due_at <= :due_last
+  and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
   and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
 order by number desc
 limit :limit;
@@ -117,7 +117,7 @@ limit :limit;
 select {done_job_columns}, {run_columns} from runs indexed by runs_of_outcome
 where version is not null and outcome <> 'succeeded' and product = :product and job_group = :job_group
   and outcome in (select value from json_each(:outcomes))
-  and number < :after_run and due_at >= :due_from and due_at <= :due_last
+  and number < :after_run and due_at >= :due_from and due_at <= :due_last and created_at >= :created_from and created_at <= :created_last
   and (:labels is null or not exists (select 1 from json_each(:labels) t where t.value not in (select value from json_each({labels}))))
 order by number desc
 limit :limit;
