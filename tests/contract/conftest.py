@@ -44,6 +44,7 @@ def emptied(url: str) -> str:
             "pressures",
             "receipts",
             "labels",
+            "events",
         )
         connection.execute(f"truncate {', '.join(f'mainspring.{table}' for table in tables)}".encode())
     return url

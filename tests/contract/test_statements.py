@@ -40,6 +40,12 @@ OF_SQLITE_ONLY = {
     **dict.fromkeys(("take_keys", "give_keys_back", "forget_keys"), "a large batch is written bit by bit there"),
     "forget_pressure": "there one statement writes and deletes",
     **dict.fromkeys(("label", "label_done", "index_labels"), "an edit of a job is several statements there"),
+    **dict.fromkeys(
+        ("tell_begun", "tell_ended", "tell_edited", "tell_give_up"),
+        "there a part of the statement, or of a trigger, tells",
+    ),
+    "head": "there it is told as events are numbered",
+    "forgotten": "there it is a part of the statement",
     "resumes": "a beat is several statements there: nobody comes in between",
     "stops": "a beat is several statements there: nobody comes in between",
 }
@@ -56,6 +62,7 @@ OF_POSTGRES_ONLY = {
         ("candidates", "candidates_of_keys", "claim_these", "put_rates", "take_turn"),
         "a claim by limits is a transaction of its own statements, in a turn that others wait for",
     ),
+    "number_events": "there is one connection: events are numbered as they are written",
     "swap_note": "there it is two statements",
     "show_session": "there are no sessions to be seen",
     "hint": "there is nobody else to tell",

@@ -23,6 +23,8 @@ TABLES = {
     "alembic_version",
     "counts",
     "deletions",
+    "events",
+    "events_head",
     "jobs",
     "labels",
     "nodes",

@@ -29,6 +29,7 @@ from mainspring.job.events import (
     ThreadsStuck,
     TurnFailed,
 )
+from mainspring.job.feed import EVENTS_KEPT_FOR, Entry, EventFilter, EventKind, Told
 from mainspring.job.job import (
     FORMAT,
     PENDING,
@@ -130,6 +131,7 @@ __all__ = [
     "AGING",
     "CODES",
     "DEADLY",
+    "EVENTS_KEPT_FOR",
     "FIRST_PRIORITY",
     "FORGET",
     "FORMAT",
@@ -160,6 +162,9 @@ __all__ = [
     "Declaration",
     "Edit",
     "Ending",
+    "Entry",
+    "EventFilter",
+    "EventKind",
     "Events",
     "Fact",
     "Gate",
@@ -219,6 +224,7 @@ __all__ = [
     "Strain",
     "Success",
     "ThreadsStuck",
+    "Told",
     "TurnFailed",
     "caps_of",
     "concurrency_label",

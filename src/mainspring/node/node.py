@@ -280,6 +280,8 @@ class Node:
         await self._finisher.forget()
         while await self._store.prune(self._settings.retention):
             pass
+        while await self._store.prune_events():
+            pass
 
     # --- drain
 

@@ -15,6 +15,8 @@ CANDIDATES = 250
 """How many more jobs are looked at, where limits hold, than are to be claimed."""
 MOST_KEYS = 2000
 """How many keys are looked at where those that are due first let no job begin; the next claim goes on behind them."""
+NUMBERED = 5000
+"""How many entries of the feed are numbered, or forgotten, at once."""
 KEY_TAKEN = "another job of the group has the key, and is not done"
 RECEIPT_TAKEN = "the call was answered before"
 

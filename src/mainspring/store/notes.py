@@ -18,6 +18,8 @@ from pydantic_core import to_json
 
 from mainspring.clock import Clock, new_secret
 from mainspring.job import (
+    Entry,
+    EventKind,
     JobKey,
     Limits,
     Pause,
@@ -190,8 +192,10 @@ class Notes:
         """Write a pause; it takes the place of those that its scope has."""
         before = await self._read_pauses(PAUSES)
         name = f"{format_time(pause.hold.at)} {self._clock.new_id()}"
-        await self._store.note(PAUSES, name, pause_to_json(pause))
-        await self._end_pauses(before, pause.scope, pause.hold.at, None)
+        detail = {"reason": pause.hold.reason, "until": pause.until and format_time(pause.until)}
+        entry = Entry(EventKind.GROUP_PAUSED, pause.scope, detail=detail)
+        await self._store.note(PAUSES, name, pause_to_json(pause), entry)
+        await self._end_pauses(before, pause.scope, pause.hold.at, None, is_replaced=True)
         await self.refresh()
 
     async def end_pauses(self, scope: Scope, at: datetime, by: str | None = None, *, over: bool = False) -> bool:
@@ -208,11 +212,14 @@ class Notes:
         await self.refresh()
         return ended
 
-    async def _end_pauses(self, pauses: Mapping[str, Pause], scope: Scope, at: datetime, by: str | None) -> bool:
+    async def _end_pauses(
+        self, pauses: Mapping[str, Pause], scope: Scope, at: datetime, by: str | None, *, is_replaced: bool = False
+    ) -> bool:
         there = {name: pause for name, pause in pauses.items() if pause.scope == scope}
         for name, pause in there.items():
             await self._store.note(PAST_PAUSES, name, pause_to_json(pause._replace(ended_at=at, ended_by=by)))
-            await self._store.note(PAUSES, name, None)
+            is_last = name == max(there) and not is_replaced
+            await self._store.note(PAUSES, name, None, Entry(EventKind.GROUP_RESUMED, scope) if is_last else None)
         if there:
             past = await self._store.notes(PAST_PAUSES)
             for name in sorted(past)[:-MOST_PAST_PAUSES]:
@@ -238,7 +245,8 @@ class Notes:
         `None` is no note: then those hold that are declared elsewhere.
         """
         name, value = str(scope), None if limits is None else limits_to_json(limits)
-        done = await self._store.swap_note(LIMITS, name, self._limits_as_read.get(name), value)
+        entry = Entry(EventKind.GROUP_LIMITS, scope)
+        done = await self._store.swap_note(LIMITS, name, self._limits_as_read.get(name), value, entry)
         await self.refresh()
         return done
 
@@ -251,7 +259,8 @@ class Notes:
         """Write whether a node is to begin no more jobs; nodes that are not `there` are forgotten."""
         for gone in self.drained - frozenset(there):
             await self._store.note(DRAINED, gone, None)
-        await self._store.note(DRAINED, node, {} if is_drained else None)
+        kind = EventKind.NODE_DRAINED if is_drained else EventKind.NODE_RESUMED
+        await self._store.note(DRAINED, node, {} if is_drained else None, Entry(kind, node=node))
         await self.refresh()
 
     async def schemas(self) -> dict[JobKey, Mapping[str, Any]]:

@@ -23,6 +23,7 @@ from mainspring.job import (
     Claim,
     Counts,
     Edit,
+    Entry,
     Held,
     Job,
     JobFilter,
@@ -35,6 +36,7 @@ from mainspring.job import (
     RunFilter,
     Scope,
     Strain,
+    Told,
 )
 from mainspring.store.facts import Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
 
@@ -313,20 +315,42 @@ class NoteStore(Protocol):
     async def notes(self, kind: str) -> dict[str, Any]:
         """Return what was noted under a kind, by name: JSON values that all nodes share."""
 
-    async def note(self, kind: str, name: str, value: Any) -> bool:
+    async def note(self, kind: str, name: str, value: Any, entry: Entry | None = None) -> bool:
         """Note a JSON value, or with ``None`` that there is none any more; answer whether there was one before.
 
-        Each node hears with its next beat that there is something new.
+        Each node hears with its next beat that there is something new. With it an `entry` of the feed is written.
         """
 
-    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any, entry: Entry | None = None) -> bool:
         """Write a note, with `None` delete it, if its value is still `before`, `None` if there is to be none.
 
-        Answer whether it was.
+        With it an `entry` of the feed is written. Answer whether it was.
         """
 
     async def noted(self) -> int:
         """Return a number that rises with every note by which nodes decide: all but those of `QUIET_KINDS`."""
+
+
+class FeedStore(Protocol):
+    """What happened, for those who follow.
+
+    Verbs write their entries themselves, in the commit of what these tell: jobs that were added, changed and deleted,
+    runs that began and ended, nodes that came and went.
+    """
+
+    async def events(self, after: int | None, limit: int, scopes: Collection[Scope] | None = None) -> Told:
+        """Return up to `limit` entries from beyond the number `after` on, in the order of their numbers.
+
+        An entry gets its number after its commit, and no entry ever gets a lower one than one that was read: whoever
+        goes on from the last that was seen misses nothing. With `scopes` entries of other job groups are left out. With
+        `after` `None` no entry is returned, and the number of the last one that is there is what was `seen`.
+        """
+
+    async def labels_of(self, ids: Collection[UUID]) -> dict[UUID, set[str]]:
+        """Return the labels of jobs that have any, done ones too."""
+
+    async def prune_events(self) -> bool:
+        """Forget entries older than `EVENTS_KEPT_FOR`, in bites; answer whether there may be more."""
 
 
 class NodeStore(Protocol):
@@ -357,7 +381,7 @@ class NodeStore(Protocol):
         """
 
 
-class Store(JobStore, RunStore, NoteStore, NodeStore, Protocol):
+class Store(JobStore, RunStore, NoteStore, FeedStore, NodeStore, Protocol):
     """A job store."""
 
     durable: bool

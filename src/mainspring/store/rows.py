@@ -500,12 +500,12 @@ def seen(rows: Sequence[Row], limit: int, scan: int, dialect: Dialect) -> Seen:
 
 
 def soonest(jobs: Iterable[Job]) -> list[Job]:
-    """Return that one of some jobs which is scheduled and due first, if any: all that `tell` needs to know."""
+    """Return that one of some jobs which is scheduled and due first, if any: all that `tell_watchers` needs to know."""
     first = min((job for job in jobs if job.state is State.SCHEDULED), key=lambda job: job.due_at, default=None)
     return [] if first is None else [first]
 
 
-def tell(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> datetime | None:
+def tell_watchers(watchers: Iterable[Callable[[datetime], None]], written: Iterable[Job]) -> datetime | None:
     """Tell watchers the earliest due time of what was written and is scheduled; answer it."""
     due = min((job.due_at for job in written if job.state is State.SCHEDULED), default=None)
     if due is not None:

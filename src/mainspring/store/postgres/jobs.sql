@@ -154,10 +154,20 @@ where product = :product
 
 -- name: update
 -- An edited job, if nobody else wrote it meanwhile, and its labels.
-with edited as (
+with before as materialized (
+    select paused from mainspring.jobs where id = :id and version = :version - 1
+),
+edited as (
     update mainspring.jobs set {edits}, labels = :labels
     where id = :id and version = :version - 1
-    returning id, product, job_group, parent
+    returning id, product, job_group, parent, state, paused, waits_for, hold
+),
+told as (
+    insert into mainspring.events (kind, product, job_group, state, jobs, detail)
+    select case when b.paused and not e.paused then 'job.resumed' when e.paused and not b.paused then 'job.paused' else 'job.changed' end,
+        e.product, e.job_group, case when e.state = 'paused' and e.waits_for is not null and not e.paused then 'scheduled' else e.state end,
+        array[e.id], case when e.paused and not b.paused then json_build_object('reason', e.hold ->> 'reason') end
+    from edited e, before b where e.parent is null
 ),
 unlabelled as (
     delete from mainspring.labels l using edited e
@@ -177,6 +187,10 @@ with edited as (
         due_at = :due_at, created_at = :created_at, labels = :labels
     where job_id = :id and version = :version - 1
     returning number, job_id, product, job_group
+),
+told as (
+    insert into mainspring.events (kind, product, job_group, state, jobs)
+    select 'job.changed', product, job_group, 'done', array[job_id] from edited
 ),
 unlabelled as (
     delete from mainspring.labels l using edited e
@@ -416,14 +430,22 @@ due as materialized (
     where exists (select from mainspring.nodes where name = :node)
       and (select knows_pauses from notes)
     limit :limit
+),
+claimed as (
+    update mainspring.jobs j
+    set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
+        attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
+        updated_at = coalesce(:now::timestamptz, now())
+    from due
+    where j.id = due.id
+    returning {claimed_columns}, due.nr, j.product as of_product, j.job_group as of_group, coalesce(j.parent, j.id) as of_job
+),
+told as (
+    insert into mainspring.events (at, kind, product, job_group, state, node, jobs, runs)
+    select coalesce(:now::timestamptz, now()), 'run.started', of_product, of_group, 'running', :node, array_agg(of_job), array_agg(run)
+    from claimed group by of_product, of_group
 )
-update mainspring.jobs j
-set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
-    attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
-    updated_at = coalesce(:now::timestamptz, now())
-from due
-where j.id = due.id
-returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now())), (
+select {claimed_columns}, j.nr, (select coalesce(:now::timestamptz, now())), (
     select min(n.due_at)
     from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
     cross join lateral (
@@ -441,7 +463,8 @@ returning {claimed_columns}, due.nr, (select coalesce(:now::timestamptz, now()))
             limit 1
         )
     ) n
-), coalesce(:now::timestamptz, clock_timestamp());
+), coalesce(:now::timestamptz, clock_timestamp())
+from claimed j;
 
 -- name: take_turn
 -- Claims by limits, of one product, take turns: who waits too long gives up, and who is stopped meanwhile loses its turn.
@@ -567,12 +590,20 @@ limit :window;
 
 -- name: claim_these
 -- Take these jobs for a node that lives, those of them that nobody has written meanwhile.
-update mainspring.jobs j
-set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
-    attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
-    updated_at = coalesce(:now::timestamptz, now())
-where j.id = any(:ids::uuid[]) and j.state = 'scheduled' and exists (select from mainspring.nodes where name = :node)
-returning {claimed_columns}, (select coalesce(:now::timestamptz, now())), coalesce(:now::timestamptz, clock_timestamp());
+with claimed as (
+    update mainspring.jobs j
+    set state = 'running', run = nextval('mainspring.fence'), node = :node, claimed_at = coalesce(:now::timestamptz, now()),
+        attempt = least(attempt, 1000000000) + 1, version = least(version, 1000000000000000000) + 1,
+        updated_at = coalesce(:now::timestamptz, now())
+    where j.id = any(:ids::uuid[]) and j.state = 'scheduled' and exists (select from mainspring.nodes where name = :node)
+    returning {claimed_columns}, j.product as of_product, j.job_group as of_group, coalesce(j.parent, j.id) as of_job
+),
+told as (
+    insert into mainspring.events (at, kind, product, job_group, state, node, jobs, runs)
+    select coalesce(:now::timestamptz, now()), 'run.started', of_product, of_group, 'running', :node, array_agg(of_job), array_agg(run)
+    from claimed group by of_product, of_group
+)
+select {claimed_columns}, (select coalesce(:now::timestamptz, now())), coalesce(:now::timestamptz, clock_timestamp()) from claimed j;
 
 -- name: put_rates!
 -- When rates let the next job begin.
@@ -601,11 +632,17 @@ delete from mainspring.rates where forget_at <= coalesce(:now::timestamptz, now(
 
 -- name: unclaim!
 -- Jobs that did not begin, if they still have that run: as before they were claimed.
-update mainspring.jobs j
-set state = case when paused then 'paused' else 'scheduled' end, run = null, node = null, claimed_at = null, attempt = attempt - 1,
-    version = version + 1, updated_at = coalesce(:now::timestamptz, now())
-from unnest(:ids::uuid[], :runs::bigint[]) as c (id, run)
-where j.id = c.id and j.run = c.run and not j.cancelling;
+with returned as (
+    update mainspring.jobs j
+    set state = case when paused then 'paused' else 'scheduled' end, run = null, node = null, claimed_at = null, attempt = attempt - 1,
+        version = version + 1, updated_at = coalesce(:now::timestamptz, now())
+    from unnest(:ids::uuid[], :runs::bigint[]) as c (id, run)
+    where j.id = c.id and j.run = c.run and not j.cancelling
+    returning j.product, j.job_group, j.state, coalesce(j.parent, j.id) as job_id, c.run
+)
+insert into mainspring.events (at, kind, product, job_group, state, jobs, runs)
+select coalesce(:now::timestamptz, now()), 'run.returned', product, job_group, state, array_agg(job_id), array_agg(run)
+from returned group by product, job_group, state;
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -646,7 +683,7 @@ change as materialized (
     select * from unnest(:kept::mainspring.kept[])
 ),
 before as materialized (
-    select j.run, j.id, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, j.attempt, j.product, j.job_group, j.node, j.backfill
+    select j.run, j.id, coalesce(j.parent, j.id) as job_id, j.fire_time, j.due_at, j.attempt, j.product, j.job_group, j.node, j.backfill, j.paused
     from change c join mainspring.jobs j on j.id = c.id and j.run = c.run
 ),
 kept as (
@@ -659,7 +696,12 @@ kept as (
     from change c
     where j.id = c.id and j.run = c.run and j.version = c.version - 1
     returning c.id, c.run, mainspring.moment(c.started_at) as started_at, j.updated_at as finished_at, c.outcome, c.reason, c.passed, c.result, c.result_error,
-        c.traceback, c.log
+        c.traceback, c.log, c.paused, c.hold
+),
+told_of_pauses as (
+    insert into mainspring.events (kind, product, job_group, state, jobs, detail)
+    select 'job.paused', b.product, b.job_group, 'paused', array[b.job_id], json_build_object('reason', k.hold ->> 'reason')
+    from kept k join before b on b.id = k.id and b.run = k.run where k.paused and not b.paused
 ),
 counted as (
     insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)

@@ -1,5 +1,8 @@
 -- name: join!
 -- A node begins its life.
+with told as (
+    insert into mainspring.events (kind, node, detail) values ('node.joined', :node, json_build_object('host', :host::text))
+)
 insert into mainspring.nodes (name, beat, host, patient, groups, slots) values (:node, :beat, :host, :patient, :groups, :slots);
 
 -- name: beat
@@ -41,13 +44,15 @@ select pg_notify('mainspring', :due::bigint::text);
 -- name: bury
 -- A node is dead, if it has not beaten since.
 with gone as (delete from mainspring.nodes where name = :node and beat = :beat returning name),
-told as (delete from mainspring.stops where node in (select name from gone))
+stops as (delete from mainspring.stops where node in (select name from gone)),
+told as (insert into mainspring.events (kind, node) select 'node.lost', name from gone)
 select name from gone;
 
 -- name: leave!
 -- A node ends its life.
-with told as (delete from mainspring.stops where node = :node)
-delete from mainspring.nodes where name = :node;
+with stops as (delete from mainspring.stops where node = :node),
+gone as (delete from mainspring.nodes where name = :node returning name)
+insert into mainspring.events (kind, node) select 'node.left', name from gone;
 
 -- name: notes
 -- What was noted under a kind.

@@ -54,7 +54,8 @@ where case when relkind in ('r', 'p', 'v') then not has_table_privilege(oid, rig
 group by relname
 union all
 select 'usage on sequence mainspring.' || relname from relation
-where case when relkind = 'S' then not has_sequence_privilege(oid, 'usage, update') end
+where case when relkind = 'S' then not has_sequence_privilege(oid, 'usage, update')
+    and not exists (select from pg_depend d where d.objid = relation.oid and d.deptype = 'i') end
 union all
 select 'usage on type mainspring.' || relname from relation
 where relkind = 'c' and not has_type_privilege((select reltype from pg_class c where c.oid = relation.oid), 'usage')

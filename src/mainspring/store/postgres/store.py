@@ -22,6 +22,7 @@ from mainspring.clock import Clock
 from mainspring.errors import ConflictError, KeyTakenError, StoreUnavailableError
 from mainspring.failpoint import fp
 from mainspring.job import (
+    EVENTS_KEPT_FOR,
     KEPT_FOR,
     Candidate,
     Cap,
@@ -29,6 +30,7 @@ from mainspring.job import (
     Claim,
     Counts,
     Edit,
+    Entry,
     Gate,
     Held,
     Job,
@@ -43,11 +45,25 @@ from mainspring.job import (
     Scope,
     State,
     Strain,
+    Told,
     in_turn,
 )
 from mainspring.schedule import MICROSECOND
 from mainspring.store.columns import JOB_COLUMNS
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
+from mainspring.store.entries import by_job, deletion, entry_values, read_told
+from mainspring.store.facts import (
+    CANDIDATES,
+    MOST_KEYS,
+    NUMBERED,
+    Answer,
+    Capped,
+    Claimed,
+    Due,
+    NodeBeat,
+    Pulse,
+    Seen,
+    Waits,
+)
 from mainspring.store.postgres.connections import (
     ANSWER_SECONDS,
     BATCH_SECONDS,
@@ -72,7 +88,7 @@ from mainspring.store.rows import (
     read_pressure,
     seen,
     soonest,
-    tell,
+    tell_watchers,
     to_json,
     to_microseconds,
     wait_to_spend,
@@ -361,6 +377,7 @@ class PostgresStore:
             if gone:
                 await query(connection, "children_to_follow", {"id": job.id})
                 await query(connection, "unlabel", {"ids": [job.id]})
+                await self._write(connection, deletion(job))
             fp("delete.between")
             if gone and run is not None:
                 await query(connection, "add_run", _ROWS.run_values(run))
@@ -654,22 +671,55 @@ class PostgresStore:
         """See `Store.notes`."""
         return {name: read_note(value) for name, value in await self._fetch("notes", {"kind": kind})}
 
-    async def note(self, kind: str, name: str, value: Any) -> bool:
+    async def note(self, kind: str, name: str, value: Any, entry: Entry | None = None) -> bool:
         """See `Store.note`."""
         text = None if value is None else to_json(value)
-        ((there,),) = await self._fetch("note", {"kind": kind, "name": name, "value": text})
+        async with self._jobs.connection() as connection, connection.transaction() if entry else _ALONE:
+            ((there,),) = await query(connection, "note", {"kind": kind, "name": name, "value": text})
+            await self._write(connection, entry)
         return bool(there)
 
-    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any, entry: Entry | None = None) -> bool:
         """See `Store.swap_note`."""
         was, becomes = (None if each is None else to_json(each) for each in (before, value))
         parameters = {"kind": kind, "name": name, "before": was, "value": becomes}
-        return bool(await self._fetch("swap_note", parameters))
+        async with self._jobs.connection() as connection, connection.transaction() if entry else _ALONE:
+            done = bool(await query(connection, "swap_note", parameters))
+            await self._write(connection, entry if done else None)
+        return done
 
     async def noted(self) -> int:
         """See `Store.noted`."""
         ((number,),) = await self._fetch_run("noted", {})
         return int(number)
+
+    # --- events
+
+    async def events(self, after: int | None, limit: int, scopes: Collection[Scope] | None = None) -> Told:
+        """See `Store.events`."""
+        ((head, forgotten, more),) = await self._fetch("number_events", {"limit": NUMBERED})
+        while more and after is None:
+            ((head, forgotten, more),) = await self._fetch("number_events", {"limit": NUMBERED})
+        if after is None or after >= head:
+            return Told([], head, forgotten)
+        which = {"products": None, "job_groups": None} if scopes is None else _columns(scopes)
+        rows = await self._fetch("events", {"after": after, "head": head, "limit": limit, **which})
+        return read_told(rows, head=head, forgotten=forgotten, limit=limit, time=near_2000)
+
+    async def labels_of(self, ids: Collection[UUID]) -> dict[UUID, set[str]]:
+        """See `Store.labels_of`."""
+        return by_job(await self._fetch("labels_of", {"ids": list(ids)}))
+
+    async def prune_events(self) -> bool:
+        """See `Store.prune_events`."""
+        await self.events(None, 0)
+        ((gone,),) = await self._fetch("prune_events", {"limit": NUMBERED, "kept_for": EVENTS_KEPT_FOR})
+        return bool(gone == NUMBERED)
+
+    async def _write(self, connection: Any, entry: Entry | None) -> None:
+        """Write what happened, if anything did, within a transaction."""
+        if entry is not None:
+            await query(connection, "tell", {**entry_values(entry), "now": self._test_time()})
 
     # --- nodes
 
@@ -710,7 +760,7 @@ class PostgresStore:
 
     def _tell(self, written: Iterable[Job]) -> None:
         """Tell this process, and others if there are any, what is due first of what was written."""
-        due = tell(self._watchers, written)
+        due = tell_watchers(self._watchers, written)
         if due is None or self._alone:
             return
         self._hint = due if self._hint is None else min(due, self._hint)
@@ -817,5 +867,5 @@ def _answer(change: Change, settled: Collection[int], held: Mapping[UUID, int]) 
     return Answer.STALE if held.get(change.job.id) == change.run.number else Answer.LOST
 
 
-def _columns(keys: Collection[JobKey]) -> dict[str, list[str]]:
+def _columns(keys: Collection[JobKey] | Collection[Scope]) -> dict[str, list[str]]:
     return {"products": [key.product for key in keys], "job_groups": [key.job_group for key in keys]}

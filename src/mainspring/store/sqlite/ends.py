@@ -14,6 +14,7 @@ from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.facts import Answer
 from mainspring.store.rows import to_json
 from mainspring.store.sqlite.dialect import IN_JSON, ROWS, SQL
+from mainspring.store.sqlite.telling import tell_added, tell_ended
 
 Tally = Counter[tuple[JobKey, State, bool]]
 """How many jobs of a group are in a state and did, or did not, give up last time."""
@@ -31,6 +32,7 @@ def count(db: sqlite3.Connection, counts: Mapping[tuple[JobKey, State, bool], in
 def add_rows(db: sqlite3.Connection, jobs: Sequence[Any], unrun: Sequence[dict[str, Any]]) -> None:
     """Write rows of new jobs, and rows of history under new numbers."""
     db.executemany(SQL["add"], jobs)
+    tell_added(db, jobs)
     for job in jobs:
         if (waits_for := job[_WAITS_FOR]) is not None:
             wait(db, job[0], waits_for)
@@ -38,6 +40,7 @@ def add_rows(db: sqlite3.Connection, jobs: Sequence[Any], unrun: Sequence[dict[s
         (last,) = db.execute(SQL["draw"], {"count": len(unrun)}).fetchone()
         numbered = [run | {"number": number} for number, run in enumerate(unrun, last - len(unrun) + 1)]
         db.executemany(SQL["add_run"], numbered)
+        tell_ended(db, [run["number"] for run in numbered])
 
 
 _WAITS_FOR = JOB_COLUMNS.index("waits_for")
@@ -67,6 +70,7 @@ class Ends:
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.values = {"ended": to_json(list(map(IN_JSON.ended, changes)))}
+        self.runs = [change.run.number for change in changes]
         self.number = len(changes)
         running = Counter([change.job.key for change in changes])
         kept = Counter([(job.key, run.outcome in DEADLY) for run, job, *_ in changes if job.parent is None])
@@ -93,14 +97,15 @@ def _follow(db: sqlite3.Connection, edit: Edit) -> None:
     if db.execute(SQL["get_done"], {"id": str(edit.job.id)}).fetchone():
         return
     with suppress(sqlite3.IntegrityError):
-        db.execute(SQL["add"], ROWS.job_row(edit.job))
-        add_unrun(db, edit.unrun)
+        add_rows(db, [ROWS.job_row(edit.job)], [ROWS.run_values(run) for run in edit.unrun])
 
 
 def _go_on(db: sqlite3.Connection, values: Mapping[str, Any]) -> bool:
     """Write what a job became that goes on, if it is as was believed."""
     if not db.execute(SQL["end_run"], values).rowcount:
         return False
+    tell_ended(db, [values["run"]])
+    db.execute(SQL["tell_give_up"], values)
     db.execute(SQL["go_on"], values)
     return True
 
@@ -112,6 +117,7 @@ def end_all(db: sqlite3.Connection, ends: Ends) -> bool:
     db.execute("savepoint ends")
     there = db.execute(SQL["end_jobs"], ends.values).rowcount == ends.number
     if there:
+        tell_ended(db, ends.runs)
         count(db, ends.counts)
         if ends.has_parents:
             db.execute(SQL["tell_parents"], ends.values)

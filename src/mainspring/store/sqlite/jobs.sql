@@ -500,12 +500,13 @@ from jobs where id in (select value from json_each(:ids));
 -- The number of the last note that is a pause or a limit, or says what is busy.
 select coalesce(max(version), 0) from notes where kind in ('pause', 'limits', 'busy');
 
--- name: unclaim!
+-- name: unclaim
 -- A job that did not begin, if it still has that run: as before it was claimed.
 update jobs
 set state = iif(paused, 'paused', 'scheduled'), run = null, node = null, claimed_at = null, attempt = attempt - 1, version = version + 1,
     updated_at = :now
-where id = :id and run = :run and not cancelling;
+where id = :id and run = :run and not cancelling
+returning state;
 
 -- name: holding
 -- What a node has claimed and not finished.
@@ -662,13 +663,14 @@ insert into deletions (parent) select :id where exists (select 1 from jobs where
 -- Jobs that were deleted, whose children are to follow.
 select parent from deletions;
 
--- name: end_children!
+-- name: end_children
 -- The rows of history of the next children that run: their nodes are to stop them.
 insert into runs (
     number, job_id, fire_time, due_at, started_at, finished_at, attempt, product, job_group, node, outcome, reason, backfill
 )
 select run, :parent, fire_time, due_at, max(claimed_at, due_at), :now, attempt, product, job_group, node, 'cancelled', :why, backfill
-from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit);
+from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit)
+returning number;
 
 -- name: stop_children!
 -- The same for their nodes.

@@ -22,6 +22,7 @@ from mainspring.clock import Clock
 from mainspring.errors import ConfigError
 from mainspring.failpoint import fp
 from mainspring.job import (
+    EVENTS_KEPT_FOR,
     FIRST_PRIORITY,
     KEPT_FOR,
     LAST_PRIORITY,
@@ -31,6 +32,8 @@ from mainspring.job import (
     Claim,
     Counts,
     Edit,
+    Entry,
+    EventKind,
     Gate,
     Held,
     Job,
@@ -45,11 +48,25 @@ from mainspring.job import (
     Scope,
     State,
     Strain,
+    Told,
     in_turn,
     rank,
 )
 from mainspring.schedule import MICROSECOND
-from mainspring.store.facts import CANDIDATES, MOST_KEYS, Answer, Capped, Claimed, Due, NodeBeat, Pulse, Seen, Waits
+from mainspring.store.entries import by_job, deletion, read_told, returned
+from mainspring.store.facts import (
+    CANDIDATES,
+    MOST_KEYS,
+    NUMBERED,
+    Answer,
+    Capped,
+    Claimed,
+    Due,
+    NodeBeat,
+    Pulse,
+    Seen,
+    Waits,
+)
 from mainspring.store.rows import (
     from_microseconds,
     near_microseconds,
@@ -60,7 +77,7 @@ from mainspring.store.rows import (
     read_pressure,
     seen,
     soonest,
-    tell,
+    tell_watchers,
     to_json,
     to_microseconds,
     wait_to_spend,
@@ -68,8 +85,9 @@ from mainspring.store.rows import (
 )
 from mainspring.store.sqlite.batch import SLICE, Batches, Slice
 from mainspring.store.sqlite.dialect import CLAIMED, FIRST, LAST, ROWS, SQL, page_of, rows_of
-from mainspring.store.sqlite.ends import Ends, Tally, add_rows, add_unrun, count, end_all, finish_one, label, wait
+from mainspring.store.sqlite.ends import Ends, Tally, add_rows, count, end_all, finish_one, label, wait
 from mainspring.store.sqlite.file import OLDEST_SQLITE
+from mainspring.store.sqlite.telling import tell, tell_ended
 from mainspring.store.sqlite.thread import SqliteThread
 from mainspring.store.statements import page_statement
 
@@ -142,7 +160,7 @@ class SqliteStore:
 
             await self._call(work)
         fp("add.after_commit")
-        tell(self._watchers, jobs)
+        tell_watchers(self._watchers, jobs)
 
     async def add_named(self, job: Job, unrun: Sequence[Run] = ()) -> bool:
         """See `Store.add_named`."""
@@ -155,7 +173,7 @@ class SqliteStore:
             return is_free
 
         written = await self._call(work)
-        tell(self._watchers, [job] if written else [])
+        tell_watchers(self._watchers, [job] if written else [])
         return written
 
     async def add_slices(
@@ -175,7 +193,7 @@ class SqliteStore:
             self._keeping(receipt and receipt())(db)  # its answer names all that came
 
         await self._batches.write(seen(), keep)
-        tell(self._watchers, first)
+        tell_watchers(self._watchers, first)
 
     def _keeping(self, receipt: Receipt | None) -> Callable[[sqlite3.Connection], None]:
         """Return work that writes a receipt, if there is one."""
@@ -289,12 +307,13 @@ class SqliteStore:
 
     async def amend(self, job: Job) -> bool:
         """See `Store.amend`."""
-        row = ROWS.job_values(job)
+        row, at = ROWS.job_values(job), to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
             done = bool(db.execute(SQL["amend"], row).fetchall())
             if done:
                 label(db, row, "label_done")
+                tell(db, at, Entry(EventKind.JOB_CHANGED, Scope(*job.key), (job.id,), state=State.DONE))
             return done
 
         return await self._call(work)
@@ -309,18 +328,19 @@ class SqliteStore:
         row, rows, keep = ROWS.job_values(job), [ROWS.job_row(each) for each in added], self._keeping(receipt)
 
         def work(db: sqlite3.Connection) -> bool:
+            if statement == "update":
+                db.execute(SQL["tell_edited"], row)
             done = bool(db.execute(SQL[statement], row).fetchall())
             if done:
                 wait(db, str(job.id), row["waits_for"])
                 if statement == "update":
                     label(db, row)
-                db.executemany(SQL["add"], rows)
-                add_unrun(db, unrun)
+                add_rows(db, rows, [ROWS.run_values(run) for run in unrun])
                 keep(db)
             return done
 
         done = await self._call(work)
-        tell(self._watchers, [job, *added] if done else [])
+        tell_watchers(self._watchers, [job, *added] if done else [])
         return done
 
     async def revive(self, job: Job, unrun: Sequence[Run] = (), receipt: Receipt | None = None) -> bool:
@@ -337,7 +357,7 @@ class SqliteStore:
             return done
 
         done = await self._call(work)
-        tell(self._watchers, [job] if done else [])
+        tell_watchers(self._watchers, [job] if done else [])
         return done
 
     async def recurring(self, after: UUID | None, limit: int, *, calendar: str | None = None) -> list[Job]:
@@ -359,18 +379,20 @@ class SqliteStore:
     async def delete(self, job: Job, run: Run | None) -> bool:
         """See `Store.delete`."""
         statement = SQL["end_being_done" if job.state is State.DONE else "delete"]
-        guard = {"id": str(job.id), "version": job.version}
+        guard, at = {"id": str(job.id), "version": job.version}, to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
             gone = bool(db.execute(statement, guard).fetchall())
             if gone:
                 db.execute(SQL["children_to_follow"], {"id": str(job.id)})
                 db.execute(SQL["unlabel"], {"id": str(job.id), "labels": None})
+                tell(db, at, deletion(job))
             if gone and job.state is State.RUNNING:
                 count(db, {(job.key, State.RUNNING, False): -1})
             fp("delete.between")
             if gone and run is not None:
                 db.execute(SQL["add_run"], ROWS.run_values(run))
+                tell_ended(db, [run.number])
                 db.execute(SQL["ask_to_stop"], {"run": run.number, "node": run.node})
             return gone
 
@@ -381,6 +403,7 @@ class SqliteStore:
         row = ROWS.job_values(job)
 
         def work(db: sqlite3.Connection) -> bool:
+            db.execute(SQL["tell_edited"], row)
             done = bool(db.execute(SQL["update"], row).fetchall())
             fp("cancel.between")
             if done:
@@ -398,6 +421,7 @@ class SqliteStore:
             done = bool(db.execute(SQL["end_unrun"], values | {"number": number}).fetchall())
             if done:
                 db.execute(SQL["forget_job"], values)
+                tell_ended(db, [number])
                 count(db, {(job.key, State.DONE, False): 1})
             return done
 
@@ -432,7 +456,7 @@ class SqliteStore:
         values = {"parent": str(parent), "why": why, "limit": limit, "now": to_microseconds(self._clock.now())}
 
         def work(db: sqlite3.Connection) -> bool:
-            db.execute(SQL["end_children"], values)
+            tell_ended(db, [run for (run,) in db.execute(SQL["end_children"], values).fetchall()])
             db.execute(SQL["stop_children"], values)
             gone = db.execute(SQL["delete_children"], values).fetchall()
             running = Counter([JobKey(*key) for *key, state in gone if state == State.RUNNING])
@@ -561,9 +585,15 @@ class SqliteStore:
     async def unclaim(self, jobs: Sequence[Job]) -> None:
         """See `Store.unclaim`."""
         now = to_microseconds(self._clock.now())
-        rows = [{"id": str(job.id), "run": job.run, "now": now} for job in jobs]
-        await self._call(lambda db: db.executemany(SQL["unclaim"], rows).close())
-        tell(self._watchers, (job._replace(state=State.SCHEDULED) for job in jobs))
+
+        def work(db: sqlite3.Connection) -> None:
+            for job in jobs:
+                row = {"id": str(job.id), "run": job.run, "now": now}
+                for (state,) in db.execute(SQL["unclaim"], row).fetchall():
+                    tell(db, now, returned(job, State(state)))
+
+        await self._call(work)
+        tell_watchers(self._watchers, (job._replace(state=State.SCHEDULED) for job in jobs))
 
     async def holding(self, node: str) -> list[Claim]:
         """See `Store.holding`."""
@@ -587,7 +617,9 @@ class SqliteStore:
 
         answers = await self._call(work)
         fp("finish.sent")
-        tell(self._watchers, (job for change in changes for job in (change.job, *(edit.job for edit in change.added))))
+        tell_watchers(
+            self._watchers, (job for change in changes for job in (change.job, *(edit.job for edit in change.added)))
+        )
         return answers
 
     async def ahead(self, job: Job, limit: int) -> int:
@@ -699,21 +731,22 @@ class SqliteStore:
         rows = await self._read(lambda db: rows_of(db, "notes", {"kind": kind}))
         return {name: read_note(value) for name, value in rows}
 
-    async def note(self, kind: str, name: str, value: Any) -> bool:
+    async def note(self, kind: str, name: str, value: Any, entry: Entry | None = None) -> bool:
         """See `Store.note`."""
-        text = None if value is None else to_json(value)
+        text, at = None if value is None else to_json(value), to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
             there = name in {row[0] for row in db.execute(SQL["notes"], {"kind": kind})}
             (version,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
             db.execute(SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
+            tell(db, at, entry)
             return there
 
         return await self._call(work)
 
-    async def swap_note(self, kind: str, name: str, before: Any, value: Any) -> bool:
+    async def swap_note(self, kind: str, name: str, before: Any, value: Any, entry: Entry | None = None) -> bool:
         """See `Store.swap_note`."""
-        text = None if value is None else to_json(value)
+        text, at = None if value is None else to_json(value), to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
             (now,) = db.execute(SQL["note_now"], {"kind": kind, "name": name}).fetchone() or (None,)
@@ -721,6 +754,7 @@ class SqliteStore:
                 return False
             (version,) = db.execute(SQL["draw"], {"count": 1}).fetchone()
             db.execute(SQL["note"], {"kind": kind, "name": name, "value": text, "version": version})
+            tell(db, at, entry)
             return True
 
         return await self._call(work)
@@ -729,13 +763,53 @@ class SqliteStore:
         """See `Store.noted`."""
         return await self._call(_noted)
 
+    # --- events
+
+    async def events(self, after: int | None, limit: int, scopes: Collection[Scope] | None = None) -> Told:
+        """See `Store.events`."""
+        which = {"after": after, "limit": limit, "scopes": None if scopes is None else json.dumps(sorted(scopes))}
+
+        def work(db: sqlite3.Connection) -> tuple[list[Any], int, int]:
+            head, forgotten = db.execute(SQL["head"]).fetchone()
+            rows = [] if after is None or after >= head else rows_of(db, "events", which)
+            return rows, head, forgotten
+
+        rows, head, forgotten = await self._read(work)
+        return read_told(
+            rows, head=head, forgotten=forgotten, limit=limit, time=near_microseconds, jobs=_ids, runs=_numbers
+        )
+
+    async def labels_of(self, ids: Collection[UUID]) -> dict[UUID, set[str]]:
+        """See `Store.labels_of`."""
+        values = {"ids": json.dumps([str(id_) for id_ in ids])}
+        rows = await self._read(lambda db: rows_of(db, "labels_of", values))
+        return by_job((UUID(job_id), label) for job_id, label in rows)
+
+    async def prune_events(self) -> bool:
+        """See `Store.prune_events`."""
+        before = to_microseconds(self._clock.now() - EVENTS_KEPT_FOR)
+
+        def work(db: sqlite3.Connection) -> bool:
+            gone = db.execute(SQL["prune_events"], {"before": before, "limit": NUMBERED}).fetchall()
+            if gone:
+                db.execute(SQL["forgotten"], {"cursor": max(gone)[0]})
+            return len(gone) == NUMBERED
+
+        return await self._call(work)
+
     # --- nodes
 
     async def join(self, node: NodeBeat) -> None:
         """See `Store.join`."""
         parameters = {"node": node.name, "beat": node.beat, "host": node.host, "patient": node.patient}
         parameters |= {"groups": to_json(node.groups), "slots": node.slots}
-        await self._call(lambda db: db.execute(SQL["join"], parameters).close())
+        at = to_microseconds(self._clock.now())
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(SQL["join"], parameters)
+            tell(db, at, Entry(EventKind.NODE_JOINED, node=node.name, detail={"host": node.host}))
+
+        await self._call(work)
 
     async def beat(self, node: str) -> Pulse:
         """See `Store.beat`."""
@@ -760,19 +834,35 @@ class SqliteStore:
 
     async def leave(self, node: str) -> None:
         """See `Store.leave`."""
-        await self._call(lambda db: [db.execute(SQL[name], {"node": node}).fetchall() for name in ("leave", "stops")])
+        at = to_microseconds(self._clock.now())
+
+        def work(db: sqlite3.Connection) -> None:
+            if db.execute(SQL["leave"], {"node": node}).rowcount:
+                tell(db, at, Entry(EventKind.NODE_LEFT, node=node))
+            db.execute(SQL["stops"], {"node": node}).fetchall()
+
+        await self._call(work)
 
     async def bury(self, node: NodeBeat) -> bool:
         """See `Store.bury`."""
-        parameters = {"node": node.name, "beat": node.beat}
+        parameters, at = {"node": node.name, "beat": node.beat}, to_microseconds(self._clock.now())
 
         def work(db: sqlite3.Connection) -> bool:
             gone = db.execute(SQL["bury"], parameters).fetchone() is not None
             if gone:
+                tell(db, at, Entry(EventKind.NODE_LOST, node=node.name))
                 db.execute(SQL["stops"], {"node": node.name}).fetchall()
             return gone
 
         return await self._call(work)
+
+
+def _ids(text: str) -> tuple[UUID, ...]:
+    return tuple(map(UUID, from_json(text)))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(from_json(text))
 
 
 def _only_ends(change: Change) -> bool:
@@ -845,6 +935,7 @@ def _claim(db: sqlite3.Connection, ids: Sequence[str], counts: Tally, node: str,
     (last,) = db.execute(SQL["draw"], {"count": len(ids)}).fetchone()
     values = {"ids": json.dumps(ids), "first": last - len(ids) + 1, "node": node, "now": now}
     db.execute(SQL["claim"], values)
+    db.execute(SQL["tell_begun"], values)
     return _claimed(db, values)
 
 
