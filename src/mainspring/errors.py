@@ -173,6 +173,18 @@ class PreconditionFailedError(MainspringError):
     code = "PRECONDITION_FAILED"
 
 
+class EventsForgottenError(MainspringError):
+    """Events behind a place in the feed are not kept any more."""
+
+    code = "EVENTS_FORGOTTEN"
+
+
+class TooManyFollowersError(MainspringError):
+    """As many follow events here as may."""
+
+    code = "TOO_MANY_FOLLOWERS"
+
+
 class StoreUnavailableError(MainspringError):
     """The job store does not answer, or not in time. Nothing is known about the write that was under way."""
 

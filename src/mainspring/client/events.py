@@ -48,6 +48,8 @@ class EventReader:
     def _complete(self) -> Event | None:
         number, kind, data = self._id, self._kind, self._data
         self.restart()
+        if not data and number is not None:
+            self.last_id = number  # what passed no filter is behind it
         if not data or (number is not None and number == self.last_id):
             return None
         text = "\n".join(data)

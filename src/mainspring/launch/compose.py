@@ -22,7 +22,7 @@ from mainspring import logs
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, InvalidRequestError
 from mainspring.execution import NODE, Host, Thing, load_all, ring_in_vain
-from mainspring.job import PENDING, Declaration, Events, JobKey, Scope
+from mainspring.job import PENDING, Declaration, Events, JobKey, NodeStopping, Scope
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import answered_hosts, authority, http_server, listening
@@ -267,6 +267,7 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
     ]:
         log.warning("limits of job groups that no plugin here has", scopes=unknown)
     service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
+    events.subscribe(NodeStopping, lambda _: service.feed.end())
     calls = StoreCalls(service, registry)
     async with Lanes(registry, clock, settings, calls) as lanes:
         host_lock = HostLock(default_directory() if store.shared else None)

@@ -5,6 +5,7 @@ from mainspring.service.batches import Batch
 from mainspring.service.calendars import CalendarService
 from mainspring.service.cluster import NodeState, Runnable
 from mainspring.service.control import Standing
+from mainspring.service.feed import Event, Feed, News, Place
 from mainspring.service.jobs import SchedulerService
 from mainspring.service.limiting import LEARNED, Limited
 from mainspring.service.lookahead import LookAhead
@@ -18,10 +19,14 @@ __all__ = [
     "Action",
     "Batch",
     "CalendarService",
+    "Event",
+    "Feed",
     "Limited",
     "LookAhead",
     "Moved",
+    "News",
     "NodeState",
+    "Place",
     "Progress",
     "Replanning",
     "Runnable",

@@ -75,6 +75,7 @@ from mainspring.service.cluster import Cluster
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.declaring import Declaring
 from mainspring.service.explaining import Explaining
+from mainspring.service.feed import Feed
 from mainspring.service.finding import Finding
 from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
@@ -116,6 +117,7 @@ class SchedulerService:
         self.finding = Finding(store, registry)
         self.actions = Actions(self, store, clock)
         self.explaining = Explaining(self, store, notes, registry)
+        self.feed = Feed(store, notes, clock)
         self.limiting = Limiting(self, store, notes, registry, events)
 
     @property

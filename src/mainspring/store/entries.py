@@ -73,7 +73,8 @@ def read_told(
                 time(at),
             )
         )
-    return Told(entries, entries[-1].cursor if entries and len(entries) == limit else head, forgotten)
+    last = entries[-1].cursor if entries else 0
+    return Told(entries, last if 0 < len(entries) == limit else max(head, last), forgotten)
 
 
 def _read(read: Callable[[Any], T], value: Any, nothing: T) -> T:

@@ -22,7 +22,8 @@ from mainspring.service import SchedulerService
 from mainspring.web.answers import job_json
 from mainspring.web.body import parse_json
 from mainspring.web.endpoint import job_id_of
-from mainspring.web.endpoints.lists import LIMIT, jobs_in, read_states, read_tags
+from mainspring.web.endpoints.filters import read_tags
+from mainspring.web.endpoints.lists import LIMIT, jobs_in, read_states
 from mainspring.web.problem import SENTENCES, HttpError
 from mainspring.web.query import ParameterError
 

@@ -180,9 +180,11 @@ class Connection(HttpToolsProtocol):
         return not (self._is_busy() or self._in_body or self._unread or self.transport.is_closing())
 
     def is_working(self) -> bool:
-        """Tell whether a request is under way that waits neither for its body nor until its answer is read."""
-        waits = self.flow.write_paused or (self._in_body and self._running is self.cycle)
-        return self._is_busy() and not waits
+        """Tell whether a request is under way that waits for nothing: its body, its reader, or what may happen."""
+        if self._running is None or not self._is_busy():
+            return False
+        waits = self._running.scope["state"].get("waits", False)
+        return not (waits or self.flow.write_paused or (self._in_body and self._running is self.cycle))
 
     def _is_busy(self) -> bool:
         return self._running is not None and not self._running.response_complete

@@ -30,7 +30,9 @@ from mainspring.web.problem import HttpError
 from mainspring.web.query import Parameter, Query, text
 from mainspring.web.schema import Schema
 
-Right = Literal["jobs:read", "jobs:write", "jobs:control", "history:read", "limits:write", "calendars:write"]
+Right = Literal[
+    "jobs:read", "jobs:write", "jobs:control", "history:read", "events:read", "limits:write", "calendars:write"
+]
 """What a caller may be allowed to do."""
 
 IF_NONE_MATCH = text("If-None-Match", "The ETag of what is known: the answer is 304 if that is still so.")
@@ -98,6 +100,10 @@ class Call(NamedTuple):
     def has_query(self) -> bool:
         """Whether there is anything behind the path; to ask first spares a call without parameters 0.4 us."""
         return bool(self.request.scope["query_string"])
+
+    def wait(self, *, is_waiting: bool) -> None:
+        """Say whether this call only waits for something to happen: nobody works for it meanwhile."""
+        self.request.scope["state"]["waits"] = is_waiting
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Return the pauses of groups, products and everything: answers on jobs say which of them hold."""

@@ -88,7 +88,9 @@ def _check(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
     if path.startswith("/api/"):
         if scope["method"] in {"GET", "HEAD", "DELETE"} and _has_body(headers):
             raise HttpError(400, "BODY_NOT_ALLOWED", f"{scope['method']} takes no body")
-        if (accept := headers.get(b"accept", _ANYTHING)) != _ANYTHING and not _accepts_json(accept.decode("latin-1")):
+        accept = headers.get(b"accept", _ANYTHING)
+        streams = path.endswith("/events") and accept.lower().startswith(b"text/event-stream")
+        if accept != _ANYTHING and not streams and not _accepts_json(accept.decode("latin-1")):
             raise HttpError(406, "NOT_ACCEPTABLE", "answers are application/json")
     if path == OTHER_BASE or path.startswith(f"{OTHER_BASE}/"):
         scope["path"] = BASE + path.removeprefix(OTHER_BASE)

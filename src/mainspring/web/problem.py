@@ -15,6 +15,7 @@ from mainspring import logs
 from mainspring.errors import (
     CalendarInUseError,
     ConflictError,
+    EventsForgottenError,
     InvalidRequestError,
     JobExistsError,
     JobFinishedError,
@@ -33,6 +34,7 @@ from mainspring.errors import (
     ReceiptTakenError,
     SchemaChangedError,
     StoreUnavailableError,
+    TooManyFollowersError,
     UnreadableJobError,
 )
 from mainspring.job import JobKey
@@ -67,9 +69,11 @@ STATUS: dict[type[MainspringError], int] = {
     UnreadableJobError: 409,
     CalendarInUseError: 409,
     ReceiptTakenError: 409,
+    EventsForgottenError: 410,
     PreconditionFailedError: 412,
     InvalidRequestError: 422,
     QuotaExceededError: 429,
+    TooManyFollowersError: 503,
     StoreUnavailableError: 503,
     SchemaChangedError: 503,
 }
@@ -81,6 +85,7 @@ TITLES = {
     406: "Not acceptable",
     408: "Request timeout",
     409: "Conflict",
+    410: "Gone",
     412: "Precondition failed",
     413: "Body too large",
     414: "URL too long",

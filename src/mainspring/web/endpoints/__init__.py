@@ -1,11 +1,12 @@
 """The calls, by what they are about: one function from call to response each, and a row for each of them."""
 
-from mainspring.web.endpoints import actions, calendars, cluster, control, docs, jobs, limits, lists, ops, runs
+from mainspring.web.endpoints import actions, calendars, cluster, control, docs, events, jobs, limits, lists, ops, runs
 
 ROWS = [
     *jobs.ROWS,
     *lists.ROWS,
     *actions.ROWS,
+    *events.ROWS,
     *control.ROWS,
     *limits.ROWS,
     *cluster.ROWS,

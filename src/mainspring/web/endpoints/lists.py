@@ -14,21 +14,24 @@ from mainspring.job import (
     PENDING,
     Job,
     JobFilter,
-    Outcome,
     Position,
     RunFilter,
     Scope,
     State,
-    concurrency_label,
-    field_label,
-    is_key,
-    is_tag,
-    key_label,
-    tag_label,
 )
 from mainspring.web.answers import JOB as JOB_SCHEMA
 from mainspring.web.answers import job_json, json_response, run_json
 from mainspring.web.endpoint import Call, Endpoint, called
+from mainspring.web.endpoints.filters import (
+    CONCURRENCY_KEY,
+    FIELD,
+    KEY,
+    NODE,
+    OUTCOME,
+    PREFIX,
+    TAG,
+    labels_asked,
+)
 from mainspring.web.paths import BASE, GROUP
 from mainspring.web.query import Parameter, ParameterError, Query, flag, moment, number, text
 from mainspring.web.schema import named
@@ -38,7 +41,7 @@ LIMIT = 1000
 FORM_LIMIT = 50
 """The page that the form of `/docs` asks for: 5,000 jobs at once hung a browser for three minutes."""
 NDJSON = "application/x-ndjson"
-_PATH = {"everything": BASE, "product": f"{BASE}/{{product}}", "group": GROUP}
+PATH = {"everything": BASE, "product": f"{BASE}/{{product}}", "group": GROUP}
 
 
 # --- jobs
@@ -78,12 +81,13 @@ async def list_jobs(call: Call) -> Response:
 
 def _many(call: Call, objects: list[Any], headers: Mapping[str, str]) -> Response:
     """Answer with many objects: as an array, or a line each where that is asked for."""
-    if not _wants_lines(call):
+    if not wants_lines(call):
         return json_response(objects, headers=headers)
     return Response(b"".join(to_json(each) + b"\n" for each in objects), headers=dict(headers), media_type=NDJSON)
 
 
-def _wants_lines(call: Call) -> bool:
+def wants_lines(call: Call) -> bool:
+    """Tell whether a line for each object is asked for, in place of an array."""
     accepted = call.request.headers.get("accept", "")
     kinds = [part.partition(";")[0].strip().lower() for part in accepted.split(",")]
     return NDJSON in kinds and "application/json" not in kinds
@@ -92,7 +96,7 @@ def _wants_lines(call: Call) -> bool:
 def _stream_of(
     call: Call, first: list[Job], pages: AsyncIterator[list[Job]], write: Callable[[Iterable[Job]], list[Any]]
 ) -> Response:
-    if _wants_lines(call):
+    if wants_lines(call):
         return StreamingResponse(_lines(call.services.turns, first, pages, write), media_type=NDJSON)
     return StreamingResponse(_array(call.services.turns, first, pages, write), media_type="application/json")
 
@@ -150,38 +154,11 @@ def read_states(texts: list[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _read_outcomes(texts: list[str]) -> frozenset[Outcome]:
-    names = [name for text in texts for name in text.split(",")]
-    if not _OUTCOMES.issuperset(names):
-        raise ParameterError("OUTCOME_INVALID", f"must be of {', '.join(Outcome)}")
-    return frozenset(map(Outcome, names))
-
-
 def jobs_in(names: frozenset[str] | None) -> frozenset[State]:
     """Return the states of the jobs that are listed by such names; without any, of those that are not done."""
     if names is None:
         return PENDING
     return frozenset({State.DONE}) if names & {"done", "dead"} else frozenset(map(State, names))
-
-
-def read_tags(texts: list[str]) -> frozenset[str]:
-    """Read tags; what can be none is refused, as no store could look for all of it. Raises `ParameterError`."""
-    if not all(map(is_tag, texts)):
-        raise ParameterError("TAG_INVALID", "must have 1 to 100 characters, without commas and control characters")
-    return frozenset(texts)
-
-
-def _read_key(texts: list[str]) -> str:
-    if not is_key(texts[-1]):
-        raise ParameterError("KEY_INVALID", "must be a key: 1 to 200 characters, without control characters")
-    return texts[-1]
-
-
-def _read_prefix(texts: list[str]) -> str:
-    prefix = texts[-1]
-    if not (0 < len(prefix) <= _LONGEST_PREFIX and prefix.isprintable()):
-        raise ParameterError("PREFIX_INVALID", f"must have 1 to {_LONGEST_PREFIX} characters, none for control")
-    return prefix
 
 
 def _read_order(texts: list[str]) -> str:
@@ -199,9 +176,9 @@ def _read_fields(texts: list[str]) -> tuple[str, ...]:
 
 def job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
     """Return the filter that a query means; what is wrong with it is noted in the query."""
-    names, outcomes, gave_up = query.get(_STATE), query.get(_OUTCOME), query.get(_GAVE_UP) or False
+    names, outcomes, gave_up = query.get(_STATE), query.get(OUTCOME), query.get(_GAVE_UP) or False
     states = frozenset(State) if names is None and (gave_up or outcomes) else jobs_in(names)
-    order, node = query.get(_ORDER), query.get(_NODE)
+    order, node = query.get(_ORDER), query.get(NODE)
     if order == "ended" and names is None:
         states = frozenset({State.DONE})
     if order == "ended" and states - {State.DONE}:
@@ -212,19 +189,12 @@ def job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
         if State.DONE in states and names is not None:
             query.add("node", "NODE_INVALID", "is only taken for jobs that run")
         states = states & {State.RUNNING}
-    key, concurrency_key = query.get(_KEY), query.get(_CONCURRENCY_KEY)
-    labels = [
-        *map(tag_label, query.get(_TAG) or ()),
-        *([key_label(key)] if key else []),
-        *([concurrency_label(concurrency_key)] if concurrency_key else []),
-        *_field_labels(query, call, scope),
-    ]
     return JobFilter(
         states,
         outcomes=outcomes,
         gave_up=gave_up or "dead" in (names or ()),
-        labels=frozenset(labels),
-        prefix=query.get(_PREFIX) or "",
+        labels=labels_asked(query, call, scope),
+        prefix=query.get(PREFIX) or "",
         node=node,
         due_from=query.get(_FROM),
         due_to=query.get(_TO),
@@ -232,22 +202,6 @@ def job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
         created_to=query.get(_CREATED_TO),
         by_created=order == "created",
     )
-
-
-def _field_labels(query: Query, call: Call, scope: Scope) -> list[str]:
-    """Return the labels of fields of requests that are asked for; each must be searchable in some group."""
-    searchable = call.services.jobs.searchable(scope)
-    labels = []
-    for name, value in query.fields(_FIELD).items():
-        if name not in searchable:
-            known = f"; those are {', '.join(sorted(searchable))}" if searchable else ""
-            detail = f"is no field by which jobs can be found{known}"
-            query.add(f"request.{name[:64]}", "FIELD_NOT_SEARCHABLE", detail)
-        elif (label := field_label(name, value)) is None:
-            query.add(f"request.{name}", "VALUE_TOO_LONG", "is longer than any value by which jobs can be found")
-        else:
-            labels.append(label)
-    return labels
 
 
 def _shown(query: Query) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -279,7 +233,7 @@ async def list_history(call: Call) -> Response:
     `before` takes a run number and pages on. With filters a page may have fewer runs than `limit`.
     """
     query = call.query()
-    which = RunFilter(query.get(_OUTCOME), query.get(_NODE), query.get(_ENDED_FROM), query.get(_ENDED_TO))
+    which = RunFilter(query.get(OUTCOME), query.get(NODE), query.get(_ENDED_FROM), query.get(_ENDED_TO))
     limit, before = query.get(_LIMIT) or LIMIT, query.get(_BEFORE)
     query.check()
     runs, rest = await call.services.jobs.finding.history(call.scope, which, before=before, limit=limit)
@@ -291,42 +245,9 @@ async def list_history(call: Call) -> Response:
 
 _STATES = ["scheduled", "running", "paused", "done", "dead"]
 _STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, read_states)
-_OUTCOMES = frozenset(Outcome)
-_OUTCOME = Parameter(
-    "outcome",
-    {"type": "array", "items": {"type": "string", "enum": [outcome.value for outcome in Outcome]}},
-    _read_outcomes,
-    "Only those whose last run ended so, done ones too.",
-)
 _GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
-_TAG = Parameter(
-    "tag",
-    {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00-\x1f\x7f,]+$"},
-    },
-    read_tags,
-    "Only jobs that have this tag; given more than once, all of these.",
-)
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]+$"}
-_KEY = Parameter("key", _TEXT, _read_key, "Only jobs with this key.")
-_CONCURRENCY_KEY = Parameter("concurrencyKey", _TEXT, _read_key, "Only jobs with this concurrency key.")
-_FIELD = Parameter(
-    "request.*",
-    {"type": "string"},
-    lambda texts: texts[-1],
-    "Such as `request.vmId`: only jobs with this value in the field. The job class says by which fields.",
-)
-_LONGEST_PREFIX = 200
-_PREFIX = Parameter(
-    "q",
-    {"type": "string", "minLength": 1, "maxLength": _LONGEST_PREFIX},
-    _read_prefix,
-    "How an id, a key or a tag begins.",
-)
 _ORDERS = ("due", "created", "ended")
 _ORDER = Parameter("order", {"type": "string", "enum": [*_ORDERS]}, _read_order, "By what they come.")
-_NODE = text("node", "Only what runs, or ran, on this node.", minLength=1, maxLength=100)
 _FROM = moment("from")
 _TO = moment("to")
 _CREATED_FROM = moment("createdFrom")
@@ -345,14 +266,14 @@ _ENDED_FROM = moment("from", "Only runs that ended then or later.")
 _ENDED_TO = moment("to", "Only runs that ended before.")
 FILTERS: Sequence[Parameter[Any]] = (
     _STATE,
-    _OUTCOME,
+    OUTCOME,
     _GAVE_UP,
-    _TAG,
-    _KEY,
-    _CONCURRENCY_KEY,
-    _FIELD,
-    _PREFIX,
-    _NODE,
+    TAG,
+    KEY,
+    CONCURRENCY_KEY,
+    FIELD,
+    PREFIX,
+    NODE,
     _FROM,
     _TO,
     _CREATED_FROM,
@@ -370,7 +291,7 @@ _LISTED: Sequence[Parameter[Any]] = (
 
 ROWS = [
     row
-    for level, path in _PATH.items()
+    for level, path in PATH.items()
     for row in (
         Endpoint(
             "GET",
@@ -385,7 +306,7 @@ ROWS = [
             "GET",
             f"{path}/runs",
             called(list_history, level),
-            query=(_OUTCOME, _NODE, _ENDED_FROM, _ENDED_TO, _LIMIT, _BEFORE),
+            query=(OUTCOME, NODE, _ENDED_FROM, _ENDED_TO, _LIMIT, _BEFORE),
             is_long=True,
             answers={200: {"type": "array", "items": named("Run")}},
             may="history:read",

@@ -1,0 +1,289 @@
+"""The use case of whoever follows what happens: events from a place on, one after the other, for as long as they like.
+
+While somebody follows, one task of the process reads the store, and hands each entry to those whom it may concern. Who
+is behind, at the beginning or because entries came faster than they were taken, reads the store for itself, page by
+page: so nobody who is slow keeps more than a few entries in memory, or holds up another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from contextlib import aclosing, suppress
+from typing import NamedTuple
+from uuid import UUID
+
+from mainspring.clock import Clock, wait
+from mainspring.errors import EventsForgottenError, StoreUnavailableError, TooManyFollowersError
+from mainspring.job import Entry, EventFilter, EventKind, Scope, Told
+from mainspring.store import Notes, Store
+
+POLL_SECONDS = 0.25
+"""How often is looked for what others wrote, while somebody follows."""
+PAUSE_SECONDS = 0.02
+"""How long is waited between two reads while there is more: what comes meanwhile is read together."""
+PAGE = 100
+"""How many entries are read at once; one may be about a thousand jobs."""
+MOST_WAITING = 200
+"""How many entries may wait for a follower before it has to read them for itself."""
+MOST_FOLLOWERS = 500
+_TAG = 8
+_ID = re.compile(r"([0-9a-f]{8})-(\d{1,18})(?:-(\d{1,9}))?", re.ASCII)
+
+
+class Place(NamedTuple):
+    """A place in the feed: behind the first `taken` events of an entry, or behind all of them."""
+
+    cursor: int
+    taken: int | None = None
+
+    def id(self, tag: str) -> str:
+        """Return the id of the event before it, in the store with that tag."""
+        return f"{tag}-{self.cursor}" if self.taken is None else f"{tag}-{self.cursor}-{self.taken}"
+
+
+class Event(NamedTuple):
+    """One event: an entry, and which of its jobs it is about, if it is about any."""
+
+    entry: Entry
+    number: int = 0
+
+    @property
+    def place(self) -> Place:
+        """The place behind it."""
+        is_last = self.number + 1 >= len(self.entry.jobs)
+        return Place(self.entry.cursor, None if is_last else self.number + 1)
+
+    @property
+    def job_id(self) -> UUID | None:
+        """The job that it is about."""
+        return self.entry.jobs[self.number] if self.entry.jobs else None
+
+    @property
+    def run(self) -> int | None:
+        """The number of the run that it is about."""
+        return self.entry.runs[self.number] if self.entry.runs else None
+
+
+class News(NamedTuple):
+    """Some events, and the place behind them, and behind what was passed over."""
+
+    events: list[Event]
+    place: Place
+
+
+class Feed:
+    """The feed of one store, in one process."""
+
+    def __init__(self, store: Store, notes: Notes, clock: Clock) -> None:
+        self._store = store
+        self._notes = notes
+        self._clock = clock
+        self._tags: tuple[str, ...] = ()
+        self._followers: set[_Follower] = set()
+        self._number = 0
+        """How many follow, those that are behind too."""
+        self._seen = 0
+        self._reading: asyncio.Task[None] | None = None
+        self.ending = asyncio.Event()
+        """Set when nobody may follow any longer."""
+
+    # --- places
+
+    async def now(self) -> Place:
+        """Return the place behind all that has happened."""
+        return Place((await self._store.events(None, 0)).seen)
+
+    async def oldest(self) -> Place:
+        """Return the place before all that is kept."""
+        return Place((await self._store.events(None, 0)).forgotten)
+
+    async def breathe(self) -> None:
+        """Let others have their turn."""
+        await self._clock.breathe()
+
+    async def tag(self) -> str:
+        """Return what the ids of events of this store begin with."""
+        return (await self._read_tags())[0]
+
+    async def read(self, text: str) -> Place:
+        """Read an id. Raises `EventsForgottenError` for one of another store, and `ValueError` for what is none."""
+        if (found := _ID.fullmatch(text)) is None:
+            raise ValueError("it is no id of an event")
+        tag, cursor, taken = found.groups()
+        if tag not in await self._read_tags():
+            self._tags = ()
+            if tag not in await self._read_tags():
+                raise EventsForgottenError("the id is that of an event of another store; begin without one")
+        return Place(int(cursor), None if taken is None else int(taken))
+
+    async def _read_tags(self) -> tuple[str, ...]:
+        if not self._tags:
+            keys = await self._notes.cursor_keys()
+            self._tags = tuple(hmac.digest(key, b"events", "sha256").hex()[:_TAG] for key in keys)
+        return self._tags
+
+    # --- following
+
+    async def page(self, which: EventFilter, after: Place, *, limit: int, seconds: float) -> News:
+        """Return the next events, up to `limit`; wait so long for the first. Raises like `follow`."""
+        news = News([], after)
+        is_first = True
+        async with aclosing(self.follow(which, after, seconds)) as many:
+            async for news in many:
+                if news.events or not is_first:
+                    break
+                is_first = False
+        if news.events[limit:]:
+            return News(news.events[:limit], news.events[limit - 1].place)
+        return news
+
+    async def follow(self, which: EventFilter, after: Place, seconds: float) -> AsyncGenerator[News, None]:
+        """Yield events from behind a place on until `ending`; after so many seconds without one none.
+
+        The first come at once, with or without events.
+
+        Raises `EventsForgottenError` if some behind the place are not kept any more, `TooManyFollowersError`, and
+        `StoreUnavailableError`.
+        """
+        if self._number >= MOST_FOLLOWERS or self.ending.is_set():
+            raise TooManyFollowersError(f"{MOST_FOLLOWERS} follow events here already; try another node, or later")
+        self._number += 1
+        # An entry of which a part was taken is read once more.
+        follower = _Follower(which, after.cursor - (after.taken is not None))
+        try:
+            async for entries in self._entries(follower, after, seconds):
+                events = await self._passing(which, entries, after)
+                if events or not entries:
+                    yield News(events, Place(follower.seen))
+        finally:
+            self._number -= 1
+            self._leave(follower)
+
+    async def _entries(self, follower: _Follower, after: Place, seconds: float) -> AsyncIterator[list[Entry]]:
+        """Yield entries that may pass, and an empty list after so many seconds without any."""
+        scopes = None if follower.which.scope == Scope() else (follower.which.scope,)
+        until = self._clock.monotonic()
+        while not self.ending.is_set():
+            if follower in self._followers:
+                await wait(self._clock, follower.news, max(until - self._clock.monotonic(), 0))
+                found = follower.take()
+            else:
+                page = await self._store.events(follower.seen, PAGE, scopes)
+                _refuse_gap(after, follower.seen, page)
+                found = [entry for entry in page.entries if follower.which.may_pass(entry)]
+                follower.seen = max(page.seen, follower.seen)
+                if not page.entries:
+                    self._join(follower)
+            if found:
+                yield found
+            elif self._clock.monotonic() >= until:
+                yield []
+            else:
+                continue
+            until = self._clock.monotonic() + seconds
+
+    async def _passing(self, which: EventFilter, entries: Iterable[Entry], after: Place) -> list[Event]:
+        """Return the events of entries that pass, but for those that were taken before."""
+        events = [
+            Event(entry, number)
+            for entry in entries
+            for number in range(len(entry.jobs) or 1)
+            if not (entry.cursor == after.cursor and number < (after.taken or 0))
+        ]
+        if not which.looks_at_labels:
+            return events
+        labels = await self._store.labels_of({job_id for event in events if (job_id := event.job_id) is not None})
+        return [event for event in events if event.job_id and which.passes(event.job_id, _labels_of(event, labels))]
+
+    def _join(self, follower: _Follower) -> None:
+        """Let a follower that is not behind hear of what comes."""
+        if self._reading is None or self._reading.done():
+            self._seen = follower.seen
+            self._reading = asyncio.create_task(self._read_on())
+        if follower.seen >= self._seen:
+            self._followers.add(follower)
+
+    def _leave(self, follower: _Follower) -> None:
+        self._followers.discard(follower)
+        if not self._followers and self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    async def _read_on(self) -> None:
+        """Read what comes, for all who follow."""
+        while True:
+            known = frozenset(self._followers)
+            scopes = {follower.which.scope for follower in known}
+            pause = POLL_SECONDS
+            with suppress(StoreUnavailableError):
+                page = await self._store.events(self._seen, PAGE, None if Scope() in scopes else scopes)
+                pause = PAUSE_SECONDS if page.entries else POLL_SECONDS
+                self._seen = max(page.seen, self._seen)
+                self._hand_on(page.entries, known)
+            await self._clock.sleep(pause)
+
+    def _hand_on(self, entries: Collection[Entry], known: Collection[_Follower]) -> None:
+        for follower in tuple(self._followers):
+            if follower not in known or not follower.give(entries, self._seen):
+                self._followers.discard(follower)  # it reads for itself what it has not heard
+                follower.news.set()
+
+    def end(self) -> None:
+        """End it for all who follow."""
+        self.ending.set()
+        for follower in self._followers:
+            follower.news.set()
+
+
+class _Follower:
+    """Somebody who follows: what may concern them, and what waits for them."""
+
+    def __init__(self, which: EventFilter, seen: int) -> None:
+        self.which = which
+        self.seen = seen
+        """Up to which entry they know, or need not know."""
+        self.news = asyncio.Event()
+        self._waiting: deque[Entry] = deque()
+        self._read = seen
+
+    def give(self, entries: Iterable[Entry], seen: int) -> bool:
+        """Let entries wait that may concern them; tell whether there is room."""
+        for entry in entries:
+            if entry.cursor > self.seen and self.which.may_pass(entry):
+                self._waiting.append(entry)
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.clear()
+            self._read = self.seen
+            return False
+        self._read = max(seen, self._read)
+        if self._waiting:
+            self.news.set()
+        return True
+
+    def take(self) -> list[Entry]:
+        """Return what waits."""
+        self.news.clear()
+        found = [entry for entry in self._waiting if entry.cursor > self.seen]
+        self._waiting.clear()
+        self.seen = max(self._read, self.seen)
+        return found
+
+
+def _refuse_gap(after: Place, seen: int, page: Told) -> None:
+    """Raise `EventsForgottenError` if there may be events behind what was seen that are not kept, or never were."""
+    if seen < page.forgotten:
+        raise EventsForgottenError("events behind that one are not kept any more; begin without an id")
+    if page.seen < after.cursor:
+        raise EventsForgottenError("there is no such event: the job store was brought back to an earlier time")
+
+
+def _labels_of(event: Event, labels: dict[UUID, set[str]]) -> Collection[str]:
+    """Return the labels of the job of an event; those of one that was deleted came with it."""
+    entry = event.entry
+    if entry.kind == EventKind.JOB_DELETED:
+        return (entry.detail or {}).get("labels") or ()
+    return labels.get(event.job_id, ()) if event.job_id else ()
