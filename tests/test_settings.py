@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mainspring.errors import ConfigError
-from mainspring.job import Limit, Limits, Quota, Rate
+from mainspring.job import Limit, Limits, Quota, Rate, Retention, Scope
 from mainspring.schedule import calendar_from_json
 from mainspring.settings import TABLE, Settings, load_settings, masked
 
@@ -439,6 +439,34 @@ def test_illegal_calendars(toml: str, line: str) -> None:
 def test_calendars_stand_in_the_file_only() -> None:
     """There is no variable and no flag for them."""
     assert ["MAINSPRING_CALENDARS"] == [told.split()[0] for told in problems(environ={"MAINSPRING_CALENDARS": "{}"})]
+
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+
+def test_groups_and_products_have_their_own_retention() -> None:
+    """As a table, or as a duration; what has none has the usual one."""
+    toml = '[retention]\ndefault = "P10D"\nvps4 = "P7D"\n[retention."vps4/backups"]\nkeep = "PT12H"\n'
+    scopes = {Scope("vps4"): timedelta(days=7), Scope("vps4", "backups"): timedelta(hours=12)}
+
+    assert Retention(timedelta(days=10), scopes) == load(toml=toml).history
+    assert Retention(timedelta(days=30), scopes) == load(toml=toml.replace('default = "P10D"\n', "")).history
+    assert Retention(timedelta(days=3)) == load(toml='retention = "P3D"').history
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ('[retention]\nvps4 = "PT1M"', "retention.vps4 (FILE) is not an ISO 8601 duration from PT1H to P3653D"),
+        ('[retention.vps4]\nkept = "P1D"', "retention.vps4 (FILE) is not an ISO 8601 duration from PT1H to P3653D"),
+        ('[retention]\n"a b" = "P1D"', "retention.a b (FILE) must be a product such as vps4"),
+        ('[retention]\ndefault = "x"', "retention: 'x' (FILE) is not an ISO 8601 duration"),
+    ],
+)
+def test_what_is_wrong_with_a_retention_is_told(toml: str, problem: str) -> None:
+    """With its place, and what is legal."""
+    [line] = problems(toml=toml)
+    assert line.startswith(problem.replace("FILE", "mainspring.toml"))
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from pydantic_core import CoreSchema, core_schema
 from mainspring import failpoint
 from mainspring.declared import SECRET_NAME, SEGMENT, CommandJob, HttpJob, Secret, check_entries, conflicts
 from mainspring.errors import ConfigError
-from mainspring.job import Declaration, Limits
+from mainspring.job import Declaration, Limits, Retention, Scope
 from mainspring.problems import problems_of
 from mainspring.schedule import CALENDAR_NAME, Calendar, Duration, Period, parse_duration
 
@@ -44,6 +44,8 @@ _NOT_SETTINGS = ("MAINSPRING_CONFIG", failpoint.VARIABLE, "MAINSPRING_URL")
 _TESTS_PREFIX = "MAINSPRING_TEST_"
 PLUGIN_PREFIX = "MAINSPRING_PLUGINS__"
 """How the variables begin that tell plugins something."""
+USUAL = "default"
+"""Names the retention of what has none of its own below ``[retention]``."""
 MODULES = "modules"
 """Names the list of plugins below ``[plugins]``: a file of TOML cannot have a list and a table with one name."""
 
@@ -138,6 +140,19 @@ def _lasting(least: str, most: str) -> Rule:
         raise ValueError
 
     return Rule(f"an ISO 8601 duration from {least} to {most}", read)
+
+
+def _keep(value: object) -> object:
+    """Take a table with ``keep`` for what that says."""
+    if isinstance(value, Mapping):
+        if value.keys() != {"keep"}:
+            raise ValueError
+        value = value["keep"]
+    return _RETENTION.read(value)
+
+
+_RETENTION = _lasting("PT1H", "P3653D")
+_KEPT = Rule(f"{_RETENTION.words}, or a table with such a one as keep", _keep)
 
 
 def _matching(pattern: str, words: str, show: Callable[[object], str] = _quoted) -> Rule:
@@ -281,7 +296,7 @@ class Settings(BaseModel):
     grace: Annotated[Duration, _lasting("PT0S", "PT1H")] = Field(
         timedelta(seconds=10), description="How long a stopping node lets its jobs run"
     )
-    retention: Annotated[Duration, _lasting("PT1H", "P3653D")] = Field(
+    retention: Annotated[Duration, _RETENTION] = Field(
         timedelta(days=30), description="How long finished jobs and their history stay readable"
     )
     log_level: Annotated[LogLevel, _one_of(*get_args(LogLevel))] = Field(
@@ -301,6 +316,9 @@ class Settings(BaseModel):
     limits: Mapping[Annotated[str, AfterValidator(_check_scope)], Limits] = Field(
         {}, description="Limits of job groups and products, in place of those of job classes; only in the file"
     )
+    group_retention: Mapping[Annotated[str, AfterValidator(_check_scope)], Annotated[Duration, _KEPT]] = Field(
+        {}, description="How long those of some job groups and products do; only in the file, as [retention]"
+    )
     jobs: tuple[Declaration, ...] | None = Field(
         None, description="Recurring jobs that are there at each start; only in the file"
     )
@@ -315,6 +333,11 @@ class Settings(BaseModel):
         Annotated[str, Field(pattern=SEGMENT)], Annotated[tuple[str, ...], AfterValidator(check_entries)]
     ] = Field({}, description="What calls by HTTP of a product may reach inside; only in the file")
     plugin_settings: PluginSettings = Field(PluginSettings(), repr=False, description="What plugins are told")
+
+    @property
+    def history(self) -> Retention:
+        """How long finished jobs and their history stay readable."""
+        return Retention(self.retention, {Scope.named(name): kept for name, kept in self.group_retention.items()})
 
     @property
     def store_shown(self) -> str:
@@ -363,6 +386,7 @@ DECLARED = ("http_jobs", "command_jobs", "secrets", "allowed_targets")
 _TABLES = {
     "calendars": "a calendar",
     "limits": "the limits",
+    "group_retention": "the retention",
     "jobs": "a declared job",
     "http_jobs": "an HTTP job",
     "command_jobs": "a command job",
@@ -370,6 +394,8 @@ _TABLES = {
     "allowed_targets": "the allowed targets",
 }
 """The settings that are tables of the file, or arrays of tables."""
+_HEADINGS = {"group_retention": "retention"}
+"""How the file calls tables that it calls otherwise."""
 TABLE: Mapping[str, Row] = {
     name: _row(name, field)
     for name, field in Settings.model_fields.items()
@@ -398,6 +424,7 @@ def load_settings(
     named = environ.get("MAINSPRING_CONFIG")
     path = config or (Path(named) if named else DEFAULT_FILE)
     table = _read_file(problems, path, "flag --config" if config else named and "environment MAINSPRING_CONFIG")
+    _split_retention(table)
     told = PluginSettings(
         _without_modules(table),
         {key: value for key, value in environ.items() if key.startswith(PLUGIN_PREFIX)},
@@ -447,6 +474,15 @@ def _without_modules(table: dict[str, Any]) -> dict[str, Any]:
     if MODULES in below:
         table["plugins"] = below.pop(MODULES)
     return below
+
+
+def _split_retention(table: dict[str, Any]) -> None:
+    """Take the retention of groups out of the file's table; that of all others stays in it."""
+    if isinstance(below := table.get("retention"), dict):
+        del table["retention"]
+        if USUAL in below:
+            table["retention"] = below.pop(USUAL)
+        table["group_retention"] = below
 
 
 def _from_environment(problems: list[str], environ: Mapping[str, str]) -> dict[str, _Given]:
@@ -520,7 +556,7 @@ def _read_table(name: str, value: object, source: str) -> tuple[list[str], Any]:
             place: list[str | int] = [
                 int(part) if name in DECLARED and part.isdecimal() else part for part in parts if part != "[key]"
             ]
-            found.append(f"{name}{_written(place)} ({source}) {problem_of.detail}")
+            found.append(f"{_HEADINGS.get(name, name)}{_written(place)} ({source}) {problem_of.detail}")
         return found, None
 
 

@@ -45,6 +45,7 @@ VERBS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "on_node": lambda store: store.on_node(Scope("vps4"), NODE),
     "events": lambda store: store.events(0, 1),
     "labels_of": lambda store: store.labels_of([a_job().id]),
+    "prune_group": lambda store: store.prune_group(a_job().key, timedelta(days=1)),
     "prune_events": lambda store: store.prune_events(),
     "keep": lambda store: store.keep(Receipt(a_job().id.bytes, b"", b"")),
     "receipt": lambda store: store.receipt(b"id"),

@@ -4,10 +4,23 @@ from mainspring.clock import ManualClock
 from mainspring.job import State
 from mainspring.schedule import MICROSECOND
 from mainspring.store import Store
-from tests.contract.build import START, a_done_job, a_job, a_run, a_running_job, history, jobs_of, put, with_history
+from tests.contract.build import (
+    BACKUPS,
+    SNAPSHOTS,
+    START,
+    a_done_job,
+    a_job,
+    a_run,
+    a_running_job,
+    history,
+    jobs_of,
+    put,
+    with_history,
+)
 
 RETENTION = timedelta(days=30)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -83,3 +96,38 @@ async def test_prune_takes_bites(store: Store, clock: ManualClock) -> None:
     await prune(store)
 
     assert [] == await history(store)
+
+
+async def test_history_of_a_group_is_forgotten_by_the_moment(store: Store, clock: ManualClock) -> None:
+    """Done jobs go with it, and are counted no more; other groups, and what is not that old, stay."""
+    old, young = a_done_job(updated_at=NOON), a_done_job(updated_at=NOON + 2 * HOUR)
+    other = a_done_job(key=SNAPSHOTS, updated_at=NOON)
+    await put(store, old, young, other)
+    passed = a_run(a_job(), finished_at=NOON, attempt=0)
+    await with_history(store, passed)
+
+    clock.set(NOON + 2 * HOUR)
+    while await store.prune_group(BACKUPS, HOUR):
+        pass
+
+    assert {young.id: young} == await jobs_of(store)
+    assert {other.id: other} == await jobs_of(store, SNAPSHOTS)
+    assert passed not in await history(store)
+    assert {key: counts.states[State.DONE] for key, counts in (await store.counts()).items()} == {
+        BACKUPS: 1,
+        SNAPSHOTS: 1,
+    }
+
+
+async def test_history_of_a_group_goes_in_bites(store: Store, clock: ManualClock) -> None:
+    """All of it goes, when it is asked for as often as the answer says."""
+    await store.add([a_job()])
+    await with_history(store, *(a_run(a_job()) for _ in range(2500)))
+    clock.advance(days=1)
+
+    bites = 1
+    while await store.prune_group(BACKUPS, HOUR):
+        bites += 1
+
+    assert [] == await history(store)
+    assert bites > 1

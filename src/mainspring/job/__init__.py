@@ -122,6 +122,7 @@ from mainspring.job.request import (
     read,
     schema_of,
 )
+from mainspring.job.retention import Retention
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
 from mainspring.job.tuples import new_tuple
@@ -205,6 +206,7 @@ __all__ = [
     "Rate",
     "Reading",
     "Receipt",
+    "Retention",
     "RetryPolicy",
     "Run",
     "RunFilter",

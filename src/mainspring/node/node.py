@@ -278,8 +278,13 @@ class Node:
         """Forget what is older than the retention, in small bites."""
         fp("prune.before")
         await self._finisher.forget()
-        while await self._store.prune(self._settings.retention):
+        retention = self._settings.history
+        while await self._store.prune(retention.longest):
             pass
+        for key in await self._store.counts() if retention.scopes else ():
+            if (kept := retention.of(key)) < retention.longest:
+                while await self._store.prune_group(key, kept):
+                    pass
         while await self._store.prune_events():
             pass
 

@@ -308,6 +308,12 @@ class RunStore(Protocol):
         Answer whether there may be more: it is done in bites. Also prepares the store for the days to come.
         """
 
+    async def prune_group(self, key: JobKey, older_than: timedelta) -> bool:
+        """Forget history of a group, and with it done jobs, that ended longer ago than that.
+
+        Answer whether there may be more: it is done in bites.
+        """
+
 
 class NoteStore(Protocol):
     """What all nodes share besides jobs."""

@@ -82,6 +82,34 @@ left join lateral (
 ) h on true
 order by h.number desc;
 
+-- name: prune_group
+-- Forget the oldest history of a group, what of it is too old, with its counts; how much that was.
+with old as (
+    select o.job_id, o.number, o.finished_at from (
+        (
+            select job_id, number, finished_at from mainspring.runs
+            where product = :product and job_group = :job_group and version is null order by number limit :limit
+        )
+        union all
+        (
+            select job_id, number, finished_at from mainspring.runs
+            where product = :product and job_group = :job_group and version is not null order by number limit :limit
+        )
+    ) o
+    where o.finished_at < coalesce(:now::timestamptz, now()) - :older_than::interval
+),
+gone as (
+    delete from mainspring.runs r using old o
+    where r.job_id = o.job_id and r.number = o.number and r.finished_at = o.finished_at
+    returning r.product, r.job_group, r.outcome, r.finished_at, r.version
+),
+counted as (
+    insert into mainspring.counts (product, job_group, state, gave_up, day, jobs)
+    select product, job_group, 'done', mainspring.gave_up(outcome, 0), (finished_at at time zone 'UTC')::date, -count(*)
+    from gone where version is not null group by 1, 2, 3, 4, 5
+)
+select count(*) from gone;
+
 -- name: prune
 -- Make the days to come, and drop those that ended longer ago than that, with their counts.
 select mainspring.turn_days((t.now at time zone 'UTC')::date, t.oldest), mainspring.turn_counts(t.oldest)

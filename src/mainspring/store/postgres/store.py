@@ -102,8 +102,8 @@ _SHARED_ROWS = 10
 """How many rows a call may have to share a commit with others; larger batches take long and would hold them up."""
 _HINT_WITHIN = timedelta(minutes=1)
 """What is due later than that is found by the polling of other nodes in time."""
-PRUNE_LABELS = 1000
-"""Of how many jobs is seen at a time whether they are still there, that their labels go with them."""
+PRUNE_BATCH = 1000
+"""How many jobs are looked at for labels that may go, and how much history of a group is forgotten, at once."""
 _NIL = UUID(int=0)
 _ALONE = nullcontext()
 """In place of a transaction for one statement, which is one by itself."""
@@ -658,12 +658,19 @@ class PostgresStore:
         await self._unlabel()  # by itself: to look into all days of history takes long where there are thousands
         return False
 
+    async def prune_group(self, key: JobKey, older_than: timedelta) -> bool:
+        """See `Store.prune_group`."""
+        bite = {**key._asdict(), "now": self._test_time(), "older_than": older_than, "limit": PRUNE_BATCH}
+        async with self._jobs.patient_connection() as connection:
+            ((gone,),) = await query(connection, "prune_group", bite)
+        return bool(gone)
+
     async def _unlabel(self) -> None:
         """Forget labels of jobs that are gone with their history, some at a time."""
-        looked = await self._fetch("labelled_jobs", {"after": self._unlabelled, "limit": PRUNE_LABELS})
+        looked = await self._fetch("labelled_jobs", {"after": self._unlabelled, "limit": PRUNE_BATCH})
         if gone := [job_id for job_id, is_there in looked if not is_there]:
             await self._fetch("unlabel", {"ids": gone})
-        self._unlabelled = looked[-1][0] if len(looked) == PRUNE_LABELS else _NIL
+        self._unlabelled = looked[-1][0] if len(looked) == PRUNE_BATCH else _NIL
 
     # --- notes
 

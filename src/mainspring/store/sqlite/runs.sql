@@ -76,6 +76,23 @@ left join (
 ) h on 1
 order by h.number desc;
 
+-- name: prune_group!
+-- Forget the oldest history of a group, what of it is too old.
+delete from runs where number in (
+    select number from (
+        select * from (
+            select number, finished_at from runs
+            where product = :product and job_group = :job_group and version is null order by number limit :limit
+        )
+        union all
+        select * from (
+            select number, finished_at from runs
+            where product = :product and job_group = :job_group and version is not null order by number limit :limit
+        )
+    )
+    where finished_at < :before
+);
+
 -- name: prune!
 -- Forget history of days that ended before that.
 delete from runs where number in (select number from runs where finished_at < :before limit :limit);

@@ -716,6 +716,12 @@ class SqliteStore:
 
         return await self._call(work)
 
+    async def prune_group(self, key: JobKey, older_than: timedelta) -> bool:
+        """See `Store.prune_group`."""
+        before = to_microseconds(self._clock.now() - older_than)
+        bite = {**key._asdict(), "before": before, "limit": PRUNE_BATCH}
+        return await self._call(lambda db: db.execute(SQL["prune_group"], bite).rowcount > 0)
+
     def _unlabel(self, db: sqlite3.Connection) -> None:
         """Forget labels of jobs that are gone with their history, some at a time."""
         parameters = {"after": self._unlabelled, "limit": PRUNE_BATCH}
