@@ -1,7 +1,7 @@
 """A node under limits and rates: what it claims, when it comes again, and that it follows what is written."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -95,3 +95,28 @@ async def test_rate_that_is_lifted_holds_nobody(world: World) -> None:
         assert 1 == len(world.script.contexts)
         await limit(world)
         await world.until(lambda: len(world.script.contexts) == 3)
+
+
+async def test_room_that_comes_during_a_claim_is_taken_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim found the limit full, and the place is free when its answer comes: nobody waits for the next look."""
+    world.script.hold = asyncio.Event()
+    await limit(world, concurrency=[{"limit": 1}])
+    jobs = {job.id: job for job in [await world.create(), await world.create()]}
+    claim_capped, answered = world.store.claim_capped, list[datetime]()
+
+    async def slow(*given: Any) -> Any:
+        capped = await claim_capped(*given)
+        if capped.is_cut and world.script.hold and not world.script.hold.is_set():
+            world.script.hold.set()
+            begun = jobs[world.script.contexts[0].job_id]
+            while (await world.job(begun)).state is not State.DONE:
+                await world.clock.breathe()
+            answered.append(world.clock.now())
+        return capped
+
+    async with world.node():
+        await world.until(lambda: world.script.at_once == 1)
+        monkeypatch.setattr(world.store, "claim_capped", slow)
+        await world.until(lambda: len(world.script.contexts) == 2, step=0.01)
+
+    assert world.script.contexts[1].fire_time - answered[0] < timedelta(seconds=0.03)

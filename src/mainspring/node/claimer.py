@@ -129,6 +129,8 @@ class Claimer:
         """Until when groups are not asked for, of which others may begin before that, or at any time: see `Capped`."""
         self._room = 0
         """For how many jobs there was room when demand was told last."""
+        self._rooms = 0
+        """How often room has come."""
         self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
@@ -224,6 +226,7 @@ class Claimer:
 
     def on_room(self) -> None:
         """Look again soon if a group had no room, or its limits let no more begin: it may have some."""
+        self._rooms += 1
         for key in self._full:
             self._rated.pop(key, None)
         self._full.clear()
@@ -331,10 +334,12 @@ class Claimer:
     async def _claim_capped(self, life: str, key: JobKey, most: int, caps: Sequence[Cap], ahead: timedelta) -> Part:
         """Claim by limits, and remember until when a group need not be asked for."""
         claiming = self._store.claim_capped(life, key, most, caps, ahead, self._notes.number)
+        rooms = self._rooms
         capped, sent, answered = await self._ask(claiming)
         self._rated.pop(key, None)
         self._full.pop(key, None)
-        if len(capped.claimed.claims) < most:
+        saw_all = rooms == self._rooms or not capped.is_cut  # else there may be room that the claim did not see
+        if saw_all and len(capped.claimed.claims) < most:
             if capped.is_cut:
                 self._full[key] = answered + FULL_PAUSE
             if capped.again is not None:
