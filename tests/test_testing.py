@@ -4,6 +4,9 @@ import json
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import pytest
+import structlog
+
 from mainspring import (
     Binder,
     Busy,
@@ -193,3 +196,34 @@ async def test_what_follows_now_is_due_when_the_run_succeeds() -> None:
         following = await scheduler.service.get_job(job.key, UUID(json.loads(run.result or "{}")["next"]))
         assert run.finished_at == following.due_at == following.fire_time
         assert "2026-01-01T00:02:00Z" == following.request["when"]
+
+
+class Failing(SchedulerPluginModule):
+    """A job that fails while it holds a secret."""
+
+    def configure(self, binder: Binder) -> None:
+        @product("shop")
+        @job_group("fails")
+        class FailingJob(SchedulerJob):
+            class Request(JobRequest):
+                pass
+
+            async def execute(self, context: JobExecutionContext) -> None:
+                password = "hunter" + "2"
+                context.log.info("about to fail", length=len(password))
+                raise RuntimeError("no stock")
+
+        binder.bind_job(FailingJob)
+
+
+async def test_a_traceback_shows_no_values(capfd: pytest.CaptureFixture[str]) -> None:
+    """What is printed of a job that fails may end in the log of somebody's CI."""
+    structlog.reset_defaults()
+    async with TestScheduler(Failing()) as scheduler:
+        await scheduler.create("shop", "fails", {"when": START.isoformat(), "options": {"maxAttempts": 1}})
+        await scheduler.advance(seconds=1)
+        structlog.get_logger("plugin").info("here is what happened", exc_info=RuntimeError("no stock"))
+
+    said = "".join(capfd.readouterr())
+    assert "no stock" in said
+    assert "hunter2" not in said

@@ -131,6 +131,16 @@ _handler = _Handler()
 _keeper = _Keeper(KEPT_LEVEL)
 
 
+def without_locals() -> None:
+    """Have what is logged where nobody has configured structlog, as in tests, come with plain tracebacks.
+
+    Its own way shows all local variables, in which secrets of a request may stand.
+    """
+    if not structlog.is_configured():
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
 def configure(settings: Settings) -> None:
     """Set up our loggers, and write what libraries log through the standard library at warning and above.
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
+from mainspring import logs
 from mainspring.clock import Clock, ManualClock
 from mainspring.execution import Lane, Runner, Slots, Threads
 from mainspring.job import Events, Job, JobFilter, JobKey, Run, State
@@ -57,6 +58,7 @@ class TestScheduler:
     ) -> None:
         self.clock = ManualClock(start)
         self.events = Events()
+        logs.without_locals()
         named = [(type(module).__name__, module) for module in modules]
         told = PluginSettings(settings or {}, file=None)
         self._registry = build(named, clock=self.clock, told=told)
