@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from mainspring.job.damage import Damage
 from mainspring.job.key import JobKey
-from mainspring.job.options import PRIORITY, Options, rank
+from mainspring.job.options import NO_OPTIONS, PRIORITY, Options, rank
 from mainspring.job.pause import Hold
 from mainspring.job.run import DEADLY, Outcome, Progress, Run, Success
 from mainspring.schedule import Trigger
@@ -65,7 +65,7 @@ class Job(NamedTuple):
     created_at: datetime
     updated_at: datetime
     version: int = 1
-    options: Options = Options()
+    options: Options = NO_OPTIONS
     state: State = State.SCHEDULED
     paused: bool = False
     hold: Hold | None = None

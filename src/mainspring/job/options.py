@@ -147,8 +147,14 @@ def is_key(text: object) -> bool:
 _OPTIONS = TypeAdapter(Options)
 
 
+NO_OPTIONS = Options()
+"""Those of a request that has none."""
+
+
 def options_to_json(options: Options) -> dict[str, Any]:
     """Write options as they stand on the wire; what a request left open is absent."""
+    if options is NO_OPTIONS:
+        return {}
     written: dict[str, Any] = _OPTIONS.dump_python(options, mode="json", by_alias=True, exclude_none=True)
     return written
 

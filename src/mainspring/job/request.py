@@ -30,7 +30,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from mainspring.errors import InvalidRequestError, Problem
-from mainspring.job.options import Options
+from mainspring.job.options import NO_OPTIONS, Options
 from mainspring.problems import kind_of, pointer, problem_of, problems_of, sentence
 from mainspring.schedule import (
     HORIZON,
@@ -128,7 +128,6 @@ class JobRequest(BaseModel):
     options: Options | None = None
 
 
-_OPEN = Options()
 SCHEDULING_FIELDS = frozenset(JobRequest.model_fields)
 R = TypeVar("R", bound=JobRequest)
 
@@ -162,11 +161,7 @@ def read(
 def _read(
     model: type[JobRequest], body: Mapping[str, Any], now: datetime, calendars: Collection[str], start: datetime
 ) -> Reading:
-    problems = [
-        Problem(pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
-        for name in body
-        if name in RESERVED and name not in _wire_names(model)
-    ]
+    problems = [] if RESERVED.isdisjoint(body) else [*_reserved(model, body)]
     try:
         request = _parse(model, body)
     except InvalidRequestError as error:
@@ -179,7 +174,13 @@ def _read(
     problems += _scheduling_problems(request, body, now, calendars)
     if problems:
         raise _refusal(_first_of_each_place(problems))
-    return Reading(request, _trigger(request, start), request.options or _OPEN)
+    return Reading(request, _trigger(request, start), request.options or NO_OPTIONS)
+
+
+def _reserved(model: type[JobRequest], body: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in body:
+        if name in RESERVED and name not in _wire_names(model):
+            yield Problem(pointer((name,)), "RESERVED_FIELD", "is written by the service and cannot be sent")
 
 
 def parse(model: type[R], body: Mapping[str, Any]) -> R:
@@ -314,10 +315,11 @@ def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection
     """Check the scheduling fields together, those of them that are right by themselves."""
     sent = request.__dict__
     when, schedule, job_type = sent.get("when"), sent.get("schedule"), sent.get("job_type")
-    if when is None and schedule is None and {"when", "schedule"} <= sent.keys():
+    if when is not None:
+        yield from range_problems("/when", when)
+        yield from too_far("/when", when, now)
+    elif schedule is None and {"when", "schedule"} <= sent.keys():
         yield Problem("/when", "REQD_FIELD_MISSING", "is required: when the job is to run, or a schedule")
-    yield from range_problems("/when", when)
-    yield from too_far("/when", when, now)
     if schedule is not None or job_type is JobType.RECURRING:
         yield from too_old("/when", when, now)
     if job_type is JobType.RECURRING:

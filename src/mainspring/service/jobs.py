@@ -178,10 +178,9 @@ class SchedulerService:
         this request, and `QuotaExceededError`.
         """
         binding = self._registry.find(key)
-        asked = Asked(body)
-        body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
+        body, calendars = await self._prepared(body, Asked(body))
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
-        job = await self._awaiting(job)
+        job = await self._awaiting(job) if job.options.after else job
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
             try:
@@ -206,8 +205,6 @@ class SchedulerService:
 
     async def _awaiting(self, job: Job) -> Job:
         """Return a job that waits for the jobs that its options name. Raises `InvalidRequestError`."""
-        if not job.options.after:
-            return job
         over = await self.awaiting.over(job.key, [("", job.options)])
         return job._replace(waits_for=lifecycle.waits_for(job.options, over))
 
@@ -228,9 +225,9 @@ class SchedulerService:
                 return _same(there, key, digest, version, is_new=is_new), False
             if version is not None:
                 raise PreconditionFailedError(f"there is no job {job_id}, and so none of version {version}")
-            made, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
+            made, calendars = await self._prepared(body, asked)
             job, unrun = self._new_job(binding, made, self._clock.now(), calendars, job_id)
-            job = (await self._awaiting(job))._replace(digest=digest)
+            job = (await self._awaiting(job) if job.options.after else job)._replace(digest=digest)
             fp("create.before_add")
             try:
                 is_written = await self._add(job, unrun, is_named=True)
@@ -312,9 +309,9 @@ class SchedulerService:
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
-        asked = Asked(body)
-        body, calendars = (await self._at_once(asked))(body), await self._calendars_for(asked)
-        return Draft(await self._awaiting(self._new_job(binding, body, now, calendars).job), now, calendars)
+        body, calendars = await self._prepared(body, Asked(body))
+        job = self._new_job(binding, body, now, calendars).job
+        return Draft(await self._awaiting(job) if job.options.after else job, now, calendars)
 
     def _new_job(
         self,
@@ -448,6 +445,12 @@ class SchedulerService:
             now = await self._store.now()
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
+
+    async def _prepared(self, body: Mapping[str, Any], asked: Asked) -> tuple[Mapping[str, Any], Calendars]:
+        """Return a body with the store's time where it is to be ``now``, and the calendars, if it has a schedule."""
+        if asked.is_now:
+            body = (await self._at_once(asked))(body)
+        return body, await self._calendars_for(asked) if asked.has_schedule else {}
 
     async def _at_once(self, asked: Asked) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return a function that puts the store's time where one of the bodies says that it is to be ``now``."""

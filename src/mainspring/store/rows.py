@@ -20,6 +20,7 @@ import pydantic_core
 from mainspring.errors import first_line
 from mainspring.job import (
     FORMAT,
+    NO_OPTIONS,
     PRIORITY,
     Change,
     Claim,
@@ -61,7 +62,6 @@ from mainspring.store.columns import (
 from mainspring.store.facts import Seen
 
 Row = Sequence[Any]
-_DEFAULTS = Options()
 _LONGEST_FAULT = 200
 """Characters of what is said about a value that cannot be read."""
 
@@ -183,7 +183,7 @@ def _harmless(name: str, found: Mapping[str, Any], value: Any) -> Any:
     stands_for: dict[str, Any] = {
         "request": {},
         "trigger": Once(found["fire_time"]),
-        "options": _DEFAULTS,
+        "options": NO_OPTIONS,
         "state": State.PAUSED,
         "outcome": Outcome.FAILED if found.get("state", State.DONE) is State.DONE else None,
         "parent": None,
@@ -318,7 +318,7 @@ def _write_trigger(trigger: Trigger, fire_time: datetime) -> str | None:
 
 def _write_options(options: Options) -> str | None:
     """Write options; those that a request left open are none."""
-    return None if options is _DEFAULTS or options == _DEFAULTS else to_json(options_to_json(options))
+    return None if options is NO_OPTIONS or options == NO_OPTIONS else to_json(options_to_json(options))
 
 
 def _write_last_run(run: Run) -> str:
@@ -387,7 +387,7 @@ def near_microseconds(microseconds: int) -> datetime:
 _TUPLES: Mapping[str, Any] = {"Job": Job, "Run": Run}
 EXPRESSIONS: dict[str, Any] = {
     "Claim": Claim,
-    "DEFAULTS": _DEFAULTS,
+    "DEFAULTS": NO_OPTIONS,
     "FORMAT": FORMAT,
     "Job": Job,
     "JobKey": JobKey,

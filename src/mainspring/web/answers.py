@@ -34,9 +34,22 @@ _MOST_RAW = 1000
 """Characters of each column that cannot be read."""
 
 
+class JsonResponse(Response):
+    """An answer with JSON, of which the headers are known. To be made by Starlette it took 3 us more for a job."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status: int, headers: Mapping[str, str] | None) -> None:
+        self.status_code, self.background = status, None
+        self.body = to_json(content)
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", b"application/json")]
+        for name, value in (headers or {}).items():
+            self.raw_headers.append((name.lower().encode(), value.encode("latin-1")))
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with JSON. Starlette's `JSONResponse` took 4 us more for a job."""
-    return Response(to_json(content), status, headers, "application/json")
+    """Answer with JSON."""
+    return JsonResponse(content, status, headers)
 
 
 # --- jobs and runs
@@ -52,7 +65,7 @@ def job_json(job: Job, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
         "id": str(job.id),
         "product": job.key.product,
         "jobGroup": job.key.job_group,
-        "state": job.state.value,
+        "state": job.state,
         "isPaused": bool(holds),
         "pausedBy": holds,
         "nextRun": next_run and format_time(next_run),
@@ -140,12 +153,16 @@ def job_response(
     **headers: str,
 ) -> Response:
     """Answer with a job and its version as ETag; where it was written, also with `warnings`."""
-    content = job_json(job, pauses) if warnings is None else job_json(job, pauses) | {"warnings": warnings}
+    content = job_json(job, pauses)
+    if warnings is not None:
+        content["warnings"] = warnings
     return json_response(content, status, {"ETag": _etag(job, pauses), **headers})
 
 
 def _etag(job: Job, pauses: Sequence[Pause]) -> str:
     """Return the version of a job, and behind it a digest of what is shown of it that no version tells, if anything."""
+    if not (pauses or job.progress):
+        return f'"{job.version}"'
     beside = [*map(pause_json, pauses_of(pauses, job.key)), *(job.progress or ())]
     return f'"{job.version}-{crc32(to_json(beside)):08x}"' if beside else f'"{job.version}"'
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -31,6 +30,8 @@ LARGE = 10_000
 MEMBER_BYTES = 100
 """How much memory a member of a parsed batch takes, about: an object of one member takes 184 bytes and counts twice."""
 
+_JSON = b"application/json"
+"""As nearly all clients write it."""
 _NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _JSON_LIKE = re.compile(r"application/(?!json-patch\+)[\w.-]+\+json", re.ASCII)
 _CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^\s";]*)', re.IGNORECASE)
@@ -48,7 +49,7 @@ async def read_body(request: Request) -> dict[str, Any]:
     Raises for a wrong media type or a body that is too large.
     """
     headers: Headers = dict(request.scope["headers"])
-    if not _is_json(_media_type(request, headers)):
+    if headers.get(b"content-type") != _JSON and not _is_json(_media_type(request, headers)):
         raise _unsupported(request, "send the body as application/json")
     return _object(parse_json(await read_bytes(request, headers, BODY_LIMIT)))
 
@@ -282,8 +283,10 @@ def _object(value: Any) -> dict[str, Any]:
 def parse(data: bytes | bytearray) -> Any:
     """Parse JSON; what its values may be is for `check`. Raises `HttpError`, and `InvalidRequestError` for numbers."""
     text = _decoded(data)
-    with _refused():
+    try:
         return _DECODER.decode(text)
+    except (RecursionError, ValueError) as error:
+        raise _no_json(error) from error
 
 
 def _decoded(data: bytes | bytearray) -> str:
@@ -293,30 +296,28 @@ def _decoded(data: bytes | bytearray) -> str:
         raise _malformed("INVALID_ENCODING", "the body is not UTF-8") from error
 
 
-@contextmanager
-def _refused() -> Iterator[None]:
+def _no_json(error: Exception) -> HttpError:
     """Say what is wrong with what cannot be parsed."""
-    try:
-        yield
-    except RecursionError as error:
-        raise _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels") from error
-    except ValueError as error:
-        raise _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}") from error
+    if isinstance(error, RecursionError):
+        return _malformed("JSON_TOO_DEEP", f"the body nests deeper than {DEPTH_LIMIT} levels")
+    return _malformed("MALFORMED_JSON", f"the body is not JSON: {str(error)[:100]}")
 
 
 def _pieces(text: str) -> Iterator[tuple[bytes, list[Any]]]:
     """Yield the elements of a JSON array, `PIECE` at a time, as an array that is written and as values."""
     values: list[Any] = []
     first = 0
-    with _refused():
+    try:
         for value, start, end in _elements(text):
             first = first if values else start
             values.append(value)
             if len(values) == PIECE:
                 yield f"[{text[first:end]}]".encode(), values
                 values = []
-        if values:
-            yield f"[{text[first:end]}]".encode(), values
+    except (RecursionError, ValueError) as error:
+        raise _no_json(error) from error
+    if values:
+        yield f"[{text[first:end]}]".encode(), values
 
 
 def _elements(text: str) -> Iterator[tuple[Any, int, int]]:

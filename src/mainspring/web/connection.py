@@ -251,14 +251,18 @@ class Connection(HttpToolsProtocol):
                 self._unread, self._at = b"", 0
         if self._has_enough():
             self.flow.pause_reading()
-        elif not self._is_half_closed:
+        elif self.flow.read_paused and not self._is_half_closed:
             self.flow.go_on()
+
+    def has_more(self) -> bool:
+        """Tell whether there is something that `read_on` has left unread, here or in the socket."""
+        return bool(self._unread) or self.flow.read_paused
 
     def _has_enough(self) -> bool:
         if self.pipeline:
             waiting = sum(len(cycle.body) for cycle, _ in self.pipeline)
             return len(self.pipeline) >= PIPELINE - 1 or waiting > READ_AHEAD
-        return self._is_busy() and len(self.cycle.body) > READ_AHEAD
+        return self.cycle is not None and len(self.cycle.body) > READ_AHEAD and self._is_busy()
 
     def _next_head(self) -> bytes:
         """Return the next head, or nothing while it is not whole."""
@@ -394,7 +398,7 @@ class Connection(HttpToolsProtocol):
             return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        if self._unread or self.flow.read_paused:
+        if self.has_more():
             self.read_on()
         if self._is_half_closed and not self._is_busy():
             self.transport.close()
@@ -422,7 +426,7 @@ class _Flow(FlowControl):
         self.connection: Connection | None = connection
 
     def resume_reading(self) -> None:
-        if self.connection is not None:
+        if self.connection is not None and self.connection.has_more():
             self.connection.read_on()
 
     def go_on(self) -> None:

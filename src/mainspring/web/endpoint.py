@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from operator import itemgetter
@@ -37,7 +36,6 @@ Right = Literal[
 
 IF_NONE_MATCH = text("If-None-Match", "The ETag of what is known: the answer is 304 if that is still so.")
 P = ParamSpec("P")
-_AT_ONCE = nullcontext()
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -105,9 +103,9 @@ class Call(NamedTuple):
         """Say whether this call only waits for something to happen: nobody works for it meanwhile."""
         self.request.scope["state"]["waits"] = is_waiting
 
-    async def pauses(self) -> tuple[Pause, ...]:
+    def pauses(self) -> Awaitable[tuple[Pause, ...]]:
         """Return the pauses of groups, products and everything: answers on jobs say which of them hold."""
-        return await self.services.jobs.control.pauses()
+        return self.services.jobs.control.pauses()
 
     def query(self) -> Query:
         """Read the query by the parameters of the row; its problems are raised by `Query.check`."""
@@ -272,7 +270,9 @@ class Router:
 
 async def _answer(call: Call) -> Response:
     """Have the function of a row answer, when there is a turn for it."""
-    async with call.services.turns if call.endpoint.is_long else _AT_ONCE:
+    if not call.endpoint.is_long:
+        return await call.endpoint.call(call)
+    async with call.services.turns:
         return await call.endpoint.call(call)
 
 
