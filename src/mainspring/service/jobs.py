@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from asyncio import _get_running_loop, _set_running_loop  # documented for those who run loops
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -83,6 +84,7 @@ from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.service.quotas import Quotas
 from mainspring.store import Notes, Store
 
+T = TypeVar("T")
 DELETED_AT_ONCE = 500
 """How many occurrences of a deleted job are deleted at once: that is up to 10 ms."""
 _SCHEDULE_FIELDS = frozenset({"when", "schedule", "jobType", "repeatCount", "repeatIntervalInDays"})
@@ -184,7 +186,8 @@ class SchedulerService:
         for _ in range(EDIT_TRIES):
             fp("create.before_add")
             try:
-                await self._add(job, unrun, receipt and receipt(job, True))  # noqa: FBT003 - it is new
+                kept = receipt and receipt(job, True)  # noqa: FBT003 - it is new
+                await self._within_quotas(job, partial(self._store.add, [job], unrun, kept))
             except (KeyTakenError, QuotaExceededError) as error:
                 other = await self._keys.other(job)  # what is kept or replaced is no create, and needs no room
                 if other is None and isinstance(error, QuotaExceededError):
@@ -230,7 +233,7 @@ class SchedulerService:
             job = (await self._awaiting(job) if job.options.after else job)._replace(digest=digest)
             fp("create.before_add")
             try:
-                is_written = await self._add(job, unrun, is_named=True)
+                is_written = await self._within_quotas(job, partial(self._store.add_named, job, unrun))
             except KeyTakenError:
                 if (other := await self._keys.other(job)) is None:
                     continue
@@ -241,21 +244,14 @@ class SchedulerService:
                 return job, True
         raise ConflictError("the job was created and deleted again and again; try again")
 
-    async def _add(
-        self, job: Job, unrun: Sequence[Run], receipt: Receipt | None = None, *, is_named: bool = False
-    ) -> bool:
+    async def _within_quotas(self, job: Job, write: Callable[[], Awaitable[T]]) -> T:
+        """Have a new job written. Raises `QuotaExceededError` if there is no room for it."""
         kept = self.quotas.of(job.key)
         if not kept:
-            return await self._write_new(job, unrun, receipt, is_named=is_named)
+            return await write()
         size = await self.quotas.measured(kept, [job.request])
         async with self.quotas.taken(job.key, kept, size):
-            return await self._write_new(job, unrun, receipt, is_named=is_named)
-
-    async def _write_new(self, job: Job, unrun: Sequence[Run], receipt: Receipt | None, *, is_named: bool) -> bool:
-        if is_named:
-            return await self._store.add_named(job, unrun)
-        await self._store.add([job], unrun, receipt)
-        return True
+            return await write()
 
     async def _replace(
         self,

@@ -43,6 +43,10 @@ class Sharing:
         self._answer_seconds = answer_seconds
         self._waiting: list[_Call] = []
         self._writer: asyncio.Task[None] | None = None
+        self._until: dict[asyncio.Future[None], float] = {}
+        """When each call is given up, by the time of the loop; the oldest call comes first."""
+        self._alarm: asyncio.TimerHandle | None = None
+        """One for all calls: one for each took 3 us of a POST."""
 
     async def write(self, ids: list[UUID], rows: list[Row], receipt: Receipt | None = None) -> None:
         """Have rows, and a receipt with them, written.
@@ -50,20 +54,28 @@ class Sharing:
         Raises what `insert` raises, and `StoreUnavailableError` when it takes too long.
         """
         loop = asyncio.get_running_loop()
-        call = _Call(ids, rows, [] if receipt is None else [receipt], loop.create_future())
-        self._waiting.append(call)
+        written = loop.create_future()
+        self._waiting.append(_Call(ids, rows, [] if receipt is None else [receipt], written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
-        limit = loop.call_later(self._answer_seconds, self._give_up, call)  # `asyncio.timeout` took 4 us more
+        self._until[written] = until = loop.time() + self._answer_seconds
+        if self._alarm is None:
+            self._alarm = loop.call_at(until, self._give_up, loop)
         try:
-            await call.written
+            await written
         finally:
-            limit.cancel()
+            del self._until[written]
 
-    def _give_up(self, call: _Call) -> None:
-        if call in self._waiting:
-            self._waiting.remove(call)
-        _fail(call, StoreUnavailableError("the job store did not answer in time"))
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give up the calls whose time is over, and look again when that of the next one is."""
+        now = loop.time()
+        late = {written for written, until in self._until.items() if until <= now}
+        self._waiting = [call for call in self._waiting if call.written not in late]
+        for written in late:
+            if not written.done():
+                written.set_exception(StoreUnavailableError("the job store did not answer in time"))
+        left = next((until for until in self._until.values() if until > now), None)
+        self._alarm = None if left is None else loop.call_at(left, self._give_up, loop)
 
     async def _write_waiting(self) -> None:
         while self._waiting:

@@ -65,7 +65,7 @@ def job_json(job: Job, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
         "id": str(job.id),
         "product": job.key.product,
         "jobGroup": job.key.job_group,
-        "state": job.state,
+        "state": job.state.value,
         "isPaused": bool(holds),
         "pausedBy": holds,
         "nextRun": next_run and format_time(next_run),
@@ -127,6 +127,8 @@ def standing_json(pauses: Iterable[Pause]) -> dict[str, Any]:
 
 def held_warnings(job: Job, pauses: Sequence[Pause]) -> list[dict[str, str]]:
     """Say that a job waits in a group that is stopped."""
+    if not pauses:
+        return []
     held = [f"the pause of {pause.scope}" for pause in pauses_of(pauses, job.key)]
     return [{"code": "PAUSED", "detail": f"the job waits for the end of {' and '.join(held)}"}] if held else []
 

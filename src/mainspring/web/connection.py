@@ -262,7 +262,7 @@ class Connection(HttpToolsProtocol):
         if self.pipeline:
             waiting = sum(len(cycle.body) for cycle, _ in self.pipeline)
             return len(self.pipeline) >= PIPELINE - 1 or waiting > READ_AHEAD
-        return self.cycle is not None and len(self.cycle.body) > READ_AHEAD and self._is_busy()
+        return self._running is not None and len(self.cycle.body) > READ_AHEAD and self._is_busy()
 
     def _next_head(self) -> bytes:
         """Return the next head, or nothing while it is not whole."""

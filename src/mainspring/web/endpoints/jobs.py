@@ -162,14 +162,15 @@ def _all_created(text: bytes) -> Response:
 def _warnings(job: Job) -> list[dict[str, str]]:
     """Say what is legal but perhaps not meant about a job that has just been written."""
     warnings = _of_schedule(job)
-    if job.next_run is not None and job.next_run < job.updated_at - _PAST:
+    if (next_run := job.next_run) is not None and next_run < job.updated_at - _PAST:
         detail = "the next fire time is in the past; the job is due at once"
         warnings.append({"code": "WHEN_IN_PAST", "detail": detail})
     return warnings
 
 
 def _of_schedule(job: Job) -> list[dict[str, str]]:
-    return [warned._asdict() for warned in schedule_warnings(job.trigger, job.request.get("schedule"))]
+    sent = job.request.get("schedule")
+    return [] if sent is None else [warned._asdict() for warned in schedule_warnings(job.trigger, sent)]
 
 
 def _read_otherwise(job: Job) -> list[dict[str, str]]:
