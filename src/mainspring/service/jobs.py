@@ -180,7 +180,7 @@ class SchedulerService:
         this request, and `QuotaExceededError`.
         """
         binding = self._registry.find(key)
-        body, calendars = await self._prepared(body, Asked(body))
+        body, calendars = await self._prepared(body)
         job, unrun = self._new_job(binding, body, self._clock.now(), calendars)
         job = await self._awaiting(job) if job.options.after else job
         for _ in range(EDIT_TRIES):
@@ -222,13 +222,12 @@ class SchedulerService:
         there that `is_new` demands not to be.
         """
         binding, digest = self._registry.find(key), _digest(body)
-        asked = Asked(body)
         for _ in range(EDIT_TRIES):
             if (there := await self._store.get(job_id)) is not None:
                 return _same(there, key, digest, version, is_new=is_new), False
             if version is not None:
                 raise PreconditionFailedError(f"there is no job {job_id}, and so none of version {version}")
-            made, calendars = await self._prepared(body, asked)
+            made, calendars = await self._prepared(body)
             job, unrun = self._new_job(binding, made, self._clock.now(), calendars, job_id)
             job = (await self._awaiting(job) if job.options.after else job)._replace(digest=digest)
             fp("create.before_add")
@@ -305,7 +304,7 @@ class SchedulerService:
     async def draft_job(self, key: JobKey, body: Mapping[str, Any]) -> Draft:
         """Return the job that the body of a request would create; nothing is written. Raises like `create_job`."""
         binding, now = self._registry.find(key), self._clock.now()
-        body, calendars = await self._prepared(body, Asked(body))
+        body, calendars = await self._prepared(body)
         job = self._new_job(binding, body, now, calendars).job
         return Draft(await self._awaiting(job) if job.options.after else job, now, calendars)
 
@@ -442,11 +441,12 @@ class SchedulerService:
             run = history.ended(job, Ending(Outcome.CANCELLED, why), started_at=job.begins_at or now, now=now)
         return await self._store.delete(job, run)
 
-    async def _prepared(self, body: Mapping[str, Any], asked: Asked) -> tuple[Mapping[str, Any], Calendars]:
+    async def _prepared(self, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], Calendars]:
         """Return a body with the store's time where it is to be ``now``, and the calendars, if it has a schedule."""
-        if asked.is_now:
-            body = (await self._at_once(asked))(body)
-        return body, await self._calendars_for(asked) if asked.has_schedule else {}
+        if body.get("when") != NOW and "schedule" not in body:
+            return body, {}
+        asked = Asked(body)
+        return (await self._at_once(asked))(body), await self._calendars_for(asked)
 
     async def _at_once(self, asked: Asked) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return a function that puts the store's time where one of the bodies says that it is to be ``now``."""

@@ -27,17 +27,17 @@ class Cycle(RequestResponseCycle):
         """Write the head. The names of its headers are in lower case; of the framing they have the length alone."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        lines = [*map(b": ".join, (*self.default_headers, *headers))]
         for name, value in headers:
             if name == b"content-length":
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in _NO_BODY:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
+            lines.append(b"transfer-encoding: chunked")
+        head = b"\r\n".join([STATUS_LINE[status][:-2], *lines, b"\r\n"])
         if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
             raise RuntimeError("a header has the end of a line in it")
         self.transport.write(head)

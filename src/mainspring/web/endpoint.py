@@ -268,10 +268,12 @@ class Router:
         return response
 
 
-async def _answer(call: Call) -> Response:
+def _answer(call: Call) -> Awaitable[Response]:
     """Have the function of a row answer, when there is a turn for it."""
-    if not call.endpoint.is_long:
-        return await call.endpoint.call(call)
+    return _in_turn(call) if call.endpoint.is_long else call.endpoint.call(call)
+
+
+async def _in_turn(call: Call) -> Response:
     async with call.services.turns:
         return await call.endpoint.call(call)
 
