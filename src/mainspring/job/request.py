@@ -306,13 +306,9 @@ def _found(error: BaseException, body: Mapping[str, Any]) -> list[Problem]:
 def _scheduling_problems(
     request: JobRequest, body: Mapping[str, Any], now: datetime, calendars: Collection[str]
 ) -> Iterator[Problem]:
+    """Check the scheduling fields together, those of them that are right by themselves."""
     if "schedule" in body:
         yield from kind_problems(body["schedule"])
-    yield from _schedule_problems(request, now, calendars)
-
-
-def _schedule_problems(request: JobRequest, now: datetime, calendars: Collection[str]) -> Iterator[Problem]:
-    """Check the scheduling fields together, those of them that are right by themselves."""
     sent = request.__dict__
     when, schedule, job_type = sent.get("when"), sent.get("schedule"), sent.get("job_type")
     if when is not None:
