@@ -2,7 +2,7 @@
 
 from mainspring.service.actions import MOST_IDS, VERBS, Action, action_from_json, action_to_json
 from mainspring.service.batches import Batch
-from mainspring.service.calendars import CalendarService
+from mainspring.service.calendars import CalendarService, calendar_tag
 from mainspring.service.cluster import NodeState, Runnable
 from mainspring.service.control import Standing
 from mainspring.service.feed import Event, Feed, News, Place
@@ -34,4 +34,5 @@ __all__ = [
     "Standing",
     "action_from_json",
     "action_to_json",
+    "calendar_tag",
 ]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
+from hashlib import blake2s
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from mainspring.errors import CalendarInUseError, ConfigError, InvalidRequestError, NotFoundError, Problem
+from mainspring.errors import (
+    CalendarInUseError,
+    ConfigError,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+    Problem,
+)
 from mainspring.problems import problems_of, sentence
 from mainspring.schedule import (
     CALENDAR_NAME,
@@ -20,6 +31,7 @@ from mainspring.schedule import (
     calendar_to_json,
     without_unknown,
 )
+from mainspring.service.control import EDIT_TRIES
 from mainspring.service.replanning import Replanning
 from mainspring.store import Notes, Progress, Store
 
@@ -50,11 +62,16 @@ class CalendarService:
             raise _missing(name)
         return calendar
 
-    async def put_calendar(self, name: str, body: Mapping[str, object]) -> tuple[Calendar, bool]:
+    async def put_calendar(
+        self, name: str, body: Mapping[str, object], *, tag: str | None = None, is_new: bool = False
+    ) -> tuple[Calendar, bool]:
         """Write a calendar; answer it, and whether it is new.
 
+        With `tag` only if it is that of the calendar which is there, or ``*`` for any. With `is_new` only if none is.
+
         Whatever begins from then on goes by it. The next runs of jobs that keep to it follow in the background: how far
-        that is, `progress` says. Raises `InvalidRequestError` with every problem.
+        that is, `progress` says. Raises `InvalidRequestError` with every problem, `PreconditionFailedError`, and
+        `ConflictError` if the calendar kept changing.
         """
         if not re.fullmatch(CALENDAR_NAME, name):
             detail = "must be 1 to 64 letters, digits, dots, _ or -, and begin with a letter or digit"
@@ -63,22 +80,44 @@ class CalendarService:
         calendar = await _read(body)
         if problems := await self._out_of_room({name: calendar}):
             raise InvalidRequestError(sentence(problems), problems=problems)
-        was_there = await self._notes.put_calendar(name, calendar)
+        was_there = await self._write(name, calendar, tag, is_new=is_new)
         await self.replanning.begin(name)
         return calendar, not was_there
+
+    async def _write(self, name: str, calendar: Calendar, tag: str | None, *, is_new: bool) -> bool:
+        """Write a calendar if what is there is as it was believed; answer whether one was there."""
+        if tag is None and not is_new:
+            return await self._notes.put_calendar(name, calendar)
+        for _ in range(EDIT_TRIES):
+            before = await self._notes.stored_calendar(name)
+            _check(name, before, tag, is_new=is_new)
+            if await self._notes.swap_calendar(name, before, calendar):
+                return before is not None
+        raise _kept_changing(name)
 
     async def progress(self) -> Mapping[str, Progress]:
         """Return how far jobs follow the calendars that they do not all follow yet, by name."""
         return await self._notes.progress()
 
-    async def delete_calendar(self, name: str) -> None:
-        """Delete a calendar. Raises `NotFoundError`, and `CalendarInUseError` while jobs keep to it."""
-        await self.get_calendar(name)
+    async def delete_calendar(self, name: str, *, tag: str | None = None) -> None:
+        """Delete a calendar, with `tag` only if it is that of the calendar.
+
+        Raises `NotFoundError`, `PreconditionFailedError`, `CalendarInUseError` while jobs keep to it, and
+        `ConflictError` if the calendar kept changing.
+        """
+        for _ in range(EDIT_TRIES):
+            if (before := await self._notes.stored_calendar(name)) is None:
+                raise _missing(name)
+            _check(name, before, tag)
+            await self._refuse_used(name)
+            if await self._notes.swap_calendar(name, before, None):
+                return
+        raise _kept_changing(name)
+
+    async def _refuse_used(self, name: str) -> None:
         if jobs := await self._store.recurring(None, COUNTED, calendar=name):
             many = "1 job keeps" if len(jobs) == 1 else f"{len(jobs)} jobs{' or more' * (len(jobs) == COUNTED)} keep"
             raise CalendarInUseError(f"{many} to the calendar {name}, such as {jobs[0].id} of {jobs[0].key}")
-        if not await self._notes.put_calendar(name, None):
-            raise _missing(name)
 
     async def adopt(self, calendars: Calendars) -> list[str]:
         """Write calendars of the settings where the store has others; answer the names of those.
@@ -114,6 +153,30 @@ class CalendarService:
             detail = f"all calendars together can have {MOST_BYTES // 1024} KiB at most: shorten or delete one"
             problems.append(Problem("", "CALENDARS_TOO_LARGE", detail))
         return problems
+
+
+def calendar_tag(calendar: Calendar) -> str:
+    """Return what tells a calendar from others."""
+    return _tag(calendar_to_json(calendar))
+
+
+def _tag(stored: Any) -> str:
+    """Return the tag of a calendar as the store has it. The order of members is not kept by every store."""
+    return blake2s(json.dumps(stored, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _check(name: str, there: Any, tag: str | None, *, is_new: bool = False) -> None:
+    """Raise `PreconditionFailedError` unless what is there is what the caller believes."""
+    if is_new and there is not None:
+        raise PreconditionFailedError(f"there is a calendar {name} already")
+    if tag is not None and there is None:
+        raise PreconditionFailedError(f"there is no calendar {name}")
+    if tag not in {None, "*"} and tag != _tag(there):
+        raise PreconditionFailedError(f"the calendar {name} is another by now; get it anew and decide again")
+
+
+def _kept_changing(name: str) -> ConflictError:
+    return ConflictError(f"the calendar {name} kept changing; try again")
 
 
 async def _read(body: Mapping[str, object]) -> Calendar:

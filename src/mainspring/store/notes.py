@@ -180,6 +180,16 @@ class Notes:
         await self.refresh()  # this process goes by its own writes at once
         return was_there
 
+    async def stored_calendar(self, name: str) -> Any:
+        """Return a calendar as the store has it, also one that cannot be read here; `None` if there is none."""
+        return (await self._store.notes(CALENDARS)).get(name)
+
+    async def swap_calendar(self, name: str, before: Any, calendar: Calendar | None) -> bool:
+        """Write a calendar, or with `None` delete it, if what is stored is still `before`; answer whether it was."""
+        done = await self._store.swap_note(CALENDARS, name, before, calendar and calendar_to_json(calendar))
+        await self.refresh()
+        return done
+
     async def _read_pauses(self, kind: str) -> dict[str, Pause]:
         """Read pauses by the names of their notes, the oldest first; a note that cannot be read is none."""
         read: dict[str, Pause] = {}

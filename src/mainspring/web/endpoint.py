@@ -151,6 +151,8 @@ class Endpoint:
     """Whether the receipt of a call is written with what the call writes: see `mainspring.web.idempotency`."""
     may: Right | None = None
     """The right that a caller needs; `None` for what everybody may see."""
+    has_page: bool = False
+    """Whether a browser gets a page in place of JSON."""
     tag: str = "Mainspring"
     """The heading in the document, where the path names no job group."""
 
@@ -181,6 +183,14 @@ def called(function: Callable[[Call], Awaitable[Response]], level: str) -> Calla
     between = "_of_" if "_" in function.__name__ else "_"
     of_level.__name__ = f"{function.__name__}{between}{level}"
     return of_level
+
+
+def must_be_new(call: Call, what: str) -> bool:
+    """Tell whether ``If-None-Match: *`` demands that there is none yet. Raises `HttpError` for a tag."""
+    known = call.request.headers.get("if-none-match")
+    if known not in {None, "*"}:
+        raise HttpError(400, "IF_NONE_MATCH_INVALID", f"If-None-Match can only be * here: {what} must not be there")
+    return known is not None
 
 
 class Router:

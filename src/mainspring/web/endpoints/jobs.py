@@ -35,11 +35,10 @@ from mainspring.web.answers import (
     standing_json,
 )
 from mainspring.web.body import read_body, receive_batch
-from mainspring.web.endpoint import IF_NONE_MATCH, Call, Endpoint, is_uuid
+from mainspring.web.endpoint import IF_NONE_MATCH, Call, Endpoint, is_uuid, must_be_new
 from mainspring.web.example import TODAY, WHEN, YESTERDAY
 from mainspring.web.outline import BATCH_JOBS
 from mainspring.web.paths import BASE, GROUP, JOB, group_path, job_path
-from mainspring.web.problem import HttpError
 from mainspring.web.query import Query, flag, moment, number, text
 from mainspring.web.schema import ID, REQUEST, named
 
@@ -100,7 +99,7 @@ async def put_job(call: Call) -> Response:
 
     To send the same again changes nothing.
     """
-    key, job_id, version, is_new = call.key, _new_id(call.path["jobId"]), call.version, _must_be_new(call)
+    key, job_id, version, is_new = call.key, _new_id(call.path["jobId"]), call.version, must_be_new(call, "the job")
     body, pauses = await read_body(call.request), await call.pauses()
     job, is_created = await call.services.jobs.put_job(key, job_id, body, version=version, is_new=is_new)
     if is_created:
@@ -114,14 +113,6 @@ def _new_id(text: str) -> UUID:
         return job_id
     detail = "the id of a job must be a UUID (RFC 9562), such as 0197c1a6-2b8a-7c3e-9d5f-6a7b8c9d0e1f"
     raise InvalidRequestError(detail, problems=[Problem("", "JOB_ID_INVALID", detail)])
-
-
-def _must_be_new(call: Call) -> bool:
-    """Tell whether ``If-None-Match: *`` demands that there is no such job. Raises `HttpError` for a tag."""
-    known = call.request.headers.get("if-none-match")
-    if known not in {None, "*"}:
-        raise HttpError(400, "IF_NONE_MATCH_INVALID", "If-None-Match can only be * here: the job must not be there")
-    return known is not None
 
 
 _HEX_ID = re.compile("(.{8})(.{4})(.{4})(.{4})(.{12})")
