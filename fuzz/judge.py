@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from fuzz.client import PATIENCE, Answer
 from fuzz.draw import Request, operations
+from mainspring.web.codes import type_of
 
 OF_HTTP = frozenset({400, 403, 404, 405, 406, 408, 413, 414, 415, 417, 421, 431, 503})
 """Errors about a request as HTTP, which come before any call is looked at: of each request and each connection."""
@@ -104,7 +105,8 @@ def _is_problem(answer: Answer) -> bool:
         return False
     return (
         isinstance(content, dict)
-        and content.keys() - ({"job"} if answer.status == 409 else set()) == MEMBERS
+        and content.keys() - ({"job", "run"} if answer.status == 409 else set()) == MEMBERS
+        and content["type"] == type_of(content["id"])
         and content["status"] == answer.status
         and content["instance"] == answer.headers.get("x-request-id")
         and len(answer.body) <= LARGEST

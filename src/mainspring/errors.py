@@ -54,13 +54,14 @@ Other = tuple[tuple[str, str], UUID]
 class JobRunningError(MainspringError):
     """The job has started its only run and can no longer be changed.
 
-    `other` is that job where the request does not name it, but its key.
+    `other` is that job where the request does not name it, but its key; `run` is the number of the run under way.
     """
 
     code = "JOB_RUNNING"
 
-    def __init__(self, detail: str, *, other: Other | None = None) -> None:
+    def __init__(self, detail: str, *, run: int | None = None, other: Other | None = None) -> None:
         super().__init__(detail)
+        self.run = run
         self.other = other
 
 

@@ -26,8 +26,8 @@ def judge() -> Judge:
 def error(code: int, *, kind: str = "application/problem+json", **other: Any) -> Answer:
     """Return an error as it should be, but for what is said."""
     content = {
-        "type": "about:blank", "title": "T", "status": code, "detail": "d", "instance": "1", "id": "X", "errors": [],
-        "retryable": False,
+        "type": "/problems/validation-error", "title": "T", "status": code, "detail": "d", "instance": "1", "id": "X",
+        "errors": [], "retryable": False,
     }  # fmt: skip
     headers = {"content-type": kind, "x-request-id": "1", "x-content-type-options": "nosniff"}
     return Answer(code, headers, json.dumps(content | other).encode())

@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx2
 
 from mainspring.job import JobKey
+from mainspring.web.codes import type_of
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "id", "errors", "retryable"}
 
@@ -28,7 +29,8 @@ def refusal(answer: httpx2.Response) -> Refusal:
     """Read an error, once it is seen that it has the one shape that all errors have."""
     content: dict[str, Any] = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
-    assert content.keys() == MEMBERS
+    assert content.keys() == MEMBERS | ({"run"} if content["id"] == "JOB_RUNNING" else set())
+    assert content["type"] == type_of(content["id"])
     assert content["status"] == answer.status_code
     assert content["instance"] == answer.headers["x-request-id"]
     assert content["title"] != "Error"

@@ -31,7 +31,7 @@ async def test_error_reads_like_this(client: httpx2.AsyncClient) -> None:
 
     assert answer.status_code == 422
     assert answer.json() == {
-        "type": "about:blank",
+        "type": "/problems/job-creation-error",
         "title": "Invalid request",
         "status": 422,
         "detail": "/amount must be greater than or equal to 1",

@@ -204,7 +204,9 @@ async def test_answers_are_as_they_are_described(client: httpx2.AsyncClient, doc
     assert dry_run.json().keys() == set(properties(document, forecast))
     described = document["paths"][at(BACKUPS, "{jobId}", "preview")]["get"]["responses"]["200"]
     assert preview.json().keys() == members(described)
-    assert missing.json().keys() | {"job"} == members(path["get"]["responses"]["422"], "application/problem+json")
+    assert missing.json().keys() | {"job", "run"} == members(
+        path["get"]["responses"]["422"], "application/problem+json"
+    )
 
 
 async def test_model_of_a_plugin_may_have_the_name_of_one_of_ours(document: Schema) -> None:

@@ -258,6 +258,7 @@ def write_error(error: MainspringError) -> dict[str, Any]:
         "code": error.code,
         "detail": str(error),
         "problems": [_write_problem(problem) for problem in error.problems],
+        "run": getattr(error, "run", None),
         "other": other and [*other[0], str(other[1])],
     }
 
@@ -270,6 +271,8 @@ def read_error(data: Mapping[str, Any]) -> MainspringError:
     if data["other"]:
         product, job_group, job_id = data["other"]
         more["other"] = (product, job_group), UUID(job_id)
+    if data["run"] is not None:
+        more["run"] = data["run"]
     return _CLASSES.get(data["code"], MainspringError)(data["detail"], **more)
 
 

@@ -263,8 +263,8 @@ class SchedulerService:
     ) -> Job | None:
         """Give a request, and what it waits for, to the job that has its key; `None` if that was written meanwhile."""
         if other.state is State.RUNNING:
-            detail = f"job {other.id} has the key and is running; what it does has begun"
-            raise JobRunningError(detail, other=(other.key, other.id))
+            detail = f"job {other.id} has the key, and its run {other.run} is under way; what it does has begun"
+            raise JobRunningError(detail, run=other.run, other=(other.key, other.id))
         await self.awaiting.refuse_circle(other.id, waits_for)
         now = await self._store.now()
         reading = self._read(binding, body, now, calendars)

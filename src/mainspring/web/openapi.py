@@ -20,6 +20,7 @@ from mainspring.job import SCHEDULING_SCHEMA, AnythingElse, JobKey, JobRequest
 from mainspring.plugins import Binding
 from mainspring.schedule import CALENDAR_NAME, CALENDAR_SCHEMA, WANTED_SCHEMA
 from mainspring.web import answers, problem
+from mainspring.web.codes import CODES, TITLES
 from mainspring.web.endpoint import Endpoint
 from mainspring.web.example import WHEN, example
 from mainspring.web.idempotency import IDEMPOTENCY_KEY
@@ -34,6 +35,7 @@ _NAMES: dict[str, Schema] = {
     "node": {"type": "string"},
     "product": {"type": "string"},
     "run": {"type": "integer", "minimum": 1},
+    "problem": {"type": "string", "enum": [code.slug for code in CODES.values()]},
 }
 """What may stand in a path for each name."""
 _ALWAYS = (400, 406, 414, 421, 422, 503)
@@ -218,7 +220,7 @@ def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> 
         "operationId": _operation_id(row, group),
         "summary": summary,
         "tags": [tag],
-        "responses": {str(status): _answer(schema) for status, schema in row.answers.items()}
+        "responses": {str(status): _answer(schema, has_page=row.has_page) for status, schema in row.answers.items()}
         | {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted(_errors(row))},
     }
     if row.body:
@@ -231,8 +233,11 @@ def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> 
 
 
 _ERRORS = {
-    f"Error{status}": {"description": title, "content": {"application/problem+json": {"schema": named("Problem")}}}
-    for status, title in problem.TITLES.items()
+    f"Error{status}": {
+        "description": f"{title}: {', '.join(code.name for code in CODES.values() if code.status == status)}.",
+        "content": {"application/problem+json": {"schema": named("Problem")}},
+    }
+    for status, title in TITLES.items()
     if status != 500
 }
 
@@ -262,11 +267,12 @@ def _content(media_type: str, schema: Schema, sample: Any) -> Schema:
     return {"schema": schema, "example": value if is_json else f"{to_json(value).decode()}\n"}
 
 
-def _answer(schema: Schema | None) -> Schema:
+def _answer(schema: Schema | None, *, has_page: bool) -> Schema:
     if schema is None:
         return {"description": "Done."}
     media_type = "text/plain" if schema is TEXT else "application/json"
-    return {"description": "OK", "content": {media_type: {"schema": schema}}}
+    page = {"text/html": {"schema": {"type": "string"}}} if has_page else {}
+    return {"description": "OK", "content": {media_type: {"schema": schema}} | page}
 
 
 def _parameters(place: str, parameters: Sequence[Parameter[Any]]) -> list[Schema]:

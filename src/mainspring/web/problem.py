@@ -38,6 +38,7 @@ from mainspring.errors import (
     UnreadableJobError,
 )
 from mainspring.job import JobKey
+from mainspring.web.codes import TITLES, code_of, type_of
 from mainspring.web.paths import group_path
 from mainspring.web.schema import ID
 
@@ -77,29 +78,6 @@ STATUS: dict[type[MainspringError], int] = {
     StoreUnavailableError: 503,
     SchemaChangedError: 503,
 }
-TITLES = {
-    400: "Malformed request",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    406: "Not acceptable",
-    408: "Request timeout",
-    409: "Conflict",
-    410: "Gone",
-    412: "Precondition failed",
-    413: "Body too large",
-    414: "URL too long",
-    415: "Unsupported media type",
-    417: "Expectation failed",
-    421: "Misdirected request",
-    422: "Invalid request",
-    429: "Quota exceeded",
-    431: "Head too large",
-    500: "Internal error",
-    503: "Service unavailable",
-}
-_AGAIN = frozenset({ConflictError.code, ReceiptTakenError.code, "IDEMPOTENCY_IN_FLIGHT"})
-"""What may be gone when the call is sent again."""
 SENTENCES: dict[type[MainspringError], str] = {
     ConflictError: "other requests kept changing the same thing; nothing was written, try again",
     StoreUnavailableError: "the job store does not answer; a write in progress may or may not have taken effect",
@@ -113,7 +91,11 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "RFC 9457, with the stable code as id.",
     "properties": {
-        "type": {"type": "string"},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The page that says what `id` means, relative to the service.",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
@@ -136,6 +118,7 @@ SCHEMA: dict[str, Any] = {
             },
         },
         "retryable": {"type": "boolean"},
+        "run": {"type": "integer", "description": "The number of the run that is in the way: with JOB_RUNNING."},
         "job": {
             "type": "object",
             "description": "The job in the way: with KEY_TAKEN, JOB_EXISTS, and JOB_RUNNING if it was to be replaced.",
@@ -171,10 +154,8 @@ def _ours(request: Request, error: MainspringError) -> Response:
     if sentence := SENTENCES.get(type(error)):
         log.warning("request refused", path=request.url.path, code=id_, error=detail)
         detail = sentence.partition(";")[0] if request.method in {"GET", "HEAD"} else sentence  # which writes nothing
-    if isinstance(error, KeyTakenError | JobRunningError | JobExistsError) and error.other is not None:
-        key, job_id = error.other
-        job = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
-        return problem(request, 409, id_, detail, error.problems, job=job)
+    if isinstance(error, KeyTakenError | JobRunningError | JobExistsError):
+        return problem(request, 409, id_, detail, error.problems, **_in_the_way(error))
     if isinstance(error, QuotaExceededError):
         wait = error.retry_after
         response = problem(request, 429, id_, detail, error.problems, retryable=wait is not None)
@@ -184,20 +165,31 @@ def _ours(request: Request, error: MainspringError) -> Response:
     return problem(request, STATUS.get(type(error), 500), id_, detail, error.problems)
 
 
+def _in_the_way(error: KeyTakenError | JobRunningError | JobExistsError) -> dict[str, object]:
+    """Name the job, and the run, that is in the way."""
+    named: dict[str, object] = {}
+    if isinstance(error, JobRunningError) and error.run is not None:
+        named["run"] = error.run
+    if error.other is not None:
+        key, job_id = error.other
+        named["job"] = {"id": str(job_id), "href": f"{group_path(JobKey(*key))}/jobs/{job_id}"}
+    return named
+
+
 def problem(
     request: Request, status: int, id_: str, detail: str, problems: Sequence[Problem] = (), **more: object
 ) -> Response:
     """Answer with a problem of at most `PROBLEM_LIMIT` bytes. Without `problems` the whole is the one problem."""
     errors = [_error_json(fault) for fault in islice(problems or [Problem("", id_, detail)], 20)]
     content = {
-        "type": "about:blank",
+        "type": type_of(id_),
         "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail[:500],
         "instance": request.state.request_id,
         "id": id_,
         "errors": errors,
-        "retryable": status in {408, 503} or id_ in _AGAIN,
+        "retryable": status in {408, 503} or code_of(id_).is_retryable,
         **more,
     }
     headers = {"Retry-After": str(int(StoreUnavailableError.retry_after.total_seconds()))} if status == 503 else None

@@ -66,7 +66,7 @@ def fire(job: Job, child_id: UUID, *, now: datetime) -> tuple[Job, Job | None]:
         child = beside(job, now, now, child_id, now=now)._replace(backfill=True)
         return job._replace(version=job.version + 1, updated_at=now), child
     if job.state is State.RUNNING:
-        raise JobRunningError("the job is running already")
+        raise JobRunningError(f"run {job.run} of the job is under way already", run=job.run)
     due = let_go(job)._replace(state=State.SCHEDULED, waits_for=(), due_at=now, version=job.version + 1, updated_at=now)
     return (due if job.attempt else begun(due, now, now)._replace(trigger=Once(now))), None
 

@@ -119,7 +119,8 @@ def reschedule(
     refuse_finished(job)
     refuse_newer(job)
     if job.state is State.RUNNING and isinstance(job.trigger, Once):
-        raise JobRunningError("the job is running: what it was to do has begun and can no longer be changed")
+        detail = f"run {job.run} of the job is under way: what it was to do has begun and can no longer be changed"
+        raise JobRunningError(detail, run=job.run)
     trigger = trigger.for_job(job.id)
     changed = _with_options(job, options, now)._replace(
         request=request, trigger=trigger, version=job.version + 1, updated_at=now, damage=None

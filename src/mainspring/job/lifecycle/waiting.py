@@ -35,7 +35,8 @@ def waits_for(options: Options, over: Mapping[UUID, bool]) -> tuple[UUID, ...]:
 def made_to_wait(job: Job, over: Mapping[UUID, bool]) -> Job:
     """Return a job that waits for what its options say. Raises `JobRunningError` for one that runs."""
     if job.state is State.RUNNING:
-        raise JobRunningError("the job is running: it is too late to have it wait for others")
+        detail = f"run {job.run} of the job is under way: it is too late to have it wait for others"
+        raise JobRunningError(detail, run=job.run)
     return job._replace(waits_for=waits_for(job.options, over))
 
 

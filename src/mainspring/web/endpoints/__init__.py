@@ -1,6 +1,19 @@
 """The calls, by what they are about: one function from call to response each, and a row for each of them."""
 
-from mainspring.web.endpoints import actions, calendars, cluster, control, docs, events, jobs, limits, lists, ops, runs
+from mainspring.web.endpoints import (
+    actions,
+    calendars,
+    cluster,
+    control,
+    docs,
+    events,
+    jobs,
+    limits,
+    lists,
+    ops,
+    problems,
+    runs,
+)
 
 ROWS = [
     *jobs.ROWS,
@@ -12,6 +25,7 @@ ROWS = [
     *cluster.ROWS,
     *runs.ROWS,
     *calendars.ROWS,
+    *problems.ROWS,
     *ops.ROWS,
     *docs.ROWS,
 ]
