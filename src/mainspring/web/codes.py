@@ -164,6 +164,9 @@ _TABLE = {
         "CALENDAR_IN_USE": "jobs use the calendar",
         "CONFLICT": "the edit lost to concurrent writers ten times; nothing was written, try again",
     },
+    410: {
+        "EVENTS_FORGOTTEN": "events behind this place are not kept any more",
+    },
     412: {
         "PRECONDITION_FAILED": (
             "the job, the limits or the calendar is another than `If-Match` says, or is there although `If-None-"
@@ -284,8 +287,10 @@ _TABLE = {
         "PREFIX_INVALID": "`q` has 1 to 200 characters, and no control characters",
         "FIELD_NOT_SEARCHABLE": "jobs cannot be found by this field of their requests",
         "VALUE_TOO_LONG": "the value is longer than any by which jobs can be found",
+        "TYPE_INVALID": "no event has this type",
         "OUTCOME_INVALID": "no run ends so",
         "STATE_INVALID": "these states cannot be listed, or not together",
+        "PARAMETER_INVALID": "the parameter is not taken in this form of the call",
         "UNKNOWN_PARAMETER": "the call has no such parameter",
         "REPEATED_PARAMETER": "the parameter is given more than once",
     },
@@ -309,6 +314,7 @@ _TABLE = {
         "SERVICE_OVERLOADED": (
             "the bodies of other requests take all the memory that there is for them; nothing was written"
         ),
+        "TOO_MANY_FOLLOWERS": "as many follow events at this service as may",
         "TOO_MANY_CONNECTIONS": "all connections are in use; nothing was written",
     },
     0: {
