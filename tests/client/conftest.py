@@ -1,13 +1,12 @@
 """Clients of the real application in process, and of a transport that answers as a test says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
 import anyio.from_thread
 import httpx2
 import pytest
-import stamina
 
 from mainspring.client import AsyncClient, Client
 from mainspring.clock import ManualClock
@@ -16,7 +15,7 @@ from tests.web.conftest import app, clock, events, make_app, registry, store
 __all__ = ["app", "clock", "events", "make_app", "registry", "store"]
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
-CLOCK = ManualClock(datetime(2026, 6, 1, 12, tzinfo=UTC))
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 class FromThread(httpx2.BaseTransport):
@@ -37,16 +36,29 @@ class FromThread(httpx2.BaseTransport):
 
 def client_with(handler: Handler, **options: object) -> Client:
     """Return a client whose calls `handler` answers."""
-    return partial(Client, "http://mainspring", transport=httpx2.MockTransport(handler), clock=CLOCK)(**options)  # type: ignore[arg-type]  # options of a test
+    made = partial(Client, "http://mainspring", transport=httpx2.MockTransport(handler), clock=ManualClock(NOON))
+    return made(**options)  # type: ignore[arg-type]  # options of a test
 
 
-def async_client_with(handler: Handler) -> AsyncClient:
+def async_client_with(handler: Handler, **options: object) -> AsyncClient:
     """Return a client for asyncio whose calls `handler` answers."""
-    return AsyncClient("http://mainspring", transport=httpx2.MockTransport(handler), clock=CLOCK)
+    made = partial(AsyncClient, "http://mainspring", transport=httpx2.MockTransport(handler), clock=ManualClock(NOON))
+    return made(**options)  # type: ignore[arg-type]  # options of a test
 
 
 @pytest.fixture
-def no_pauses() -> Iterator[None]:
-    """Tries follow one another at once."""
-    with stamina.set_testing(True, attempts=5, cap=True):
-        yield
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Nothing waits: the pauses are passed by the clock at once, and listed here."""
+    pauses: list[float] = []
+
+    def sleep(client: Client, seconds: float) -> None:
+        pauses.append(seconds)
+        assert isinstance(client.clock, ManualClock)
+        client.clock.advance(seconds=seconds)
+
+    async def async_sleep(client: AsyncClient, seconds: float) -> None:
+        sleep(client, seconds)  # type: ignore[arg-type]  # both have a clock
+
+    monkeypatch.setattr(Client, "_sleep", sleep)
+    monkeypatch.setattr(AsyncClient, "_sleep", async_sleep)
+    return pauses

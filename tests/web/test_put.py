@@ -150,3 +150,47 @@ async def test_what_is_known_is_not_sent_again(client: httpx2.AsyncClient) -> No
     assert refused(412, "PRECONDITION_FAILED") == refusal(
         await client.delete(at(NOTES, ID), headers={"If-Match": paused.headers["etag"]})
     )
+
+
+# --- a schedule that goes on from another service
+
+
+MONTHLY = {"schedule": {"every": "P1M", "start": "2026-01-31T10:00:00Z", "count": 7}, "text": "first"}
+
+
+async def put_from(client: httpx2.AsyncClient, moment: str, body: Any = MONTHLY) -> httpx2.Response:
+    """Put a note whose schedule goes on."""
+    return await client.put(at(NOTES, ID), params={"firesFrom": moment}, json=body)
+
+
+@pytest.mark.parametrize("moment", ["2026-06-30T10:00:00Z", "2026-06-02T00:00:00Z"])
+async def test_a_schedule_goes_on(client: httpx2.AsyncClient, moment: str) -> None:
+    """At the first fire time from then on; those before are neither made up for nor given back."""
+    answer = await put_from(client, moment)
+
+    assert (201, "2026-06-30T10:00:00Z") == (answer.status_code, answer.json()["nextRun"])
+    ahead = (await client.get(at(NOTES, ID, "preview"))).json()["fireTimes"]
+    assert ["2026-06-30T10:00:00Z", "2026-07-31T10:00:00Z"] == [start["utc"] for start in ahead]
+    assert [] == (await client.get(at(NOTES, ID, "runs"))).json()
+
+
+async def test_where_it_goes_on_is_no_part_of_the_body(client: httpx2.AsyncClient) -> None:
+    """The same again changes nothing, wherever the job stands by now."""
+    await put_from(client, "2026-06-30T10:00:00Z")
+
+    again = await put_from(client, "2026-07-01T10:00:00Z")
+
+    assert (200, "2026-06-30T10:00:00Z") == (again.status_code, again.json()["nextRun"])
+
+
+async def test_nothing_is_left_to_go_on_with(client: httpx2.AsyncClient) -> None:
+    """It is the parameter that is wrong."""
+    answer = await put_from(client, "2026-08-01T00:00:00Z")
+
+    assert 422 == answer.status_code
+    assert [("?firesFrom", "SCHEDULE_NEVER")] == [(e["pointer"], e["code"]) for e in answer.json()["errors"]]
+
+
+async def test_what_runs_once_runs_when_it_says(client: httpx2.AsyncClient) -> None:
+    """It has no schedule to go on with."""
+    assert "2026-12-01T10:00:00Z" == (await put_from(client, "2027-01-01T00:00:00Z", BODY)).json()["nextRun"]

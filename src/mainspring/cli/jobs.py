@@ -12,6 +12,7 @@ from uuid import UUID
 
 import typer
 
+from mainspring.cli import transfer
 from mainspring.cli.candidates import groups, job_ids
 from mainspring.cli.client import Answer, ask
 from mainspring.cli.control import Reason, Until, pause_body
@@ -29,6 +30,8 @@ from mainspring.cli.output import (
 )
 
 app = commands("Work with the jobs of a running service.")
+app.command("export")(transfer.export_jobs)
+app.command("import")(transfer.import_jobs)
 
 _Group = Annotated[
     str,

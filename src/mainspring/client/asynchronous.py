@@ -8,13 +8,19 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
-import stamina
 
 from mainspring.client import core
 from mainspring.client.answers import Batch, Job
 from mainspring.client.call import Answer, AsyncItems, Call, Page
 from mainspring.client.core import Retries
-from mainspring.client.errors import NoAnswerError, NotFound, NotMainspringError, ProblemError, WaitTimeout
+from mainspring.client.errors import (
+    MainspringError,
+    NoAnswerError,
+    NotFound,
+    NotMainspringError,
+    ProblemError,
+    WaitTimeout,
+)
 from mainspring.client.events import Event, EventReader
 from mainspring.client.paths import BASE, JobLike
 from mainspring.client.service import ServiceCalls
@@ -67,12 +73,15 @@ class AsyncClient(ServiceCalls):
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call that was described, as all other methods do. Raises `MainspringError`."""
-        decide = core.again(self._retries, call)
-        tries = itertools.count(1)
-        async for attempt in stamina.retry_context(on=decide, **core.schedule_of(self._retries)):
-            with attempt:
-                return await self._once(call, next(tries))
-        raise AssertionError("a retry context ends by returning or raising")
+        tries = core.Tries(self._retries, call, self.clock)
+        while True:
+            try:
+                return await self._once(call, tries.number)
+            except MainspringError as error:
+                pause = tries.pause(error)
+                if pause is None:
+                    raise
+            await self._sleep(pause)
 
     async def _once(self, call: Call[T], attempt: int) -> T:
         with core.own_errors():

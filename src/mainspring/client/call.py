@@ -97,9 +97,15 @@ def post(
     return _write("POST", path, read, body, params, {"Idempotency-Key": key or str(uuid4())})
 
 
-def put(path: str, read: Callable[[Answer], T], body: object, headers: Mapping[str, str] | None = None) -> Call[T]:
+def put(
+    path: str,
+    read: Callable[[Answer], T],
+    body: object,
+    headers: Mapping[str, str] | None = None,
+    params: tuple[tuple[str, str], ...] = (),
+) -> Call[T]:
     """Describe a `PUT`."""
-    return _write("PUT", path, read, body, (), headers or {})
+    return _write("PUT", path, read, body, params, headers or {})
 
 
 def patch(path: str, read: Callable[[Answer], T], body: object, headers: Mapping[str, str]) -> Call[T]:

@@ -21,6 +21,7 @@ from mainspring.client.errors import (
     ProblemError,
     problem_error,
 )
+from mainspring.clock import Clock
 
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8089"
@@ -136,15 +137,31 @@ def _bounded(seconds: float, retries: Retries) -> bool | float:
     return seconds if seconds <= retries.longest_pause else False
 
 
-def schedule_of(retries: Retries) -> dict[str, Any]:
-    """Return what stamina is told of when to try again."""
-    return {
-        "attempts": retries.attempts,
-        "timeout": retries.total,
-        "wait_initial": retries.first_pause,
-        "wait_max": retries.longest_pause,
-        "wait_jitter": retries.first_pause,
-    }
+class Tries:
+    """The tries of one call: which it is, and after each that failed whether another follows, and when."""
+
+    def __init__(self, retries: Retries, call: Call[Any], clock: Clock) -> None:
+        self.number = 1
+        self._retries = retries
+        self._decide = again(retries, call)
+        self._clock = clock
+        self._began = clock.monotonic()
+
+    def pause(self, error: MainspringError) -> float | None:
+        """Return the seconds before the next try after an error; None if there is no other."""
+        wanted = self._decide(error)
+        if wanted is False or self.number >= self._retries.attempts:
+            return None
+        pause = self._longer() if wanted is True else float(wanted)
+        if self._clock.monotonic() + pause > self._began + self._retries.total:
+            return None
+        self.number += 1
+        return pause
+
+    def _longer(self) -> float:
+        """Return twice the pause before, with a part that is left to chance: callers part so."""
+        pause = self._retries.first_pause * 2 ** (self.number - 1) + self._retries.first_pause * self._clock.chance()
+        return float(min(pause, self._retries.longest_pause))
 
 
 def is_done_before(error: MainspringError, call: Call[Any], attempt: int) -> bool:

@@ -102,16 +102,19 @@ class JobCalls:
         request: Json | None = None,
         *,
         only_new: bool = False,
+        fires_from: When | None = None,
         **plan: Unpack[Plan],
     ) -> Call[Job]:
         """Create a job under an id of your own; if the same job is there already, return that.
 
-        With `only_new` any job that is there is refused. Raises `Conflict` if another job has the id, and
-        `PreconditionFailed` with `only_new`.
+        With `only_new` any job that is there is refused. A schedule that stood elsewhere goes on with its first fire
+        time at or after `fires_from`. Raises `Conflict` if another job has the id, and `PreconditionFailed` with
+        `only_new`.
         """
         headers = {"If-None-Match": "*"} if only_new else {}
         where = level(product, job_group, "jobs", str(job_id))
-        return put(where, answers.job_answer, self.body(request, plan), headers)
+        asked = params(self.clock.now(), firesFrom=fires_from)
+        return put(where, answers.job_answer, self.body(request, plan), headers, asked)
 
     @Method
     def create_batch(

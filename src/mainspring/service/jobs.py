@@ -212,11 +212,19 @@ class SchedulerService:
         return job._replace(waits_for=lifecycle.waits_for(job.options, over))
 
     async def put_job(
-        self, key: JobKey, job_id: UUID, body: Mapping[str, Any], *, version: int | None = None, is_new: bool = False
+        self,
+        key: JobKey,
+        job_id: UUID,
+        body: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        is_new: bool = False,
+        fires_from: datetime | None = None,
     ) -> tuple[Job, bool]:
         """Create a job under an id of the caller's; it is durable when this returns. Answer it, and whether it is new.
 
-        To send the same again changes nothing: what is there is returned, whatever has become of it. Raises like
+        A schedule goes on with its first fire time at or after `fires_from`, as it stood in another store. To send the
+        same again changes nothing: what is there is returned, whatever has become of it. Raises like
         `create_or_keep` (a job that has its key is never replaced), `JobExistsError` if a job of the id was created
         with another body or is of another group, and `PreconditionFailedError` if `version` is not the job's, or one is
         there that `is_new` demands not to be.
@@ -228,7 +236,7 @@ class SchedulerService:
             if version is not None:
                 raise PreconditionFailedError(f"there is no job {job_id}, and so none of version {version}")
             made, calendars = await self._prepared(body)
-            job, unrun = self._new_job(binding, made, self._clock.now(), calendars, job_id)
+            job, unrun = self._new_job(binding, made, self._clock.now(), calendars, job_id, fires_from)
             job = (await self._awaiting(job) if job.options.after else job)._replace(digest=digest)
             fp("create.before_add")
             try:
@@ -315,6 +323,7 @@ class SchedulerService:
         now: datetime,
         calendars: Calendars,
         job_id: UUID | None = None,
+        fires_from: datetime | None = None,
     ) -> Edit:
         reading = self._read(binding, body, now, calendars)
         job, unrun = edit = lifecycle.create(
@@ -325,6 +334,7 @@ class SchedulerService:
             options=reading.options,
             now=now,
             calendars=calendars,
+            fires_from=fires_from,
         )
         ranked = self._ranked(binding, job, reading.request)
         return edit if ranked is job else Edit(ranked, unrun)

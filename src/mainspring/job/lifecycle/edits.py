@@ -29,6 +29,7 @@ from mainspring.schedule import (
     Calendars,
     Once,
     Planned,
+    Recurring,
     Trigger,
     beginning,
     following,
@@ -42,7 +43,7 @@ CREATED_PAUSED = "created paused"
 _WAITING = frozenset({State.SCHEDULED, State.PAUSED})
 
 
-def create(
+def create(  # noqa: PLR0913 - what a job is made of, and the two that a decision takes
     *,
     job_id: UUID,
     key: JobKey,
@@ -51,13 +52,19 @@ def create(
     options: Options,
     now: datetime,
     calendars: Calendars,
+    fires_from: datetime | None = None,
 ) -> Edit:
     """Return a new job that waits for the first occurrence of its trigger; one in the past is due at once.
 
-    Raises `InvalidRequestError` when the calendar of a schedule, or the value of an ``H``, leaves it no time to fire.
+    A schedule that goes on from elsewhere waits for its first occurrence at or after `fires_from`: those before have
+    had their turn. Raises `InvalidRequestError` when the calendar of a schedule, the value of an ``H``, or
+    `fires_from`, leaves it no time to fire.
     """
     trigger = trigger.for_job(job_id)
-    fire_time, due_at, planned = first(trigger, job_id, calendars)
+    if fires_from is None or isinstance(trigger, Once):
+        fire_time, due_at, planned = first(trigger, job_id, calendars)
+    else:
+        fire_time, due_at, planned = _going_on(trigger, fires_from, job_id, calendars)
     job = _new_job(job_id, key, request, trigger, fire_time, due_at, now, now, options)
     if options.paused:
         job = job._replace(state=State.PAUSED, paused=True, hold=Hold(now, CREATED_PAUSED))
@@ -89,6 +96,14 @@ _new_job = maker(Job, "id", "key", "request", "trigger", "fire_time", "due_at", 
 def first(trigger: Trigger, job_id: UUID, calendars: Calendars) -> Next:
     """Return the first occurrence of a trigger. Raises `InvalidRequestError` if there is none."""
     return _found(opening(trigger, job_id=job_id, calendars=calendars))
+
+
+def _going_on(trigger: Recurring, moment: datetime, job_id: UUID, calendars: Calendars) -> Next:
+    """Return the first occurrence from a moment on. Raises `InvalidRequestError` if there is none."""
+    if trigger.next_fire_time(moment - MICROSECOND) is None:
+        problem = Problem("?firesFrom", "SCHEDULE_NEVER", "is later than the last fire time of the schedule")
+        raise InvalidRequestError(f"{problem.pointer} {problem.detail}", problems=[problem])
+    return _found(beginning(trigger, moment - MICROSECOND, job_id=job_id, calendars=calendars))
 
 
 def _found(planned: Planned) -> Next:

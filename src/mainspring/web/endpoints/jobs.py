@@ -100,11 +100,21 @@ async def put_job(call: Call) -> Response:
     To send the same again changes nothing.
     """
     key, job_id, version, is_new = call.key, _new_id(call.path["jobId"]), call.version, must_be_new(call, "the job")
+    fires_from = _fires_from(call.query()) if call.has_query else None
     body, pauses = await read_body(call.request), await call.pauses()
-    job, is_created = await call.services.jobs.put_job(key, job_id, body, version=version, is_new=is_new)
+    job, is_created = await call.services.jobs.put_job(
+        key, job_id, body, version=version, is_new=is_new, fires_from=fires_from
+    )
     if is_created:
         return _created(pauses, job, is_new=True)
     return job_response(job, pauses, warnings=[], Location=job_path(job))
+
+
+def _fires_from(query: Query) -> datetime | None:
+    """Return from when on a schedule that goes on fires here. Raises `InvalidRequestError`."""
+    fires_from = query.get(_FIRES_FROM)
+    query.check()
+    return fires_from
 
 
 def _new_id(text: str) -> UUID:
@@ -277,6 +287,7 @@ _NEXT = number("next", f"How many starts are shown, {LookAhead().number} unless 
 _OUTAGE_FROM = moment("outageFrom", "Suppose that nothing starts from here on.")
 _OUTAGE_TO = moment("outageTo")
 _AHEAD = (_NEXT, _OUTAGE_FROM, _OUTAGE_TO)
+_FIRES_FROM = moment("firesFrom", "A schedule goes on with its first fire time from then on.")
 _DRY_RUN = flag("dryRun", "Create nothing: answer 200 and what the job would do.")
 
 _IF_MATCH = text("If-Match", "The ETag the job must still have.", pattern=r'^(\*|"[0-9]{1,18}(-[0-9a-f]{8})?")$')
@@ -344,6 +355,7 @@ ROWS = [
         "PUT",
         JOB,
         put_job,
+        query=(_FIRES_FROM,),
         headers=(_IF_MATCH, _ONLY_NEW),
         body={"application/json": REQUEST},
         answers={201: named("Job"), 200: named("Job")},
