@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections import Counter
@@ -124,6 +123,8 @@ def import_jobs(
     What is there already is left as it is, so an import that was stopped is simply run again. Lines that are refused
     are named on stderr, and the exit code is 1.
     """
+    import asyncio
+
     with _telling(url), _reading(file) as opened, _progress(opened) as advance:
         transfer = _Import(_shown(file), advance, dry_run=dry_run)
         asyncio.run(transfer.run(url, opened))
@@ -160,6 +161,8 @@ class _Import:
             self._refuse(number, _sentences(error))
 
     async def _all(self, client: AsyncClient, lines: Iterator[tuple[int, bytes]]) -> None:
+        import asyncio
+
         tasks = [asyncio.create_task(self._some(client, lines)) for _ in range(CALLS)]
         try:
             await asyncio.gather(*tasks)
