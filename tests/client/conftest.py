@@ -21,7 +21,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 class FromThread(httpx2.BaseTransport):
     """Lets a client in a thread call an application that lives on the loop of the test."""
 
-    def __init__(self, inner: httpx2.ASGITransport) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -1,21 +1,93 @@
+import inspect
 import re
-from datetime import timedelta
+from collections.abc import AsyncIterable, Coroutine, Iterator
+from datetime import UTC, timedelta
 from functools import partial
+from typing import Any
+from uuid import uuid4
 
+import anyio.from_thread
 import anyio.to_thread
 import httpx2
 import pytest
 from starlette.types import ASGIApp
 
 import mainspring.client
-from mainspring.client import AsyncClient, Client, Conflict, Invalid, NotFound, PreconditionFailed
+from mainspring.client import AsyncClient, AsyncItems, Client, Conflict, Invalid, NotFound, PreconditionFailed
+from mainspring.client.call import Listing, Method
+from mainspring.client.service import ServiceCalls
 from mainspring.clock import ManualClock
 from tests.client.conftest import FromThread
 from tests.docs.reading import ROOT
 
+NOT_SERVED = {
+    "webhooks", "webhook", "create_webhook", "set_webhook", "delete_webhook", "deliveries", "replay_delivery",
+}  # fmt: skip
+"""Calls of the client for which the service has no route."""
 
-def use(client: Client) -> None:
-    """Ask for what the service has, as a program does."""
+
+class Noting:
+    """A client that notes which of its methods are called."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.called: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.add(name)
+        return self.got(getattr(self.client, name))
+
+    def got(self, method: Any) -> Any:
+        """Return what a method is to whoever waits for its answer."""
+        return method
+
+
+class Waited(Noting):
+    """A client for asyncio, as a thread beside the loop sees it: it waits for what `Client` answers at once."""
+
+    def got(self, method: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            answer = method(*args, **named)
+            if inspect.iscoroutine(answer):
+                return anyio.from_thread.run(wait, answer)
+            return WaitedItems(answer) if isinstance(answer, AsyncItems) else anyio.from_thread.run(all_of, answer)
+
+        return call
+
+
+class WaitedItems:
+    """A list of such a client."""
+
+    def __init__(self, items: AsyncItems[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(anyio.from_thread.run(all_of, self._items))
+
+    def pages(self) -> Any:
+        """Return whole pages."""
+        return anyio.from_thread.run(all_of, self._items.pages())
+
+
+async def wait(answer: Coroutine[Any, Any, Any]) -> Any:
+    """Wait for an answer."""
+    return await answer
+
+
+async def all_of(items: AsyncIterable[Any]) -> list[Any]:
+    """List what comes."""
+    return [item async for item in items]
+
+
+def use(client: Any) -> None:
+    """Ask for all that the service has, as a program does."""
+    use_jobs(client)
+    use_groups(client)
+    use_many(client)
+
+
+def use_jobs(client: Any) -> None:
+    """Ask for what is about single jobs."""
     assert client.live()
     assert client.ready().ready
     job = client.create("vps4", "backups", when=timedelta(hours=1))
@@ -26,7 +98,11 @@ def use(client: Client) -> None:
     listed = list(client.jobs("vps4", "backups", page_size=2))
     assert 5 == len(listed)
     assert [2, 2, 1] == [len(page.items) for page in client.jobs("vps4", "backups", page_size=2).pages()]
-    assert 5 == len(list(client.jobs()))
+    assert 5 == len(list(client.jobs())) == len(list(client.jobs("vps4", page_size=5)))
+    assert [] == list(client.jobs(state="paused"))
+    assert job.next_run.tzinfo is UTC
+    assert job.created_at.tzinfo is UTC
+    assert client.get_if_changed(job, job.etag) is None
     moved = client.change(job.ref, when=timedelta(hours=9), etag=job.etag)
     with pytest.raises(PreconditionFailed):
         client.delete(job, etag=job.etag)
@@ -40,7 +116,7 @@ def use(client: Client) -> None:
         client.retry(job)
     with pytest.raises(Conflict):
         client.backfill(job, timedelta(days=-2), timedelta(days=-1), spacing=timedelta(seconds=5))
-    assert () == tuple(client.runs(job))
+    assert () == tuple(client.runs(job)) == tuple(client.all_runs("vps4"))
     with pytest.raises(NotFound):
         client.run(job, 1)
     with pytest.raises(NotFound):
@@ -51,8 +127,10 @@ def use(client: Client) -> None:
     with pytest.raises(Invalid) as refused:
         client.create("vps4", "backups")
     assert "REQD_FIELD_MISSING" == refused.value.code
-    made = list(client.create_many("vps4", "backups", ({"when": timedelta(hours=n)} for n in range(1, 4)), chunk=2))
-    assert [2, 1] == [batch.created for batch in made]
+
+
+def use_groups(client: Any) -> None:
+    """Ask for what is about groups, and the rest."""
     assert ("vps4", "backups") in {(group.product, group.job_group) for group in client.groups()}
     limits = client.limits("vps4", "backups")
     written = client.set_limits({"rates": [{"limit": 9, "per": "PT1M"}]}, "vps4", "backups", etag=limits.etag)
@@ -65,23 +143,40 @@ def use(client: Client) -> None:
     assert ["freeze"] == list(client.calendars())
     assert client.calendar("freeze")
     client.delete_calendar("freeze")
+    assert "properties" in client.schema("vps4", "backups")
+    assert () == tuple(client.nodes())
+    with pytest.raises(NotFound):
+        client.drain("node-1")
+    assert client.plugins()
 
 
-async def test_a_program_that_waits(app: ASGIApp, clock: ManualClock) -> None:
-    """Every call that the service has does what it says."""
-    with Client("http://mainspring", transport=FromThread(httpx2.ASGITransport(app)), clock=clock) as client:
-        await anyio.to_thread.run_sync(use, client)
+def use_many(client: Any) -> None:
+    """Ask for what is about many jobs."""
+    made = list(client.create_many("vps4", "backups", ({"when": timedelta(hours=n)} for n in range(1, 4)), chunk=2))
+    assert [2, 1] == [batch.created for batch in made]
+    mine = client.put_job("vps4", "backups", uuid4(), when=timedelta(days=1))
+    assert not client.put_job("vps4", "backups", mine.id, when="2026-06-02T12:00:00Z").created
+    assert 1 == client.create_batch("vps4", "backups", [{"when": timedelta(days=1)}]).created
+    plan = client.plan_action("pause", "vps4", which={"state": "scheduled"})
+    assert (9, False) == (plan.count, plan.estimated)
+    begun = client.apply_action(plan.token, "vps4")
+    assert (9, "done") == (client.action(begun.id).done, client.action(begun.id).state)
 
 
-async def test_a_program_on_a_loop(app: ASGIApp, clock: ManualClock) -> None:
-    """The same methods are coroutines, and lists are iterated with `async for`."""
-    transport = httpx2.ASGITransport(app)
-    async with AsyncClient("http://mainspring", transport=transport, clock=clock) as client:
-        batch = await client.create_batch("vps4", "backups", [{"when": timedelta(hours=n)} for n in range(1, 4)])
-        jobs = [job async for job in client.jobs("vps4", "backups", page_size=2)]
-        assert batch.ids == tuple(job.id for job in jobs)
-        await client.cancel(jobs[0])
-        assert (await client.wait_for(jobs[0], timeout=5)).is_done
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_every_call(app: ASGIApp, clock: ManualClock, kind: type[Client | AsyncClient]) -> None:
+    """Each that the service has does what it says, and both clients have the same ones."""
+    inner = httpx2.ASGITransport(app)
+    if kind is Client:
+        with Client("http://mainspring", transport=FromThread(inner), clock=clock) as client:
+            used: Noting = Noting(client)
+            await anyio.to_thread.run_sync(use, used)
+    else:
+        async with AsyncClient("http://mainspring", transport=inner, clock=clock) as on_loop:
+            used = Waited(on_loop)
+            await anyio.to_thread.run_sync(use, used)
+    described = {name for name in dir(ServiceCalls) if isinstance(getattr(ServiceCalls, name), Method | Listing)}
+    assert (described | {"create_many", "wait_for"}) - NOT_SERVED == used.called
 
 
 async def test_the_example_of_the_page_runs(

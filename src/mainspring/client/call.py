@@ -10,8 +10,11 @@ import functools
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from mainspring.client.times import moment_text
 
 if TYPE_CHECKING:
     from mainspring.client.asynchronous import AsyncClient
@@ -132,15 +135,15 @@ def _write(
 
 
 def to_json(body: object) -> bytes:
-    """Write a body. What JSON cannot say, such as NaN, is a `ValueError`; UUIDs are written as text."""
+    """Write a body; UUIDs and aware moments are text. What JSON cannot say, such as NaN, is a `ValueError`."""
     return json.dumps(body, allow_nan=False, separators=(",", ":"), default=_text).encode()
 
 
 def _text(value: object) -> str:
-    from uuid import UUID  # noqa: PLC0415 - named only where JSON cannot help itself
-
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, datetime):
+        return moment_text(value, value)
     raise TypeError(f"{type(value).__name__} has no form in JSON: pass text, numbers, lists and objects")
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from mainspring.client.answers import nothing
 from mainspring.client.call import Answer, Call
 from mainspring.client.errors import (
     AddressError,
@@ -124,13 +125,18 @@ def again(retries: Retries, call: Call[Any]) -> Callable[[Exception], bool | flo
             return False
         if isinstance(error, NoAnswerError):
             return True
-        if isinstance(error, ProblemError | NotMainspringError) and error.status in _BUSY:
+        if isinstance(error, ProblemError | NotMainspringError) and (error.status in _BUSY or _is_under_way(error)):
             if isinstance(error, ProblemError) and not error.retryable:
                 return False
             return True if error.retry_after is None else _bounded(error.retry_after, retries)
         return False
 
     return decide
+
+
+def _is_under_way(error: MainspringError) -> bool:
+    """Whether a try before, whose answer did not come in time, is still carried out."""
+    return isinstance(error, ProblemError) and error.code == "IDEMPOTENCY_IN_FLIGHT"
 
 
 def _bounded(seconds: float, retries: Retries) -> bool | float:
@@ -166,7 +172,7 @@ class Tries:
 
 def is_done_before(error: MainspringError, call: Call[Any], attempt: int) -> bool:
     """Whether a delete finds nothing because a try before it, whose answer was lost, was carried out."""
-    return attempt > 1 and call.method == "DELETE" and isinstance(error, NotFound)
+    return attempt > 1 and call.read is nothing and isinstance(error, NotFound)
 
 
 def pauses() -> Iterator[float]:

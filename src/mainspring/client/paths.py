@@ -13,11 +13,15 @@ from mainspring.client.times import moment_text
 BASE = "/api/schedulers"
 JobLike: TypeAlias = Job | JobRef | str
 """A job, its name, or its name as text: ``vps4/backups/019e830e-1a00-70a5-abaa-9455e3e70682``."""
+_ELSEWHERE = frozenset({"", ".", ".."})
+"""Segments that are left out on the way, so that the rest would name something else."""
 Params: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def path(*parts: str) -> str:
-    """Return a path below the base; each part is one segment, whatever it contains."""
+    """Return a path below the base; each part is one segment. What would lead elsewhere is a `ValueError`."""
+    if elsewhere := [part for part in parts if part in _ELSEWHERE]:
+        raise ValueError(f"{elsewhere[0]!r} is no name of anything of Mainspring")
     return "/".join([BASE, *(quote(part, safe="") for part in parts)])
 
 

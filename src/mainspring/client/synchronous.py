@@ -105,8 +105,10 @@ class Client(ServiceCalls):
     ) -> Iterator[Batch]:
         """Create any number of jobs, `chunk` by `chunk`: each chunk all or none, and only when it is asked for.
 
-        Raises as `create_batch`; the chunks before it are created then.
+        Raises as `create_batch`; the chunks before it are created then. A `chunk` below 1 is a `ValueError`.
         """
+        if chunk < 1:
+            raise ValueError(f"a chunk has at least one job, not {chunk}")
         waiting = iter(requests)
         while part := list(itertools.islice(waiting, chunk)):
             yield self.create_batch(product, job_group, part)
