@@ -1,8 +1,6 @@
 import inspect
-import re
 from collections.abc import AsyncIterable, Coroutine, Iterator
 from datetime import UTC, timedelta
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,13 +10,11 @@ import httpx2
 import pytest
 from starlette.types import ASGIApp
 
-import mainspring.client
 from mainspring.client import AsyncClient, AsyncItems, Client, Conflict, Invalid, NotFound, PreconditionFailed
 from mainspring.client.call import Listing, Method
 from mainspring.client.service import ServiceCalls
 from mainspring.clock import ManualClock
 from tests.client.conftest import FromThread
-from tests.docs.reading import ROOT
 
 NOT_SERVED = {
     "webhooks", "webhook", "create_webhook", "set_webhook", "delete_webhook", "deliveries", "replay_delivery",
@@ -177,14 +173,3 @@ async def test_every_call(app: ASGIApp, clock: ManualClock, kind: type[Client | 
             await anyio.to_thread.run_sync(use, used)
     described = {name for name in dir(ServiceCalls) if isinstance(getattr(ServiceCalls, name), Method | Listing)}
     assert (described | {"create_many", "wait_for"}) - NOT_SERVED == used.called
-
-
-async def test_the_example_of_the_page_runs(
-    app: ASGIApp, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As it stands there, but for where the service is."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.DOTALL)
-    here = partial(Client, transport=FromThread(httpx2.ASGITransport(app)), clock=clock)
-    monkeypatch.setattr(mainspring.client, "Client", lambda _: here("http://mainspring"))
-    await anyio.to_thread.run_sync(exec, example, {})
-    assert "JobRef" in capsys.readouterr().out
