@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
 
 from mainspring.client import core
-from mainspring.client.answers import Batch, Job
-from mainspring.client.call import Answer, AsyncItems, Call, Page
+from mainspring.client.answers import Batch, Job, nothing
+from mainspring.client.call import Answer, AsyncItems, Call, Page, get
 from mainspring.client.core import Retries
 from mainspring.client.errors import (
     MainspringError,
@@ -22,7 +22,7 @@ from mainspring.client.errors import (
     WaitTimeout,
 )
 from mainspring.client.events import Event, EventReader
-from mainspring.client.paths import BASE, JobLike
+from mainspring.client.paths import JobLike, level
 from mainspring.client.service import ServiceCalls
 from mainspring.clock import Clock, SystemClock
 
@@ -129,33 +129,39 @@ class AsyncClient(ServiceCalls):
             await self._sleep(left)
         raise AssertionError("there is always another pause")
 
-    async def events(self, *, after: str | None = None) -> AsyncIterator[Event]:
-        """Return events as they happen, for ever; `after` continues behind the event of that id.
+    async def events(
+        self, product: str | None = None, job_group: str | None = None, *, after: str | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Return events of a group, of a product, or of all as they happen, for ever.
+
+        `after` continues behind the event of that id; ``oldest`` begins with the first that is kept. Who stops closes
+        what is returned, as `contextlib.aclosing` does.
 
         A connection that breaks is made again, and goes on behind the last event: none is lost, none comes twice.
         Raises `Gone` if the events after it are not kept any more, and `NoAnswerError` if the service stays away.
         """
         reader = EventReader(after)
+        call = get(level(product, job_group, "events"), nothing)
         failures = 0
         while True:
             seen = reader.last_id
             try:
-                async for event in self._stream(reader):
+                async for event in self._stream(reader, call.path):
                     yield event
             except (NotMainspringError, ProblemError, NoAnswerError) as error:
                 failures = failures + 1 if reader.last_id == seen else 1
-                if failures >= self._retries.attempts or not core.again(self._retries, _EVENTS)(error):
+                if failures >= self._retries.attempts or not core.again(self._retries, call)(error):
                     raise
             else:
                 failures = 0
             await self._sleep(core.reconnect_pause(self._retries, failures))
 
-    async def _stream(self, reader: EventReader) -> AsyncIterator[Event]:
+    async def _stream(self, reader: EventReader, path: str) -> AsyncIterator[Event]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
         reader.restart()
         with core.own_errors():
             limits = httpx2.Timeout(self._timeout, read=None)
-            async with self._http.stream("GET", _EVENTS.path, headers=headers, timeout=limits) as response:
+            async with self._http.stream("GET", path, headers=headers, timeout=limits) as response:
                 if not response.is_success:
                     await response.aread()
                     raise core.error_of(response)
@@ -165,6 +171,3 @@ class AsyncClient(ServiceCalls):
 
     async def _sleep(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
-
-
-_EVENTS: Call[None] = Call("GET", f"{BASE}/events", lambda _: None)

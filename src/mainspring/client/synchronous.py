@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
 
 from mainspring.client import core
-from mainspring.client.answers import Batch, Job
-from mainspring.client.call import Answer, Call, Items, Page
+from mainspring.client.answers import Batch, Job, nothing
+from mainspring.client.call import Answer, Call, Items, Page, get
 from mainspring.client.core import Retries
 from mainspring.client.errors import (
     MainspringError,
@@ -23,7 +23,7 @@ from mainspring.client.errors import (
     WaitTimeout,
 )
 from mainspring.client.events import Event, EventReader
-from mainspring.client.paths import BASE, JobLike
+from mainspring.client.paths import JobLike, level
 from mainspring.client.service import ServiceCalls
 from mainspring.clock import Clock, SystemClock
 
@@ -129,32 +129,38 @@ class Client(ServiceCalls):
             self._sleep(left)
         raise AssertionError("there is always another pause")
 
-    def events(self, *, after: str | None = None) -> Iterator[Event]:
-        """Return events as they happen, for ever; `after` continues behind the event of that id.
+    def events(
+        self, product: str | None = None, job_group: str | None = None, *, after: str | None = None
+    ) -> Generator[Event, None, None]:
+        """Return events of a group, of a product, or of all as they happen, for ever.
+
+        `after` continues behind the event of that id; ``oldest`` begins with the first that is kept. Who stops closes
+        what is returned, as `contextlib.closing` does.
 
         A connection that breaks is made again, and goes on behind the last event: none is lost, none comes twice.
         Raises `Gone` if the events after it are not kept any more, and `NoAnswerError` if the service stays away.
         """
         reader = EventReader(after)
+        call = get(level(product, job_group, "events"), nothing)
         failures = 0
         while True:
             seen = reader.last_id
             try:
-                yield from self._stream(reader)
+                yield from self._stream(reader, call.path)
             except (NotMainspringError, ProblemError, NoAnswerError) as error:
                 failures = failures + 1 if reader.last_id == seen else 1
-                if failures >= self._retries.attempts or not core.again(self._retries, _EVENTS)(error):
+                if failures >= self._retries.attempts or not core.again(self._retries, call)(error):
                     raise
             else:
                 failures = 0
             self._sleep(core.reconnect_pause(self._retries, failures))
 
-    def _stream(self, reader: EventReader) -> Iterator[Event]:
+    def _stream(self, reader: EventReader, path: str) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
         reader.restart()
         with core.own_errors():
             limits = httpx2.Timeout(self._timeout, read=None)
-            with self._http.stream("GET", _EVENTS.path, headers=headers, timeout=limits) as response:
+            with self._http.stream("GET", path, headers=headers, timeout=limits) as response:
                 if not response.is_success:
                     response.read()
                     raise core.error_of(response)
@@ -164,6 +170,3 @@ class Client(ServiceCalls):
 
     def _sleep(self, seconds: float) -> None:
         threading.Event().wait(seconds)
-
-
-_EVENTS: Call[None] = Call("GET", f"{BASE}/events", lambda _: None)
