@@ -146,6 +146,30 @@ def test_an_import_goes_on_where_it_was_stopped(run: Run, here: Process, tmp_pat
     assert "22 created, 10 there already, 0 refused." in run("jobs", "import", "whole", "--url", here.url).out
 
 
+def test_the_reason_of_a_pause_is_made_up_for(run: Run, here: Process, tmp_path: Path) -> None:
+    """It may have been stopped between the creation of a job and the reason; what is done to the job later is kept."""
+    held = {"reason": "why", "until": "2035-01-01T00:00:00Z"}
+    line = read_line(a_line(jobRequest=far(options={"paused": True}), pause=held).encode())
+    (tmp_path / "line").write_text(line.text())
+    with Client(here.url) as client:
+        client.put_job(line.product, line.job_group, line.id, line.job_request)
+        assert "0 created, 1 there" in run("jobs", "import", "line", "--url", here.url).out
+        assert "why" == client.get(line.ref).paused_by[0].reason
+        client.resume(line.ref)
+        assert "0 created, 1 there" in run("jobs", "import", "line", "--url", here.url).out
+        assert not client.get(line.ref).is_paused
+
+
+def test_a_pause_that_is_over_does_not_hold(run: Run, here: Process, tmp_path: Path) -> None:
+    """Its end came between export and import."""
+    held = {"reason": "why", "until": "2026-01-01T00:00:00Z"}
+    line = read_line(a_line(jobRequest=far(options={"paused": True}), pause=held).encode())
+    (tmp_path / "line").write_text(line.text())
+    assert "1 created" in run("jobs", "import", "line", "--url", here.url).out
+    with Client(here.url) as client:
+        assert not client.get(line.ref).is_paused
+
+
 def test_lines_that_are_refused_are_told_and_the_others_go_on(run: Run, here: Process, tmp_path: Path) -> None:
     """Each with its number and all that is wrong with it."""
     taken = json.loads(a_line())
@@ -254,6 +278,21 @@ def test_a_service_that_goes_away_ends_an_import(run: Run, monkeypatch: pytest.M
     assert ran.err.endswith("refused. What is done stays done: run the same again to go on.\n")
     assert "secret" not in ran.err
     assert len(seen) < 200
+
+
+def test_a_bar_is_shown_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And what is refused stands beside it, whole."""
+    answered_by(monkeypatch, lambda _: httpx2.Response(201, json={"id": "1", "version": 1}))
+    (tmp_path / "lines").write_text(a_line() + "{\n" + a_line())
+    assert "%" not in run("jobs", "import", "lines").err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    ran = run("jobs", "import", "lines")
+
+    assert (1, "2 created, 0 there already, 1 refused.\n") == (ran.code, ran.out)
+    assert "100%" in ran.err
+    assert "lines:2: is not a line of jobs export" in ran.err
 
 
 def test_the_file_is_read_as_it_is_needed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
