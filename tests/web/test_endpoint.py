@@ -43,10 +43,11 @@ def test_every_call_needs_a_right(row: Endpoint) -> None:
 
 
 def test_what_everybody_may_see() -> None:
-    """Whether the service is alive, and the page that shows its calls; nothing of any job."""
+    """Whether the service is alive, the page that shows its calls, and what errors mean; nothing of any job."""
     open_to_all = {row.path for row in ROWS if row.may is None}
 
-    assert {"/", "/docs", "/docs/{file}", "/openapi.json", "/livez", "/readyz"} == open_to_all
+    pages = {"/", "/docs", "/docs/{file}", "/openapi.json", "/problems", "/problems/{problem}"}
+    assert {*pages, "/livez", "/readyz"} == open_to_all
 
 
 @pytest.mark.parametrize("row", API, ids=name_of)
