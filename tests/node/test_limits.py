@@ -120,3 +120,32 @@ async def test_room_that_comes_during_a_claim_is_taken_at_once(world: World, mon
         await world.until(lambda: len(world.script.contexts) == 2, step=0.01)
 
     assert world.script.contexts[1].fire_time - answered[0] < timedelta(seconds=0.03)
+
+
+async def test_a_group_of_which_nothing_is_due_is_not_asked_for_again_and_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim by limits is a call of its own; what comes for the group, or becomes due, begins on time all the same."""
+    await limit(world, concurrency=[{"limit": 2}])
+    claim_capped, calls = world.store.claim_capped, list[datetime]()
+
+    async def counted(*given: Any) -> Any:
+        calls.append(world.clock.now())
+        return await claim_capped(*given)
+
+    monkeypatch.setattr(world.store, "claim_capped", counted)
+    async with world.node() as node:
+        await world.pass_time(1)
+        calls.clear()
+        for _ in range(20):
+            await node._claimer.take()  # noqa: SLF001 - the turn that it would take if it were woken
+        assert len(calls) <= 1
+
+        begun = world.clock.now()
+        await world.create()
+        await world.until(lambda: len(world.script.contexts) == 1, step=0.01)
+        assert world.script.contexts[0].fire_time - begun < timedelta(seconds=0.05)
+
+        late = await world.create(after=0.4)
+        await world.until(lambda: len(world.script.contexts) == 2, step=0.01)
+        assert world.script.contexts[1].fire_time - late.due_at < timedelta(seconds=0.05)

@@ -131,6 +131,10 @@ class Claimer:
         """For how many jobs there was room when demand was told last."""
         self._rooms = 0
         """How often room has come."""
+        self._hints = 0
+        """How often a job has come that is due soon."""
+        self._idle: dict[JobKey, float] = {}
+        """Until when nothing is due of groups with limits, as far as is known: each would take a claim of its own."""
         self._lead = LEAD[0]
         dispatcher.on_low = self._woken.set
         store.watch(self.on_due_hint)
@@ -170,7 +174,7 @@ class Claimer:
             return self._lease.beat
         asked = self._clock.monotonic()
         demand = self._demand({}, limit=1)
-        self._is_short = len(demand) < len(self._keys)
+        self._is_short = len(demand) < sum(not self._is_idle(key, asked) for key in self._keys)
         openings = self.openings()
         if not demand:
             openings += (lane.next_opening(asked) for lane in self._dispatcher.lanes.values())
@@ -188,9 +192,10 @@ class Claimer:
         return self._lease.is_trusted() and self._lease.name not in self._notes.drained
 
     def openings(self) -> list[float]:
-        """Return in how many seconds groups are asked for again that their limits and rates hold back."""
+        """Return in how many seconds groups are asked for again of which nothing is due or may begin."""
         now = self._clock.monotonic()
-        return [until - now for until in map(self._held_until, {*self._rated, *self._full}) if until > now]
+        held = [*map(self._held_until, {*self._rated, *self._full}), *self._idle.values()]
+        return [until - now for until in held if until > now]
 
     def rates_open(self) -> list[float]:
         """Return in how many seconds rates let jobs begin that they hold back."""
@@ -208,6 +213,9 @@ class Claimer:
         While it is not known which that is, each job of tomorrow would else cause a look: 4 us of each POST, and as
         much in the database.
         """
+        if due_at < self._looks_at():
+            self._idle.clear()  # it may be of any group
+            self._hints += 1
         if due_at < self._next_due if self._next_due is not None else due_at < self._looks_at():
             self._woken.set()
 
@@ -222,6 +230,7 @@ class Claimer:
         """Look again soon: there may be something due, or other limits."""
         self._rated.clear()
         self._full.clear()
+        self._idle.clear()
         self._woken.set()
 
     def on_room(self) -> None:
@@ -265,9 +274,12 @@ class Claimer:
         return {key: (weight_of(Scope(key.product), *sources), weight_of(Scope(*key), *sources)) for key in self._keys}
 
     def _may_begin(self, key: JobKey, moment: float) -> bool:
-        if moment < self._held_until(key):
+        if moment < self._held_until(key) or self._is_idle(key, moment):
             return False
         return not any(pauses_of(self._notes.pauses, key))
+
+    def _is_idle(self, key: JobKey, moment: float) -> bool:
+        return moment < self._idle.get(key, -math.inf)
 
     def _held_until(self, key: JobKey) -> float:
         """Return until when a group is not asked for, because its limits and rates let nothing begin."""
@@ -338,13 +350,24 @@ class Claimer:
         capped, sent, answered = await self._ask(claiming)
         self._rated.pop(key, None)
         self._full.pop(key, None)
+        self._idle.pop(key, None)
         saw_all = rooms == self._rooms or not capped.is_cut  # else there may be room that the claim did not see
         if saw_all and len(capped.claimed.claims) < most:
             if capped.is_cut:
                 self._full[key] = answered + FULL_PAUSE
             if capped.again is not None:
                 self._rated[key] = sent + (capped.again - min(timedelta(seconds=self._lead), ahead)).total_seconds()
+            if not (capped.claimed.claims or capped.is_cut or capped.again):
+                await self._let_idle(key)
         return Part(capped.claimed, life, sent, answered, capped.begins)
+
+    async def _let_idle(self, key: JobKey) -> None:
+        """Ask for a group of which nothing is due when something is, or may be for all that is known."""
+        asked, hints = self._clock.monotonic(), self._hints
+        due = await self._store.next_due([key])
+        if hints == self._hints:  # else one may have come that was not seen
+            wait_for = self._poll if due is None else min(self._poll, due.wait.total_seconds() - self._lead)
+            self._idle[key] = asked + wait_for
 
     async def _ask(self, claim: Awaitable[T]) -> tuple[T, float, float]:
         """Return the answer to a claim, and when it was sent and answered."""
