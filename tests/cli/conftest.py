@@ -12,6 +12,8 @@ import pytest
 
 import mainspring.launch
 from mainspring.cli import main
+from mainspring.cli.contexts import Place
+from mainspring.client import Client, Retries
 from mainspring.settings import Settings
 
 
@@ -31,6 +33,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     """Run ``mainspring`` in an empty directory with no settings in the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in [name for name in os.environ if name.startswith("MAINSPRING_")]:
         monkeypatch.delenv(name)
 
@@ -88,8 +91,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     """The service that the ``jobs`` commands talk to."""
     service = Service()
 
-    def open_client(url: str) -> httpx2.Client:
-        return httpx2.Client(base_url=url, transport=httpx2.MockTransport(service.handle))
+    def open_client(place: Place) -> Client:
+        transport = httpx2.MockTransport(service.handle)
+        return Client(place.url, token=place.token, retries=Retries(attempts=1), transport=transport)
 
-    monkeypatch.setattr("mainspring.cli.client.open_client", open_client)
+    monkeypatch.setattr("mainspring.cli.service.open_client", open_client)
     return service

@@ -91,7 +91,7 @@ def test_commands_and_options(offered: Callable[..., list[str]]) -> None:
 def test_what_the_service_has(offered: Callable[..., list[str]]) -> None:
     """Groups, products, ids and calendars; what a shell could take for more than a word is left out."""
     groups = ["vps4/backups", "vps4/zombie", "shop/mail"]
-    assert groups == offered("jobs", "list", "")
+    assert ["vps4", "shop", *groups] == offered("jobs", "list", "")
     assert ["vps4/zombie"] == offered("jobs", "show", "vps4/z")
     assert ["vps4", "shop", *groups] == offered("pause", "")
     assert ["shop", "shop/mail"] == offered("limits", "show", "s")
@@ -231,7 +231,7 @@ def test_fish(environ: dict[str, str], tmp_path: Path) -> None:
     assert ["reschedule", "resume", "retry", "vps4/backups", JOB, "here/"] == [
         line.partition("\t")[0] for line in lines
     ]
-    assert "Let a paused job run again." == lines[1].partition("\t")[2]
+    assert "Let paused jobs run again." == lines[1].partition("\t")[2]
 
 
 def until(terminal: int, expected: bytes) -> bytes:

@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from mainspring.cli.jobs import _DEADLY, _OUTCOMES
+from mainspring.cli.filters import OUTCOMES
 from mainspring.cli.output import length, relative
+from mainspring.cli.tables import DEADLY as DEAD
 from mainspring.job import DEADLY, Outcome
 from mainspring.schedule import format_time
 from tests.cli.conftest import Run, Service
@@ -102,8 +103,8 @@ def test_list_says_what_is_wrong(run: Run, service: Service) -> None:
 
 def test_outcomes_of_dead_jobs_are_those_of_the_service() -> None:
     """The command line tells them from others without loading what knows them."""
-    assert {outcome.value for outcome in DEADLY} == _DEADLY
-    assert {outcome.value for outcome in Outcome} == {*_OUTCOMES}
+    assert {outcome.value for outcome in DEADLY} == DEAD
+    assert {outcome.value for outcome in Outcome} == {*OUTCOMES}
 
 
 def test_long_fields_are_cut_short(run: Run, service: Service) -> None:
@@ -187,17 +188,17 @@ def test_list_some(run: Run, service: Service) -> None:
     service.answer = httpx2.Response(200, json=[])
 
     assert run("jobs", "list", "vps4/backups", "--state", "dead", "--limit", "3").code == 0
-    assert asked(service) == ("GET", f"{PATH}?state=dead&limit=3")
+    assert asked(service) == ("GET", f"{PATH}?limit=3&state=dead")
 
 
 @pytest.mark.parametrize(
     ("args", "path"),
     [
-        (["vps4/backups", "--gave-up"], f"{PATH}?gaveUp=true&limit=50"),
-        (["--gave-up", "--all"], "/api/schedulers/jobs?gaveUp=true"),
-        (["--outcome", "failed,lost", "--limit", "3"], "/api/schedulers/jobs?outcome=failed%2Clost&limit=3"),
-        (["vps4/backups", "--outcome", "failed", "--json"], f"{PATH}?outcome=failed"),
-        (["--state", "scheduled", "--gave-up"], "/api/schedulers/jobs?state=scheduled&gaveUp=true&limit=50"),
+        (["vps4/backups", "--gave-up"], f"{PATH}?limit=50&gaveUp=true"),
+        (["--gave-up", "--all"], "/api/schedulers/jobs?limit=1000&gaveUp=true"),
+        (["--outcome", "failed,lost", "--limit", "3"], "/api/schedulers/jobs?limit=3&outcome=failed%2Clost"),
+        (["vps4/backups", "--outcome", "failed", "--json"], f"{PATH}?limit=1000&outcome=failed"),
+        (["--state", "scheduled", "--gave-up"], "/api/schedulers/jobs?limit=50&state=scheduled&gaveUp=true"),
         ([], "/api/schedulers/jobs?limit=50"),
     ],
 )
@@ -231,12 +232,13 @@ def test_list_that_is_cut_says_so(
     run: Run, service: Service, command: list[str], flags: list[str], asked_for: str, said: str
 ) -> None:
     """And how to see more; what goes to stdout is the list alone."""
-    service.answer = httpx2.Response(200, json=[JOB], headers={"Link": '</next>; rel="next"'})
+    size = int(asked_for.removeprefix("limit="))
+    service.answer = httpx2.Response(200, json=[JOB] * size, headers={"Link": '</next>; rel="next"'})
 
     code, out, err = run("jobs", *command, *flags)
 
     assert (0, asked_for) == (code, service.asked[0].url.query.decode())
-    assert err == f"These are the first 1; there may be more. {said}\n"
+    assert err == f"These are the first {size}; there may be more. {said}\n"
     assert "more" not in out
 
 
@@ -246,14 +248,16 @@ def test_list_of_all(run: Run, service: Service, flags: list[str]) -> None:
     service.answer = httpx2.Response(200, json=[])
 
     assert run("jobs", "list", "vps4/backups", *flags).err == ""
-    assert asked(service) == ("GET", PATH)
+    assert asked(service) == ("GET", f"{PATH}?limit=1000")
 
 
 def test_json_is_what_the_service_answered(run: Run, service: Service) -> None:
-    """Programs get the answer unchanged."""
-    service.answer = httpx2.Response(200, text='[ {"id":1} ]')
+    """Programs get what was answered, all of it, as an array or line by line."""
+    service.answer = httpx2.Response(200, json=[JOB, {"id": 1, "later": [None]}])
 
-    assert run("jobs", "list", "vps4/backups", "--json").out == '[ {"id":1} ]\n'
+    assert json.loads(run("jobs", "list", "vps4/backups", "--json").out) == [JOB, {"id": 1, "later": [None]}]
+    lines = run("jobs", "list", "vps4/backups", "--ndjson").out.splitlines()
+    assert [json.loads(line) for line in lines] == [JOB, {"id": 1, "later": [None]}]
 
 
 def test_show(run: Run, service: Service) -> None:
@@ -662,19 +666,19 @@ def test_exit_code_of_an_answer(run: Run, service: Service, status: int, expecte
     [
         (httpx2.Response(502, text="<html>"), "502 Bad Gateway"),
         (httpx2.Response(307, headers={"Location": "http://x"}), "307 Temporary Redirect"),
-        (httpx2.Response(200, text="<html>"), "200 OK"),
-        (httpx2.Response(200, json=[1]), "200 OK"),
+        (httpx2.Response(200, text="<html>"), "200"),
+        (httpx2.Response(200, json=[1]), "200"),
         (httpx2.Response(400, json=1, headers={"Content-Type": "application/problem+json"}), "400 Bad Request"),
     ],
 )
 def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Response, status: str) -> None:
-    """What answers at the address may be another program."""
+    """What answers at the address may be another program; its password is not told."""
     service.answer = answer
 
     code, out, err = run("jobs", "list", "vps4/backups", "--url", "http://u:hunter2@h")
 
     assert (code, out) == (69 if status.startswith("502") else 1, "")
-    assert err == f"http://u:***@h{PATH}?limit=50 answered {status}, but not as Mainspring does.\n"
+    assert err == f"http://u:***@h answered {status}, but not as Mainspring answers.\n"
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------------------
@@ -683,10 +687,16 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["list", "vps4"], "'vps4' is not a product and a job group such as vps4/backups"),
-        (["list", "vps4/"], "is not a product and a job group"),
-        (["list", "a/b/c"], "is not a product and a job group"),
-        (["list", "../b"], "is not a product and a job group"),
+        (["create", "vps4"], "'vps4' is not a product and a job group such as vps4/backups"),
+        (["create", "vps4/*"], "'vps4/*' is not a product and a job group"),
+        (["list", "vps4/"], "'vps4/' is not a product such as vps4, a job group such as vps4/backups, or *"),
+        (["list", "a/b/c"], "'a/b/c' is not a product"),
+        (["list", "../b"], "'../b' is not a product"),
+        (["list", "*/b"], "'*/b' is not a product"),
+        (["list", "a/b", "--state", "schedulde"], "done, dead; did you mean scheduled?"),
+        (["list", "a/b", "--outcome", "fialed"], "did you mean failed?"),
+        (["list", "a/b", "--stat", "done"], "No such option: --stat (Possible options: --state"),
+        (["lst", "a/b"], "Did you mean 'list'?"),
         (["list", "a/b", "--state", "gone"], "'gone' is none of scheduled, running, paused, done, dead"),
         (
             ["list", "a/b", "--state", "failed"],
@@ -708,9 +718,10 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["pause", "a/b", ""], "ID"),
         (
             ["pause", "a/b", "7"],
-            "Invalid value for 'ID': '7' is not the id of a job; write it in full, as in 019d0f7c-",
+            "Invalid value for 'ID': '7' is not the id of a job: write it in full, as in 019d0f7c-",
         ),
-        (["show", "a/b", "019d0f7c-5b7"], "'019d0f7c-5b7' is not the id of a job"),
+        (["show", "a/b", "019d0"], "or at least its first 6 characters"),
+        (["fire", "a/b", ID, "7", "x" * 6], "'7', 'xxxxxx' are not ids of jobs"),
         (["reschedule", "a/b", ID], "--when"),
         (["create", "a/b", "vmId"], "'vmId' is neither key=text nor key:=json"),
         (["create", "a/b", "=x"], "'=x' is neither key=text nor key:=json"),
@@ -719,7 +730,8 @@ def test_answer_of_somebody_else(run: Run, service: Service, answer: httpx2.Resp
         (["create", "a/b", "--data", "{"], "Invalid value for --data: is not JSON"),
         (["create", "a/b", "--data", "[" * 100_000], "Invalid value for --data: is not JSON"),
         (["create", "a/b", "--when", "+5"], "'+5' is not a length of time such as +30s, +5m, +2h or -1d"),
-        (["create", "a/b", "--when", "+"], "'+' is not a length of time"),
+        (["create", "a/b", "--when", "+x"], "'+x' is not a length of time"),
+        (["create", "a/b", "n:=NaN"], "is not JSON: NaN is no number of JSON"),
         (["preview", "a/b", ID, "--next", "0"], "--next"),
         (["preview", "a/b", ID, "--outage-to", "+5"], "Invalid value for --outage-to: '+5' is not a length of time"),
         (["backfill", "a/b", ID, "--from", "x"], "--to"),

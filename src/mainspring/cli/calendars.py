@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
 import typer
 
 from mainspring.cli.candidates import calendars
-from mainspring.cli.client import ask
-from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
-from mainspring.cli.output import plain, print_answer, print_table
+from mainspring.cli.flags import commands, read_object
+from mainspring.cli.form import Form, Raw
+from mainspring.cli.output import plain, print_table
+from mainspring.cli.service import Service
 
 app = commands("Work with the calendars of a running service.")
 
-_PATH = "/api/schedulers/calendars"
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the calendar.", autocompletion=calendars)]
+
+def _name(text: str) -> str:
+    if text in {"", ".", ".."} or "/" in text:
+        raise typer.BadParameter(f"{text!r} is not the name of a calendar")
+    return text
+
+
+_Name = Annotated[
+    str, typer.Argument(parser=_name, metavar="NAME", help="Name of the calendar.", autocompletion=calendars)
+]
 
 
 @app.command("list")
-@with_form
-def list_calendars(*, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def list_calendars(service: Service, form: Form) -> None:
     """List the calendars."""
-    print_answer(ask(url, "GET", _PATH), _print_by_name, form)
+    form.show(service.client.calendars(), _print_by_name)
 
 
 @app.command("show")
-@with_form
-def show_calendar(name: _Name, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def show_calendar(service: Service, form: Form, name: _Name) -> None:
     """Show a calendar."""
-    print_answer(ask(url, "GET", _calendar_path(name)), _print_members, form)
+    form.show(service.client.calendar(name), _print_members)
 
 
 @app.command("put")
-@with_form
 def put_calendar(
+    service: Service,
+    form: Form,
     name: _Name,
     fields: Annotated[
         list[str] | None,
@@ -42,30 +49,21 @@ def put_calendar(
     ] = None,
     *,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="The calendar as a JSON object; fields win.")] = None,
-    url: Url = DEFAULT_URL,
-    form: Form = "table",
 ) -> None:
     """Create or replace a calendar; jobs that use it follow."""
-    answer = ask(url, "PUT", _calendar_path(name), body=read_object(data, fields or []))
-    print_answer(answer, _print_members, form)
+    form.show(service.client.set_calendar(name, read_object(data, fields or [])), _print_members)
 
 
 @app.command("delete")
-def delete_calendar(name: _Name, *, url: Url = DEFAULT_URL) -> None:
+def delete_calendar(service: Service, name: _Name) -> None:
     """Delete a calendar that no job uses."""
-    ask(url, "DELETE", _calendar_path(name))
+    service.client.delete_calendar(name)
     typer.echo(f"Calendar {plain(name)} is deleted.")
 
 
-def _calendar_path(name: str) -> str:
-    if name in {"", ".", ".."} or "/" in name:
-        raise typer.BadParameter(f"{name!r} is not the name of a calendar")
-    return f"{_PATH}/{quote(name, safe='', errors='surrogateescape')}"
-
-
-def _print_by_name(answered: list[dict[str, Any]]) -> None:
+def _print_by_name(answered: list[Raw]) -> None:
     print_table(("name", "calendar"), [named for each in answered for named in each.items()])
 
 
-def _print_members(answered: list[dict[str, Any]]) -> None:
+def _print_members(answered: list[Raw]) -> None:
     print_table(("member", "value"), [member for calendar in answered for member in calendar.items()])

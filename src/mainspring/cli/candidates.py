@@ -1,4 +1,4 @@
-"""What the running service can add to the command line while somebody types: groups, products, ids and calendars.
+"""What the running service can add to the command line while somebody types: groups, products, ids and other names.
 
 Nobody waits for that: a service that is away, refuses or is slow has nothing to add, and nothing is said about it.
 """
@@ -7,89 +7,96 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from mainspring.cli.flags import DEFAULT_URL
+if TYPE_CHECKING:
+    from mainspring.client import Client, Group
 
+T = TypeVar("T")
 ANSWER_SECONDS = 0.5
 """How long the service may take to answer."""
 MOST_JOBS = 200
 """How many jobs of a group are offered."""
-_ROOT = "/api/schedulers"
-_SAFE = re.compile(r"[A-Za-z0-9._~/-]+", re.ASCII)
+_SAFE = re.compile(r"[A-Za-z0-9._~/:-]+", re.ASCII)
 Candidate = tuple[str, str]
 """What may stand there, and a few words about it."""
 
 
 def groups(ctx: typer.Context) -> list[Candidate]:
     """Name the job groups."""
-    return _safe((f"{product}/{group}", "job group") for product, group in _keys(ctx))
+    return _safe((_key(group), "job group") for group in _groups(ctx))
 
 
 def scopes(ctx: typer.Context) -> list[Candidate]:
     """Name the products and the job groups."""
-    keys = _keys(ctx)
-    products = dict.fromkeys(product for product, _ in keys)
-    return _safe([*((product, "product") for product in products), *((f"{p}/{g}", "job group") for p, g in keys)])
+    found = _groups(ctx)
+    products = dict.fromkeys(group.product for group in found)
+    return _safe([*((product, "product") for product in products), *((_key(group), "job group") for group in found)])
 
 
 def job_ids(ctx: typer.Context) -> list[Candidate]:
     """Name the jobs of the group that stands before them."""
-    from mainspring.cli.control import scope_path
-
-    try:
-        path = scope_path(ctx.params.get("group") or "")
-    except typer.BadParameter:
+    scope = ctx.params.get("group")
+    if scope is None:
         return []
-    jobs = _answer(ctx, f"{path}/jobs", {"limit": MOST_JOBS})
-    return _safe((_text(job, "id"), f"{_text(job, 'state')} {_text(job, 'nextRun')}".strip()) for job in _objects(jobs))
+    found = _answer(ctx, lambda client: [*islice(client.jobs(*scope, page_size=MOST_JOBS), MOST_JOBS)])
+    return _safe((job.id, f"{job.state} {job.raw.get('nextRun') or ''}".strip()) for job in found or ())
 
 
 def calendars(ctx: typer.Context) -> list[Candidate]:
     """Name the calendars."""
-    answered = _answer(ctx, f"{_ROOT}/calendars")
-    return _safe((str(name), "calendar") for name in (answered if isinstance(answered, dict) else ()))
+    found = _answer(ctx, lambda client: client.calendars())
+    return _safe((str(name), "calendar") for name in (found if isinstance(found, dict) else ()))
 
 
-def _keys(ctx: typer.Context) -> list[tuple[str, str]]:
-    keys = [(_text(group, "product"), _text(group, "jobGroup")) for group in _objects(_answer(ctx, _ROOT))]
-    return [key for key in keys if all(key)]
+def nodes(ctx: typer.Context) -> list[Candidate]:
+    """Name the nodes."""
+    found = _answer(ctx, lambda client: [str(node["node"]) for node in client.nodes()])
+    return _safe((name, "node") for name in found or ())
 
 
-def _answer(ctx: typer.Context, path: str, params: dict[str, Any] | None = None) -> Any:
-    """Return what the service answers to a GET, or `None` if it does not in time."""
-    from mainspring.cli import client
+def contexts() -> list[Candidate]:
+    """Name the contexts of this user."""
+    from mainspring.cli.contexts import read_contexts
+
+    with suppress(Exception):
+        return _safe((context.name, context.url) for context in read_contexts().all.values())
+    return []
+
+
+def _key(group: Group) -> str:
+    return f"{group.product}/{group.job_group}"
+
+
+def _groups(ctx: typer.Context) -> tuple[Group, ...]:
+    found = _answer(ctx, lambda client: client.groups()) or ()
+    return tuple(group for group in found if group.product and group.job_group)
+
+
+def _answer(ctx: typer.Context, ask: Callable[[Client], T]) -> T | None:
+    """Return what the service answers, or `None` if it does not in time."""
+    from mainspring.cli import contexts, service
 
     found: list[Any] = []
     try:
-        opened = client.open_client(ctx.params.get("url") or DEFAULT_URL)
+        client = service.open_client(contexts.place_of(ctx.params.get("url"), ctx.params.get("context")))
     except Exception:  # noqa: BLE001 - whatever is wrong with the address, there is nothing to add
         return None
 
-    def ask() -> None:
-        with suppress(Exception), opened:
-            response = opened.get(path, params=params, timeout=ANSWER_SECONDS)
-            if response.is_success:
-                found.append(response.json())
+    def answer() -> None:
+        with suppress(Exception), client:
+            found.append(ask(client))
 
     # A timeout of the client limits each step, not the whole: so it is asked in a thread that nobody waits for.
-    asking = threading.Thread(target=ask, daemon=True)
+    asking = threading.Thread(target=answer, daemon=True)
     asking.start()
     asking.join(ANSWER_SECONDS)
     return found[0] if found else None
-
-
-def _objects(answered: object) -> list[dict[str, Any]]:
-    return [item for item in answered if isinstance(item, dict)] if isinstance(answered, list) else []
-
-
-def _text(item: dict[str, Any], name: str) -> str:
-    value = item.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _safe(found: Iterable[Candidate]) -> list[Candidate]:

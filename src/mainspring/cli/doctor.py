@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import typer
 
-from mainspring.cli.client import open_client
 from mainspring.cli.exits import REFUSED
 from mainspring.cli.flags import settings_of, warn_of_foreign_code, with_settings
 from mainspring.cli.output import print_table
@@ -160,19 +159,20 @@ def _port(settings: Settings) -> str:
 
 def _who_answers(settings: Settings) -> str | None:
     """Say which Mainspring answers at the address, if one does. Raises `MainspringError` if it is not ready."""
-    import httpx2
+    from mainspring.client import Client, Retries
+    from mainspring.client import MainspringError as CallError
 
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - no one answers at these
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     try:
-        with open_client(url) as client:
-            about = client.get("/openapi.json", timeout=ANSWER_SECONDS).json()["info"]
-            ready = client.get("/readyz", timeout=ANSWER_SECONDS)
+        with Client(url, timeout=ANSWER_SECONDS, retries=Retries(attempts=1)) as client:
+            about = client.openapi()["info"]
             if about["title"] != "Mainspring":
                 return None
+            ready = client.ready()
             found = f"Mainspring {about['version']} answers at {url}"
-            if not ready.is_success:
-                raise MainspringError(f"{found}, but it is not ready: {ready.json()['detail']}")
-    except (httpx2.HTTPError, ValueError, LookupError, TypeError):
+            if not ready.ready:
+                raise MainspringError(f"{found}, but it is not ready: {ready.raw['detail']}")
+    except (CallError, LookupError, TypeError):
         return None
     return found

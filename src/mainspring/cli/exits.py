@@ -10,6 +10,8 @@ from mainspring.errors import ConfigError, MainspringError, StoreUnavailableErro
 
 REFUSED = 1
 """The service refuses, or a check finds something wrong."""
+NOT_WELL = 3
+"""The service answers, but is not well."""
 UNAVAILABLE = 69
 """The store or the service does not answer."""
 INTERRUPTED = 130

@@ -1,4 +1,6 @@
-"""What a command accepts: settings as flags, and the arguments that several families of commands share.
+"""What a command accepts: settings as flags, and sets of flags that several commands share.
+
+A set is a dataclass whose fields are flags. A command that takes one has its flags, and is called with the set.
 
 `mainspring.settings` is imported only when a command runs or prints its own help, so that `mainspring --help` does not
 load pydantic.
@@ -12,9 +14,11 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -26,14 +30,9 @@ if TYPE_CHECKING:
 
     from mainspring.settings import Settings
 
-DEFAULT_URL = "http://127.0.0.1:8089"
-Url = Annotated[str, typer.Option("--url", metavar="URL", envvar="MAINSPRING_URL", help="Address of the service.")]
-Form = Literal["table", "wide", "json"]
-"""How a command prints what it has to tell."""
-_Output = Annotated[
-    Form, typer.Option("--output", "-o", help="A table that fits the terminal, one with everything, or JSON.")
-]
-_AsJson = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
+WATCH = "--watch"
+WATCH_SECONDS = 2
+"""How long the pauses of ``--watch`` are, if nothing is said."""
 
 _Config = Annotated[
     Path | None,
@@ -50,7 +49,7 @@ class PlainCommand(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Read the command line; what pydantic says of it is put into our words."""
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, [*_with_seconds(args)])
         except typer.BadParameter as error:
             from pydantic import ValidationError
 
@@ -61,9 +60,29 @@ class PlainCommand(TyperCommand):
             raise
 
 
+def _with_seconds(args: list[str]) -> Iterator[str]:
+    """Write the seconds of a ``--watch`` behind ``=``; they may be left out, which no other value of a flag may be."""
+    words = iter(args)
+    for word in words:
+        if word != WATCH:
+            yield word
+            continue
+        following = next(words, None)
+        has_seconds = following is not None and re.fullmatch(r"\d+(\.\d*)?", following)
+        yield f"{WATCH}={following if has_seconds else WATCH_SECONDS}"
+        if following is not None and not has_seconds:
+            yield from _with_seconds([following, *words])
+
+
 class _Commands(typer.Typer):
     def command(self, name: str | None = None, *, cls: type[TyperCommand] | None = PlainCommand, **named: Any) -> Any:
-        return super().command(name, cls=cls, **named)
+        register = super().command(name, cls=cls, **named)
+
+        def registered(command: Callable[..., None]) -> Callable[..., None]:
+            register(with_sets(command))
+            return command
+
+        return registered
 
 
 def commands(text: str) -> typer.Typer:
@@ -144,24 +163,38 @@ _ROOT = 0
 _CODE = "The plugins that are named may be code from this folder; they are loaded with your rights."
 
 
-# --- how to print -----------------------------------------------------------------------------------------------------
+# --- sets of flags ----------------------------------------------------------------------------------------------------
 
 
-def with_form(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags ``-o`` and ``--json``; it is called with the `form` that they say."""
+def with_sets(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of each set that it takes. A set that is a context manager is open meanwhile."""
+    signature = inspect.signature(command, eval_str=True)
+    sets: dict[str, Any] = {
+        each.name: each.annotation for each in signature.parameters.values() if is_dataclass(each.annotation)
+    }
+    if not sets:
+        return command
 
     @functools.wraps(command)
-    def called(*args: Any, output: Form, as_json: bool, **named: Any) -> None:
-        command(*args, form="json" if as_json else output, **named)
+    def called(*args: Any, **named: Any) -> None:
+        with ExitStack() as stack:
+            for name, kind in sets.items():
+                made: Any = kind(**{field.name: named.pop(field.name) for field in fields(kind) if field.init})
+                named[name] = stack.enter_context(made) if hasattr(made, "__exit__") else made
+            command(*args, **named)
 
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.name != "form" and p.kind is not p.VAR_KEYWORD]
-    rest = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    ours = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, default, annotation in (("output", "table", _Output), ("as_json", False, _AsJson))
+    flags = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for kind in sets.values()
+        for hints in [get_type_hints(kind, include_extras=True)]
+        for field in fields(kind)
+        if field.init
     ]
-    vars(called)["__signature__"] = signature.replace(parameters=[*own, *ours, *rest])
+    own = [each for each in signature.parameters.values() if each.name not in sets]
+    rest = [own.pop()] if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    vars(called)["__signature__"] = signature.replace(parameters=[*own, *flags, *rest])
     return called
 
 
@@ -182,8 +215,35 @@ def read_object(data: str | None, fields: Iterable[str]) -> dict[str, Any]:
     return content
 
 
+def read_objects(content: bytes, place: str) -> list[dict[str, Any]]:
+    """Return the JSON objects of a file: an array of them, or a line each. Raises `typer.BadParameter`."""
+    try:
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"is not text in UTF-8: {error}", param_hint=place) from error
+    found: list[Any]
+    if text.startswith("["):
+        found = _from_json(text, place)
+        places = [f"{place}, entry {number}" for number, _ in enumerate(found, 1)]
+    else:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        places = [f"{place}, line {number}" for number, _ in lines]
+        found = [_from_json(line, where) for where, (_, line) in zip(places, lines, strict=True)]
+    wrong = [where for where, each in zip(places, found, strict=True) if not isinstance(each, dict)]
+    if wrong:
+        raise typer.BadParameter("is no JSON object", param_hint="; ".join(wrong[:_MOST_TOLD]))
+    return found
+
+
+_MOST_TOLD = 10
+
+
 def _from_json(text: str, place: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"is not JSON: {error}", param_hint=place) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,24 +1,37 @@
-"""``mainspring groups``: look at the job groups of a running service."""
+"""``mainspring groups`` and ``schema``: look at the job groups of a running service."""
 
 from __future__ import annotations
 
-from typing import Any
+import typer
 
-from mainspring.cli.client import ask
-from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
-from mainspring.cli.output import print_answer, print_table
+from mainspring.cli.flags import commands
+from mainspring.cli.form import Form, Raw, Watched
+from mainspring.cli.output import escaped, print_table
+from mainspring.cli.scope import Group
+from mainspring.cli.service import Service
 
 app = commands("Look at the job groups of a running service.")
 
 
 @app.command("list")
-@with_form
-def list_groups(*, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def list_groups(service: Service, form: Watched) -> None:
     """List the job groups, with the number of their jobs by state and of those that gave up."""
-    print_answer(ask(url, "GET", "/api/schedulers"), _print_counts, form)
+    form.follow(lambda: [group.raw for group in service.client.groups()], _print_counts)
 
 
-def _print_counts(groups: list[dict[str, Any]]) -> None:
+def schema(service: Service, form: Form, group: Group) -> None:
+    """Show the JSON Schema of a request of a job group."""
+    form.show(service.client.schema(group.product or "", group.job_group or ""), _print_schema)
+
+
+def _print_schema(schemas: list[Raw]) -> None:
+    import json
+
+    for each in schemas:
+        typer.echo(escaped(json.dumps(each, ensure_ascii=False, indent=2)))
+
+
+def _print_counts(groups: list[Raw]) -> None:
     counts = [group.get("counts") or {} for group in groups]
     columns = list(dict.fromkeys(name for each in counts for name in each))
     rows = [

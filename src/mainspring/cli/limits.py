@@ -6,31 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
-from mainspring.cli.candidates import scopes
-from mainspring.cli.client import ask
-from mainspring.cli.control import scope_path
-from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, with_form
+from mainspring.cli.flags import commands
+from mainspring.cli.form import Form, Raw
 from mainspring.cli.moments import iso_duration
-from mainspring.cli.output import plain, print_answer, print_table
+from mainspring.cli.output import plain, print_table
+from mainspring.cli.scope import Level
+from mainspring.cli.service import Service
 
 app = commands("See and change how many jobs run at once, begin in a while, and may be created.")
 
-_Scope = Annotated[
-    str, typer.Argument(metavar="PRODUCT[/GROUP]", help="A product, or a job group.", autocompletion=scopes)
-]
-
 
 @app.command("show")
-@with_form
-def show_limits(scope: _Scope, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def show_limits(service: Service, form: Form, scope: Level) -> None:
     """Show the limits of a job group or a product."""
-    print_answer(ask(url, "GET", _path(scope)), _print_limits, form)
+    form.show(service.client.limits(scope.product or "", scope.job_group).limits, _print_limits)
 
 
 @app.command("set")
-@with_form
 def set_limits(  # noqa: PLR0913 - each is a flag
-    scope: _Scope,
+    service: Service,
+    form: Form,
+    scope: Level,
     *,
     limit: Annotated[list[int] | None, typer.Option(metavar="N", help="So many jobs run at once.")] = None,
     limit_by_key: Annotated[
@@ -55,8 +51,6 @@ def set_limits(  # noqa: PLR0913 - each is a flag
     request_bytes: Annotated[
         int | None, typer.Option("--bytes", metavar="N", help="So many bytes may the requests of pending jobs have.")
     ] = None,
-    url: Url = DEFAULT_URL,
-    form: Form = "table",
 ) -> None:
     """Write the limits of a job group or a product; those that it had before hold no more.
 
@@ -79,14 +73,13 @@ def set_limits(  # noqa: PLR0913 - each is a flag
         body["quota"] = said
     if not any(body.values()):
         raise typer.BadParameter("say at least one of the flags for a limit, a rate, the weight or a quota")
-    print_answer(ask(url, "PUT", _path(scope), body=body), _print_limits, form)
+    form.show(service.client.set_limits(body, scope.product or "", scope.job_group).limits, _print_limits)
 
 
 @app.command("reset")
-@with_form
-def reset_limits(scope: _Scope, *, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def reset_limits(service: Service, form: Form, scope: Level) -> None:
     """Let those limits hold again that the settings or the plugin declare."""
-    print_answer(ask(url, "DELETE", _path(scope)), _print_limits, form)
+    form.show(service.client.reset_limits(scope.product or "", scope.job_group).limits, _print_limits)
 
 
 def _rate(text: str, flag: str) -> dict[str, Any]:
@@ -99,11 +92,7 @@ def _rate(text: str, flag: str) -> dict[str, Any]:
 _QUOTAS = {"pending": "pending", "createsPerMinute": "creates a minute", "bytes": "bytes"}
 
 
-def _path(scope: str) -> str:
-    return f"{scope_path(scope)}/limits"
-
-
-def _print_limits(answered: list[dict[str, Any]]) -> None:
+def _print_limits(answered: list[Raw]) -> None:
     for limits in answered:
         limit_rows = [("at once", each) for each in limits.get("concurrency") or []]
         rate_rows = [(f"in {plain(each.get('per'))}", each) for each in limits.get("rates") or []]

@@ -1,7 +1,7 @@
 """The command ``mainspring``: its families of commands put together, and `main`, which turns errors into exit codes.
 
 A command is a few lines in the file of its family: the work is done by `mainspring.launch`, or asked of a running
-service by `mainspring.cli.client`. A command imports what it needs when it runs, so that ``--help`` costs no more than
+service by `mainspring.client`. A command imports what it needs when it runs, so that ``--help`` costs no more than
 typer itself. The package exports the function `main`, which hides this module: constants and helpers live in the
 other files.
 """
@@ -17,30 +17,30 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import calendars, crontab, db, groups, jobs, limits, new, plugins
+from mainspring.cli import actions, calendars, context, crontab, db, groups, jobs, limits, new, nodes, plugins, runs
 from mainspring.cli.completion import completion
-from mainspring.cli.control import pause, resume
+from mainspring.cli.control import pause, pauses, resume
 from mainspring.cli.dev import dev
 from mainspring.cli.doctor import doctor
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
+from mainspring.cli.groups import schema
 from mainspring.cli.output import complain
 from mainspring.cli.serve import node, serve
+from mainspring.cli.status import status
 from mainspring.errors import MainspringError
 
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, dev, doctor):
     app.command(cls=SettingsCommand)(_command)
-for _plain in (pause, resume, completion):
+for _plain in (status, pause, resume, pauses, schema, completion):
     app.command()(_plain)
-app.add_typer(db.app, name="db")
-app.add_typer(groups.app, name="groups")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(limits.app, name="limits")
-app.add_typer(calendars.app, name="calendars")
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(crontab.app, name="crontab")
-app.add_typer(new.app, name="new")
+for _name, _family in (
+    ("groups", groups), ("jobs", jobs), ("runs", runs), ("actions", actions), ("limits", limits),
+    ("calendars", calendars), ("nodes", nodes), ("plugins", plugins), ("context", context), ("db", db),
+    ("crontab", crontab), ("new", new),
+):  # fmt: skip
+    app.add_typer(_family.app, name=_name)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

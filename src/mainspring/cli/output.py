@@ -6,16 +6,11 @@ Text from elsewhere passes through `plain`. Only ``--json`` prints an answer as 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import typer
-
-if TYPE_CHECKING:
-    from mainspring.cli.client import Answer
-    from mainspring.cli.flags import Form
 
 _START_COLUMNS = ("utc", "local", "at", "note")
 _PASSED_COLUMNS = ("first", "last", "occurrences", "fate", "reason")
@@ -48,14 +43,6 @@ def escaped(text: str) -> str:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\u{code:04x}" if code < 1 << 16 else json.dumps(character)[1:-1]
-
-
-def print_answer(answer: Answer, show: Callable[[list[dict[str, Any]]], None], form: Form) -> None:
-    """Print an answer as it came, or let `show` print its objects."""
-    if form == "json":
-        typer.echo(escaped(answer.text) if sys.stdout.isatty() else answer.text)
-    else:
-        show(answer.objects())
 
 
 def print_previews(previews: Iterable[Mapping[str, Any]]) -> None:

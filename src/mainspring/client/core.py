@@ -74,7 +74,7 @@ def own_errors() -> Iterator[None]:
         raise AddressError(f"the URL of the service is no address such as {DEFAULT_URL}") from error
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         reason = str(error).rstrip(".") or type(error).__name__
-        raise NoAnswerError(f"Mainspring does not answer: {reason}") from error
+        raise NoAnswerError(reason) from error
 
 
 def answer_of(response: httpx2.Response, call: Call[Any]) -> Answer:

@@ -18,6 +18,10 @@ class AddressError(MainspringError, ValueError):
 class NoAnswerError(MainspringError):
     """The service could not be reached, or its answer did not come in time. The call may have been carried out."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Mainspring does not answer: {reason}")
+        self.reason = reason
+
 
 class NotMainspringError(MainspringError):
     """Something answered that is not Mainspring, such as a proxy; `status` is what it said."""

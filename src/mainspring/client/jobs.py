@@ -287,6 +287,17 @@ class JobCalls:
             values["fields"] = ",".join(map(str, names))
         return params(now, **values)
 
+    def asked_in_body(self, which: Filter) -> dict[str, Any]:
+        """Return a filter as an object; each member has its values as text, `request` its fields."""
+        body: dict[str, Any] = {}
+        for name, text in self.asked(which):
+            kind, dot, field = name.partition(".")
+            if dot:
+                body.setdefault(kind, {})[field] = text
+            else:
+                body.setdefault(name, []).append(text)
+        return body
+
     def _lookahead(self, starts: int | None, outage: tuple[When, When] | None) -> tuple[tuple[str, str], ...]:
         first, last = outage or (None, None)
         return params(self.clock.now(), next=starts, outageFrom=first, outageTo=last)

@@ -9,7 +9,7 @@ from typing import Any
 from mainspring.client import answers
 from mainspring.client.answers import Group, Limits, Standing
 from mainspring.client.call import Answer, Call, Listing, Method, Page, delete, get, if_match, post, put
-from mainspring.client.jobs import JobCalls
+from mainspring.client.jobs import Filter, JobCalls
 from mainspring.client.paths import level, path
 from mainspring.client.times import When
 
@@ -30,13 +30,17 @@ class ActionPlan:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action on many jobs: its `state`, and how many of its `total` jobs are `done` and `failed`."""
+    """An action on many jobs: its `state`, and how many of its `total` jobs are `done` and `failed`.
+
+    `errors` says what was wrong with the first that failed.
+    """
 
     id: str
     state: str
     done: int
     failed: int
     total: int
+    errors: tuple[Json, ...]
     raw: Json
 
 
@@ -139,14 +143,18 @@ class ServiceCalls(JobCalls):
         product: str | None = None,
         job_group: str | None = None,
         *,
-        which: Json | None = None,
+        which: Filter | None = None,
         ids: Iterable[str] | None = None,
+        terms: Json | None = None,
     ) -> Call[ActionPlan]:
         """Tell what an action would do to the jobs of a filter, or to those of `ids`, without doing it.
 
-        `action` is `pause`, `resume`, `retry`, `cancel`, `delete` or `reschedule`.
+        `action` is `pause`, `resume`, `retry`, `cancel`, `delete` or `reschedule`. The `terms` of a pause are its
+        `reason` and `until`, those of a reschedule what each job gets, as in `change`.
         """
-        chosen: dict[str, object] = {"filter": dict(which or {})} if ids is None else {"ids": list(ids)}
+        chosen: dict[str, object] = {"filter": self.asked_in_body(which or {})} if ids is None else {"ids": list(ids)}
+        if terms:
+            chosen["with"] = dict(terms)
         where = level(product, job_group, "jobs", "actions")
         return post(where, _plan, {"action": action, **chosen}, (("dryRun", "true"),))
 
@@ -170,7 +178,12 @@ class ServiceCalls(JobCalls):
     @Method
     def drain(self, node: str) -> Call[Json]:
         """Let a node end its runs and take no more. Raises `NotFound`."""
-        return post(path("nodes", node, "drain"), lambda answer: answer.json() if answer.content else {})
+        return post(path("nodes", node, "drain"), answers.entry)
+
+    @Method
+    def resume_node(self, node: str) -> Call[Json]:
+        """Let a drained node begin jobs again. Raises `NotFound`."""
+        return post(path("nodes", node, "resume"), answers.entry)
 
     @Method
     def plugins(self) -> Call[tuple[Json, ...]]:
@@ -218,6 +231,11 @@ class ServiceCalls(JobCalls):
     # --- probes
 
     @Method
+    def openapi(self) -> Call[Json]:
+        """Return the OpenAPI document: `info` has the version of the service."""
+        return get("/openapi.json", answers.entry)
+
+    @Method
     def live(self) -> Call[bool]:
         """Return True if the process answers; otherwise it raises."""
         return get("/livez", lambda _: True)
@@ -237,7 +255,7 @@ def _plan(answer: Answer) -> ActionPlan:
 def _action(answer: Answer) -> Action:
     raw = answer.json()
     done, failed, total = (raw.get(name, 0) for name in ("done", "failed", "total"))
-    return Action(raw.get("id", ""), raw.get("state", ""), done, failed, total, raw)
+    return Action(raw.get("id", ""), raw.get("state", ""), done, failed, total, tuple(raw.get("errors") or ()), raw)
 
 
 def _ready(answer: Answer) -> Ready:
