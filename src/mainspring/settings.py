@@ -40,7 +40,7 @@ _SCOPE = re.compile(f"{_SEGMENT}(/{_SEGMENT})?")
 DEFAULT_FILE = Path("mainspring.toml")
 """The file that is read from the working directory when none is named."""
 _PREFIX = "MAINSPRING_"
-_NOT_SETTINGS = ("MAINSPRING_CONFIG", failpoint.VARIABLE, "MAINSPRING_URL")
+_NOT_SETTINGS = ("MAINSPRING_CONFIG", failpoint.VARIABLE, "MAINSPRING_URL", "MAINSPRING_CONTEXT")
 _TESTS_PREFIX = "MAINSPRING_TEST_"
 PLUGIN_PREFIX = "MAINSPRING_PLUGINS__"
 """How the variables begin that tell plugins something."""

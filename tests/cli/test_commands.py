@@ -553,9 +553,10 @@ def test_docs_tell_every_command(run: Run, command: str) -> None:
     """The documentation has a section for every command, with all its own flags."""
     text = DOCS.read_text("utf-8")
     settings = {row.flag for row in TABLE.values()}
+    shared = {"--context", "--ndjson", "--watch"}
     flags = {word for word in run(*command.split(), "--help").out.split() if word.startswith("--")}
 
     assert f"### `mainspring {command}" in text
     section = text.split(f"### `mainspring {command}", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
-    own = flags - {"--help", "--url", "--config", "--state", "--output", "--json"} - settings
+    own = flags - {"--help", "--url", "--config", "--state", "--output", "--json"} - settings - shared
     assert own <= set(section.replace("`", " ").replace(",", " ").split())

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from mainspring import logs
-from mainspring.cli.exits import INTERRUPTED, REFUSED, UNAVAILABLE
+from mainspring.cli.exits import INTERRUPTED, NOT_WELL, REFUSED, UNAVAILABLE
 from mainspring.clock import SystemClock
 from mainspring.errors import ConfigError, PortTakenError
 from mainspring.execution import runner
@@ -150,7 +150,7 @@ def test_other_lines_of_the_log() -> None:
 def test_exit_codes() -> None:
     """Operations lists the codes that the command line leaves with."""
     wrong_usage = 2
-    codes = {0, wrong_usage, REFUSED, UNAVAILABLE, INTERRUPTED, ConfigError.exit_code}
+    codes = {0, wrong_usage, REFUSED, NOT_WELL, UNAVAILABLE, INTERRUPTED, ConfigError.exit_code}
     assert PortTakenError.exit_code in codes
     assert sorted(codes) == [int(row[0]) for row in table(OPERATIONS, "exit code")]
 

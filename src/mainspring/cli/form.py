@@ -109,7 +109,7 @@ class Watched(Form):
         sys.stdout.flush()
 
 
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 def _wait(seconds: float) -> None:

@@ -13,6 +13,7 @@ from mainspring.cli.flags import commands, read_object, read_objects
 from mainspring.cli.form import Form, Watched
 from mainspring.cli.lists import Limit, entries
 from mainspring.cli.moments import MOMENT, moment
+from mainspring.cli.one_job import one_or_many, show_jobs
 from mainspring.cli.output import print_previews, print_warnings
 from mainspring.cli.plan import Plan
 from mainspring.cli.scope import EVERYTHING, AnyScope, Group, JobId, JobIds, JobScope
@@ -62,12 +63,9 @@ def list_jobs(
 @app.command("show")
 def show_job(service: Service, form: Watched, group: JobScope, ids: JobIds) -> None:
     """Show everything about jobs."""
-
-    def look() -> Any:
-        found = [job.raw for job in service.each(group, ids, service.client.get)]
-        return found[0] if len(ids) == 1 and found else found
-
-    form.follow(look, print_facts)
+    form.follow(
+        lambda: one_or_many(ids, [job.raw for job in service.each(group, ids, service.client.get)]), print_facts
+    )
 
 
 @app.command("create")
@@ -84,7 +82,7 @@ def create_job(  # noqa: PLR0913 - each is a flag
     job_id: Annotated[
         UUID | None, typer.Option("--id", metavar="UUID", help="Create it under this id; the same job may be there.")
     ] = None,
-    only_new: Annotated[bool, typer.Option("--only-new", help="With --id: refuse if any job is there.")] = False,
+    only_new: Annotated[bool, typer.Option("--only-new", help="With an id of yours: refuse any job there.")] = False,
     idempotency_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Send it again under this key, and it is done once.")
     ] = None,
@@ -177,8 +175,7 @@ def _change(
 ) -> None:
     changed = [*service.each(scope, ids, lambda job: service.client.change(job, change, etag=version))]
     if starts is None:
-        answers = [job.raw for job in changed]
-        form.show(answers[0] if len(ids) == 1 and answers else answers, jobs_in(form, groups=scope.job_group is None))
+        show_jobs(form, scope, ids, [job.raw for job in changed])
         return
     print_warnings([job.raw for job in changed])
     form.show([service.client.preview(job, starts=starts).raw for job in changed], print_previews)
@@ -212,11 +209,8 @@ def preview_job(
     if (begin is None) != (end is None):
         raise typer.BadParameter("--outage-from and --outage-to go together: say both")
     outage = (begin, end) if begin and end else None
-    found = [
-        found.raw
-        for found in service.each(group, ids, lambda job: service.client.preview(job, starts=number, outage=outage))
-    ]
-    form.show(found[0] if len(ids) == 1 and found else found, print_previews)
+    found = service.each(group, ids, lambda job: service.client.preview(job, starts=number, outage=outage))
+    form.show(one_or_many(ids, [each.raw for each in found]), print_previews)
 
 
 def _names(group: Group) -> tuple[str, str]:

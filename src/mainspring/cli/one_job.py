@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mainspring.cli.control import Reason, Until, until_of
-from mainspring.cli.form import Form, Raw, Watched
+from mainspring.cli.form import Answered, Form, Raw, Watched
 from mainspring.cli.moments import MOMENT, iso_duration, moment
 from mainspring.cli.output import print_table
 from mainspring.cli.scope import JobId, JobIds, JobScope
@@ -105,6 +105,17 @@ def backfill(  # noqa: PLR0913 - each is a flag
     form.show(service.client.backfill(job, *span, cap=cap, spacing=apart).raw, _print_backfills)
 
 
+def show_jobs(form: Form, scope: JobScope, ids: list[str], jobs: list[Raw]) -> None:
+    """Print jobs that were named by their ids; nothing for people, if nothing came of any of them."""
+    if jobs or (form.is_for_programs and len(ids) > 1):
+        form.show(one_or_many(ids, jobs), jobs_in(form, groups=scope.job_group is None))
+
+
+def one_or_many(ids: list[str], found: list[Raw]) -> Answered:
+    """Return what came of one id as an object, of several as a list."""
+    return found[0] if len(ids) == 1 and found else found
+
+
 def print_causes(facts: list[Raw]) -> None:
     """Print what holds a job back."""
     if facts:
@@ -120,10 +131,8 @@ def _print_backfills(backfills: list[Raw]) -> None:
 
 
 def _show(service: Service, form: Form, scope: JobScope, ids: list[str], do: Callable[[JobRef], Job]) -> None:
-    """Do something to jobs, and show them as they are then; of one id one object, of several a list."""
-    found = [job.raw for job in service.each(scope, ids, do)]
-    if found or len(ids) > 1:
-        form.show(found[0] if len(ids) == 1 else found, jobs_in(form, groups=scope.job_group is None))
+    """Do something to jobs, and show them as they are then."""
+    show_jobs(form, scope, ids, [job.raw for job in service.each(scope, ids, do)])
 
 
 def _tell(

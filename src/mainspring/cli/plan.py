@@ -29,11 +29,9 @@ class Plan:
         None
     )
     begin: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="First fire time of the schedule, written as --when.")
+        str | None, typer.Option("--from", metavar="TIME", help=f"First fire time of the schedule, {MOMENT}.")
     ] = None
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="No fire time is later than this, written as --when.")
-    ] = None
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="No fire time is later than this.")] = None
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="So many fire times in all.")] = None
 
     def into(self, request: dict[str, Any]) -> dict[str, Any]:

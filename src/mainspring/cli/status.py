@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,7 +61,10 @@ def _look(service: Service, patience: timedelta) -> Raw:
         "late": [{**job.raw, "why": _why(service, job)} for job in late[:SHOWN]],
         "moreLate": len(late) > SHOWN,
         "due": [job.raw for job in due],
-        "paused": [*_pauses(client.pauses().paused_by, groups)],
+        "paused": [
+            *_pauses(client.pauses().paused_by, groups),
+            *islice(_paused_jobs(client.jobs(state="paused", page_size=SHOWN + 1)), SHOWN + 1),
+        ],
         "nodes": [*nodes],
     }
 
@@ -91,7 +94,8 @@ def _problems(ready: bool, detail: str, nodes: tuple[Raw, ...], late: list[Job])
         if (state := state_of(node)) not in {"ok", "drained"}:
             yield f"the node {node.get('node')} is {state}"
     if late:
-        yield f"{'more than ' if len(late) > SHOWN else ''}{min(len(late), SHOWN)} jobs are late"
+        number = f"more than {SHOWN}" if len(late) > SHOWN else str(len(late))
+        yield f"{number} job{' is' if number == '1' else 's are'} late"
 
 
 def _counts(groups: tuple[Group, ...]) -> dict[str, int]:
@@ -118,6 +122,15 @@ def _pauses(everything: tuple[Pause, ...], groups: tuple[Group, ...]) -> Iterato
             yield {"name": name, **pause.raw}
 
 
+def _paused_jobs(jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
+    for job in jobs:
+        yield from (
+            {"name": f"{job.product}/{job.job_group} {job.id}", **pause.raw}
+            for pause in job.paused_by
+            if pause.level == "job"
+        )
+
+
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +147,7 @@ def _print(found: Mapping[str, Any], form: Watched) -> None:
     paused = [{**pause, "until": relative(pause.get("until"), at)} for pause in found["paused"]]
     _section("Paused", ("name", "level", "by", "reason", "until"), paused[:SHOWN])
     if len(paused) > SHOWN:
-        typer.echo(f"and {len(paused) - SHOWN} more")
+        typer.echo("and more")
     if found["nodes"]:
         typer.echo("\nNodes")
         print_nodes(found["nodes"], form)

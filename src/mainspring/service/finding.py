@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
@@ -158,11 +159,14 @@ class Finding:
 
     async def _check(self, scope: Scope) -> None:
         """Raise `NotFoundError` for a scope of which no group is bound here or has jobs."""
-        if scope == Scope() or any(scope.has(key) for key in (*self._registry.bindings, *await self._store.counts())):
+        known = (*self._registry.bindings, *await self._store.counts())
+        if scope == Scope() or any(scope.has(key) for key in known):
             return
         if scope.job_group:
             self._registry.find(JobKey(*scope))
         detail = f"there is no product {scope.product[:64]!r}"
+        if near := get_close_matches(scope.product[:64], {key.product for key in known}, n=1):
+            detail += f"; did you mean {near[0]}?"
         raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)])
 
 
