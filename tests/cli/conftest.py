@@ -75,6 +75,8 @@ class Service:
 
     def __init__(self) -> None:
         self.answer = httpx2.Response(204)
+        self.at: dict[str, httpx2.Response] = {}
+        """What it answers at some paths, such as ``GET /readyz``."""
         self.error: Exception | None = None
         self.asked: list[httpx2.Request] = []
 
@@ -83,7 +85,7 @@ class Service:
         self.asked.append(request)
         if self.error:
             raise self.error
-        return self.answer
+        return self.at.get(f"{request.method} {request.url.path}", self.answer)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx2
 import pytest
 
-from mainspring.client import Client, Gone, NoAnswerError, NotMainspringError, Retries, Unavailable, WaitTimeout
+from mainspring.client import Client, Filter, Gone, NoAnswerError, NotMainspringError, Retries, Unavailable, WaitTimeout
 from mainspring.clock import ManualClock
 from tests.client.conftest import async_client_with, client_with
 
@@ -109,6 +109,7 @@ def test_requests_to_calls_of_later_services() -> None:
     client.schema("a", "b")
     client.nodes()
     client.drain("n/1")
+    client.resume_node("n/1")
     client.plugins()
     client.plan_action("pause", "a", which={"tag": "t"})
     client.apply_action("token", "a")
@@ -125,6 +126,7 @@ def test_requests_to_calls_of_later_services() -> None:
         "GET /a/b/schema",
         "GET /nodes",
         "POST /nodes/n%2F1/drain",
+        "POST /nodes/n%2F1/resume",
         "GET /plugins",
         "POST /a/jobs/actions?dryRun=true",
         "POST /a/jobs/actions",
@@ -198,3 +200,36 @@ def test_a_page_does_not_lead_to_another_host() -> None:
 
     assert 2 == len(list(client_with(handler, token="secret").jobs()))  # noqa: S106 - an example
     assert ["mainspring", "mainspring"] == hosts
+
+
+def test_plan_of_an_action_says_which_jobs_and_on_what_terms() -> None:
+    """The filter is that of a list; members that it has as several values stay so."""
+    bodies: list[object] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        bodies.append(json.loads(request.content))
+        return httpx2.Response(200, json={"count": 1, "token": "t"})
+
+    client = client_with(handler)
+    which: Filter = {"state": ["paused"], "due_to": timedelta(hours=1), "gave_up": True, "request": {"vmId": "x"}}
+    client.plan_action("pause", which=which, terms={"reason": "r"})
+    client.plan_action("delete", ids=["7"])
+    assert [
+        {
+            "action": "pause",
+            "filter": {
+                "state": ["paused"],
+                "to": ["2026-06-01T13:00:00Z"],
+                "gaveUp": ["true"],
+                "request": {"vmId": "x"},
+            },
+            "with": {"reason": "r"},
+        },
+        {"action": "delete", "ids": ["7"]},
+    ] == bodies
+
+
+def test_version_of_a_service() -> None:
+    """It stands in the document."""
+    client = client_with(lambda _: httpx2.Response(200, json={"info": {"version": "1"}}))
+    assert "1" == client.openapi()["info"]["version"]

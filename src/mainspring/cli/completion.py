@@ -73,8 +73,14 @@ def completion(
     if words is None:
         typer.echo(_SCRIPTS[shell], nl=False)
         return
-    for value, text in candidates(ctx, whole(words) if shell == "bash" else words):
-        typer.echo(plain(value) if shell == "bash" or not text else f"{plain(value)}\t{plain(text)}")
+    if shell == "bash":
+        joined = whole(words)
+        kept = joined[-1].rpartition(":")  # bash keeps what stands before a colon
+        for value, _ in candidates(ctx, joined):
+            typer.echo(plain(value.removeprefix("".join(kept[:2]))))
+        return
+    for value, text in candidates(ctx, words):
+        typer.echo(f"{plain(value)}\t{plain(text)}" if text else plain(value))
 
 
 def whole(words: Sequence[str]) -> list[str]:
