@@ -23,6 +23,7 @@ from mainspring.clock import SystemClock
 from tests.cli.conftest import Run, Service
 
 JOB = "019d0f7c-5b7e-7c3a-8000-000000000001"
+OTHER = "019d0f7c-5b7e-7c3a-8000-000000000002"
 ANSWERS = {
     "/api/schedulers": [
         {"product": "vps4", "jobGroup": "backups"},
@@ -31,7 +32,9 @@ ANSWERS = {
         {"product": "$(reboot)", "jobGroup": "`x`"},
     ],
     "/api/schedulers/vps4/backups/jobs": [{"id": JOB, "state": "scheduled", "nextRun": "2026-12-01T10:00:00Z"}],
+    "/api/schedulers/jobs": [{"id": JOB, "state": "scheduled"}, {"id": OTHER, "state": "done"}],
     "/api/schedulers/calendars": {"freeze": {}, "nights": {}},
+    "/api/schedulers/nodes": [{"node": "n1:aa"}, {"node": "n2:$(x)"}],
 }
 
 
@@ -78,7 +81,7 @@ def offered(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 def test_commands_and_options(offered: Callable[..., list[str]]) -> None:
     """At each place, those that can stand there."""
-    assert {"serve", "jobs", "crontab", "completion"} <= set(offered(""))
+    assert {"serve", "status", "jobs", "runs", "actions", "nodes", "context", "completion"} <= set(offered(""))
     assert ["reschedule", "resume", "retry"] == offered("jobs", "re")
     assert ["--state"] == offered("jobs", "list", "--sta")
     assert {"--store", "--slots"} <= set(offered("serve", "--s"))
@@ -98,6 +101,32 @@ def test_what_the_service_has(offered: Callable[..., list[str]]) -> None:
     assert [JOB] == offered("jobs", "show", "vps4/backups", "")
     assert [] == offered("jobs", "show", "a/b/c", "")
     assert ["freeze"] == offered("calendars", "show", "f")
+
+
+def test_ids_of_several_groups(offered: Callable[..., list[str]]) -> None:
+    """One after the other, where a command takes several."""
+    assert [JOB, OTHER] == offered("jobs", "show", "*", "")
+    assert [OTHER] == offered("jobs", "pause", "*", JOB, OTHER[:-1] + "2")
+    assert [JOB] == offered("runs", "show", "vps4/backups", "019")
+
+
+def test_nodes_and_contexts(offered: Callable[..., list[str]], run: Run) -> None:
+    """Bash keeps what stands before a colon; a context is named by name, not by its address."""
+    assert ["n1:aa"] == offered("nodes", "drain", "")
+    assert ["aa"] == offered("nodes", "drain", "n1", ":", "a")
+    assert ["n1:aa"] == offered("runs", "list", "--node", "n")
+    run("context", "add", "prod", "--url", "http://u:hunter2@prod")
+    assert ["prod"] == offered("context", "use", "p")
+    assert ["prod"] == offered("jobs", "list", "--context", "")
+    assert "prod\tcontext\n" == run("completion", "fish", "--", "context", "use", "").out
+
+
+def test_service_of_a_context_is_asked(run: Run, url: str) -> None:
+    """As the command would."""
+    run("context", "add", "here", "--url", url)
+    for words in (["jobs", "list", ""], ["jobs", "list", "--context", "here", ""]):
+        assert "vps4/backups" in run("completion", "bash", "--", *words).out.splitlines()
+    assert (0, "", "") == run("completion", "bash", "--", "jobs", "list", "--context", "none", "")
 
 
 def test_words_of_other_shells_have_a_description(run: Run, url: str) -> None:
@@ -201,6 +230,9 @@ tab mainspring jobs re
 tab mainspring jobs show vps4/b
 tab mainspring jobs show vps4/backups ""
 tab mainspring jobs list --state = d
+tab mainspring nodes drain n1 : a
+mainspring context add prod --url http://prod
+tab mainspring status --context p
 """
 
 
@@ -212,6 +244,10 @@ def test_bash(environ: dict[str, str], tmp_path: Path) -> None:
         "vps4/backups",
         JOB,
         "done dead",
+        "aa",
+        "The context prod is added.",
+        "It is in use.",
+        "prod",
     ] == said([shell("bash"), "--norc", "-c", BASH], environ, tmp_path)
 
 
@@ -221,6 +257,7 @@ complete -C "mainspring jobs re"
 complete -C "mainspring jobs show vps4/b"
 complete -C "mainspring jobs show vps4/backups "
 complete -C "mainspring dev her"
+complete -C "mainspring nodes drain n"
 """
 
 
@@ -228,7 +265,7 @@ def test_fish(environ: dict[str, str], tmp_path: Path) -> None:
     """Words come with what they are; where nothing is known, files are offered."""
     (tmp_path / "here").mkdir()
     lines = said([shell("fish"), "--no-config", "-c", FISH], environ, tmp_path)
-    assert ["reschedule", "resume", "retry", "vps4/backups", JOB, "here/"] == [
+    assert ["reschedule", "resume", "retry", "vps4/backups", JOB, "here/", "n1:aa"] == [
         line.partition("\t")[0] for line in lines
     ]
     assert "Let paused jobs run again." == lines[1].partition("\t")[2]

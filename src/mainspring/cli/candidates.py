@@ -65,7 +65,7 @@ def contexts() -> list[Candidate]:
     from mainspring.cli.contexts import read_contexts
 
     with suppress(Exception):
-        return _safe((context.name, context.url) for context in read_contexts().all.values())
+        return _safe((name, "context") for name in read_contexts().all)
     return []
 
 

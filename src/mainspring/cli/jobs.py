@@ -14,7 +14,7 @@ from mainspring.cli.form import Form, Watched
 from mainspring.cli.lists import Limit, entries
 from mainspring.cli.moments import MOMENT, moment
 from mainspring.cli.one_job import one_or_many, show_jobs
-from mainspring.cli.output import print_previews, print_warnings
+from mainspring.cli.output import plain, print_previews, print_warnings
 from mainspring.cli.plan import Plan
 from mainspring.cli.scope import EVERYTHING, AnyScope, Group, JobId, JobIds, JobScope
 from mainspring.cli.service import Service
@@ -125,7 +125,7 @@ def create_jobs(
     """Schedule many jobs: all or none."""
     requests = read_objects(file.read(), file.name)
     batch = service.client.create_batch(*_names(group), requests, idempotency_key=idempotency_key)
-    form.show(batch.raw, lambda _: typer.echo(f"{batch.created} jobs are scheduled."))
+    form.show(batch.raw, lambda _: typer.echo(plain(f"{batch.created} jobs are scheduled.")))
 
 
 @app.command("reschedule")

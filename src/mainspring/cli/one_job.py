@@ -10,7 +10,7 @@ import typer
 from mainspring.cli.control import Reason, Until, until_of
 from mainspring.cli.form import Answered, Form, Raw, Watched
 from mainspring.cli.moments import MOMENT, iso_duration, moment
-from mainspring.cli.output import print_table
+from mainspring.cli.output import plain, print_table
 from mainspring.cli.scope import JobId, JobIds, JobScope
 from mainspring.cli.service import Service
 from mainspring.cli.tables import jobs_in
@@ -47,7 +47,7 @@ def delete(service: Service, group: JobScope, ids: JobIds) -> None:
         return job.id
 
     for name in service.each(group, ids, delete_one):
-        typer.echo(f"Job {name} is deleted.")
+        typer.echo(plain(f"Job {name} is deleted."))
 
 
 def fire(service: Service, form: Form, group: JobScope, ids: JobIds) -> None:
@@ -127,7 +127,7 @@ def print_causes(facts: list[Raw]) -> None:
 def _print_backfills(backfills: list[Raw]) -> None:
     for facts in backfills:
         left = f" {facts['left']} more are beyond the cap." if facts.get("left") else ""
-        typer.echo(f"{facts.get('created')} runs are scheduled.{left}")
+        typer.echo(plain(f"{facts.get('created')} runs are scheduled.{left}"))
 
 
 def _show(service: Service, form: Form, scope: JobScope, ids: list[str], do: Callable[[JobRef], Job]) -> None:
@@ -143,4 +143,4 @@ def _tell(
         _show(service, form, scope, ids, do)
         return
     for job in service.each(scope, ids, do):
-        typer.echo(said.format(job.id))
+        typer.echo(plain(said.format(job.id)))
