@@ -162,3 +162,13 @@ def test_argument_that_is_no_text(run: Run, service: Service) -> None:
     code, _, err = run("jobs", "list", "--tag", "\udcff")
     assert (2, [], True) == (code, service.asked, "is not text in UTF-8" in err)
     assert 2 == run("jobs", "list", "\udcff/b").code
+
+
+# --- help
+
+
+@pytest.mark.parametrize("command", [("jobs", "show"), ("actions", "start"), ("calendars", "put"), ("context", "add")])
+def test_help_shows_no_types_of_python(run: Run, command: tuple[str, ...]) -> None:
+    """Names of arguments are enough."""
+    arguments = run(*command, "--help").out.split("Arguments:")[1].split("Options:")[0]
+    assert "<" not in arguments

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from mainspring.cli.output import complain
 
@@ -44,7 +44,15 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 class PlainCommand(TyperCommand):
-    """A command that says in plain words what is wrong with a flag or an argument."""
+    """A command that says in plain words what it takes, and what is wrong with a flag or an argument."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters; an argument that has a name is shown without its type in Python."""
+        params = super().get_params(ctx)
+        for param in params:
+            if isinstance(param, TyperArgument) and param.metavar is not None:
+                vars(param)["display_type_rich"] = _no_type
+        return params
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Read the command line; what pydantic says of it is put into our words."""
@@ -58,6 +66,10 @@ class PlainCommand(TyperCommand):
             if isinstance(error.__cause__, ValidationError):
                 error.message = problems_of(error.__cause__, None)[0].detail
             raise
+
+
+def _no_type(ctx: Context) -> None:
+    """Show nothing."""
 
 
 def _with_seconds(args: list[str]) -> Iterator[str]:
