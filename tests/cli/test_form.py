@@ -9,7 +9,7 @@ import pytest
 
 from mainspring.cli.flags import _with_seconds
 from tests.cli.conftest import Run, Service
-from tests.cli.test_jobs import ID, JOB, PATH, Screen, problem
+from tests.cli.test_jobs import ID, JOB, LAST_RUN, PATH, Screen, problem
 
 
 class Pauses:
@@ -172,3 +172,19 @@ def test_help_shows_no_types_of_python(run: Run, command: tuple[str, ...]) -> No
     """Names of arguments are enough."""
     arguments = run(*command, "--help").out.split("Arguments:")[1].split("Options:")[0]
     assert "<" not in arguments
+
+
+# --- narrow terminals
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("80", ID[:18]), ("200", ID)])
+def test_ids_are_cut_where_there_is_no_room(
+    run: Run, service: Service, monkeypatch: pytest.MonkeyPatch, columns: str, shown: str
+) -> None:
+    """To a beginning that can be typed; the number of a run is whole."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    service.answer = httpx2.Response(200, json=[LAST_RUN | {"jobId": ID, "run": 471_100, "reason": "no space " * 9}])
+    (row,) = [line for line in run("runs", "list").out.splitlines() if "471100" in line]
+    assert shown in row.replace("\x1b[1m", " ").split()

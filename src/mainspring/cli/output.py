@@ -16,6 +16,9 @@ _START_COLUMNS = ("utc", "local", "at", "note")
 _PASSED_COLUMNS = ("first", "last", "occurrences", "fate", "reason")
 _ENDLESS = 10_000
 """The width of a table for which there is room."""
+_IDS = {"id", "jobId"}
+_SHORT_ID = 18
+"""How many characters of an id a narrow terminal has: its time, and enough by chance that there is one such job."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "y": 31_557_600}
 _STYLES = {
     **dict.fromkeys(["dead", "wrong", "failed", "timed_out", "lost"], "bold red"),
@@ -72,9 +75,9 @@ def print_table(
 ) -> None:
     """Print a table that fits the terminal: cells are folded, or each row is one `line` that is cut at its end.
 
-    By `all`, and without a terminal, nothing is folded or cut.
+    Lines that are too long have only the beginnings of ids, by which commands find jobs too. By `all`, and without a
+    terminal, nothing is folded or cut.
     """
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -83,7 +86,11 @@ def print_table(
     if fit == "all" or not console.is_terminal:
         console.width = _ENDLESS
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(cell_len, column)) + 2 for column in zip(columns, *cells, strict=True)]
+    widths = _widths(columns, cells)
+    if fit == "line" and sum(widths) > console.width:
+        short = [name in _IDS for name in columns]
+        cells = [[cell[:_SHORT_ID] if cut else cell for cut, cell in zip(short, row, strict=True)] for row in cells]
+        widths = _widths(columns, cells)
     rest = max(console.width - sum(widths[:-1]), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
@@ -95,6 +102,12 @@ def print_table(
     for row in cells:
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
     console.print(table)
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    return [max(map(cell_len, column)) + 2 for column in zip(columns, *cells, strict=True)]
 
 
 def _cell(value: object) -> str:
