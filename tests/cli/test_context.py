@@ -167,3 +167,35 @@ def test_text_stays_text_in_the_file(run: Run, file: Path) -> None:
     run("context", "add", "a", "--url", "http://a", "--token-file", '/x/"q"\\y')
     assert '/x/"q"\\y' == json.loads(run("context", "list", "--json").out)[0]["token"]
     assert 'token_file = "/x/\\"q\\"\\\\y"' in file.read_text()
+
+
+@pytest.mark.usefixtures("groups")
+def test_user_without_a_home(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: this machine is asked, and who wants a context hears what is missing."""
+
+    def homeless(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert 0 == run("groups", "list").code
+    told = "this user has no home directory: say with XDG_CONFIG_HOME where contexts are\n"
+    assert (78, "", told) == run("groups", "list", "--context", "a")
+    assert (78, "", told) == run("context", "list")
+
+
+def test_context_is_replaced(run: Run) -> None:
+    """By adding it again; the one in use stays in use."""
+    run("context", "add", "a", "--url", "http://a")
+    assert "The context a is replaced.\n" == run("context", "add", "a", "--url", "http://b").out
+    (found,) = json.loads(run("context", "list", "--json").out)
+    assert {"name": "a", "inUse": True, "url": "http://b", "token": None} == found
+
+
+def test_file_of_another_user(run: Run, groups: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not believed."""
+    run("context", "add", "a", "--url", "http://a")
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    monkeypatch.setattr("mainspring.cli.contexts._ROOT", 4712)
+    code, _, err = run("groups", "list")
+    assert (78, True, []) == (code, "belongs to another user" in err, groups.asked)

@@ -43,11 +43,11 @@ def add_context(
     if token_file is not None and token_env is not None:
         raise typer.BadParameter("--token-file and --token-env name two tokens: leave one out")
     _check_url(url)
-    path = None if token_file is None else os.path.abspath(Path(token_file).expanduser())  # noqa: PTH100 - keeps links
     before = read_contexts()
+    path = None if token_file is None else os.path.abspath(Path(token_file).expanduser())  # noqa: PTH100 - keeps links
     after = before.with_context(Context(name, url, path, token_env))
     write_contexts(after)
-    typer.echo(f"The context {name} is {'kept anew' if name in before.all else 'added'}.")
+    typer.echo(f"The context {name} is {'replaced' if name in before.all else 'added'}.")
     if after.current == name != before.current:
         typer.echo("It is in use.")
 

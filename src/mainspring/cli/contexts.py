@@ -56,13 +56,13 @@ class Context:
             return _checked(found, self.token_env)
         if self.token_file is None:
             return None
-        path = Path(self.token_file).expanduser()
         try:
-            refuse_loose(path)
-            return _checked(path.read_text("ascii").strip(), str(path))
+            return _checked(_read_own(Path(self.token_file)).decode("ascii").strip(), self.token_file)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text in ASCII"
-            raise ConfigError(f"the token of the context {self.name} cannot be read: {path}: {reason}") from error
+            raise ConfigError(
+                f"the token of the context {self.name} cannot be read: {self.token_file}: {reason}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,8 @@ def place_of(url: str | None, name: str | None) -> Place:
             complain(f"Warning: --url or MAINSPRING_URL names the service, so the context {name} does not count.")
         return Place(url)
     named = name or os.environ.get("MAINSPRING_CONTEXT")
+    if not named and not _has_home():
+        return Place(DEFAULT_URL)
     contexts = read_contexts()
     if wanted := named or contexts.current:
         context = contexts.find(wanted)
@@ -115,10 +117,22 @@ def place_of(url: str | None, name: str | None) -> Place:
 
 
 def contexts_path() -> Path:
-    """Return where the file is."""
+    """Return where the file is. Raises `ConfigError` if the user has no home."""
     home = os.environ.get("XDG_CONFIG_HOME", "")
-    root = Path(home) if home.startswith("/") else Path("~/.config").expanduser()
+    try:
+        root = Path(home) if home.startswith("/") else Path("~/.config").expanduser()
+    except RuntimeError as error:
+        raise ConfigError("this user has no home directory: say with XDG_CONFIG_HOME where contexts are") from error
     return root / "mainspring" / "contexts.toml"
+
+
+def _has_home() -> bool:
+    """Whether there can be contexts: a container may run as a user that nobody has heard of."""
+    try:
+        contexts_path()
+    except ConfigError:
+        return False
+    return True
 
 
 def read_contexts() -> Contexts:
@@ -127,10 +141,9 @@ def read_contexts() -> Contexts:
 
     path = contexts_path()
     try:
-        text = path.read_bytes()
+        text = _read_own(path)
     except (FileNotFoundError, NotADirectoryError):
         return Contexts({})
-    refuse_loose(path)
     try:
         return _contexts(tomllib.loads(text.decode()), path)
     except ValueError as error:
@@ -153,13 +166,15 @@ def write_contexts(contexts: Contexts) -> None:
         raise
 
 
-def refuse_loose(path: Path) -> None:
-    """Raise `ConfigError` if another user may have written a file: what it says is where tokens are sent."""
-    facts = path.stat()
-    if facts.st_uid not in {os.geteuid(), _ROOT}:
-        raise ConfigError(f"{path} belongs to another user (uid {facts.st_uid}): make one of your own")
-    if facts.st_mode & _LOOSE:
-        raise ConfigError(f"others may write to {path}: look at what it says, then chmod 600 it")
+def _read_own(path: Path) -> bytes:
+    """Read a file. Raises `ConfigError` if another user may have written it: what it says is where tokens are sent."""
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        if facts.st_uid not in {os.geteuid(), _ROOT}:
+            raise ConfigError(f"{path} belongs to another user (uid {facts.st_uid}): make one of your own")
+        if facts.st_mode & _LOOSE:
+            raise ConfigError(f"others may write to {path}: look at what it says, then chmod 600 it")
+        return file.read()
 
 
 def _contexts(content: Mapping[str, Any], path: Path) -> Contexts:
