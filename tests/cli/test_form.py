@@ -188,3 +188,15 @@ def test_ids_are_cut_where_there_is_no_room(
     service.answer = httpx2.Response(200, json=[LAST_RUN | {"jobId": ID, "run": 471_100, "reason": "no space " * 9}])
     (row,) = [line for line in run("runs", "list").out.splitlines() if "471100" in line]
     assert shown in row.replace("\x1b[1m", " ").split()
+
+
+def test_cut_ids_are_told_apart(run: Run, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one batch begin alike; several runs of a job have the same."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    like = "019d0f7c-5b7e-7c3a-8001-000000000001"
+    service.answer = httpx2.Response(
+        200, json=[JOB | {"id": name, "jobRequest": {"a": "x" * 90}} for name in (ID, ID, like)]
+    )
+    out = run("jobs", "list").out
+    assert [2, 1, 0] == [out.count(f"{name} ") for name in (ID[:23], like[:23], ID)]

@@ -148,8 +148,8 @@ def test_job_of_another_group_is_meant(run: Run, service: Service) -> None:
 def test_id_that_is_almost_one(run: Run, service: Service) -> None:
     """What is like it is told."""
     having(service, [job(ID)])
-    err = run("jobs", "show", "vps4/backups", ID[:10] + "ff").err
-    assert f"did you mean vps4/backups {ID}?" in err
+    code, out, err = run("jobs", "show", "vps4/backups", ID[:10] + "ff", "--json")
+    assert (1, "", True) == (code, out, f"did you mean vps4/backups {ID}?" in err)
 
 
 # --- groups, products, everything

@@ -107,13 +107,13 @@ def backfill(  # noqa: PLR0913 - each is a flag
 
 def show_jobs(form: Form, scope: JobScope, ids: list[str], jobs: list[Raw]) -> None:
     """Print jobs that were named by their ids; nothing for people, if nothing came of any of them."""
-    if jobs or (form.is_for_programs and len(ids) > 1):
+    if jobs or form.is_for_programs:
         form.show(one_or_many(ids, jobs), jobs_in(form, groups=scope.job_group is None))
 
 
 def one_or_many(ids: list[str], found: list[Raw]) -> Answered:
     """Return what came of one id as an object, of several as a list."""
-    return found[0] if len(ids) == 1 and found else found
+    return found[0] if len(ids) == 1 else found
 
 
 def print_causes(facts: list[Raw]) -> None:

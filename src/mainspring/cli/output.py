@@ -18,7 +18,7 @@ _ENDLESS = 10_000
 """The width of a table for which there is room."""
 _IDS = {"id", "jobId"}
 _SHORT_ID = 18
-"""How many characters of an id a narrow terminal has: its time, and enough by chance that there is one such job."""
+"""How many characters of an id a narrow terminal has at least: its time, and some by chance."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "y": 31_557_600}
 _STYLES = {
     **dict.fromkeys(["dead", "wrong", "failed", "timed_out", "lost"], "bold red"),
@@ -88,8 +88,7 @@ def print_table(
     cells = [[_cell(value) for value in row] for row in rows]
     widths = _widths(columns, cells)
     if fit == "line" and sum(widths) > console.width:
-        short = [name in _IDS for name in columns]
-        cells = [[cell[:_SHORT_ID] if cut else cell for cut, cell in zip(short, row, strict=True)] for row in cells]
+        cells = _with_short_ids(columns, cells)
         widths = _widths(columns, cells)
     rest = max(console.width - sum(widths[:-1]), 8)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -102,6 +101,14 @@ def print_table(
     for row in cells:
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
     console.print(table)
+
+
+def _with_short_ids(columns: Sequence[str], cells: list[list[str]]) -> list[list[str]]:
+    """Cut ids to as many characters as tell those that are shown apart."""
+    ids = {cell for row in cells for name, cell in zip(columns, row, strict=True) if name in _IDS}
+    longest = max(map(len, ids), default=0)
+    length = next((n for n in range(_SHORT_ID, longest) if len({name[:n] for name in ids}) == len(ids)), longest)
+    return [[cell[:length] if name in _IDS else cell for name, cell in zip(columns, row, strict=True)] for row in cells]
 
 
 def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:

@@ -140,6 +140,8 @@ class Service:
                 self.fail(self.tell(error, about))
                 if isinstance(error, ProblemError) and error.code == "JOB_NOT_FOUND":
                     self._tell_meant(text)
+            if self.code and len(ids) == 1:
+                raise typer.Exit(self.code)  # there is nothing to show
 
     def job(self, scope: Scope, text: str) -> JobRef:
         """Return the job whose id is, or begins with, a text. Raises `UnclearIdError`."""
