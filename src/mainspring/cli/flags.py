@@ -195,19 +195,26 @@ def with_sets(command: Callable[..., None]) -> Callable[..., None]:
                 named[name] = stack.enter_context(made) if hasattr(made, "__exit__") else made
             command(*args, **named)
 
-    flags = [
+    flags = [flag for kind in sets.values() for flag in _flags_of(kind)]
+    own = [each for each in signature.parameters.values() if each.name not in sets]
+    rest = [own.pop()] if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    parameters = [*own, *flags, *rest]
+    vars(called)["__signature__"] = signature.replace(parameters=parameters)
+    called.__annotations__ = {each.name: each.annotation for each in parameters}  # so that typer reads no text again
+    return called
+
+
+@functools.cache
+def _flags_of(kind: type) -> tuple[inspect.Parameter, ...]:
+    """Return the flags of a set. Reading its annotations for each command would double the time of --help."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple(
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for kind in sets.values()
-        for hints in [get_type_hints(kind, include_extras=True)]
         for field in fields(kind)
         if field.init
-    ]
-    own = [each for each in signature.parameters.values() if each.name not in sets]
-    rest = [own.pop()] if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD else []
-    vars(called)["__signature__"] = signature.replace(parameters=[*own, *flags, *rest])
-    return called
+    )
 
 
 # --- a JSON object in arguments ---------------------------------------------------------------------------------------
