@@ -81,6 +81,9 @@ def use(done: Callable[..., str]) -> None:
     assert "object" == json.loads(done("schema", GROUP))["type"]
     assert ["100", "all"] == done("limits", "set", GROUP, "--rate", "100/1m").split()[-2:]
     done("limits", "show", GROUP)
+    assert "Look at what is there" in done("problems", "job-not-dead")
+    assert "JOB_NOT_FOUND" in {each["code"] for each in json.loads(done("problems", "--json"))}
+    assert "did you mean JOB_NOT_FOUND" in done("problems", "JOB_NOT_FUOND", code=1)
     done("limits", "reset", "vps4/backups")
     done("calendars", "put", "freeze", 'ranges:=[{"first": "2026-12-21", "last": "2027-01-06"}]')
     assert ["freeze"] == [*json.loads(done("calendars", "list", "--json"))]

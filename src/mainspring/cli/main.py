@@ -26,6 +26,7 @@ from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
 from mainspring.cli.groups import schema
 from mainspring.cli.output import complain
+from mainspring.cli.problems import problems
 from mainspring.cli.serve import node, serve
 from mainspring.cli.status import status
 from mainspring.errors import MainspringError
@@ -33,7 +34,7 @@ from mainspring.errors import MainspringError
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, dev, doctor):
     app.command(cls=SettingsCommand)(_command)
-for _plain in (status, pause, resume, pauses, schema, completion):
+for _plain in (status, pause, resume, pauses, schema, problems, completion):
     app.command()(_plain)
 for _name, _family in (
     ("groups", groups), ("jobs", jobs), ("runs", runs), ("actions", actions), ("limits", limits),

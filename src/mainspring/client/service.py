@@ -231,6 +231,11 @@ class ServiceCalls(JobCalls):
     # --- probes
 
     @Method
+    def problems(self) -> Call[tuple[Json, ...]]:
+        """List the codes of errors: what each means, what to do, and whether it helps to send the call again."""
+        return get("/problems", lambda answer: tuple(answer.json()))
+
+    @Method
     def openapi(self) -> Call[Json]:
         """Return the OpenAPI document: `info` has the version of the service."""
         return get("/openapi.json", answers.entry)
