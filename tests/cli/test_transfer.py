@@ -234,10 +234,10 @@ def test_a_file_is_whole_and_for_its_owner(run: Run, here: Process, tmp_path: Pa
     ("arguments", "message"),
     [
         (("import", "missing"), "missing cannot be read: No such file or directory"),
-        (("export", "a/b/c"), "'a/b/c' is not a product, a group such as vps4/backups, or *"),
+        (("export", "a/b/c"), "'a/b/c' is not a product such as vps4, a job group such as vps4/backups, or * for everything"),
         (("export", "a/"), "'a/' is not a product"),
         (("export", "--to", "no/such"), "no/such cannot be written"),
-        (("export", "--url", "nowhere"), "is no address such as"),
+        (("export", "--url", "nowhere"), "is not an address such as"),
     ],
 )
 def test_wrong_usage(run: Run, arguments: tuple[str, ...], message: str) -> None:
@@ -275,7 +275,7 @@ def test_a_service_that_goes_away_ends_an_import(run: Run, monkeypatch: pytest.M
     ran = run("jobs", "import", "lines", "--url", "http://user:secret@mainspring")
 
     assert (69, "") == (ran.code, ran.out)
-    assert ran.err.endswith("refused. What is done stays done: run the same again to go on.\n")
+    assert ran.err.endswith("Is the service running?\nWhat is done stays done: run the same again to go on.\n")
     assert "secret" not in ran.err
     assert len(seen) < 200
 

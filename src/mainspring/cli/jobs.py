@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from mainspring.cli import one_job
+from mainspring.cli import one_job, transfer
 from mainspring.cli.filters import Order, Which
 from mainspring.cli.flags import commands, read_object, read_objects
 from mainspring.cli.form import Form, Watched

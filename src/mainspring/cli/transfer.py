@@ -8,24 +8,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, NoReturn
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from mainspring.cli.candidates import groups
-from mainspring.cli.exits import REFUSED, UNAVAILABLE
-from mainspring.cli.flags import DEFAULT_URL, Url
+from mainspring.cli.contexts import Place
+from mainspring.cli.exits import REFUSED
 from mainspring.cli.output import complain
+from mainspring.cli.scope import EVERYTHING, AnyScope
+from mainspring.cli.service import Service
 
 if TYPE_CHECKING:
     from mainspring.cli.job_line import Held, JobLine
-    from mainspring.client import AsyncClient, Job, MainspringError, ProblemError
+    from mainspring.client import AsyncClient, Job, ProblemError
 
 CALLS = 12
 """How many calls of an import are under way at once."""
 PAGE = 1000
 _STDIN = "-"
-_ALL = "*"
 _AWAY = frozenset({502, 503, 504})
 Advance = Callable[[int], object]
 """Is told how many bytes of a file are dealt with."""
@@ -35,26 +35,20 @@ Advance = Callable[[int], object]
 
 
 def export_jobs(
-    scope: Annotated[
-        str,
-        typer.Argument(
-            metavar="[PRODUCT[/GROUP]|*]", help="Of which group or product; * is all.", autocompletion=groups
-        ),
-    ] = _ALL,
+    service: Service,
+    scope: AnyScope = None,
     *,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FILE", help="File to write, which must not exist. [default: stdout]")
     ] = None,
-    url: Url = DEFAULT_URL,
 ) -> None:
     """Write all jobs that are not done, one line of JSON each, for `jobs import`."""
     from mainspring.cli.job_line import line_of
     from mainspring.client import Client
 
-    product, job_group = _scope(scope)
     counts: Counter[str] = Counter()
-    with _telling(url), Client(url) as client, _writing(to) as file:
-        for job in client.jobs(product, job_group, order="created", page_size=PAGE):
+    with _telling(service), _writing(to) as file, Client(service.place.url, token=service.place.token) as client:
+        for job in client.jobs(*scope or EVERYTHING, order="created", page_size=PAGE):
             line = None if _is_damaged(job) else line_of(job, client)
             if line is None:
                 counts["damaged" if _is_damaged(job) else "running"] += 1
@@ -67,15 +61,6 @@ def export_jobs(
     if counts["damaged"]:
         complain(f"{counts['damaged']} more cannot be read, and were left out: mainspring jobs list shows them.")
         raise typer.Exit(REFUSED)
-
-
-def _scope(text: str) -> tuple[str | None, str | None]:
-    if text == _ALL:
-        return None, None
-    product, _, job_group = text.partition("/")
-    if not product or "/" in job_group or text.endswith("/") or {".", ".."} & {product, job_group}:
-        raise typer.BadParameter(f"{text!r} is not a product, a group such as vps4/backups, or *")
-    return product, None if job_group in {"", _ALL} else job_group
 
 
 def _is_damaged(job: Job) -> bool:
@@ -111,12 +96,12 @@ def _writing(to: Path | None) -> Iterator[IO[str]]:
 
 
 def import_jobs(
+    service: Service,
     file: Annotated[str, typer.Argument(metavar="FILE", help="What jobs export wrote, or - for stdin.")],
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Create nothing; tell what would be refused, and why.")
     ] = False,
-    url: Url = DEFAULT_URL,
 ) -> None:
     """Create the jobs of an export under their own ids.
 
@@ -125,9 +110,9 @@ def import_jobs(
     """
     import asyncio
 
-    with _telling(url), _reading(file) as opened, _progress(opened) as advance:
+    with _telling(service), _reading(file) as opened, _progress(opened) as advance:
         transfer = _Import(_shown(file), advance, dry_run=dry_run)
-        asyncio.run(transfer.run(url, opened))
+        asyncio.run(transfer.run(service.place, opened))
     counts = transfer.counts
     verb = "would be created" if dry_run else "created"
     typer.echo(f"{counts['created']} {verb}, {counts['there']} there already, {counts['refused']} refused.")
@@ -146,11 +131,11 @@ class _Import:
         self._waiting: list[tuple[int, bytes, ProblemError]] = []
         """Lines of jobs that wait for others, which may come later in the file."""
 
-    async def run(self, url: str, file: IO[bytes]) -> None:
+    async def run(self, place: Place, file: IO[bytes]) -> None:
         """Carry out all lines. Raises `MainspringError` if the service does not answer."""
         from mainspring.client import AsyncClient
 
-        async with AsyncClient(url) as client:
+        async with AsyncClient(place.url, token=place.token) as client:
             await self._all(client, enumerate(file, 1))
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
@@ -246,27 +231,17 @@ async def _would(client: AsyncClient, line: JobLine) -> bool:
 
 
 @contextmanager
-def _telling(url: str) -> Iterator[None]:
-    """Say what is wrong with the service, and end the command."""
+def _telling(service: Service) -> Iterator[None]:
+    """Say also, where a call goes wrong, that nothing is lost by it."""
     from mainspring.client import AddressError, MainspringError
 
     try:
-        yield
-    except AddressError as error:
-        raise typer.BadParameter(str(error), param_hint="--url") from error
-    except MainspringError as error:
-        _give_up(url, error)
-
-
-def _give_up(url: str, error: MainspringError) -> NoReturn:
-    from mainspring.client import NoAnswerError, NotMainspringError, ProblemError
-    from mainspring.settings import masked
-
-    complain(f"{masked(url)}: {error}. What is done stays done: run the same again to go on.")
-    is_away = isinstance(error, NoAnswerError) or (
-        isinstance(error, ProblemError | NotMainspringError) and error.status in _AWAY
-    )
-    raise typer.Exit(UNAVAILABLE if is_away else REFUSED) from error
+        with service:
+            yield
+    except typer.Exit as end:
+        if isinstance(end.__cause__, MainspringError) and not isinstance(end.__cause__, AddressError):
+            complain("What is done stays done: run the same again to go on.")
+        raise
 
 
 def _sentences(error: ProblemError) -> list[str]:
