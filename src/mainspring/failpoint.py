@@ -54,6 +54,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "batch.accepted": "A batch is accepted; none of its slices is among the jobs yet.",
         "create.before_add": "A request is a job that the store has not yet seen.",
         "create.after_add": "The job is durable; its client has not been answered.",
+        "webhooks.written": "Events are deliveries; the place in the feed up to which they are is not written yet.",
         "cancel.between": "A run is to be cancelled, its node not yet asked to stop it, in the same transaction.",
         "delete.between": "A running job is deleted, its row of history not yet written, in the same transaction.",
     }

@@ -29,7 +29,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from mainspring import failpoint
-from mainspring.declared import SECRET_NAME, SEGMENT, CommandJob, HttpJob, Secret, check_entries, conflicts
+from mainspring.declared import (
+    SECRET_NAME,
+    SEGMENT,
+    CommandJob,
+    HttpJob,
+    Secret,
+    Webhook,
+    check_entries,
+    conflicts,
+)
 from mainspring.errors import ConfigError
 from mainspring.job import Declaration, Limits, Retention, Scope
 from mainspring.problems import problems_of
@@ -326,6 +335,9 @@ class Settings(BaseModel):
     command_jobs: tuple[CommandJob, ...] = Field(
         (), description="Job groups whose jobs run a program; only in the file"
     )
+    webhooks: tuple[Webhook, ...] | None = Field(
+        None, description="Webhooks that are there at each start; only in the file"
+    )
     secrets: Mapping[Annotated[str, Field(pattern=f"^{SECRET_NAME}$")], Secret] = Field(
         {}, description="Where the secrets of calls by HTTP are found; only in the file"
     )
@@ -381,8 +393,8 @@ def _row(name: str, field: FieldInfo) -> Row:
     return Row(name, env, _flag(name), _default(field), _rule(field).words, field.description or "")
 
 
-DECLARED = ("http_jobs", "command_jobs", "secrets", "allowed_targets")
-"""The tables that say which jobs there are without code."""
+DECLARED = ("http_jobs", "command_jobs", "webhooks", "secrets", "allowed_targets")
+"""The tables that say which jobs there are without code, and who hears of events."""
 _TABLES = {
     "calendars": "a calendar",
     "limits": "the limits",
@@ -390,6 +402,7 @@ _TABLES = {
     "jobs": "a declared job",
     "http_jobs": "an HTTP job",
     "command_jobs": "a command job",
+    "webhooks": "a webhook",
     "secrets": "a secret",
     "allowed_targets": "the allowed targets",
 }
@@ -526,7 +539,7 @@ def _unknown(key: str, value: object, source: str, names: Mapping[str, str]) -> 
 
 
 def _illegal(given: Mapping[str, _Given]) -> Iterator[str]:
-    tables: dict[str, Any] = {"http_jobs": (), "command_jobs": (), "secrets": {}, "allowed_targets": {}}
+    tables: dict[str, Any] = {"http_jobs": (), "command_jobs": (), "webhooks": (), "secrets": {}, "allowed_targets": {}}
     for name, (value, source) in given.items():
         if name in _TABLES:
             problems, table = _read_table(name, value, source)

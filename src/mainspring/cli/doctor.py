@@ -101,7 +101,7 @@ def _sqlite() -> str:
 def _groups(settings: Settings) -> str:
     from mainspring.launch import compose
 
-    return ", ".join(map(str, compose.load_registry(settings).bindings)) or "no job groups"
+    return ", ".join(map(str, compose.load_registry(settings).open_bindings)) or "no job groups"
 
 
 def _jobs(settings: Settings) -> str:

@@ -26,7 +26,7 @@ def list_plugins(form: Form, **flags: Any) -> None:
     registry = compose.load_registry(settings)
     rows: list[tuple[Any, ...]] = [
         (*key, _name(binding.job_class), [_name(listener) for listener in binding.listeners], binding.plugin)
-        for key, binding in sorted(registry.bindings.items())
+        for key, binding in sorted(registry.open_bindings.items())
     ]
     form.show([dict(zip(_COLUMNS, row, strict=True)) for row in rows], lambda found: form.table(_COLUMNS, found))
 

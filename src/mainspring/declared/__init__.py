@@ -8,16 +8,21 @@ from mainspring.declared.http_job import SEGMENT, HttpJob
 from mainspring.declared.secret import SECRET_NAME, Secret
 from mainspring.declared.targets import AllowedTargets, Target, TargetError, read_target
 from mainspring.declared.templates import filled_in, in_url
+from mainspring.declared.webhook import WEBHOOK_NAME, EventChoice, Reach, Webhook, webhook_from_json, webhook_to_json
 
 __all__ = [
     "SECRET_NAME",
     "SEGMENT",
+    "WEBHOOK_NAME",
     "AllowedTargets",
     "CommandJob",
+    "EventChoice",
     "HttpJob",
+    "Reach",
     "Secret",
     "Target",
     "TargetError",
+    "Webhook",
     "check_entries",
     "conflicts",
     "filled_in",
@@ -26,4 +31,6 @@ __all__ = [
     "read_target",
     "request_model",
     "special_purpose",
+    "webhook_from_json",
+    "webhook_to_json",
 ]

@@ -8,6 +8,8 @@ from mainspring.declared.command_job import CommandJob
 from mainspring.declared.http_job import HttpJob
 from mainspring.declared.refusals import Refusal, refusal
 from mainspring.declared.targets import AllowedTargets, TargetError
+from mainspring.declared.webhook import Reach, Webhook
+from mainspring.job import DELIVERIES
 
 Place = tuple[str | int, ...]
 
@@ -29,10 +31,11 @@ def check_entries(entries: Sequence[str]) -> Sequence[str]:
 def conflicts(
     http_jobs: Sequence[HttpJob],
     command_jobs: Sequence[CommandJob],
+    webhooks: Sequence[Webhook],
     secrets: Collection[str],
     allowed_targets: Mapping[str, Sequence[str]],
 ) -> Iterator[tuple[str, Place, str]]:
-    """Find groups that are declared twice, secrets that are not, and hosts that are not allowed.
+    """Find groups and webhooks that are declared twice, secrets that are not, and hosts that are not allowed.
 
     Each comes with its table, its place there, and words that follow the place.
     """
@@ -55,3 +58,13 @@ def conflicts(
         except TargetError as error:
             hint = f"; allowed_targets.{http_job.product} can allow it ({error.code})"
             yield "http_jobs", (number, "url"), f"{error}{hint}"
+    yield from _of_webhooks(webhooks, Reach(secrets, AllowedTargets(allowed_targets.get(DELIVERIES.product, ()))))
+
+
+def _of_webhooks(webhooks: Sequence[Webhook], reach: Reach) -> Iterator[tuple[str, Place, str]]:
+    for number, webhook in enumerate(webhooks):
+        first = next(place for place, other in enumerate(webhooks) if other.name == webhook.name)
+        if first != number:
+            yield "webhooks", (number, "name"), f"is that of webhooks[{first}] too"
+        for each in reach.problems(webhook):
+            yield "webhooks", (number, *each.place), each.words

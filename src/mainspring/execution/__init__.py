@@ -1,7 +1,7 @@
 """How one run happens: an executor turns an assignment into an ending, and never raises."""
 
 from mainspring.execution.assignment import OUT_OF_TOUCH, Assignment
-from mainspring.execution.declared import DeclaredModule, load_all
+from mainspring.execution.declared import DeclaredModule, WebhooksModule, load_all
 from mainspring.execution.executor import Executor
 from mainspring.execution.host import NODE, Host, Thing, ring_in_vain
 from mainspring.execution.lane import (
@@ -47,6 +47,7 @@ __all__ = [
     "Thing",
     "ThreadWatch",
     "Threads",
+    "WebhooksModule",
     "job_loop",
     "load_all",
     "ring_in_vain",

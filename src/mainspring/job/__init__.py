@@ -2,6 +2,7 @@
 
 from mainspring.job.damage import Damage
 from mainspring.job.declaration import Declaration
+from mainspring.job.delivery import DELIVERIES, delivery_id, webhook_key
 from mainspring.job.events import (
     Events,
     GaveUp,
@@ -133,6 +134,7 @@ __all__ = [
     "AGING",
     "CODES",
     "DEADLY",
+    "DELIVERIES",
     "EVENTS_KEPT_FOR",
     "FIRST_PRIORITY",
     "FORGET",
@@ -232,6 +234,7 @@ __all__ = [
     "TurnFailed",
     "caps_of",
     "concurrency_label",
+    "delivery_id",
     "field_label",
     "filter_from_json",
     "filter_to_json",
@@ -258,6 +261,7 @@ __all__ = [
     "read",
     "schema_of",
     "tag_label",
+    "webhook_key",
     "weight_of",
     "why",
 ]

@@ -20,9 +20,10 @@ from typing import NamedTuple, TypeVar
 
 from mainspring import logs
 from mainspring.clock import SystemClock
+from mainspring.declared import AllowedTargets, Reach, Webhook
 from mainspring.errors import ConfigError, InvalidRequestError
 from mainspring.execution import NODE, Host, Thing, load_all, ring_in_vain
-from mainspring.job import PENDING, Declaration, Events, JobKey, NodeStopping, Scope
+from mainspring.job import DELIVERIES, PENDING, Declaration, Events, JobKey, NodeStopping, Scope
 from mainspring.launch.lanes import Lanes
 from mainspring.launch.loops import run
 from mainspring.launch.serve import answered_hosts, authority, http_server, listening
@@ -266,7 +267,8 @@ async def _prepared(settings: Settings, registry: Registry) -> AsyncIterator[Par
         name for name in settings.limits if not any(Scope.named(name).has(key) for key in registry.bindings)
     ]:
         log.warning("limits of job groups that no plugin here has", scopes=unknown)
-    service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events)
+    reach = Reach(settings.secrets, AllowedTargets(settings.allowed_targets.get(DELIVERIES.product, ())))
+    service = SchedulerService(store=store, notes=notes, registry=registry, clock=clock, events=events, reach=reach)
     events.subscribe(NodeStopping, lambda _: service.feed.end())
     calls = StoreCalls(service, registry)
     async with Lanes(registry, clock, settings, calls) as lanes:
@@ -371,7 +373,7 @@ def _leave(code: int, known: Collection[threading.Thread]) -> int:
 async def _schedules_up_to_date(settings: Settings, parts: Parts, registry: Registry) -> AsyncIterator[None]:
     """Write the calendars of the settings, and let jobs follow them and the rules of time zones, while others go on.
 
-    And let those follow that are declared.
+    And let those follow that are declared, and hand events on to webhooks.
     """
     changed = await CalendarService(parts.store, parts.notes).adopt(settings.calendars)
     replanning = Replanning(parts.store, parts.notes)
@@ -381,6 +383,7 @@ async def _schedules_up_to_date(settings: Settings, parts: Parts, registry: Regi
         asyncio.create_task(_catch_up("declared jobs", declare, parts.node)),
         asyncio.create_task(_catch_up("schedules", follow, parts.node)),
         asyncio.create_task(_take_up(replanning, parts.service, parts.node)),
+        asyncio.create_task(_deliver(parts.service, settings.webhooks, parts.node)),
     ]
     try:
         yield
@@ -397,6 +400,20 @@ async def _declare(service: SchedulerService, registry: Registry) -> None:
     for source, declared in registry.declared.items():
         for name, what in await service.declaring.adopt(source, declared):
             log.info("declared job", job=name, was=what, source=source)
+
+
+async def _deliver(service: SchedulerService, declared: Sequence[Webhook] | None, node: Node) -> None:
+    """Write the webhooks of the settings, and hand events on to all, as long as this process lives."""
+    if declared is not None:
+        await _catch_up("webhooks", partial(_adopt, service, declared), node)
+    while True:
+        await _catch_up("webhooks", lambda: service.delivering.turn(node.name), node)
+        await SystemClock().sleep(service.delivering.pause)
+
+
+async def _adopt(service: SchedulerService, declared: Sequence[Webhook]) -> None:
+    for name, what in await service.webhooks.adopt(declared):
+        log.info("declared webhook", webhook=name, was=what)
 
 
 async def _take_up(replanning: Replanning, service: SchedulerService, node: Node) -> None:

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from mainspring.errors import ConfigError, InvalidRequestError, NotFoundError, Problem
 from mainspring.job import (
+    DELIVERIES,
     LONGEST_KEY,
     NOW,
     Declaration,
@@ -201,6 +202,10 @@ class Registry:
         declared: Mapping[str, Sequence[Declaration]] = MappingProxyType({}),
     ) -> None:
         self.bindings: Mapping[JobKey, Binding] = MappingProxyType({binding.key: binding for binding in bindings})
+        self.open_bindings: Mapping[JobKey, Binding] = {
+            key: binding for key, binding in self.bindings.items() if key != DELIVERIES
+        }
+        """Those of groups whose jobs anybody makes."""
         self.policies: Mapping[JobKey, RetryPolicy] = {key: binding.policy for key, binding in self.bindings.items()}
         self.limits: dict[Scope, Limits] = {
             Scope(*key): Limits.of(binding.job_class.limits) for key, binding in self.bindings.items()
@@ -217,12 +222,15 @@ class Registry:
         self.scopes = self._scopes()
 
     def find(self, key: JobKey) -> Binding:
-        """Return the binding of a job group. Raises `NotFoundError`."""
+        """Return the binding of a job group whose jobs anybody makes. Raises `NotFoundError`."""
         try:
-            return self.bindings[key]
+            return self.open_bindings[key]
         except KeyError:
+            if key == DELIVERIES:
+                detail = f"the jobs of {key} are deliveries to webhooks, which Mainspring alone makes"
+                raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
             detail = f"no plugin has registered the job group {key.job_group[:64]!r} of product {key.product[:64]!r}"
-            if near := get_close_matches(str(key)[:129], map(str, self.bindings), n=1):
+            if near := get_close_matches(str(key)[:129], map(str, self.open_bindings), n=1):
                 detail += f"; did you mean {near[0]}?"
             raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)]) from None
 

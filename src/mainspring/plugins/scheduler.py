@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from mainspring import errors
 from mainspring.errors import InvalidRequestError, MainspringError, Other, OverQuota, Problem
-from mainspring.job import REQUEST_LIMIT
+from mainspring.job import DELIVERIES, REQUEST_LIMIT
 from mainspring.schedule import MICROSECOND
 
 MOST_WAITING = 1000
@@ -227,6 +227,11 @@ class Scheduler:
     def _on_answer(self, _: object = None) -> None:
         with self._lock:
             self._waiting -= 1
+
+
+def ask(scheduler: Scheduler, name: str, body: Mapping[str, Any]) -> Answer[Any]:
+    """Make a call that only deliveries to webhooks make."""
+    return scheduler._begin(name, DELIVERIES.job_group, body=body)  # noqa: SLF001 - no call for authors
 
 
 def _several(names: str | Iterable[str] | None) -> list[str] | None:

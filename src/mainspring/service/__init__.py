@@ -10,6 +10,7 @@ from mainspring.service.jobs import SchedulerService
 from mainspring.service.limiting import LEARNED, Limited
 from mainspring.service.lookahead import LookAhead
 from mainspring.service.replanning import Moved, Replanning
+from mainspring.service.webhooks import Subscription
 from mainspring.store import Progress
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Runnable",
     "SchedulerService",
     "Standing",
+    "Subscription",
     "action_from_json",
     "action_to_json",
     "calendar_tag",

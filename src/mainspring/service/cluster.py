@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mainspring.errors import NotFoundError, Problem
-from mainspring.job import JobKey
+from mainspring.job import DELIVERIES, JobKey
 from mainspring.plugins import Binding, Registry
 from mainspring.store import NodeBeat, Notes, Store
 
@@ -58,7 +58,8 @@ class Cluster:
     async def runnables(self) -> list[Runnable]:
         """Return all job groups that are bound here or that a node runs, by name."""
         beats = await self._store.nodes()
-        keys = sorted({*self._registry.bindings, *(key for beat in beats for key in beat.groups)})
+        theirs = (key for beat in beats for key in beat.groups if key != DELIVERIES)
+        keys = sorted({*self._registry.open_bindings, *theirs})
         return [
             Runnable(key, self._registry.bindings.get(key), tuple(beat.name for beat in beats if key in beat.groups))
             for key in keys
@@ -67,7 +68,7 @@ class Cluster:
     async def publish(self) -> None:
         """Write what the requests of the groups look like that are bound here, for processes that do not have them."""
         known = await self._notes.schemas()
-        for key, binding in self._registry.bindings.items():
+        for key, binding in self._registry.open_bindings.items():
             if known.get(key) != binding.schema:
                 await self._notes.put_schema(key, binding.schema)
 
@@ -76,6 +77,6 @@ class Cluster:
 
         Raises `NotFoundError`.
         """
-        if (binding := self._registry.bindings.get(key)) is not None:
+        if (binding := self._registry.open_bindings.get(key)) is not None:
             return binding.schema
         return (await self._notes.schemas()).get(key) or self._registry.find(key).schema

@@ -11,14 +11,15 @@ import asyncio
 import hmac
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
 from contextlib import aclosing, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from mainspring.clock import Clock, wait
 from mainspring.errors import EventsForgottenError, StoreUnavailableError, TooManyFollowersError
 from mainspring.job import Entry, EventFilter, EventKind, Scope, Told
+from mainspring.schedule import format_time
 from mainspring.store import Notes, Store
 
 POLL_SECONDS = 0.25
@@ -66,6 +67,45 @@ class Event(NamedTuple):
     def run(self) -> int | None:
         """The number of the run that it is about."""
         return self.entry.runs[self.number] if self.entry.runs else None
+
+    def to_json(self, tag: str) -> dict[str, Any]:
+        """Write it as it stands on the wire, with an id of the store with that tag."""
+        entry = self.entry
+        written: dict[str, Any] = {
+            "id": self.place.id(tag),
+            "type": entry.kind,
+            "time": None if entry.at is None else format_time(entry.at),
+        }
+        if entry.scope is not None:
+            written |= {"product": entry.scope.product or None, "jobGroup": entry.scope.job_group or None}
+        if self.job_id is not None:
+            written["jobId"] = str(self.job_id)
+        if entry.state is not None:
+            written["state"] = entry.state.value
+        if self.run is not None:
+            written["run"] = self.run
+        if entry.outcome is not None:
+            written["outcome"] = entry.outcome.value
+        if entry.node is not None:
+            written["node"] = entry.node
+        detail = {name: value for name, value in (entry.detail or {}).items() if name != "labels"}
+        return written | detail
+
+
+def events_of(entries: Iterable[Entry], after: Place) -> Iterator[Event]:
+    """Return the events of entries, but for those before a place, where a part of an entry was taken."""
+    for entry in entries:
+        taken = (after.taken or 0) if entry.cursor == after.cursor else 0
+        yield from (Event(entry, number) for number in range(taken, len(entry.jobs) or 1))
+
+
+async def passing(store: Store, which: EventFilter, events: Iterable[Event]) -> list[Event]:
+    """Return those of the events that pass a filter; that their entries may pass it was seen before."""
+    found = list(events)
+    if not which.looks_at_labels:
+        return found
+    labels = await store.labels_of({job_id for event in found if (job_id := event.job_id) is not None})
+    return [event for event in found if event.job_id and which.passes(event.job_id, _labels_of(event, labels))]
 
 
 class News(NamedTuple):
@@ -156,7 +196,7 @@ class Feed:
         follower = _Follower(which, after.cursor - (after.taken is not None))
         try:
             async for entries in self._entries(follower, after, seconds):
-                events = await self._passing(which, entries, after)
+                events = await passing(self._store, which, events_of(entries, after))
                 if events or not entries:
                     yield News(events, Place(follower.seen))
         finally:
@@ -185,19 +225,6 @@ class Feed:
             else:
                 continue
             until = self._clock.monotonic() + seconds
-
-    async def _passing(self, which: EventFilter, entries: Iterable[Entry], after: Place) -> list[Event]:
-        """Return the events of entries that pass, but for those that were taken before."""
-        events = [
-            Event(entry, number)
-            for entry in entries
-            for number in range(len(entry.jobs) or 1)
-            if not (entry.cursor == after.cursor and number < (after.taken or 0))
-        ]
-        if not which.looks_at_labels:
-            return events
-        labels = await self._store.labels_of({job_id for event in events if (job_id := event.job_id) is not None})
-        return [event for event in events if event.job_id and which.passes(event.job_id, _labels_of(event, labels))]
 
     def _join(self, follower: _Follower) -> None:
         """Let a follower that is not behind hear of what comes."""

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from mainspring.errors import NotFoundError, Problem
-from mainspring.job import PENDING, Job, JobFilter, JobKey, Position, Run, RunFilter, Scope, State
+from mainspring.job import DELIVERIES, PENDING, Job, JobFilter, JobKey, Position, Run, RunFilter, Scope, State
 from mainspring.plugins import Registry
 from mainspring.store import Store
 
@@ -160,7 +160,7 @@ class Finding:
     async def _check(self, scope: Scope) -> None:
         """Raise `NotFoundError` for a scope of which no group is bound here or has jobs."""
         known = (*self._registry.bindings, *await self._store.counts())
-        if scope == Scope() or any(scope.has(key) for key in known):
+        if scope in {Scope(), Scope(*DELIVERIES)} or any(scope.has(key) for key in known):
             return
         if scope.job_group:
             self._registry.find(JobKey(*scope))

@@ -21,6 +21,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from mainspring.clock import Clock
+from mainspring.declared import Reach
 from mainspring.errors import (
     ConflictError,
     InvalidRequestError,
@@ -75,6 +76,7 @@ from mainspring.service.batches import Batches
 from mainspring.service.cluster import Cluster
 from mainspring.service.control import EDIT_TRIES, Control
 from mainspring.service.declaring import Declaring
+from mainspring.service.delivering import Delivering
 from mainspring.service.explaining import Explaining
 from mainspring.service.feed import Feed
 from mainspring.service.finding import Finding
@@ -82,6 +84,7 @@ from mainspring.service.keys import Keys
 from mainspring.service.limiting import Limiting
 from mainspring.service.lookahead import Draft, Lookahead
 from mainspring.service.quotas import Quotas
+from mainspring.service.webhooks import Webhooks
 from mainspring.store import Notes, Store
 
 T = TypeVar("T")
@@ -100,9 +103,18 @@ class Group:
 
 
 class SchedulerService:
-    """The use cases over one store, for the job groups of one registry."""
+    """The use cases over one store, for the job groups of one registry; `reach` says what webhooks may use."""
 
-    def __init__(self, *, store: Store, notes: Notes, registry: Registry, clock: Clock, events: Events) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        notes: Notes,
+        registry: Registry,
+        clock: Clock,
+        events: Events,
+        reach: Reach = Reach(),  # noqa: B008 - it never changes
+    ) -> None:
         self._store = store
         self._notes = notes
         self._registry = registry
@@ -121,6 +133,8 @@ class SchedulerService:
         self.explaining = Explaining(self, store, notes, registry)
         self.feed = Feed(store, notes, clock)
         self.limiting = Limiting(self, store, notes, registry, events)
+        self.webhooks = Webhooks(self, store, clock, reach)
+        self.delivering = Delivering(self, store, registry, clock)
 
     @property
     def is_durable(self) -> bool:
@@ -149,9 +163,9 @@ class SchedulerService:
         return await self._notes.cursor_keys()
 
     async def groups(self) -> list[Group]:
-        """Return all job groups that are bound here or have jobs, by name."""
+        """Return all job groups that are bound here or have jobs, by name: Mainspring's own if they have any."""
         counts = await self._store.counts()
-        keys = sorted({*self._registry.bindings, *counts})
+        keys = sorted({*self._registry.open_bindings, *counts})
         return [Group(key, self._registry.bindings.get(key), counts.get(key, Counts({}))) for key in keys]
 
     async def create_job(self, key: JobKey, body: Mapping[str, Any]) -> Job:

@@ -208,7 +208,7 @@ KEPT = ENDED | {
 """The same of one whose job goes on, with what the job became: the members of the type ``kept``."""
 
 
-QUIET_KINDS = ("replanning", "declared", "schema", "action")
+QUIET_KINDS = ("replanning", "declared", "schema", "action", "webhook", "webhook-place")
 """The kinds of notes by which no node decides anything about jobs: an index of notes names them too."""
 LARGE = ("result", "result_error", "traceback", "log")
 """What a run leaves that may be too large for lists: only `RunStore.run` reads it."""

@@ -35,7 +35,7 @@ def create_app(
     `obstacle` says why jobs are not accepted and run, `None` while they are. `hosts` are those that are answered
     besides the machine itself.
     """
-    described = document(ROWS, registry.bindings.values(), version("mainspring"))
+    described = document(ROWS, registry.open_bindings.values(), version("mainspring"))
     router = Router(
         ROWS,
         Services(service, calendars, Cursors(service), obstacle, asyncio.Semaphore(TURNS), to_json(described)),

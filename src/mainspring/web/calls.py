@@ -15,8 +15,9 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from mainspring import logs
+from mainspring.declared import webhook_to_json
 from mainspring.errors import InvalidRequestError, MainspringError, Problem, StoreUnavailableError
-from mainspring.job import Job, JobFilter, JobKey, tag_label
+from mainspring.job import DELIVERIES, Job, JobFilter, JobKey, tag_label
 from mainspring.plugins import Call, Registry, read_error, under_way, write_error
 from mainspring.service import SchedulerService
 from mainspring.web.answers import job_json
@@ -89,6 +90,8 @@ class StoreCalls:
 
     async def _answer(self, key: JobKey, call: Call) -> Any:
         """Do what a call asks for."""
+        if key == DELIVERIES:
+            return await self._of_webhook(call)
         if not (key.job_group.isascii() and key.job_group.isprintable()):
             self._registry.find(key)  # which has no such group; no store is asked for what it cannot hold
         body, pauses = _parsed(call.body), await self._service.control.pauses()
@@ -98,6 +101,16 @@ class StoreCalls:
         if call.name == "delete":
             return await self._service.delete_job(key, job_id_of(call.job_id))
         return job_json(await self._job(key, call, body), pauses)
+
+    async def _of_webhook(self, call: Call) -> dict[str, Any] | None:
+        """Tell a delivery of its webhook, `None` if that was deleted; or pause the webhook."""
+        body = _parsed(call.body)
+        name, subscription = body["webhook"], UUID(body["subscription"])
+        if call.name == "pause":
+            await self._service.webhooks.pause(name, subscription, body["reason"])
+            return None
+        there = (await self._service.webhooks.list_webhooks()).get(name)
+        return None if there is None or there.id != subscription else webhook_to_json(there.webhook)
 
     async def _job(self, key: JobKey, call: Call, body: Mapping[str, Any]) -> Job:
         """Return the job that a call reads or writes."""

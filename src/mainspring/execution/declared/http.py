@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.metadata import version
@@ -118,7 +118,7 @@ class HttpCallJob(SchedulerJob):
             keys = keys_of(declared.secret, self._outside.secrets[declared.secret])
             own["webhook-signature"] = signature(keys, occurrence, timestamp, body or b"")
         headers = {
-            "user-agent": _our_name(),
+            "user-agent": our_name(),
             "accept": "*/*",
             "accept-encoding": "identity",
             "content-type": content_type,
@@ -133,14 +133,14 @@ class HttpCallJob(SchedulerJob):
     def _refusal(self, answer: Answer) -> Signal:
         """Return how a run ends whose answer is no success."""
         said = f"the target answered {answer.status}"
-        wait = self._wait(answer.headers)
+        wait = wait_asked(answer.headers, self._clock.now())
         match answer.status:
             case 410:
                 return Cancel(f"{said}: it is gone for good")
             case 429:
-                return _busy(said, wait)
+                return busy(said, wait)
             case 503 if wait is not None:
-                return _busy(said, wait)
+                return busy(said, wait)
             case 502 | 503 | 504:
                 return Retry(wait, said)
             case status if status in REDIRECTS:
@@ -149,18 +149,19 @@ class HttpCallJob(SchedulerJob):
             case _:
                 return Retry(reason=said)
 
-    def _wait(self, headers: httpx2.Headers) -> timedelta | None:
-        """Return how long the target asks to be left alone, by ``Retry-After``."""
-        text = headers.get("retry-after", "").strip()
-        if text.isascii() and text.isdecimal():
-            wait = timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
-        else:
-            try:
-                until = parsedate_to_datetime(text)
-            except ValueError:
-                return None
-            wait = until.replace(tzinfo=until.tzinfo or UTC) - self._clock.now()
-        return min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
+
+def wait_asked(headers: httpx2.Headers, now: datetime) -> timedelta | None:
+    """Return how long a target asks to be left alone, by ``Retry-After``."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        wait = timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        wait = until.replace(tzinfo=until.tzinfo or UTC) - now
+    return min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
 
 
 class OpenHttpCallJob(HttpCallJob):
@@ -181,7 +182,7 @@ def _key_of(host: str) -> str:
 
 
 @cache
-def _our_name() -> str:
+def our_name() -> str:
     """Return what targets read as who calls; looked up once, as that reads a file."""
     return f"Mainspring/{version('mainspring')}"
 
@@ -219,7 +220,8 @@ def _body(declared: HttpJob, fields: Mapping[str, Any]) -> tuple[bytes | None, s
     return text.encode(errors="replace"), "application/json"
 
 
-def _busy(said: str, wait: timedelta | None) -> Signal:
+def busy(said: str, wait: timedelta | None) -> Signal:
+    """Return how a run ends whose target is to be left alone for a while."""
     signal = Busy() if wait is None else Busy(retry_after=wait)
     signal.ending = signal.ending._replace(reason=f"busy: {said}")
     return signal

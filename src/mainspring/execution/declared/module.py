@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mainspring.errors import ConfigError
+from mainspring.execution.declared.delivery import WebhooksModule
 from mainspring.plugins import Binder, Registry, SchedulerPluginModule, load
 from mainspring.settings import Settings
 
 ORIGIN = "settings"
 """Names these groups where others name their plugin."""
+OWN = "Mainspring itself"
 
 
 class DeclaredModule(SchedulerPluginModule):
@@ -49,6 +51,7 @@ class DeclaredModule(SchedulerPluginModule):
 
 def load_all(settings: Settings, *, in_worker: bool = False) -> Registry:
     """Find the plugins and the jobs without code, and check everything. Raises `ConfigError` with all problems."""
-    has_any = settings.http_jobs or settings.command_jobs
-    more = [(ORIGIN, DeclaredModule(settings, in_worker=in_worker))] if has_any else []
+    more: list[tuple[str, SchedulerPluginModule]] = [(OWN, WebhooksModule(settings, in_worker=in_worker))]
+    if settings.http_jobs or settings.command_jobs:
+        more.append((ORIGIN, DeclaredModule(settings, in_worker=in_worker)))
     return load(settings.plugins, settings.plugin_settings, more=more)

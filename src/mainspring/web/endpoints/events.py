@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from mainspring.job import EventFilter, EventKind, State
-from mainspring.schedule import format_time
 from mainspring.service import Event, Feed, News, Place
 from mainspring.web.answers import json_response
 from mainspring.web.endpoint import Call, Endpoint, called
@@ -71,7 +69,7 @@ def _page(call: Call, news: News, tag: str) -> Response:
     """Answer with a page, and where the next one begins."""
     last = news.place.id(tag)
     headers = call.next_page(after=last) | {"Last-Event-ID": last}
-    events = [event_json(event, tag) for event in news.events]
+    events = [event.to_json(tag) for event in news.events]
     if wants_lines(call):
         return Response(b"".join(to_json(each) + b"\n" for each in events), headers=headers, media_type=NDJSON)
     return json_response(events, headers=headers)
@@ -91,32 +89,8 @@ async def _stream(first: News, many: AsyncIterator[News], call: Call, tag: str) 
 
 
 def _written(event: Event, tag: str) -> bytes:
-    data = to_json(event_json(event, tag))
+    data = to_json(event.to_json(tag))
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.place.id(tag).encode(), event.entry.kind.encode(), data)
-
-
-def event_json(event: Event, tag: str) -> dict[str, Any]:
-    """Write an event as it stands on the wire."""
-    entry = event.entry
-    written: dict[str, Any] = {
-        "id": event.place.id(tag),
-        "type": entry.kind,
-        "time": None if entry.at is None else format_time(entry.at),
-    }
-    if entry.scope is not None:
-        written |= {"product": entry.scope.product or None, "jobGroup": entry.scope.job_group or None}
-    if event.job_id is not None:
-        written["jobId"] = str(event.job_id)
-    if entry.state is not None:
-        written["state"] = entry.state.value
-    if event.run is not None:
-        written["run"] = event.run
-    if entry.outcome is not None:
-        written["outcome"] = entry.outcome.value
-    if entry.node is not None:
-        written["node"] = entry.node
-    detail = {name: value for name, value in (entry.detail or {}).items() if name != "labels"}
-    return written | detail
 
 
 def _wants_stream(call: Call) -> bool:

@@ -1,0 +1,1 @@
+-- Nothing: here no index names kinds of notes.
