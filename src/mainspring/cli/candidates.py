@@ -60,6 +60,12 @@ def nodes(ctx: typer.Context) -> list[Candidate]:
     return _safe((name, "node") for name in found or ())
 
 
+def webhooks(ctx: typer.Context) -> list[Candidate]:
+    """Name the webhooks."""
+    found = _answer(ctx, lambda client: client.webhooks())
+    return _safe((str(each["name"]), str(each["url"])) for each in found or ())
+
+
 def contexts() -> list[Candidate]:
     """Name the contexts of this user."""
     from mainspring.cli.contexts import read_contexts

@@ -203,13 +203,8 @@ class ServiceCalls(JobCalls):
         return get(path("webhooks", name), answers.entry)
 
     @Method
-    def create_webhook(self, webhook: Json) -> Call[Json]:
-        """Create a webhook. Raises `Conflict` if there is one of that name, and `Invalid`."""
-        return post(path("webhooks"), answers.entry, dict(webhook))
-
-    @Method
     def set_webhook(self, name: str, webhook: Json) -> Call[Json]:
-        """Write a whole webhook. Raises `Invalid`."""
+        """Write a whole webhook, in place of one of that name. Raises `Invalid`."""
         return put(path("webhooks", name), answers.entry, dict(webhook))
 
     @Method
@@ -218,15 +213,24 @@ class ServiceCalls(JobCalls):
         return delete(path("webhooks", name), answers.nothing)
 
     @Listing
-    def deliveries(self, webhook: str) -> Call[Page[Json]]:
-        """List what was sent to a webhook. Raises `NotFound`."""
-        return get(path("webhooks", webhook, "deliveries"), answers.page_of(dict))
+    def deliveries(self, webhook: str, *, state: str | None = None) -> Call[Page[Json]]:
+        """List what was, or is to be, sent to a webhook; with the `state` `dead` what was given up.
+
+        Raises `NotFound`.
+        """
+        params = () if state is None else (("state", state),)
+        return get(path("webhooks", webhook, "deliveries"), answers.page_of(dict), params)
 
     @Method
     def replay_delivery(self, webhook: str, delivery_id: str) -> Call[Json]:
         """Send a delivery to its webhook once more. Raises `NotFound`."""
         where = path("webhooks", webhook, "deliveries", delivery_id, "replay")
         return post(where, lambda answer: answer.json() if answer.content else {})
+
+    @Method
+    def replay_deliveries(self, webhook: str) -> Call[Action]:
+        """Send all deliveries to a webhook once more that were given up. Raises `NotFound`."""
+        return post(path("webhooks", webhook, "replay"), _action)
 
     # --- probes
 

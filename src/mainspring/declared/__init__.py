@@ -6,11 +6,21 @@ from mainspring.declared.conflicts import check_entries, conflicts
 from mainspring.declared.fields import own_fields, request_model
 from mainspring.declared.http_job import SEGMENT, HttpJob
 from mainspring.declared.secret import SECRET_NAME, Secret
-from mainspring.declared.targets import AllowedTargets, Target, TargetError, read_target
+from mainspring.declared.targets import LONGEST_URL, AllowedTargets, Target, TargetError, read_target
 from mainspring.declared.templates import filled_in, in_url
-from mainspring.declared.webhook import WEBHOOK_NAME, EventChoice, Reach, Webhook, webhook_from_json, webhook_to_json
+from mainspring.declared.webhook import (
+    MOST_NAMED,
+    WEBHOOK_NAME,
+    EventChoice,
+    Reach,
+    Webhook,
+    webhook_from_json,
+    webhook_to_json,
+)
 
 __all__ = [
+    "LONGEST_URL",
+    "MOST_NAMED",
     "SECRET_NAME",
     "SEGMENT",
     "WEBHOOK_NAME",

@@ -30,7 +30,15 @@ from mainspring.web.query import Parameter, Query, text
 from mainspring.web.schema import Schema
 
 Right = Literal[
-    "jobs:read", "jobs:write", "jobs:control", "history:read", "events:read", "limits:write", "calendars:write"
+    "jobs:read",
+    "jobs:write",
+    "jobs:control",
+    "history:read",
+    "events:read",
+    "limits:write",
+    "calendars:write",
+    "webhooks:read",
+    "webhooks:write",
 ]
 """What a caller may be allowed to do."""
 
@@ -93,6 +101,18 @@ class Call(NamedTuple):
         if found := re.fullmatch(r'"(\d{1,18})(?:-[0-9a-f]{8})?"', tag, re.ASCII):
             return int(found[1])
         raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be one ETag of this job, such as "3"')
+
+    def tag(self, what: str) -> str | None:
+        """Return the tag that ``If-Match`` asks for, `None` without it or for ``*``; `what` has it. Raises `HttpError`.
+
+        That is for what has no version, such as limits.
+        """
+        tags = self.request.headers.getlist("if-match")
+        if tags in ([], ["*"]):
+            return None
+        if found := re.fullmatch(r'"([0-9a-f]{1,64})"', ",".join(tags), re.ASCII):
+            return found[1]
+        raise HttpError(400, "IF_MATCH_INVALID", f'If-Match must be the ETag of {what}, such as "0a1b2c3d4e5f6071"')
 
     @property
     def has_query(self) -> bool:

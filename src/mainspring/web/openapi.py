@@ -32,6 +32,7 @@ _NAMES: dict[str, Schema] = {
     "jobId": ID,
     "name": {"type": "string", "pattern": f"^{CALENDAR_NAME}$"},
     "action": ID,
+    "delivery": ID,
     "node": {"type": "string"},
     "product": {"type": "string"},
     "run": {"type": "integer", "minimum": 1},

@@ -13,6 +13,7 @@ from mainspring.web.endpoints import (
     ops,
     problems,
     runs,
+    webhooks,
 )
 
 ROWS = [
@@ -26,6 +27,7 @@ ROWS = [
     *runs.ROWS,
     *calendars.ROWS,
     *problems.ROWS,
+    *webhooks.ROWS,
     *ops.ROWS,
     *docs.ROWS,
 ]

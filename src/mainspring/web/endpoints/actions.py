@@ -69,12 +69,12 @@ async def _begin(call: Call, body: Mapping[str, Any]) -> Response:
         raise InvalidRequestError(f"token {detail}", problems=[Problem("/token", "TOKEN_EXPIRED", detail)])
     action = await call.services.jobs.actions.begin(planned)
     headers = {"Location": f"{BASE}/actions/{action.id}"}
-    return json_response(_action_json(action), 200 if action.is_over else 202, headers)
+    return json_response(action_json(action), 200 if action.is_over else 202, headers)
 
 
 async def show_action(call: Call) -> Response:
     """Show how far an action is."""
-    return json_response(_action_json(await call.services.jobs.actions.find(job_id_of(call.path["action"]))))
+    return json_response(action_json(await call.services.jobs.actions.find(job_id_of(call.path["action"]))))
 
 
 def _scope_of(call: Call) -> str:
@@ -156,7 +156,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _action_json(action: Action) -> dict[str, Any]:
+def action_json(action: Action) -> dict[str, Any]:
+    """Write an action as it stands on the wire."""
     return {
         "id": str(action.id),
         "action": action.verb,
@@ -191,7 +192,7 @@ _PLANNED: Schema = {
         "token": {"type": "string", "description": "To be sent to have it done."},
     },
 }
-_ACTION: Schema = {
+ACTION: Schema = {
     "type": "object",
     "properties": {
         "id": ID,
@@ -220,11 +221,11 @@ ROWS = [
             called(act_on_jobs, level),
             query=(_DRY_RUN,),
             body={"application/json": _PLAN},
-            answers={200: {"oneOf": [_PLANNED, _ACTION]}, 202: _ACTION},
+            answers={200: {"oneOf": [_PLANNED, ACTION]}, 202: ACTION},
             is_long=True,
             may="jobs:control",
         )
         for level, path in (("everything", BASE), ("product", f"{BASE}/{{product}}"), ("group", GROUP))
     ),
-    Endpoint("GET", f"{BASE}/actions/{{action}}", show_action, answers={200: _ACTION}, may="jobs:read"),
+    Endpoint("GET", f"{BASE}/actions/{{action}}", show_action, answers={200: ACTION}, may="jobs:read"),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,6 @@ from mainspring.web.answers import json_response
 from mainspring.web.body import read_body
 from mainspring.web.endpoint import IF_NONE_MATCH, Call, Endpoint, called
 from mainspring.web.paths import BASE, GROUP
-from mainspring.web.problem import HttpError
 from mainspring.web.query import text
 from mainspring.web.schema import TIME, Schema
 
@@ -41,7 +39,7 @@ async def put_limits(call: Call) -> Response:
 
     They take the place of those that settings or the plugin declare. Nodes go by them at once.
     """
-    scope, tag, body = call.scope, _tag(call), await read_body(call.request)
+    scope, tag, body = call.scope, call.tag("these limits"), await read_body(call.request)
     return _response(await call.services.jobs.limiting.put(scope, body, tag=tag))
 
 
@@ -50,7 +48,7 @@ async def reset_limits(call: Call) -> Response:
 
     Those hold again that settings or the plugin declare.
     """
-    return _response(await call.services.jobs.limiting.reset(call.scope, tag=_tag(call)))
+    return _response(await call.services.jobs.limiting.reset(call.scope, tag=call.tag("these limits")))
 
 
 def _response(limited: Limited) -> Response:
@@ -66,16 +64,6 @@ def _learned_json(pressure: Pressure) -> dict[str, Any]:
         "busyAt": format_time(pressure.busy_at),
         "until": format_time(pressure.until),
     }
-
-
-def _tag(call: Call) -> str | None:
-    """Return what ``If-Match`` asks for, `None` without it or for ``*``. Raises `HttpError`."""
-    tags = call.request.headers.getlist("if-match")
-    if tags in ([], ["*"]):
-        return None
-    if found := re.fullmatch(r'"([0-9a-f]{1,64})"', ",".join(tags), re.ASCII):
-        return found[1]
-    raise HttpError(400, "IF_MATCH_INVALID", 'If-Match must be the ETag of these limits, such as "0a1b2c3d4e5f6071"')
 
 
 _NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_LIMIT}

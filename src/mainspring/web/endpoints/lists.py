@@ -56,7 +56,7 @@ async def list_jobs(call: Call) -> Response:
     which = job_filter(query, call, scope)
     shown = _shown(query)
     place = f"{call.request.scope['path']} {'created' if which.by_created else ''}".strip()
-    after, limit = await _position(call, place, query), query.get(_LIMIT)
+    after, limit = await read_cursor(call, place, query), query.get(_LIMIT)
     query.check()
     finding = call.services.jobs.finding
     if limit is not None:
@@ -176,7 +176,7 @@ def _read_fields(texts: list[str]) -> tuple[str, ...]:
 
 def job_filter(query: Query, call: Call, scope: Scope) -> JobFilter:
     """Return the filter that a query means; what is wrong with it is noted in the query."""
-    names, outcomes, gave_up = query.get(_STATE), query.get(OUTCOME), query.get(_GAVE_UP) or False
+    names, outcomes, gave_up = query.get(STATE), query.get(OUTCOME), query.get(_GAVE_UP) or False
     states = frozenset(State) if names is None and (gave_up or outcomes) else jobs_in(names)
     order, node = query.get(_ORDER), query.get(NODE)
     if order == "ended" and names is None:
@@ -214,9 +214,9 @@ def _shown(query: Query) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda job: job
 
 
-async def _position(call: Call, scope: str, query: Query) -> Position | None:
+async def read_cursor(call: Call, scope: str, query: Query) -> Position | None:
     """Return the place to go on from."""
-    cursor = query.get(_CURSOR)
+    cursor = query.get(CURSOR)
     try:
         return None if cursor is None else await call.services.cursors.read(scope, cursor)
     except InvalidRequestError as error:
@@ -244,7 +244,7 @@ async def list_history(call: Call) -> Response:
 # --- rows
 
 _STATES = ["scheduled", "running", "paused", "done", "dead"]
-_STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, read_states)
+STATE = Parameter("state", {"type": "array", "items": {"type": "string", "enum": _STATES}}, read_states)
 _GAVE_UP = flag("gaveUp", "Only jobs that gave up on their last fire time, done ones too.")
 _ORDERS = ("due", "created", "ended")
 _ORDER = Parameter("order", {"type": "string", "enum": [*_ORDERS]}, _read_order, "By what they come.")
@@ -253,7 +253,7 @@ _TO = moment("to")
 _CREATED_FROM = moment("createdFrom")
 _CREATED_TO = moment("createdTo")
 _LIMIT = number("limit", "How many at most; all of them if it is left out.", most=LIMIT, example=FORM_LIMIT)
-_CURSOR = text("cursor", "From the Link header of the page before.")
+CURSOR = text("cursor", "From the Link header of the page before.")
 _FIELDS = Parameter(
     "fields",
     {"type": "array", "items": {"type": "string", "enum": [*JOB_SCHEMA["properties"]]}},
@@ -265,7 +265,7 @@ _BEFORE = number("before", "Runs numbered below.")
 _ENDED_FROM = moment("from", "Only runs that ended then or later.")
 _ENDED_TO = moment("to", "Only runs that ended before.")
 FILTERS: Sequence[Parameter[Any]] = (
-    _STATE,
+    STATE,
     OUTCOME,
     _GAVE_UP,
     TAG,
@@ -284,7 +284,7 @@ _LISTED: Sequence[Parameter[Any]] = (
     *FILTERS,
     _ORDER,
     _LIMIT,
-    _CURSOR,
+    CURSOR,
     _FIELDS,
     _PAYLOAD,
 )
