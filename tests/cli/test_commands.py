@@ -229,7 +229,7 @@ class BackupListener:
 
 
 REGISTRY = SimpleNamespace(
-    bindings={
+    open_bindings={
         JobKey("vps4", "backups"): SimpleNamespace(
             job_class=BackupJob, listeners=(BackupListener,), plugin="plugin vps4:Module"
         )
@@ -309,7 +309,7 @@ def test_code_that_others_may_have_written_is_told_before_it_runs(
 
     def load(_settings: Settings) -> SimpleNamespace:
         print("loading", file=sys.stderr)  # noqa: T201 - to be seen in its place
-        return SimpleNamespace(bindings={})
+        return SimpleNamespace(open_bindings={})
 
     compose.load_registry = load
     compose.db_check = Keeper("fine")
@@ -324,7 +324,7 @@ def test_code_that_others_may_have_written_is_told_before_it_runs(
 @pytest.mark.parametrize("look", LOOKS)
 def test_own_code_needs_no_warning(run: Run, compose: Compose, tmp_path: Path, look: tuple[str, ...]) -> None:
     """Nor does a folder of strangers in which no plugin is named."""
-    compose.load_registry = Keeper(SimpleNamespace(bindings={}))
+    compose.load_registry = Keeper(SimpleNamespace(open_bindings={}))
     compose.db_check = Keeper("fine")
     compose.moved_by_zone_rules = Keeper((None, []))
     compose.check_machine = compose.jobs_without_plugin = lambda *_: {}
@@ -337,7 +337,7 @@ def test_own_code_needs_no_warning(run: Run, compose: Compose, tmp_path: Path, l
 
 def test_no_plugins(run: Run, compose: Compose) -> None:
     """Nothing bound is nothing listed."""
-    compose.load_registry = Keeper(SimpleNamespace(bindings={}))
+    compose.load_registry = Keeper(SimpleNamespace(open_bindings={}))
 
     assert len(run("plugins", "list").out.splitlines()) == 1
 

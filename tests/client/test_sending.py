@@ -117,7 +117,9 @@ def test_requests_to_calls_of_later_services() -> None:
     list(client.webhooks())
     client.set_webhook("w", {})
     list(client.deliveries("w"))
+    list(client.deliveries("w", state="dead"))
     client.replay_delivery("w", "3")
+    client.replay_deliveries("w")
     assert [
         "PUT /a/b/jobs/1",
         "GET /a/b/jobs/1",
@@ -134,7 +136,9 @@ def test_requests_to_calls_of_later_services() -> None:
         "GET /webhooks",
         "PUT /webhooks/w",
         "GET /webhooks/w/deliveries",
+        "GET /webhooks/w/deliveries?state=dead",
         "POST /webhooks/w/deliveries/3/replay",
+        "POST /webhooks/w/replay",
     ] == sent
 
 

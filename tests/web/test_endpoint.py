@@ -63,7 +63,7 @@ async def test_no_call_takes_a_parameter_that_its_row_does_not_name(client: http
     """A function that has parameters has not forgotten to check them."""
     job_id = "019e830e-1a00-70a5-abaa-9455e3e70682"
     path = row.path.format(
-        product="vps4", jobGroup="backups", jobId=job_id, name="freeze", run=1, node="n", action=job_id
+        product="vps4", jobGroup="backups", jobId=job_id, name="freeze", run=1, node="n", action=job_id, delivery=job_id
     )
 
     answer = await client.request(row.method, f"{path}?forgotten=1")

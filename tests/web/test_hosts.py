@@ -36,6 +36,7 @@ def filled(path: str) -> str:
         "run": 1,
         "node": "n",
         "action": UUID(int=1),
+        "delivery": UUID(int=1),
     }
     return path.format(**names)
 

@@ -37,6 +37,7 @@ class FailingStore:
 
 
 CALENDARS = "/api/schedulers/calendars"
+WEBHOOKS = "/api/schedulers/webhooks"
 CALLS = [
     pytest.param("GET", "/api/schedulers", None, 200, id="groups"),
     pytest.param("POST", at(BACKUPS), None, 201, id="create"),
@@ -64,6 +65,11 @@ CALLS = [
     pytest.param("GET", f"{CALENDARS}/freeze", "recurring", 200, id="calendar"),
     pytest.param("DELETE", f"{CALENDARS}/freeze", "recurring", 409, id="delete calendar"),
     pytest.param("DELETE", f"{CALENDARS}/free", None, 404, id="delete no calendar"),
+    pytest.param("GET", WEBHOOKS, None, 200, id="webhooks"),
+    pytest.param("PUT", f"{WEBHOOKS}/hook", None, 201, id="put webhook"),
+    pytest.param("GET", f"{WEBHOOKS}/hook", None, 404, id="no webhook"),
+    pytest.param("DELETE", f"{WEBHOOKS}/hook", None, 404, id="delete no webhook"),
+    pytest.param("GET", f"{WEBHOOKS}/hook/deliveries", None, 404, id="deliveries to no webhook"),
 ]
 
 
@@ -75,6 +81,8 @@ def body_of(method: str, path: str) -> dict[str, Any] | None:
         return {}
     if "dryRun" in path:
         return {"schedule": {"every": "P1D"}}
+    if method == "PUT" and path.startswith(WEBHOOKS):
+        return {"url": "https://receiver.example/"}
     if method == "PUT":
         return {"dates": ["2026-06-02"]}
     return {"when": "2026-12-01T10:00:00Z"} if method in {"PATCH", "POST"} else None
