@@ -35,6 +35,7 @@ ANSWERS = {
     "/api/schedulers/jobs": [{"id": JOB, "state": "scheduled"}, {"id": OTHER, "state": "done"}],
     "/api/schedulers/calendars": {"freeze": {}, "nights": {}},
     "/api/schedulers/nodes": [{"node": "n1:aa"}, {"node": "n2:$(x)"}],
+    "/api/schedulers/webhooks": [{"name": "orders", "url": "https://x.example/"}],
 }
 
 
@@ -101,6 +102,7 @@ def test_what_the_service_has(offered: Callable[..., list[str]]) -> None:
     assert [JOB] == offered("jobs", "show", "vps4/backups", "")
     assert [] == offered("jobs", "show", "a/b/c", "")
     assert ["freeze"] == offered("calendars", "show", "f")
+    assert ["orders"] == offered("webhooks", "delete", "o")
 
 
 def test_ids_of_several_groups(offered: Callable[..., list[str]]) -> None:

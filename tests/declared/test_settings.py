@@ -169,11 +169,68 @@ def test_they_cross_to_workers(tmp_path: Path) -> None:
             '"hooks"\ncommand', '"dump"\ntime_limit = "P1D"\ncommand'
         )
         + '[allowed_targets]\nshop = ["127.0.0.1"]\n[secrets]\ns = {environment = "S"}\n'
+        + '[[webhooks]]\nname = "w"\nurl = "https://x.example/"\nfilter = {job_group = "g", product = "p"}\n'
     )
     settings = load_settings({}, environ={}, config=path)
-    told = {"http_jobs", "command_jobs", "secrets", "allowed_targets"}
+    told = {"http_jobs", "command_jobs", "webhooks", "secrets", "allowed_targets"}
     again = Settings(**settings.model_dump(mode="json", include=told))
     assert all(getattr(settings, name) == getattr(again, name) for name in told)
+
+
+WEBHOOKS = """
+[[webhooks]]
+name = "a"
+url = "https://x.example"
+time_limit = "PT5M"
+filter = {job_group = "x", typ = ["a"]}
+[[webhooks]]
+name = "a b"
+url = "http://x.example"
+timeLimit = "PT5S"
+"""
+PRIVATE = "has the host 10.0.0.1, which is private"
+TWICE = """
+[[webhooks]]
+name = "a"
+url = "https://x.example"
+secret = "none"
+[[webhooks]]
+name = "a"
+url = "http://10.0.0.1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            WEBHOOKS,
+            [
+                "webhooks[0].filter.typ (m.toml) is not a field of a webhook",
+                "webhooks[0].time_limit (m.toml) must be a length of time from PT0.1S to PT1M",
+                "webhooks[1].name (m.toml) must match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'",
+                "webhooks[1].timeLimit (m.toml) is not a field of a webhook",
+            ],
+        ),
+        (
+            TWICE,
+            [
+                "webhooks[0].secret (m.toml) is none, which [secrets] does not have",
+                "webhooks[1].name (m.toml) is that of webhooks[0] too",
+                f"webhooks[1].url (m.toml) {PRIVATE}; allowed_targets.mainspring can allow it",
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_webhooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
+) -> None:
+    """All of it, in the words of the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("m.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, environ={}, config=Path("m.toml"))
+    assert expected == [line.strip() for line in str(caught.value).splitlines()[1:]]
 
 
 PAGE = "docs/jobs-without-code.md"
