@@ -12,7 +12,7 @@ import pytest
 
 from mainspring.clock import SystemClock
 from mainspring.declared import AllowedTargets, EventChoice, Secret, Webhook
-from mainspring.execution.declared.delivery import AT_ONCE, WebhookDelivery
+from mainspring.execution.declared.delivery import AT_ONCE, AT_ONCE_IN_ALL, WebhookDelivery
 from mainspring.execution.declared.sender import PATIENCE, Sender
 from mainspring.service import delivering
 from mainspring.service.webhooks import MOST_WEBHOOKS
@@ -47,7 +47,7 @@ def test_numbers() -> None:
     """They are those of the code."""
     text = flowing(PAGE)
     assert f"There can be {MOST_WEBHOOKS} webhooks" in text
-    assert f"up to {AT_ONCE} calls of one webhook" in text
+    assert f"up to {AT_ONCE} calls of one webhook, and {AT_ONCE_IN_ALL} of all" in text
     assert f"When {delivering.MOST_IN_ALL:,} deliveries wait, a webhook that has {delivering.MOST_OF_ONE:,}" in text
     assert f"After {WebhookDelivery.max_attempts} failures" in text
     assert 3 == PATIENCE.days

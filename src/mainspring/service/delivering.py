@@ -123,7 +123,7 @@ class Delivering:
             by_place.setdefault(self._place_of(each, notes.get(str(each.id))), []).append(each)
         is_more = False
         for place, hooks in by_place.items():
-            told = await self._store.events(place.cursor - (place.taken is not None), PAGE)
+            told = await self._store.events(_seen(place), PAGE)
             is_more |= len(told.entries) >= PAGE
             for each in hooks:
                 is_more |= await self._hand_on(each, place, told, notes.get(str(each.id)))
@@ -138,7 +138,7 @@ class Delivering:
     async def _hand_on(self, subscription: Subscription, place: Place, told: Told, note: Any) -> bool:
         """Make deliveries of the next events that pass, and note the place behind them; tell whether there are more."""
         name, which = subscription.webhook.name, subscription.webhook.filter.filter()
-        if place.cursor < told.forgotten:
+        if _seen(place) < told.forgotten:
             log.warning("events were forgotten before a webhook heard of them", webhook=name)
         looked, after = _next(which, told, place)
         events = await passing(self._store, which, looked)
@@ -197,6 +197,11 @@ class Delivering:
         after = {"cursor": place.cursor, "taken": place.taken}
         await self._store.swap_note(PLACES, str(subscription.id), note, after)
         self._ahead.pop(subscription.id, None)
+
+
+def _seen(place: Place) -> int:
+    """Return the last entry that was handed on as a whole."""
+    return place.cursor - (place.taken is not None)
 
 
 def _noted(subscription: Subscription, note: Any) -> Place:

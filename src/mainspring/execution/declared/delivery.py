@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 10
 """How many deliveries of one webhook are under way at once."""
+AT_ONCE_IN_ALL = 50
+"""The same of all webhooks: slow receivers leave slots for other jobs."""
 PAUSED_WAIT = timedelta(seconds=30)
 """How often is looked whether a webhook is still paused for which deliveries wait."""
 GONE = 410
@@ -70,7 +72,7 @@ class WebhookDelivery(SchedulerJob):
     product = DELIVERIES.product
     job_group = DELIVERIES.job_group
     concurrency_key = "webhook:{webhook}"
-    limits = (Limit(AT_ONCE, by="key"),)
+    limits = (Limit(AT_ONCE, by="key"), Limit(AT_ONCE_IN_ALL))
     timeout = timedelta(seconds=75)
     max_attempts = 24
     backoff = Backoff(timedelta(seconds=5), 3.0, timedelta(hours=6))
