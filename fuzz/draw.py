@@ -121,6 +121,7 @@ class Draw:
             "name": random.choice(("freeze", "a", "a-b.c_d")),
             "node": random.choice(("node-1", "a:b", "~")),
             "action": str(UUID(int=random.getrandbits(128))),
+            "delivery": str(UUID(int=random.getrandbits(128))),
             "product": random.choice((*self._products, "nobody")),
             "run": str(random.choice((1, 7, 2**63))),
         }

@@ -180,7 +180,7 @@ _WEBHOOK: Schema = {
     },
     "required": ["url"],
     "additionalProperties": False,
-    "examples": [{"url": "https://example.com/hook", "filter": {"type": ["run.ended"], "outcome": ["failed"]}}],
+    "examples": [{"url": "https://receiver.example/hook", "filter": {"type": ["run.ended"], "outcome": ["failed"]}}],
 }
 _DELIVERY: Schema = {
     "type": "object",
