@@ -122,7 +122,8 @@ _TABLE = {
         "IDEMPOTENCY_KEY_INVALID": "`Idempotency-Key` is not one key of 1 to 255 printable ASCII characters",
         "IF_NONE_MATCH_INVALID": "with `PUT`, `If-None-Match` can only be `*`",
         "IF_MATCH_INVALID": (
-            "`If-Match` is neither `*` nor a single `ETag` of what the call writes: a job, limits, or a calendar"
+            "`If-Match` is neither `*` nor a single `ETag` of what the call writes: a job, limits, a calendar, "
+            "or a webhook"
         ),
         "HOST_INVALID": "the request has no `Host`, more than one, or one that is no host",
     },
@@ -136,6 +137,8 @@ _TABLE = {
         "JOB_NOT_FOUND": "the group has no such job",
         "RUN_NOT_FOUND": "the history of the job has no such run",
         "CALENDAR_NOT_FOUND": "there is no such calendar",
+        "WEBHOOK_NOT_FOUND": "there is no such webhook",
+        "DELIVERY_NOT_FOUND": "there is no such delivery to the webhook",
         "NOT_FOUND": "no call has this path",
     },
     405: {
@@ -254,6 +257,9 @@ _TABLE = {
         "CALENDAR_NAME_INVALID": "a calendar cannot have this name",
         "TOO_MANY_CALENDARS": "there are 500 calendars already",
         "CALENDARS_TOO_LARGE": "with this one, all calendars together would have more than 1024 KiB",
+        "WEBHOOK_NAME_INVALID": "a webhook cannot have this name, or the body has another than the path",
+        "TOO_MANY_WEBHOOKS": "there are 100 webhooks already",
+        "SECRET_UNKNOWN": "`[secrets]` of this service has no secret of this name",
         "DATE_FORMAT": "a day of a calendar is not written as `2026-12-24`",
         "TIME_FORMAT": "a time of day is not written as `18:00`, or does not exist",
         "RANGE_REVERSED": "the range ends before it begins",
