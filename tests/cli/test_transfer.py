@@ -234,7 +234,7 @@ def test_a_file_is_whole_and_for_its_owner(run: Run, here: Process, tmp_path: Pa
     ("arguments", "message"),
     [
         (("import", "missing"), "missing cannot be read: No such file or directory"),
-        (("export", "a/b/c"), "'a/b/c' is not a product such as vps4, a job group such as vps4/backups, or * for everything"),
+        (("export", "a/b/c"), "'a/b/c' is not a product such as vps4, a job group such as vps4/backups, or *"),
         (("export", "a/"), "'a/' is not a product"),
         (("export", "--to", "no/such"), "no/such cannot be written"),
         (("export", "--url", "nowhere"), "is not an address such as"),

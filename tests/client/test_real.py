@@ -139,7 +139,11 @@ def use_groups(client: Any) -> None:
     assert () == tuple(client.nodes())
     with pytest.raises(NotFound):
         client.drain("node-1")
+    with pytest.raises(NotFound):
+        client.resume_node("node-1")
     assert client.plugins()
+    assert "JOB_NOT_FOUND" in {problem["code"] for problem in client.problems()}
+    assert client.openapi()["info"]["version"]
 
 
 def use_webhooks(client: Any) -> None:

@@ -62,8 +62,8 @@ def nodes(ctx: typer.Context) -> list[Candidate]:
 
 def webhooks(ctx: typer.Context) -> list[Candidate]:
     """Name the webhooks."""
-    found = _answer(ctx, lambda client: client.webhooks())
-    return _safe((str(each["name"]), str(each["url"])) for each in found or ())
+    found = _answer(ctx, lambda client: [(str(each["name"]), str(each["url"])) for each in client.webhooks()])
+    return _safe(found or ())
 
 
 def contexts() -> list[Candidate]:

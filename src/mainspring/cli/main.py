@@ -17,7 +17,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mainspring.cli import actions, calendars, context, crontab, db, groups, jobs, limits, new, nodes, plugins, runs, webhooks
+from mainspring.cli import (
+    actions,
+    calendars,
+    context,
+    crontab,
+    db,
+    groups,
+    jobs,
+    limits,
+    new,
+    nodes,
+    plugins,
+    runs,
+    webhooks,
+)
 from mainspring.cli.completion import completion
 from mainspring.cli.control import pause, pauses, resume
 from mainspring.cli.dev import dev
@@ -38,8 +52,8 @@ for _plain in (status, pause, resume, pauses, schema, problems, completion):
     app.command()(_plain)
 for _name, _family in (
     ("groups", groups), ("jobs", jobs), ("runs", runs), ("actions", actions), ("limits", limits),
-    ("calendars", calendars), ("webhooks", webhooks), ("nodes", nodes), ("plugins", plugins), ("context", context), ("db", db),
-    ("crontab", crontab), ("new", new),
+    ("calendars", calendars), ("webhooks", webhooks), ("nodes", nodes), ("plugins", plugins),
+    ("context", context), ("db", db), ("crontab", crontab), ("new", new),
 ):  # fmt: skip
     app.add_typer(_family.app, name=_name)
 

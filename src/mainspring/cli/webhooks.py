@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from urllib.parse import quote
+from itertools import islice
+from typing import Annotated
 
 import typer
 
 from mainspring.cli.candidates import webhooks
-from mainspring.cli.client import ask
-from mainspring.cli.flags import DEFAULT_URL, Form, Url, commands, read_object, with_form
-from mainspring.cli.output import plain, print_answer, print_table
+from mainspring.cli.flags import commands, read_object
+from mainspring.cli.form import Form, Raw, Watched
+from mainspring.cli.lists import PAGE, Limit
+from mainspring.cli.output import plain, print_table
+from mainspring.cli.service import Service
 
 app = commands("Work with the webhooks of a running service.")
 
-_PATH = "/api/schedulers/webhooks"
-_MOST = 1000
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the webhook.", autocompletion=webhooks)]
+
+def _name(text: str) -> str:
+    if text in {"", ".", ".."} or "/" in text:
+        raise typer.BadParameter(f"{text!r} does not name a webhook or a delivery")
+    return text
+
+
+_Name = Annotated[
+    str, typer.Argument(parser=_name, metavar="NAME", help="Name of the webhook.", autocompletion=webhooks)
+]
 
 
 @app.command("list")
-@with_form
-def list_webhooks(*, url: Url = DEFAULT_URL, form: Form = "table") -> None:
+def list_webhooks(service: Service, form: Form) -> None:
     """List the webhooks."""
-    print_answer(ask(url, "GET", _PATH), _print_webhooks, form)
+    form.show(service.client.webhooks(), _print_webhooks)
 
 
 @app.command("put")
-@with_form
 def put_webhook(
+    service: Service,
+    form: Form,
     name: _Name,
     fields: Annotated[
         list[str] | None,
@@ -36,81 +45,62 @@ def put_webhook(
     ] = None,
     *,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="The webhook as a JSON object; fields win.")] = None,
-    url: Url = DEFAULT_URL,
-    form: Form = "table",
 ) -> None:
     """Create or replace a webhook."""
-    answer = ask(url, "PUT", _path(name), body=read_object(data, fields or []))
-    print_answer(answer, _print_members, form)
+    form.show(service.client.set_webhook(name, read_object(data, fields or [])), _print_members)
 
 
 @app.command("delete")
-def delete_webhook(name: _Name, *, url: Url = DEFAULT_URL) -> None:
+def delete_webhook(service: Service, name: _Name) -> None:
     """Delete a webhook, and cancel what waits to be sent to it."""
-    ask(url, "DELETE", _path(name))
+    service.client.delete_webhook(name)
     typer.echo(f"Webhook {plain(name)} is deleted.")
 
 
 @app.command("deliveries")
-@with_form
 def list_deliveries(
+    service: Service,
+    form: Watched,
     name: _Name,
     *,
     state: Annotated[
         str | None,
         typer.Option(metavar="STATE", help="Only those that are scheduled, running, paused, done or dead: given up."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many at most.")] = 50,
-    url: Url = DEFAULT_URL,
-    form: Form = "table",
+    limit: Limit = None,
 ) -> None:
     """List what was, or is to be, sent to a webhook."""
-    params = {"limit": limit} | ({} if state is None else {"state": state})
-    print_answer(ask(url, "GET", f"{_path(name)}/deliveries", params=params), _print_deliveries, form)
+    most = limit or (None if form.is_for_programs else PAGE)
+    form.follow(lambda: islice(service.client.deliveries(name, state=state, page_size=most), most), _print_deliveries)
 
 
 @app.command("replay")
-@with_form
 def replay(
+    service: Service,
+    form: Form,
     name: _Name,
     delivery: Annotated[
-        str | None, typer.Argument(metavar="DELIVERY", help="Id of one delivery; without it all that were given up.")
+        str | None,
+        typer.Argument(parser=_name, metavar="DELIVERY", help="Id of one delivery; without it all that were given up."),
     ] = None,
-    *,
-    url: Url = DEFAULT_URL,
-    form: Form = "table",
 ) -> None:
     """Send to a webhook once more what was given up."""
     if delivery is None:
-        print_answer(ask(url, "POST", f"{_path(name)}/replay"), _print_members, form)
+        form.show(service.client.replay_deliveries(name).raw, _print_members)
     else:
-        print_answer(
-            ask(url, "POST", f"{_path(name)}/deliveries/{_segment(delivery, 'delivery')}/replay"), _print_members, form
-        )
+        form.show(service.client.replay_delivery(name, delivery), _print_members)
 
 
-def _path(name: str) -> str:
-    return f"{_PATH}/{_segment(name, 'webhook')}"
+def _print_webhooks(answered: list[Raw]) -> None:
+    rows = [(each.get("name"), each.get("url"), each.get("filter"), _paused(each)) for each in answered]
+    print_table(("name", "url", "filter", "paused"), rows)
 
 
-def _segment(text: str, what: str) -> str:
-    if text in {"", ".", ".."} or "/" in text:
-        raise typer.BadParameter(f"{text!r} does not name a {what}")
-    return quote(text, safe="", errors="surrogateescape")
-
-
-def _print_webhooks(answered: list[dict[str, Any]]) -> None:
-    print_table(
-        ("name", "url", "filter", "paused"),
-        [(each.get("name"), each.get("url"), each.get("filter"), _paused(each)) for each in answered],
-    )
-
-
-def _paused(webhook: dict[str, Any]) -> object:
+def _paused(webhook: Raw) -> object:
     return (webhook.get("reason") or "yes") if webhook.get("isPaused") else "no"
 
 
-def _print_deliveries(answered: list[dict[str, Any]]) -> None:
+def _print_deliveries(answered: list[Raw]) -> None:
     rows = []
     for each in answered:
         event = each.get("event") or {}
@@ -121,5 +111,5 @@ def _print_deliveries(answered: list[dict[str, Any]]) -> None:
     print_table(("id", "event", "state", "failures", "next try or end", "reason"), rows)
 
 
-def _print_members(answered: list[dict[str, Any]]) -> None:
+def _print_members(answered: list[Raw]) -> None:
     print_table(("member", "value"), [member for each in answered for member in each.items()])

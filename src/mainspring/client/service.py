@@ -10,7 +10,7 @@ from mainspring.client import answers
 from mainspring.client.answers import Group, Limits, Standing
 from mainspring.client.call import Answer, Call, Listing, Method, Page, delete, get, if_match, post, put
 from mainspring.client.jobs import Filter, JobCalls
-from mainspring.client.paths import level, path
+from mainspring.client.paths import level, params, path
 from mainspring.client.times import When
 
 Json = Mapping[str, Any]
@@ -213,13 +213,13 @@ class ServiceCalls(JobCalls):
         return delete(path("webhooks", name), answers.nothing)
 
     @Listing
-    def deliveries(self, webhook: str, *, state: str | None = None) -> Call[Page[Json]]:
+    def deliveries(self, webhook: str, *, state: str | None = None, page_size: int | None = None) -> Call[Page[Json]]:
         """List what was, or is to be, sent to a webhook; with the `state` `dead` what was given up.
 
         Raises `NotFound`.
         """
-        params = () if state is None else (("state", state),)
-        return get(path("webhooks", webhook, "deliveries"), answers.page_of(dict), params)
+        asked = params(self.clock.now(), state=state, limit=page_size)
+        return get(path("webhooks", webhook, "deliveries"), answers.page_of(dict), asked)
 
     @Method
     def replay_delivery(self, webhook: str, delivery_id: str) -> Call[Json]:
