@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,6 +31,8 @@ PAGE = 100
 MOST_WAITING = 200
 """How many entries may wait for a follower before it has to read them for itself."""
 MOST_FOLLOWERS = 500
+SEARCH_SECONDS = 10
+"""For how long more than asked is searched for the first event of a page, while there is more to read."""
 _TAG = 8
 _ID = re.compile(r"([0-9a-f]{8})-(\d{1,18})(?:-(\d{1,9}))?", re.ASCII)
 
@@ -113,6 +115,8 @@ class News(NamedTuple):
 
     events: list[Event]
     place: Place
+    is_all: bool = False
+    """Whether there is nothing yet behind that place."""
 
 
 class Feed:
@@ -124,7 +128,7 @@ class Feed:
         self._clock = clock
         self._tags: tuple[str, ...] = ()
         self._followers: set[_Follower] = set()
-        self._number = 0
+        self.number = 0
         """How many follow, those that are behind too."""
         self._seen = 0
         self._reading: asyncio.Task[None] | None = None
@@ -169,14 +173,18 @@ class Feed:
     # --- following
 
     async def page(self, which: EventFilter, after: Place, *, limit: int, seconds: float) -> News:
-        """Return the next events, up to `limit`; wait so long for the first. Raises like `follow`."""
+        """Return the next events, up to `limit`; wait so long for the first. Raises like `follow`.
+
+        While all that there is behind the place passes no filter, it goes on for a while; then it returns none, and
+        the place from which to go on.
+        """
         news = News([], after)
-        is_first = True
+        until = self._clock.monotonic() + seconds
         async with aclosing(self.follow(which, after, seconds)) as many:
             async for news in many:
-                if news.events or not is_first:
+                left = until - self._clock.monotonic()
+                if news.events or (left <= 0 and (news.is_all or left <= -SEARCH_SECONDS)):
                     break
-                is_first = False
         if news.events[limit:]:
             return News(news.events[:limit], news.events[limit - 1].place)
         return news
@@ -187,44 +195,39 @@ class Feed:
         The first come at once, with or without events.
 
         Raises `EventsForgottenError` if some behind the place are not kept any more, `TooManyFollowersError`, and
-        `StoreUnavailableError`.
+        `StoreUnavailableError`: who comes back then, with the id of the last event, misses nothing.
         """
-        if self._number >= MOST_FOLLOWERS or self.ending.is_set():
+        if self.number >= MOST_FOLLOWERS:
             raise TooManyFollowersError(f"{MOST_FOLLOWERS} follow events here already; try another node, or later")
-        self._number += 1
+        if self.ending.is_set():
+            raise TooManyFollowersError("this node ends; try another one")
+        self.number += 1
         # An entry of which a part was taken is read once more.
         follower = _Follower(which, after.cursor - (after.taken is not None))
+        until = self._clock.monotonic()
         try:
-            async for entries in self._entries(follower, after, seconds):
+            while not self.ending.is_set():
+                entries = await self._next(follower, after, until)
                 events = await passing(self._store, which, events_of(entries, after))
-                if events or not entries:
-                    yield News(events, Place(follower.seen))
+                if events or self._clock.monotonic() >= until:
+                    yield News(events, Place(follower.seen), follower in self._followers)
+                    until = self._clock.monotonic() + seconds
         finally:
-            self._number -= 1
+            self.number -= 1
             self._leave(follower)
 
-    async def _entries(self, follower: _Follower, after: Place, seconds: float) -> AsyncIterator[list[Entry]]:
-        """Yield entries that may pass, and an empty list after so many seconds without any."""
+    async def _next(self, follower: _Follower, after: Place, until: float) -> list[Entry]:
+        """Return the next entries that may pass, if there are any; whoever is not behind waits for them until then."""
+        if follower in self._followers:
+            await wait(self._clock, follower.news, max(until - self._clock.monotonic(), 0))
+            return follower.take()
         scopes = None if follower.which.scope == Scope() else (follower.which.scope,)
-        until = self._clock.monotonic()
-        while not self.ending.is_set():
-            if follower in self._followers:
-                await wait(self._clock, follower.news, max(until - self._clock.monotonic(), 0))
-                found = follower.take()
-            else:
-                page = await self._store.events(follower.seen, PAGE, scopes)
-                _refuse_gap(after, follower.seen, page)
-                found = [entry for entry in page.entries if follower.which.may_pass(entry)]
-                follower.seen = max(page.seen, follower.seen)
-                if not page.entries:
-                    self._join(follower)
-            if found:
-                yield found
-            elif self._clock.monotonic() >= until:
-                yield []
-            else:
-                continue
-            until = self._clock.monotonic() + seconds
+        page = await self._store.events(follower.seen, PAGE, scopes)
+        _refuse_gap(after, follower.seen, page)
+        follower.seen = page.seen
+        if not page.entries:
+            self._join(follower)
+        return [entry for entry in page.entries if follower.which.may_pass(entry)]
 
     def _join(self, follower: _Follower) -> None:
         """Let a follower that is not behind hear of what comes."""
@@ -242,22 +245,29 @@ class Feed:
 
     async def _read_on(self) -> None:
         """Read what comes, for all who follow."""
-        while True:
-            known = frozenset(self._followers)
-            scopes = {follower.which.scope for follower in known}
-            pause = POLL_SECONDS
-            with suppress(StoreUnavailableError):
-                page = await self._store.events(self._seen, PAGE, None if Scope() in scopes else scopes)
-                pause = PAUSE_SECONDS if page.entries else POLL_SECONDS
-                self._seen = max(page.seen, self._seen)
-                self._hand_on(page.entries, known)
-            await self._clock.sleep(pause)
+        try:
+            while True:
+                known = frozenset(self._followers)
+                scopes = {follower.which.scope for follower in known}
+                pause = POLL_SECONDS
+                with suppress(StoreUnavailableError):
+                    page = await self._store.events(self._seen, PAGE, None if Scope() in scopes else scopes)
+                    pause = PAUSE_SECONDS if page.entries else POLL_SECONDS
+                    self._hand_on(page, known)
+                await self._clock.sleep(pause)
+        finally:
+            self._let_go(tuple(self._followers))
 
-    def _hand_on(self, entries: Collection[Entry], known: Collection[_Follower]) -> None:
-        for follower in tuple(self._followers):
-            if follower not in known or not follower.give(entries, self._seen):
-                self._followers.discard(follower)  # it reads for itself what it has not heard
-                follower.news.set()
+    def _hand_on(self, page: Told, known: Collection[_Follower]) -> None:
+        """Give each what may concern them; who may miss something reads for themselves what they have not heard."""
+        is_gapless = page.forgotten <= self._seen <= page.seen
+        self._let_go([each for each in self._followers if not (is_gapless and each in known and each.give(page))])
+        self._seen = page.seen
+
+    def _let_go(self, followers: Iterable[_Follower]) -> None:
+        for follower in followers:
+            self._followers.discard(follower)
+            follower.news.set()
 
     def end(self) -> None:
         """End it for all who follow."""
@@ -277,16 +287,16 @@ class _Follower:
         self._waiting: deque[Entry] = deque()
         self._read = seen
 
-    def give(self, entries: Iterable[Entry], seen: int) -> bool:
+    def give(self, page: Told) -> bool:
         """Let entries wait that may concern them; tell whether there is room."""
-        for entry in entries:
+        for entry in page.entries:
             if entry.cursor > self.seen and self.which.may_pass(entry):
                 self._waiting.append(entry)
         if len(self._waiting) > MOST_WAITING:
             self._waiting.clear()
             self._read = self.seen
             return False
-        self._read = max(seen, self._read)
+        self._read = max(page.seen, self._read)
         if self._waiting:
             self.news.set()
         return True
@@ -304,7 +314,7 @@ def _refuse_gap(after: Place, seen: int, page: Told) -> None:
     """Raise `EventsForgottenError` if there may be events behind what was seen that are not kept, or never were."""
     if seen < page.forgotten:
         raise EventsForgottenError("events behind that one are not kept any more; begin without an id")
-    if page.seen < after.cursor:
+    if page.seen < max(after.cursor, seen):
         raise EventsForgottenError("there is no such event: the job store was brought back to an earlier time")
 
 

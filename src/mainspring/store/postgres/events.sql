@@ -25,15 +25,18 @@ moved as (
 select coalesce((select cursor from moved), h.cursor), h.pruned, (select count(*) from fresh) = :limit from mainspring.events_head h;
 
 -- name: events
--- Events by their numbers, of these job groups and products and of what is no group's.
-select cursor, at, kind, product, job_group, state, outcome, node, jobs, runs, detail from mainspring.events e
-where cursor > :after and cursor <= :head
-  and (:products::text[] is null or coalesce(job_group, '') = '' or exists (
-      select from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
-      where w.product = e.product and w.job_group in ('', e.job_group)
-  ))
-order by cursor
-limit :limit;
+-- Events by their numbers, of these job groups and products and of what is no group's, and up to which they were forgotten at that moment.
+select e.*, h.pruned from mainspring.events_head h left join lateral (
+    select cursor, at, kind, product, job_group, state, outcome, node, jobs, runs, detail from mainspring.events e
+    where cursor > :after and cursor <= :head
+      and (:products::text[] is null or coalesce(job_group, '') = '' or exists (
+          select from unnest(:products::text[], :job_groups::text[]) as w (product, job_group)
+          where w.product = e.product and w.job_group in ('', e.job_group)
+      ))
+    order by cursor
+    limit :limit
+) e on true
+order by e.cursor;
 
 -- name: prune_events
 -- Forget the next events, those of them that are too old; how many they were.

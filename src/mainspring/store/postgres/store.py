@@ -711,7 +711,9 @@ class PostgresStore:
             return Told([], head, forgotten)
         which = {"products": None, "job_groups": None} if scopes is None else _columns(scopes)
         rows = await self._fetch("events", {"after": after, "head": head, "limit": limit, **which})
-        return read_told(rows, head=head, forgotten=forgotten, limit=limit, time=near_2000)
+        *_, forgotten = rows[0]
+        events = [tuple(event) for *event, _ in rows if event[0] is not None]
+        return read_told(events, head=head, forgotten=forgotten, limit=limit, time=near_2000)
 
     async def labels_of(self, ids: Collection[UUID]) -> dict[UUID, set[str]]:
         """See `Store.labels_of`."""
