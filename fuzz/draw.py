@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 from fuzz.values import anything, near
@@ -106,7 +106,7 @@ class Draw:
         )
         while self._random.random() < 0.25:
             request = self._bent(request)
-        return request
+        return as_page(request)
 
     # --- parts of a good request
 
@@ -264,6 +264,17 @@ class Draw:
             "'",
         )
         return target[:place] + random.choice(bits) + target[place + random.randrange(2) :]
+
+
+def as_page(request: Request) -> Request:
+    """Ask for the events that there are, where the answer would else be a stream without an end, or be waited for."""
+    if not unquote(request.path).endswith("/events"):
+        return request
+    headers = tuple(header for header in request.headers if header[0] != "Accept" or "*/*" not in header[1])
+    if not any(name == "Accept" for name, _ in headers):
+        headers = (*headers, ("Accept", "application/json"))
+    target = request.target.partition("#")[0]
+    return request._replace(target=f"{target}{'&' if '?' in target else '?'}wait=0", headers=headers)
 
 
 def operations(document: Schema) -> Iterable[Operation]:

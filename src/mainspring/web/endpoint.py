@@ -158,6 +158,8 @@ class Endpoint:
     body_is_optional: bool = False
     answers: Mapping[int, Schema | None] = field(default_factory=dict)
     """A schema for each status of success, `None` where there is no body. A row without any is not in the document."""
+    also: Mapping[str, Schema] = field(default_factory=dict)
+    """In which other media types 200 is answered, to those who ask for them, with a schema for each."""
     is_long: bool = False
     """Whether a call may keep the loop busy for many milliseconds, such as for a page of 1,000 jobs.
 

@@ -89,7 +89,7 @@ def _check(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         if scope["method"] in {"GET", "HEAD", "DELETE"} and _has_body(headers):
             raise HttpError(400, "BODY_NOT_ALLOWED", f"{scope['method']} takes no body")
         accept = headers.get(b"accept", _ANYTHING)
-        streams = path.endswith("/events") and accept.lower().startswith(b"text/event-stream")
+        streams = path.endswith("/events") and b"text/event-stream" in accept.lower()
         if accept != _ANYTHING and not streams and not _accepts_json(accept.decode("latin-1")):
             raise HttpError(406, "NOT_ACCEPTABLE", "answers are application/json")
     if path == OTHER_BASE or path.startswith(f"{OTHER_BASE}/"):

@@ -221,7 +221,7 @@ def _operation(row: Endpoint, tag: str, group: str = "", sample: Any = None) -> 
         "operationId": _operation_id(row, group),
         "summary": summary,
         "tags": [tag],
-        "responses": {str(status): _answer(schema, has_page=row.has_page) for status, schema in row.answers.items()}
+        "responses": {str(status): _answer(schema, _also(row)) for status, schema in row.answers.items()}
         | {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted(_errors(row))},
     }
     if row.body:
@@ -254,6 +254,8 @@ def _errors(row: Endpoint) -> set[int]:
         statuses.add(409)
     if row.creates:
         statuses.add(429)
+    if row.path.endswith("/events"):
+        statuses.add(410)
     if any(header.name == "If-Match" for header in row.headers):
         statuses.add(412)
     if row.body:
@@ -268,12 +270,17 @@ def _content(media_type: str, schema: Schema, sample: Any) -> Schema:
     return {"schema": schema, "example": value if is_json else f"{to_json(value).decode()}\n"}
 
 
-def _answer(schema: Schema | None, *, has_page: bool) -> Schema:
+def _also(row: Endpoint) -> dict[str, Schema]:
+    """Return in which other forms a row answers."""
+    return {**row.also, **({"text/html": {"type": "string"}} if row.has_page else {})}
+
+
+def _answer(schema: Schema | None, also: Mapping[str, Schema]) -> Schema:
     if schema is None:
         return {"description": "Done."}
     media_type = "text/plain" if schema is TEXT else "application/json"
-    page = {"text/html": {"schema": {"type": "string"}}} if has_page else {}
-    return {"description": "OK", "content": {media_type: {"schema": schema}} | page}
+    others = {name: {"schema": each} for name, each in also.items()}
+    return {"description": "OK", "content": {media_type: {"schema": schema}, **others}}
 
 
 def _parameters(place: str, parameters: Sequence[Parameter[Any]]) -> list[Schema]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
+from mainspring.errors import EventsForgottenError, StoreUnavailableError
 from mainspring.job import EventFilter, EventKind, State
 from mainspring.service import Event, Feed, News, Place
 from mainspring.web.answers import json_response
@@ -75,17 +77,26 @@ def _page(call: Call, news: News, tag: str) -> Response:
     return json_response(events, headers=headers)
 
 
-async def _stream(first: News, many: AsyncIterator[News], call: Call, tag: str) -> AsyncIterator[bytes]:
+async def _stream(first: News, many: AsyncGenerator[News, None], call: Call, tag: str) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
-    news: News | None = first
-    while news is not None:
-        for start in range(0, len(news.events), AT_ONCE):
-            yield b"".join(_written(event, tag) for event in news.events[start : start + AT_ONCE])
-            await call.services.jobs.feed.breathe()
-        # Who comes back goes on from here, though nothing was told of what passed no filter.
-        if not news.events or news.events[-1].place != news.place:
-            yield f": \nid: {news.place.id(tag)}\n\n".encode()
-        news = await anext(many, None)
+    async with aclosing(many):
+        news: News | None = first
+        while news is not None:
+            for start in range(0, len(news.events), AT_ONCE):
+                yield b"".join(_written(event, tag) for event in news.events[start : start + AT_ONCE])
+                await call.services.jobs.feed.breathe()
+            # Who comes back goes on from here, though nothing was told of what passed no filter.
+            if not news.events or news.events[-1].place != news.place:
+                yield f": \nid: {news.place.id(tag)}\n\n".encode()
+            news = await _next(many)
+
+
+async def _next(many: AsyncGenerator[News, None]) -> News | None:
+    """Return what comes next. What is wrong ends the stream: whoever comes back is told, or misses nothing."""
+    try:
+        return await anext(many, None)
+    except (EventsForgottenError, StoreUnavailableError):
+        return None
 
 
 def _written(event: Event, tag: str) -> bytes:
@@ -94,8 +105,8 @@ def _written(event: Event, tag: str) -> bytes:
 
 
 def _wants_stream(call: Call) -> bool:
-    accepted = call.request.headers.get("accept", "")
-    return SSE in accepted or "json" not in accepted
+    accepted = call.request.headers.get("accept", "*/*").lower()
+    return SSE in accepted or ("*/*" in accepted and "json" not in accepted)
 
 
 def _filter(query: Query, call: Call) -> EventFilter:
@@ -182,6 +193,10 @@ EVENT: Schema = {
     },
     "required": ["id", "type", "time"],
 }
+_STREAM: Schema = {
+    "type": "string",
+    "description": "Server-sent events: of each the `id`, its type as `event`, and the event as JSON in `data`.",
+}
 _PARAMETERS = (_TYPE, _STATE, OUTCOME, TAG, KEY, CONCURRENCY_KEY, FIELD, PREFIX, NODE, _AFTER, _LIMIT, _WAIT)
 
 ROWS = [
@@ -192,6 +207,7 @@ ROWS = [
         query=_PARAMETERS,
         headers=(_LAST_EVENT_ID,),
         answers={200: {"type": "array", "items": EVENT}},
+        also={SSE: _STREAM, NDJSON: EVENT},
         may="events:read",
     )
     for level, path in PATH.items()
