@@ -38,7 +38,7 @@ from mainspring.client.errors import (
     Unavailable,
     WaitTimeout,
 )
-from mainspring.client.events import Event
+from mainspring.client.events import Event, EventFilter
 from mainspring.client.jobs import Filter, Plan
 from mainspring.client.paths import JobLike
 from mainspring.client.service import Action, ActionPlan, Ready
@@ -57,6 +57,7 @@ __all__ = [
     "Conflict",
     "CurrentRun",
     "Event",
+    "EventFilter",
     "Fact",
     "Filter",
     "Forbidden",

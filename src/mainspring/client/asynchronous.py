@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
 from mainspring.client import core
-from mainspring.client.answers import Batch, Job, nothing
-from mainspring.client.call import Answer, AsyncItems, Call, Page, get
+from mainspring.client.answers import Batch, Job
+from mainspring.client.call import Answer, AsyncItems, Call, Page
 from mainspring.client.core import Retries
 from mainspring.client.errors import (
     MainspringError,
@@ -21,8 +22,8 @@ from mainspring.client.errors import (
     ProblemError,
     WaitTimeout,
 )
-from mainspring.client.events import Event, EventReader
-from mainspring.client.paths import JobLike, level
+from mainspring.client.events import Event, EventFilter, EventReader, following
+from mainspring.client.paths import JobLike
 from mainspring.client.service import ServiceCalls
 from mainspring.clock import Clock, SystemClock
 
@@ -130,38 +131,39 @@ class AsyncClient(ServiceCalls):
         raise AssertionError("there is always another pause")
 
     async def events(
-        self, product: str | None = None, job_group: str | None = None, *, after: str | None = None
+        self,
+        product: str | None = None,
+        job_group: str | None = None,
+        *,
+        after: str | None = None,
+        **which: Unpack[EventFilter],
     ) -> AsyncGenerator[Event, None]:
-        """Return events of a group, of a product, or of all as they happen, for ever.
+        """Yield events of a group, of a product, or of everything as they happen, for ever.
 
-        `after` continues behind the event of that id; ``oldest`` begins with the first that is kept. Who stops closes
-        what is returned, as `contextlib.aclosing` does.
-
-        A connection that breaks is made again, and goes on behind the last event: none is lost, none comes twice.
-        Raises `Gone` if the events after it are not kept any more, and `NoAnswerError` if the service stays away.
+        It begins with what happens from then on, with `after` behind the event of that id, or with ``oldest`` with all
+        that are kept. A connection that breaks is made again, and goes on behind the last event: none is lost, none
+        comes twice. Raises `Gone` if the events after it are not kept any more, `Invalid`, and `NoAnswerError` or
+        `Unavailable` if the service stays away for the `total` seconds of the `retries`. Who stops closes what is
+        returned, as `contextlib.aclosing` does.
         """
-        reader = EventReader(after)
-        call = get(level(product, job_group, "events"), nothing)
-        failures = 0
+        call = following(self.clock.now(), product, job_group, which)
+        reader, coming_back = EventReader(after), core.ComingBack(self._retries, self.clock)
         while True:
-            seen = reader.last_id
+            failure: MainspringError | None = None
             try:
-                async for event in self._stream(reader, call.path):
-                    yield event
+                async with aclosing(self._stream(call, reader)) as many:
+                    async for event in many:
+                        yield event
             except (NotMainspringError, ProblemError, NoAnswerError) as error:
-                failures = failures + 1 if reader.last_id == seen else 1
-                if failures >= self._retries.attempts or not core.again(self._retries, call)(error):
-                    raise
-            else:
-                failures = 0
-            await self._sleep(core.reconnect_pause(self._retries, failures))
+                failure = error
+            await self._sleep(coming_back.pause(call, failure, has_heard=reader.has_heard))
 
-    async def _stream(self, reader: EventReader, path: str) -> AsyncIterator[Event]:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
-        reader.restart()
+    async def _stream(self, call: Call[None], reader: EventReader) -> AsyncGenerator[Event, None]:
+        headers, limits = reader.begin(), httpx2.Timeout(self._timeout, read=core.SILENCE_SECONDS)
         with core.own_errors():
-            limits = httpx2.Timeout(self._timeout, read=None)
-            async with self._http.stream("GET", path, headers=headers, timeout=limits) as response:
+            async with self._http.stream(
+                call.method, call.path, params=call.params or None, headers=headers, timeout=limits
+            ) as response:
                 if not response.is_success:
                     await response.aread()
                     raise core.error_of(response)

@@ -27,6 +27,8 @@ from mainspring.clock import Clock
 T = TypeVar("T")
 DEFAULT_URL = "http://127.0.0.1:8089"
 _PROBLEM = "application/problem+json"
+SILENCE_SECONDS = 60.0
+"""After how long a stream of events is taken for dead: the service says something every 15 seconds."""
 _BUSY = frozenset({429, 502, 503, 504})
 
 
@@ -183,6 +185,29 @@ def pauses() -> Iterator[float]:
         pause = min(pause * 1.5, 1.0) if pause < 1.0 else min(pause * 1.1, 5.0)
 
 
-def reconnect_pause(retries: Retries, failures: int) -> float:
-    """Return the seconds before events are asked for again, after so many failures in a row."""
-    return float(min(retries.first_pause * 2**failures, retries.longest_pause))
+class ComingBack:
+    """Decides whether and when events are asked for again, after their connection has ended."""
+
+    def __init__(self, retries: Retries, clock: Clock) -> None:
+        self._retries = retries
+        self._clock = clock
+        self._failures = 0
+        self._since = 0.0
+
+    def pause(self, call: Call[None], error: MainspringError | None, *, has_heard: bool) -> float:
+        """Return the seconds before that, after an error or the end that the service has made.
+
+        Raises the error if it does not go away, or if the service has said nothing for `Retries.total` seconds.
+        """
+        if has_heard or not self._failures:
+            self._failures, self._since = 0, self._clock.monotonic()
+        if error is None:
+            return self._retries.first_pause
+        self._failures += 1
+        away = self._clock.monotonic() - self._since
+        asked = again(self._retries, call)(error)
+        if self._retries.attempts <= 1 or away >= self._retries.total or asked is False:
+            raise error
+        if asked is not True:
+            return asked
+        return float(min(self._retries.first_pause * 2**self._failures, self._retries.longest_pause))

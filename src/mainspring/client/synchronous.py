@@ -6,13 +6,13 @@ import itertools
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
 from mainspring.client import core
-from mainspring.client.answers import Batch, Job, nothing
-from mainspring.client.call import Answer, Call, Items, Page, get
+from mainspring.client.answers import Batch, Job
+from mainspring.client.call import Answer, Call, Items, Page
 from mainspring.client.core import Retries
 from mainspring.client.errors import (
     MainspringError,
@@ -22,8 +22,8 @@ from mainspring.client.errors import (
     ProblemError,
     WaitTimeout,
 )
-from mainspring.client.events import Event, EventReader
-from mainspring.client.paths import JobLike, level
+from mainspring.client.events import Event, EventFilter, EventReader, following
+from mainspring.client.paths import JobLike
 from mainspring.client.service import ServiceCalls
 from mainspring.clock import Clock, SystemClock
 
@@ -130,43 +130,45 @@ class Client(ServiceCalls):
         raise AssertionError("there is always another pause")
 
     def events(
-        self, product: str | None = None, job_group: str | None = None, *, after: str | None = None
+        self,
+        product: str | None = None,
+        job_group: str | None = None,
+        *,
+        after: str | None = None,
+        **which: Unpack[EventFilter],
     ) -> Generator[Event, None, None]:
-        """Return events of a group, of a product, or of all as they happen, for ever.
+        """Yield events of a group, of a product, or of everything as they happen, for ever.
 
-        `after` continues behind the event of that id; ``oldest`` begins with the first that is kept. Who stops closes
-        what is returned, as `contextlib.closing` does.
-
-        A connection that breaks is made again, and goes on behind the last event: none is lost, none comes twice.
-        Raises `Gone` if the events after it are not kept any more, and `NoAnswerError` if the service stays away.
+        It begins with what happens from then on, with `after` behind the event of that id, or with ``oldest`` with all
+        that are kept. A connection that breaks is made again, and goes on behind the last event: none is lost, none
+        comes twice. Raises `Gone` if the events after it are not kept any more, `Invalid`, and `NoAnswerError` or
+        `Unavailable` if the service stays away for the `total` seconds of the `retries`. Who stops closes what is
+        returned, as `contextlib.closing` does.
         """
-        reader = EventReader(after)
-        call = get(level(product, job_group, "events"), nothing)
-        failures = 0
+        call = following(self.clock.now(), product, job_group, which)
+        reader, coming_back = EventReader(after), core.ComingBack(self._retries, self.clock)
         while True:
-            seen = reader.last_id
+            failure: MainspringError | None = None
             try:
-                yield from self._stream(reader, call.path)
+                yield from self._stream(call, reader)
             except (NotMainspringError, ProblemError, NoAnswerError) as error:
-                failures = failures + 1 if reader.last_id == seen else 1
-                if failures >= self._retries.attempts or not core.again(self._retries, call)(error):
-                    raise
-            else:
-                failures = 0
-            self._sleep(core.reconnect_pause(self._retries, failures))
+                failure = error
+            self._sleep(coming_back.pause(call, failure, has_heard=reader.has_heard))
 
-    def _stream(self, reader: EventReader, path: str) -> Iterator[Event]:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
-        reader.restart()
-        with core.own_errors():
-            limits = httpx2.Timeout(self._timeout, read=None)
-            with self._http.stream("GET", path, headers=headers, timeout=limits) as response:
-                if not response.is_success:
-                    response.read()
-                    raise core.error_of(response)
-                for line in response.iter_lines():
-                    if (event := reader.line(line)) is not None:
-                        yield event
+    def _stream(self, call: Call[None], reader: EventReader) -> Iterator[Event]:
+        headers, limits = reader.begin(), httpx2.Timeout(self._timeout, read=core.SILENCE_SECONDS)
+        with (
+            core.own_errors(),
+            self._http.stream(
+                call.method, call.path, params=call.params or None, headers=headers, timeout=limits
+            ) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise core.error_of(response)
+            for line in response.iter_lines():
+                if (event := reader.line(line)) is not None:
+                    yield event
 
     def _sleep(self, seconds: float) -> None:
         threading.Event().wait(seconds)
