@@ -36,6 +36,7 @@ from mainspring.cli.completion import completion
 from mainspring.cli.control import pause, pauses, resume
 from mainspring.cli.dev import dev
 from mainspring.cli.doctor import doctor
+from mainspring.cli.events import events
 from mainspring.cli.exits import INTERRUPTED, UNAVAILABLE, exit_code
 from mainspring.cli.flags import SettingsCommand, commands
 from mainspring.cli.groups import schema
@@ -48,7 +49,7 @@ from mainspring.errors import MainspringError
 app = commands("Mainspring: products schedule jobs over REST, plugins run each of them at its time.")
 for _command in (serve, node, dev, doctor):
     app.command(cls=SettingsCommand)(_command)
-for _plain in (status, pause, resume, pauses, schema, problems, completion):
+for _plain in (status, pause, resume, pauses, schema, problems, events, completion):
     app.command()(_plain)
 for _name, _family in (
     ("groups", groups), ("jobs", jobs), ("runs", runs), ("actions", actions), ("limits", limits),
