@@ -29,6 +29,7 @@ PROMISES = {
     "P27": "What is paused begins nothing, and loses nothing",
     "P28": "What a busy service bears is found out, and used, and no attempt is",
     "P29": "Jobs that follow a run are there once, if and only if it succeeded",
+    "P30": "Whoever follows events gets each of them once, in order",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

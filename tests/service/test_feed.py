@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from mainspring.clock import ManualClock
+from mainspring.clock import ManualClock, SystemClock
 from mainspring.errors import EventsForgottenError, StoreUnavailableError, TooManyFollowersError
 from mainspring.job import EVENTS_KEPT_FOR, Entry, EventFilter, EventKind, Job, JobKey, Outcome, Scope, State, Told
 from mainspring.service import Event, Feed, News, Place
@@ -126,7 +126,7 @@ async def read(feed: Feed) -> AsyncIterator[Any]:
 async def turns(number: int = 30) -> None:
     """Let everybody else have turns."""
     for _ in range(number):
-        await asyncio.sleep(0)
+        await SystemClock().sleep(0)
 
 
 async def polled(store: WatchedStore, clock: ManualClock, times: int = 2) -> None:
@@ -180,9 +180,7 @@ async def test_nothing_is_said_at_once_and_now_and_then(store: WatchedStore, clo
     assert [[], []] == [news.events for news in reader.news]
 
 
-async def test_words_come_in_time_though_no_job_has_the_tag(
-    store: WatchedStore, clock: ManualClock, read: Any
-) -> None:
+async def test_words_come_in_time_though_no_job_has_the_tag(store: WatchedStore, clock: ManualClock, read: Any) -> None:
     """The first at once, and the next ones, with their places, beside many events that do not pass."""
     await store.add([a_job()])
     reader = read(EventFilter(labels=frozenset({"t:none"})), seconds=1)
@@ -210,8 +208,7 @@ async def test_a_place_inside_an_entry(store: WatchedStore, feed: Feed) -> None:
 
     assert [*(job.id for job in jobs), last.id] == got
     assert ["1-1", "1-2", "1-3", "1-4", "1", "2"] == [
-        event.place.id("")[1:]
-        for event in (await feed.page(ALL, Place(0), limit=9, seconds=0)).events
+        event.place.id("")[1:] for event in (await feed.page(ALL, Place(0), limit=9, seconds=0)).events
     ]
     assert Place(2) == place
     assert [] == (await feed.page(ALL, place, limit=1, seconds=0)).events
@@ -285,7 +282,12 @@ async def found(feed: Feed, which: EventFilter, jobs: dict[str, Job]) -> list[tu
         ),
         (
             EventFilter(OTHER, {"group.paused", "group.limits", "job.created"}),
-            {("job.created", "other"), ("group.limits", "vps4/snapshots"), ("group.paused", "vps4/"), ("group.paused", "/")},
+            {
+                ("job.created", "other"),
+                ("group.limits", "vps4/snapshots"),
+                ("group.paused", "vps4/"),
+                ("group.paused", "/"),
+            },
         ),
         (EventFilter(kinds={"node.joined", "node.left"}), {("node.joined", "None"), ("node.left", "None")}),
         (EventFilter(GROUP, kinds={"node.joined"}), set()),
@@ -294,7 +296,10 @@ async def found(feed: Feed, which: EventFilter, jobs: dict[str, Job]) -> list[tu
         (EventFilter(node=NODE, kinds={"node.left", "job.created"}), {("node.left", "None")}),
         (EventFilter(node="nobody"), set()),
         (EventFilter(labels=frozenset({"t:night"}), kinds={"job.created"}), {("job.created", "tagged")}),
-        (EventFilter(labels=frozenset({"t:night", "k:the-key", "c:acme", "r:vmId=7"}), kinds={"run.ended"}), {("run.ended", "tagged")}),
+        (
+            EventFilter(labels=frozenset({"t:night", "k:the-key", "c:acme", "r:vmId=7"}), kinds={"run.ended"}),
+            {("run.ended", "tagged")},
+        ),
         (EventFilter(labels=frozenset({"t:night", "t:day"})), set()),
         (EventFilter(prefix="the-", kinds={"job.created"}), {("job.created", "tagged")}),
         (EventFilter(prefix="nig", kinds={"job.created"}), {("job.created", "tagged")}),
@@ -452,7 +457,7 @@ async def test_a_hub_that_breaks_loses_nothing(store: WatchedStore, clock: Manua
     one, two = read(), read()
     await joined(one, store, clock)
     await joined(two, store, clock)
-    real, store.events = store.events, broken  # type: ignore[method-assign]  # for one read
+    real, store.events = store.events, broken  # type: ignore[method-assign,assignment]  # for one read
     clock.advance(seconds=feeds.POLL_SECONDS)
     store.events = real  # type: ignore[method-assign]
     jobs = [a_job() for _ in range(4)]
@@ -471,7 +476,7 @@ async def broken(*_: Any) -> Told:
 # --- what is gone, and what is too much
 
 
-async def test_forgotten_events(store: WatchedStore, clock: ManualClock, feed: Feed, read: Any) -> None:
+async def test_forgotten_events(store: WatchedStore, clock: ManualClock, feed: Feed) -> None:
     """Whoever would go on behind one that is gone is told so; the last that is kept can be gone on from."""
     for _ in range(3):
         await store.add([a_job()])
@@ -487,7 +492,7 @@ async def test_forgotten_events(store: WatchedStore, clock: ManualClock, feed: F
     assert [] == (await feed.page(ALL, last, limit=1, seconds=0)).events
 
 
-async def test_who_is_overtaken_by_forgetting(store: WatchedStore, clock: ManualClock, feed: Feed, read: Any) -> None:
+async def test_who_is_overtaken_by_forgetting(store: WatchedStore, clock: ManualClock, read: Any) -> None:
     """A reader that takes nothing for a week has missed something, and is told so."""
     reader = read()
     await joined(reader, store, clock)
@@ -527,7 +532,7 @@ async def test_a_store_that_was_brought_back(store: WatchedStore, clock: ManualC
         told = await real(*args)
         return told._replace(entries=[], seen=0)
 
-    store.events = earlier  # type: ignore[method-assign]
+    store.events = earlier  # type: ignore[method-assign,assignment]
     await polled(store, clock)
     with pytest.raises(EventsForgottenError, match="earlier"):
         await reader.ended()
@@ -606,7 +611,7 @@ async def test_labels_that_cannot_be_looked_up(store: WatchedStore, clock: Manua
     async def away(_: Any) -> Any:
         raise StoreUnavailableError("away")
 
-    store.labels_of = away  # type: ignore[method-assign]
+    store.labels_of = away  # type: ignore[method-assign,assignment]
     await store.add([job := a_job(labels=("t:x",))])
     await polled(store, clock)
     with pytest.raises(StoreUnavailableError):

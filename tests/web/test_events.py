@@ -248,7 +248,7 @@ async def test_who_reads_nothing_is_cut_off(client: httpx2.AsyncClient, stream: 
 
 
 async def test_a_store_that_is_away_ends_a_stream_that_is_behind(
-    client: httpx2.AsyncClient, stream: Stream, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, feed: Feed
+    stream: Stream, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, feed: Feed
 ) -> None:
     """In good order: its client comes back, and goes on behind the last event."""
     await stream.begin(f"{EVENTS}?tag=night")
@@ -275,7 +275,9 @@ def _one_more(store: SqliteStore) -> Any:
 # --- what is refused
 
 
-async def test_events_that_are_gone(client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock, feed: Feed) -> None:  # fmt: skip
+async def test_events_that_are_gone(
+    client: httpx2.AsyncClient, store: SqliteStore, clock: ManualClock, feed: Feed
+) -> None:
     """An id of another store, one of the future, and one of last week; before the answer begins."""
     await create(client, 2)
     tag = await feed.tag()
@@ -372,7 +374,7 @@ async def test_pages(client: httpx2.AsyncClient, accept: dict[str, str]) -> None
     assert set(made) == set(got[1:])
 
 
-async def test_a_page_waits(client: httpx2.AsyncClient, clock: ManualClock, stream: Stream, feed: Feed) -> None:
+async def test_a_page_waits(client: httpx2.AsyncClient, stream: Stream, feed: Feed) -> None:
     """For the first event, as long as it says; meanwhile it is no work."""
     waiting = asyncio.create_task(client.get(f"{EVENTS}?wait=20", headers=JSON))
     await stream.wait(feeds.POLL_SECONDS)
