@@ -1,15 +1,20 @@
 """Following events of the real service over a real port, through its restarts."""
 
 import asyncio
+import json
+import re
+import shlex
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import httpx2
 import pytest
 
+import mainspring.client
 from mainspring.client import AsyncClient, Client, Event, Gone, Invalid, NoAnswerError, Retries
 from mainspring.clock import ManualClock, SystemClock
 from mainspring.job import Events
@@ -20,6 +25,8 @@ from mainspring.store import Notes
 from mainspring.store.sqlite.store import SqliteStore
 from mainspring.web import create_app
 from tests.client.conftest import client_with
+from tests.docs.reading import ROOT
+from tests.docs.shell import Shell
 from tests.web.plugin import BACKUPS, NOTES
 
 QUICK = Retries(first_pause=0.01)
@@ -157,6 +164,32 @@ async def test_what_is_wrong_or_gone(follow: Follow) -> None:
         await take(follow(type="job.flew"), 1)
     with pytest.raises(Gone):
         await take(follow(after="01234567-1"), 1)
+
+
+async def test_the_examples_of_the_page(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The loop runs as it stands there, the calls with curl do too; only where the service is is another thing."""
+    page = (ROOT / "docs/events.md").read_text()
+    written = "http://127.0.0.1:8089"
+    for _ in range(2):
+        await service.jobs.create_job(BACKUPS, {"when": "2030-01-01T00:00:00Z"})
+
+    (loop,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setattr(mainspring.client, "Client", lambda _: Client(service.url))
+    await anyio.to_thread.run_sync(exec, loop, {})
+    assert 2 == capsys.readouterr().out.count("JobRef")
+
+    stream, paged = re.findall(r"^\$ (curl .*)$", page, re.MULTILINE)
+    with Shell(tmp_path, service.url) as shell:
+        pasted = await anyio.to_thread.run_sync(shell.paste, paged)
+    assert ["GET 200"] == pasted.calls
+    assert 2 == len(json.loads(pasted.output))
+    _, flag, url = shlex.split(stream)
+    assert (flag, True) == ("-N", url.startswith(written))
+    async with httpx2.AsyncClient() as client, client.stream("GET", service.url + url.removeprefix(written)) as answer:
+        assert "text/event-stream" in answer.headers["content-type"]
+        assert "retry: 1000" == await anext(answer.aiter_lines())
 
 
 def test_what_is_sent() -> None:
