@@ -27,6 +27,7 @@ from bench import (
     t9_local,
     t10_mixed,
     t12_control,
+    t15_events,
 )
 from bench.figures import Line, from_json, lines, markdown, table
 from bench.peers import workload as peers
@@ -44,6 +45,7 @@ WORKLOADS = {
     "t9": t9_local,
     "t10": t10_mixed,
     "t12": t12_control,
+    "t15": t15_events,
 }
 ONLY_IF_NAMED = {"peers": peers}
 MEASURED_WITH = {"t8": "t1", "t13": "t12", "t14": "t12"}

@@ -6,8 +6,8 @@ The due moment lies in the future; nodes wait for it. Each run is checked: every
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -133,9 +133,20 @@ class Kind:
 NOOP = Kind()
 
 
-def burst(store: Store, jobs: int, nodes: int = 1, *, slots: int | None = None, kind: Kind = NOOP) -> Burst:
-    """Let `nodes` processes run a burst, each with the veto listener bound and full history."""
-    command = "node" if isinstance(store, Postgres) else "serve"
+def burst(
+    store: Store,
+    jobs: int,
+    nodes: int = 1,
+    *,
+    slots: int | None = None,
+    kind: Kind = NOOP,
+    beside: Callable[[Service], AbstractContextManager[None]] | None = None,
+) -> Burst:
+    """Let `nodes` processes run a burst, each with the veto listener bound and full history.
+
+    What is `beside` it is asked of the first of them; then they serve on PostgreSQL too.
+    """
+    command = "node" if isinstance(store, Postgres) and beside is None else "serve"
 
     def attempt(patience: int) -> Burst:
         with ExitStack() as stack:
@@ -147,12 +158,19 @@ def burst(store: Store, jobs: int, nodes: int = 1, *, slots: int | None = None, 
                 for _ in range(nodes)
             ]
             batch = Jobs(jobs, datetime.now(UTC), group=kind.group, columns=kind.columns, spread=kind.spread)
-            return _burst(stack, store, batch, services, patience)
+            return _burst(stack, store, batch, services, patience, beside)
 
     return in_time(attempt, f"a burst on {store.name}")
 
 
-def _burst(stack: ExitStack, store: Store, jobs: Jobs, services: list[Service], patience: int) -> Burst:
+def _burst(
+    stack: ExitStack,
+    store: Store,
+    jobs: Jobs,
+    services: list[Service],
+    patience: int,
+    beside: Callable[[Service], AbstractContextManager[None]] | None,
+) -> Burst:
     store.clear()
     batch = _put_in(store, jobs, patience, START) if store.fill_first else None
     for each in services:
@@ -160,6 +178,9 @@ def _burst(stack: ExitStack, store: Store, jobs: Jobs, services: list[Service], 
     while not store.nodes_there(services):
         services[0].check_alive()
         time.sleep(_LOOK)
+    if beside is not None:
+        services[0].wait_ready()
+        stack.enter_context(beside(services[0]))
     batch = batch or _put_in(store, jobs, patience, NOTICE, services[0])
     counting = isinstance(store, Postgres)
     if counting:
