@@ -67,6 +67,16 @@ def test_every_call_is_drawn(described: Schema) -> None:
     assert all(request.encode("localhost").count(b"\r\n\r\n") for request in requests)
 
 
+def test_no_answer_is_waited_for_in_vain(described: Schema) -> None:
+    """A stream of events has no end: what is drawn is a page of those that there are."""
+    asked = [request for request in drawn(described, 3000) if request.path.endswith("/events")]
+
+    assert len(asked) > 9
+    assert all(request.target.endswith("wait=0") for request in asked)
+    assert all("*/*" not in accept for each in asked for name, accept in each.headers if name == "Accept")
+    assert all("Accept" in dict(request.headers) for request in asked)
+
+
 def test_document_that_is_wrong_is_found_out() -> None:
     """Where it forbids what is taken, and where it does not list a status."""
 
