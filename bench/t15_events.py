@@ -61,8 +61,7 @@ def following(service: Service, number: int) -> Iterator[None]:
         for _ in range(number):
             followers.append(socket.create_connection(("127.0.0.1", service.port)))
             followers[-1].sendall(asked.encode())
-        for follower in followers:
-            if b" 200 " not in (answer := follower.recv(1000)):
+            if b" 200 " not in (answer := followers[-1].recv(1000)):
                 raise RuntimeError(f"a follower was refused: {answer!r}")
         yield
     finally:

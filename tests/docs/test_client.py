@@ -21,7 +21,7 @@ PRINTED = [
     "31\n",
     rf"the job {ID} is scheduled after 1 seconds\ncancelled False\n",
     rf"({ID} 79bfd10c-1529-42de-bd68-1a6e084ee13d\n){{10}}\d+\n",
-    r"job\.\w+ 20.*Z\n",
+    r"job\.created 20.*\+00:00 JobRef\(product='vps4', .*\)\n",
     "60\n",
     r"(?s)(?=.*/vmId )(?=.*/options/priority )(?=.*/when REQD_FIELD_MISSING ).*",
     "True True\nTrue\nFalse\n",
