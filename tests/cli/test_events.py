@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import httpx2
 import pytest
 
+from mainspring.cli.contexts import Place
 from mainspring.client import Client, Retries
 from tests.cli.conftest import Run
 
@@ -54,8 +55,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
                 raise answer
             return answer
 
-        def open_client(url: str) -> Client:
-            return Client(url, transport=httpx2.MockTransport(handle), retries=Retries(attempts=2, first_pause=0))
+        def open_client(place: Place) -> Client:
+            return Client(place.url, transport=httpx2.MockTransport(handle), retries=Retries(attempts=2, first_pause=0))
 
         monkeypatch.setattr("mainspring.cli.events.open_client", open_client)
         return asked
@@ -132,11 +133,11 @@ def test_nobody_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says where it looked, without a password."""
     monkeypatch.setattr(
         "mainspring.cli.events.open_client",
-        lambda url: Client(url, transport=httpx2.MockTransport(_refuse), retries=Retries(attempts=1)),
+        lambda place: Client(place.url, transport=httpx2.MockTransport(_refuse), retries=Retries(attempts=1)),
     )
     code, _, err = run("events", "--url", "http://me:secret@nowhere:1")
     assert code == 69
-    assert "Is the service running at" in err
+    assert "Is the service running?" in err
     assert "secret" not in err
 
 

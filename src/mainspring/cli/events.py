@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mainspring.cli.candidates import scopes
-from mainspring.cli.exits import REFUSED, UNAVAILABLE
-from mainspring.cli.flags import DEFAULT_URL, Url
-from mainspring.cli.output import complain, escaped, plain
+from mainspring.cli.output import escaped, plain
+from mainspring.cli.scope import EVERYTHING, AnyScope
+from mainspring.cli.service import Service
 
 if TYPE_CHECKING:
-    from mainspring.client import Client, Event, MainspringError
+    from mainspring.cli.contexts import Place
+    from mainspring.client import Client, Event
 
-_Scope = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="PRODUCT[/GROUP]", help="A product, or a job group. [default: everything]", autocompletion=scopes
-    ),
-]
 _Type = Annotated[
     list[str] | None, typer.Option("--type", metavar="TYPE", help="Only these, such as run.ended. Repeatable.")
 ]
@@ -46,7 +40,8 @@ _SAID = frozenset({"id", "type", "time", "product", "jobGroup", "jobId", "state"
 
 
 def events(  # noqa: PLR0913 - each is a flag
-    scope: _Scope = None,
+    service: Service,
+    scope: AnyScope = None,
     *,
     type_: _Type = None,
     outcome: _Outcome = None,
@@ -56,34 +51,26 @@ def events(  # noqa: PLR0913 - each is a flag
     node: Annotated[str | None, typer.Option(metavar="NODE", help="Only of this node.")] = None,
     after: _After = None,
     as_json: _AsJson = False,
-    url: Url = DEFAULT_URL,
 ) -> None:
     """Follow what happens, until Ctrl-C.
 
     It comes back by itself when the service restarts, and misses nothing.
     """
-    from mainspring.client import MainspringError
-
-    product, _, job_group = (scope or "").partition("/")
-    if scope is not None and (not product or "/" in job_group or scope.endswith("/")):
-        raise typer.BadParameter(f"{scope!r} is not a product such as vps4, or a job group such as vps4/backups")
     asked = {"type": type_, "outcome": outcome, "state": state, "tag": tag, "key": key, "node": node}
     which = {name: value for name, value in asked.items() if value}
     try:
-        with open_client(url) as client:
-            for event in client.events(product or None, job_group or None, after=after, **which):  # type: ignore[arg-type]  # names of the filter
+        with open_client(service.place) as client:
+            for event in client.events(*scope or EVERYTHING, after=after, **which):  # type: ignore[arg-type]  # names of the filter
                 _print(event, as_json=as_json)
-    except MainspringError as error:
-        _end(error, url)
     except KeyboardInterrupt:
         raise typer.Exit from None  # that is how one ends it
 
 
-def open_client(url: str) -> Client:
-    """Return a client of the service at `url`. Tests put their own in its place."""
+def open_client(place: Place) -> Client:
+    """Return a client that comes back when the service restarts. Tests put their own in its place."""
     from mainspring.client import Client
 
-    return Client(url)
+    return Client(place.url, token=place.token)
 
 
 def _print(event: Event, *, as_json: bool) -> None:
@@ -109,21 +96,3 @@ def _print(event: Event, *, as_json: bool) -> None:
 
 def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _end(error: MainspringError, url: str) -> NoReturn:
-    """Say what is wrong, and exit."""
-    from mainspring.client import AddressError, NoAnswerError, ProblemError, Unavailable
-
-    if isinstance(error, AddressError):
-        raise typer.BadParameter(str(error), param_hint="--url") from error
-    if isinstance(error, ProblemError) and len(error.errors) > 1:
-        for problem in error.errors:
-            complain(f"{problem.pointer} {problem.detail} ({problem.code})".strip())
-    else:
-        complain(str(error))
-    if isinstance(error, NoAnswerError):
-        from mainspring.settings import masked
-
-        complain(f"Is the service running at {masked(url)}?")
-    raise typer.Exit(UNAVAILABLE if isinstance(error, NoAnswerError | Unavailable) else REFUSED) from error
