@@ -122,6 +122,7 @@ class Draw:
             "node": random.choice(("node-1", "a:b", "~")),
             "action": str(UUID(int=random.getrandbits(128))),
             "delivery": str(UUID(int=random.getrandbits(128))),
+            "problem": random.choice(("job-not-found", "nothing")),
             "product": random.choice((*self._products, "nobody")),
             "run": str(random.choice((1, 7, 2**63))),
         }
