@@ -31,6 +31,7 @@ from tests.contract.build import (
     START,
     a_done_job,
     a_job,
+    a_running_job,
     claim,
     edited,
     ended,
@@ -109,6 +110,27 @@ async def test_a_run_that_is_cancelled_is_told_to_its_node(store: Store) -> None
     assert over.job == (found := await store.get(job.id)) or (
         found is not None and over.job._replace(last_run=found.last_run) == found
     )
+
+
+@pytest.mark.parametrize("by", ["cancel", "delete", "deletion of its parent"])
+async def test_a_run_that_is_to_stop_is_told_so_once(store: Store, by: str) -> None:
+    """Whatever else is done to it before its node has heard that it is cancelled."""
+    parent = a_job()
+    await store.join(NodeBeat(NODE))
+    await store.add([parent, job := a_running_job(parent=parent.id if by == "deletion of its parent" else None)])
+    assert await store.cancel(cancelling := lifecycle.cancel(job, now=LATER)[0])
+
+    match by:
+        case "cancel":
+            assert await store.cancel(lifecycle.cancel(cancelling, now=LATER)[0])
+        case "delete":
+            run = history.ended(cancelling, Ending(Outcome.CANCELLED), started_at=START, now=LATER)
+            assert await store.delete(cancelling, run)
+        case _:
+            assert await store.delete(parent, None)
+            await store.delete_children(parent.id, "it was deleted", 10)
+
+    assert [{job.run}, frozenset()] == [(await store.beat(NODE)).stops for _ in range(2)]
 
 
 async def test_cancelling_is_guarded_by_the_version(store: Store) -> None:
