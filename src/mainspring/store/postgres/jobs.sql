@@ -773,8 +773,8 @@ where r.finished_at = e.finished_at and r.outcome = e.outcome;
 select id, run from mainspring.jobs where id = any(:ids::uuid[]) and run is not null;
 
 -- name: ask_to_stop!
--- A running job was deleted: its node is to stop the run.
-insert into mainspring.stops (run, node) values (:run, :node);
+-- A running job was deleted or cancelled: its node is to stop the run. It may not have heard yet of the time before.
+insert into mainspring.stops (run, node) values (:run, :node) on conflict do nothing;
 
 -- name: under_way
 -- What runs hold that are under way.
@@ -831,7 +831,7 @@ history as (
     from gone where state = 'running'
 ),
 told as (
-    insert into mainspring.stops (run, node) select run, node from gone where state = 'running'
+    insert into mainspring.stops (run, node) select run, node from gone where state = 'running' on conflict do nothing
 )
 select count(*) from gone;
 

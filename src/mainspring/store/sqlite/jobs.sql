@@ -588,8 +588,8 @@ select 1 from runs where number = :run and job_id = :job_id and finished_at = :f
 select run from jobs where id = :id;
 
 -- name: ask_to_stop!
--- A running job was deleted: its node is to stop the run.
-insert into stops (run, node) values (:run, :node);
+-- A running job was deleted or cancelled: its node is to stop the run. It may not have heard yet of the time before.
+insert into stops (run, node) values (:run, :node) on conflict do nothing;
 
 -- name: stops
 -- The runs that a node is to stop; each is told once.
@@ -675,7 +675,8 @@ returning number;
 -- name: stop_children!
 -- The same for their nodes.
 insert into stops (run, node)
-select run, node from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit);
+select run, node from jobs where state = 'running' and id in (select id from jobs where parent = :parent order by id limit :limit)
+on conflict do nothing;
 
 -- name: delete_children
 -- The next children go.
