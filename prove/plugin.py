@@ -112,9 +112,9 @@ class PoisonJob(SchedulerJob):
 @product("prove")
 @job_group("flaky")
 class FlakyJob(SchedulerJob):
-    """Fails so many times before it succeeds."""
+    """Takes as long as it is told, and fails so many times before it succeeds."""
 
-    class Request(JobRequest):
+    class Request(SleepJob.Request):
         """How many times."""
 
         failures: Annotated[int, Field(ge=0, le=1000)] = 1
@@ -124,6 +124,11 @@ class FlakyJob(SchedulerJob):
     async def execute(self, context: JobExecutionContext) -> None:
         """Fail as long as it is told."""
         mark(context, "start")
+        try:
+            await asyncio.sleep(self.request.seconds)
+        except BaseException:
+            mark(context, "broke")
+            raise
         if context.attempt <= self.request.failures:
             mark(context, "broke")
             raise RuntimeError(f"told to fail {self.request.failures} times")

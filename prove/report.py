@@ -30,6 +30,9 @@ PROMISES = {
     "P28": "What a busy service bears is found out, and used, and no attempt is",
     "P29": "Jobs that follow a run are there once, if and only if it succeeded",
     "P30": "Whoever follows events gets each of them once, in order",
+    "P31": "Whoever races for a job, it is as if they had come one after the other",
+    "P32": "A call that is sent again by its key is done once, and answered the same",
+    "P33": "A call by HTTP ends for the right reason, and reaches nothing that is forbidden, whatever answers",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof

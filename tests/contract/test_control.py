@@ -118,7 +118,8 @@ async def test_a_run_that_is_to_stop_is_told_so_once(store: Store, by: str) -> N
     parent = a_job()
     await store.join(NodeBeat(NODE))
     await store.add([parent, job := a_running_job(parent=parent.id if by == "deletion of its parent" else None)])
-    assert await store.cancel(cancelling := lifecycle.cancel(job, now=LATER)[0])
+    cancelling, _ = lifecycle.cancel(job, now=LATER)
+    assert await store.cancel(cancelling)
 
     match by:
         case "cancel":

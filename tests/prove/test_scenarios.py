@@ -19,6 +19,8 @@ from prove.scenarios.outage import outage
 from prove.scenarios.pause import QUICK as PAUSE
 from prove.scenarios.pause import pause
 from prove.scenarios.poison import ONCE_QUICK, once
+from prove.scenarios.races import QUICK as RACES
+from prove.scenarios.races import races
 from prove.scenarios.shares import QUICK as SHARES
 from prove.scenarios.shares import shares
 from prove.scenarios.storm import QUICK as STORM
@@ -98,6 +100,12 @@ def test_followups(postgres: PostgresServer, store: str) -> None:
     tried(asyncio.run(followups(postgres, SEED, replace(FOLLOWUPS, stores=(store,)))), "P1", "P29")
 
 
+@pytest.mark.parametrize("store", RACES.stores)
+def test_races(postgres: PostgresServer, store: str) -> None:
+    """Calls that do not go together, a claim and a run's end, at one moment: it is as if one came after the other."""
+    tried(asyncio.run(races(postgres, SEED, replace(RACES, stores=(store,)))), "P30")
+
+
 def test_zoo(postgres: PostgresServer) -> None:
     """A rogue, whatever it does, ends as it should, and its neighbours keep their time."""
     tried(asyncio.run(zoo(postgres, SEED, ZOO)), "P16")
@@ -105,7 +113,20 @@ def test_zoo(postgres: PostgresServer) -> None:
 
 @pytest.mark.parametrize(
     "scenario",
-    ["storm", "zombies", "outage-restart", "once", "limits", "shares", "keys", "pause", "busy", "followups", "zoo"],
+    [
+        "storm",
+        "zombies",
+        "outage-restart",
+        "once",
+        "limits",
+        "shares",
+        "keys",
+        "pause",
+        "busy",
+        "followups",
+        "races",
+        "zoo",
+    ],
 )
 def test_each_has_its_place_in_the_page(scenario: str) -> None:
     """What is tried in small here can be run in full by its name."""
