@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from prove.client import Address
 from prove.record import boot
 
+KEPT = 2.0
+"""Seconds for which an idle connection is used again; after some more a server hangs up."""
 PATIENCE = 30.0
 """Seconds after which an answer comes no more."""
 
@@ -29,14 +31,13 @@ class Lines:
     """Lends connections to some addresses, as many as are in use at once."""
 
     def __init__(self) -> None:
-        self._idle: dict[Address, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+        self._idle: dict[Address, list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]]] = {}
 
     async def send(
         self, address: Address, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Told:
         """Send one request, and read its answer."""
-        idle = self._idle.setdefault(address, [])
-        reader, writer = idle.pop() if idle else await asyncio.open_connection(*address)
+        reader, writer = self._kept(address) or await asyncio.open_connection(*address)
         payload = b"" if body is None else json.dumps(body).encode()
         lines = {"Host": address[0], "Content-Type": "application/json", "Content-Length": str(len(payload))}
         head = "".join(f"{name}: {value}\r\n" for name, value in {**lines, **(headers or {})}.items())
@@ -49,13 +50,20 @@ class Lines:
             writer.close()
             return Told(sent, boot(), 0, {}, repr(error))
         answered = boot()
-        idle.append((reader, writer))
+        self._idle[address].append((answered, reader, writer))
         return Told(sent, answered, status, told, json.loads(content) if content else None)
+
+    def _kept(self, address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Take a connection that is idle, and has not been for long."""
+        idle = self._idle.setdefault(address, [])
+        while idle and boot() - idle[0][0] > KEPT:
+            idle.pop(0)[2].close()
+        return idle.pop()[1:] if idle else None
 
     async def close(self) -> None:
         """Close all that are idle."""
         for idle in self._idle.values():
-            for _, writer in idle:
+            for _, _, writer in idle:
                 writer.close()
                 with suppress(OSError):
                     await writer.wait_closed()

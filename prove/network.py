@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
+import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,6 +64,10 @@ class Proxy:
         """Seconds by which each piece of data is held up."""
         self.break_after: Callable[[], int] | None = None
         """Asked for each new connection: after how many bytes of the target's answers it is to be reset."""
+        self.break_requests_after: Callable[[], int] | None = None
+        """The same for what the target is sent."""
+        self.resets = False
+        """Whether a connection that breaks is torn down by RST, so that what was on its way is lost at both ends."""
         self._budgets: set[_Budget] = set()
         self._target = target
         self._open = asyncio.Event()
@@ -113,9 +119,10 @@ class Proxy:
         """Pump both ways until one side has enough."""
         away, back = await asyncio.open_connection(*self._target)
         budget = _Budget(self.break_after() if self.break_after else None)
+        sent = _Budget(self.break_requests_after() if self.break_requests_after else None)
         self._budgets.add(budget)
         pumps = [
-            asyncio.create_task(self._pump(reader, back, _Budget(None))),
+            asyncio.create_task(self._pump(reader, back, sent)),
             asyncio.create_task(self._pump(away, writer, budget)),
         ]
         try:
@@ -125,6 +132,9 @@ class Proxy:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
+            if self.resets and 0 in {budget.left, sent.left}:
+                _reset_when_closed(back)
+                _reset_when_closed(writer)
             back.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, budget: _Budget) -> None:
@@ -138,6 +148,12 @@ class Proxy:
                 if budget.left == 0 or len(allowed) < len(data):
                     self.broken += 1
                     return
+
+
+def _reset_when_closed(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class ProxyLink:

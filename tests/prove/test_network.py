@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ ANSWER = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Len
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer every request with 201."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(ANSWER)
-    await writer.drain()
+    """Answer every request with 201; who breaks off is not answered."""
+    with suppress(OSError, asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await writer.drain()
     writer.close()
 
 
@@ -61,6 +63,15 @@ async def test_cut_is_silent_until_it_heals(proxy: Proxy, client: Client) -> Non
 async def test_answer_that_breaks_off_is_unknown(proxy: Proxy, client: Client, after: int) -> None:
     """Whether it was done nobody can know, wherever the answer broke."""
     proxy.break_after = lambda: after
+    answer = await client.send("POST", "/", {})
+    assert ("info", 0, 1) == (answer.verdict, answer.status, proxy.broken)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+@pytest.mark.parametrize("after", [1, 20])
+async def test_request_that_breaks_off_is_unknown(proxy: Proxy, client: Client, after: int, resets: bool) -> None:  # noqa: FBT001
+    """The target got no whole one; the client cannot know that."""
+    proxy.break_requests_after, proxy.resets = lambda: after, resets
     answer = await client.send("POST", "/", {})
     assert ("info", 0, 1) == (answer.verdict, answer.status, proxy.broken)
 

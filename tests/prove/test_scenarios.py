@@ -8,6 +8,8 @@ import pytest
 from prove.result import Result
 from prove.scenarios.busy import QUICK as BUSY
 from prove.scenarios.busy import busy
+from prove.scenarios.cuts import QUICK as CUTS
+from prove.scenarios.cuts import cuts
 from prove.scenarios.followups import QUICK as FOLLOWUPS
 from prove.scenarios.followups import followups
 from prove.scenarios.keys import QUICK as KEYS
@@ -104,6 +106,12 @@ def test_followups(postgres: PostgresServer, store: str) -> None:
 def test_races(postgres: PostgresServer, store: str) -> None:
     """Calls that do not go together, a claim and a run's end, at one moment: it is as if one came after the other."""
     tried(asyncio.run(races(postgres, SEED, replace(RACES, stores=(store,)))), "P30")
+
+
+@pytest.mark.parametrize("store", CUTS.stores)
+def test_cuts(postgres: PostgresServer, store: str) -> None:
+    """Wherever a connection breaks: who sends again by the same key has the job once, and the same answer."""
+    tried(asyncio.run(cuts(postgres, SEED, replace(CUTS, stores=(store,)))), "P31")
 
 
 def test_zoo(postgres: PostgresServer) -> None:
