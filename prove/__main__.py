@@ -39,6 +39,7 @@ from prove.scenarios import (
     rolling,
     shares,
     storm,
+    targets,
     zombies,
     zoo,
 )
@@ -73,6 +74,7 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "pause": partial(pause.pause, size=pause.QUICK if quick else pause.FULL),
         "races": partial(races.races, size=races.QUICK if quick else races.FULL),
         "cuts": partial(cuts.cuts, size=cuts.QUICK if quick else cuts.FULL),
+        "targets": partial(targets.targets, size=targets.QUICK if quick else targets.FULL),
         "zoo": partial(zoo.zoo, size=zoo.QUICK if quick else zoo.FULL),
         "downtime": partial(downtime.downtime, size=downtime.QUICK if quick else downtime.FULL),
         "preview": partial(preview.previews, size=preview.QUICK if quick else preview.FULL),

@@ -27,6 +27,8 @@ from prove.scenarios.shares import QUICK as SHARES
 from prove.scenarios.shares import shares
 from prove.scenarios.storm import QUICK as STORM
 from prove.scenarios.storm import storm
+from prove.scenarios.targets import QUICK as TARGETS
+from prove.scenarios.targets import targets
 from prove.scenarios.zombies import QUICK as ZOMBIES
 from prove.scenarios.zombies import zombies
 from prove.scenarios.zoo import QUICK as ZOO
@@ -112,6 +114,11 @@ def test_races(postgres: PostgresServer, store: str) -> None:
 def test_cuts(postgres: PostgresServer, store: str) -> None:
     """Wherever a connection breaks: who sends again by the same key has the job once, and the same answer."""
     tried(asyncio.run(cuts(postgres, SEED, replace(CUTS, stores=(store,)))), "P31")
+
+
+def test_targets(postgres: PostgresServer) -> None:
+    """Whatever a target does, the call ends as it must, reaches nothing inside, and leaves nothing over."""
+    tried(asyncio.run(targets(postgres, SEED, TARGETS)), "P32")
 
 
 def test_zoo(postgres: PostgresServer) -> None:
