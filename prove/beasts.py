@@ -31,6 +31,11 @@ class Beast(NamedTuple):
     waits: float | None = None
     """How many seconds later the job must be tried again, where it is postponed."""
 
+    @property
+    def group(self) -> str:
+        """The group whose jobs call it: those that are to time out wait for less long."""
+        return "impatient" if self.outcome == "timed_out" else "patient"
+
 
 async def _trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD + b"content-length: 100000\r\n\r\n")

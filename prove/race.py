@@ -15,15 +15,20 @@ FINISHED, RUNNING, NOT_DEAD = "JOB_FINISHED", "JOB_RUNNING", "JOB_NOT_DEAD"
 GONE, STALE = "NOT_FOUND", "PRECONDITION_FAILED"
 """Why a call is refused."""
 STATUS = {FINISHED: 409, RUNNING: 409, NOT_DEAD: 409, GONE: 404, STALE: 412}
+UNKNOWN = {0, 503}
+"""The statuses of calls of which nobody knows whether they were done: no answer, and a store that did not answer."""
 DELETED = "deleted"
 
 
 class Facts(NamedTuple):
-    """A job: its state, how often it was written, and what an answer shows of it. `fire` is its fire time."""
+    """A job: its state, how often it was written, and what an answer shows of it.
+
+    `fire` is its fire time; that and `due` are `None` where nobody was told.
+    """
 
     job: UUID
-    fire: datetime
-    due: datetime
+    fire: datetime | None
+    due: datetime | None
     state: str = "scheduled"
     version: int = 1
     paused: bool = False
@@ -101,6 +106,9 @@ def step(facts: Facts, deed: Deed) -> Iterator[Facts]:
             expected = "cancelled" if facts.cancelling else deed.outcome
             if facts.run == deed.run and deed.outcome == expected and (facts.cancelling or expected != "cancelled"):
                 yield _wrote(facts, **_OVER, outcome=deed.outcome)
+        case Call(status=status) if status in UNKNOWN:
+            becomes = _called(facts, deed)
+            yield from {facts, facts if isinstance(becomes, str) else becomes}
         case Call():
             becomes = _called(facts, deed)
             if _is_told(becomes, deed):
@@ -118,8 +126,8 @@ def _may_begin(facts: Facts, deed: Begun) -> bool:
     """Tell whether a run may begin: for the fire time that the job has, not before it is due, and as its next try."""
     return (
         facts.state == "scheduled"
-        and deed.occurrence in {None, uuid5(facts.job, facts.fire.isoformat())}
-        and (deed.at is None or deed.at >= facts.due)
+        and (facts.fire is None or deed.occurrence in {None, uuid5(facts.job, facts.fire.isoformat())})
+        and (facts.due is None or deed.at is None or deed.at >= facts.due)
         and deed.attempt in {None, facts.attempt + 1}
     )
 
@@ -130,7 +138,10 @@ def _is_told(becomes: Facts | str, call: Call) -> bool:
         return (call.status, call.code) == (STATUS[becomes], becomes)
     if becomes.state == DELETED:
         return call.status == 204
-    return call.status == 200 and call.shown == becomes.shown
+    shown = becomes.shown
+    if becomes.due is None and call.shown is not None and shown.state in {"scheduled", "paused"}:
+        shown = shown._replace(due=call.shown.due)
+    return call.status == 200 and call.shown == shown
 
 
 def _called(facts: Facts, call: Call) -> Facts | str:
@@ -173,6 +184,8 @@ def _changed(facts: Facts, call: Call) -> Facts:  # noqa: PLR0911 - one for each
             return facts  # it is read, or is paused or goes on already
 
 
-def _told_due(call: Call) -> datetime:
+def _told_due(call: Call) -> datetime | None:
     """Return the moment that the answer of a call names: that at which the store had it. No other is right."""
+    if call.status in UNKNOWN:
+        return None
     return call.shown.due if call.shown and call.shown.due else datetime.max.replace(tzinfo=UTC)

@@ -29,7 +29,7 @@ from prove.record import boot
 from prove.result import Result
 from tests.postgres import PostgresServer
 
-JOBS = "/api/schedulers/zoo/calls/jobs"
+PRODUCT = "/api/schedulers/zoo"
 LOOK = 0.1
 """Seconds between two looks whether a run has ended."""
 WARM = 0.2
@@ -37,19 +37,22 @@ WARM = 0.2
 GROWTH = 32 * 1024 * 1024
 """The bytes by which it may grow from there on."""
 MIB = 1024 * 1024
-SETTINGS = """
+GROUPS = {"patient": "PT30S", "impatient": "PT1S"}
+"""How long a call may take, by its group: on a busy machine only what stalls must come too late."""
+GROUP = """
 [[http_jobs]]
 product = "zoo"
-job_group = "calls"
-time_limit = "PT1S"
+job_group = "{group}"
+time_limit = "{limit}"
 max_attempts = 1
 allow_redirects = 3
 request = {{additionalProperties = true}}
-
+"""
+ALLOWED = """
 [allowed_targets]
 zoo = ["127.0.0.1:{port}"]
 """
-"""What the node is told: one place of this machine may be called."""
+"""One place of this machine may be called."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,8 @@ async def targets(_server: PostgresServer, seed: int, size: Size) -> Result:
     fleet, lines = Fleet(f"sqlite:///{home}/jobs.db", home), Lines()
     try:
         async with Zoo() as zoo:
-            (home / "mainspring.toml").write_text(SETTINGS.format(port=zoo.port))
+            groups = "".join(GROUP.format(group=group, limit=limit) for group, limit in GROUPS.items())
+            (home / "mainspring.toml").write_text(groups + ALLOWED.format(port=zoo.port))
             life = fleet.start("--plugin", names.NAME)
             if not await life.wait_for("node started"):
                 raise RuntimeError(f"it did not start: {life.log()[-3:]}")
@@ -208,13 +212,15 @@ class _Visit:
 
     async def _call(self, number: int, name: str) -> Ended:
         """Have a job call a beast, and see how its first run ends."""
-        url = self._zoo.beasts[name].url or f"http://127.0.0.1:{self._zoo.port}/{{name}}"
+        beast = self._zoo.beasts[name]
+        jobs = f"{PRODUCT}/{beast.group}/jobs"
+        url = beast.url or f"http://127.0.0.1:{self._zoo.port}/{{name}}"
         url = url.replace("{number}", str(number)).replace("{name}", quote(name))
         now = format_time(datetime.now(UTC))
-        made = await self._send("POST", JOBS, {"when": now, "url": url})
+        made = await self._send("POST", jobs, {"when": now, "url": url})
         if made.status != 201:
             return Ended(name, REFUSED, made.body["errors"][0]["code"], None)
-        path = f"{JOBS}/{made.body['id']}"
+        path = f"{jobs}/{made.body['id']}"
         for _ in range(round(PATIENCE / LOOK)):
             await asyncio.sleep(LOOK)
             runs = (await self._send("GET", f"{path}/runs")).body
