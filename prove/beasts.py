@@ -85,7 +85,7 @@ def _slow() -> dict[str, Beast]:
         "never answers": Beast(answering(then="wait"), "timed_out", late),
         "half a head": Beast(answering(HEAD, then="wait"), "timed_out", late),
         "half a body": Beast(answering(HEAD + b"content-length: 9\r\n\r\nab", then="wait"), "timed_out", late),
-        "trickles": Beast(_trickle, "timed_out", "while it read the body"),
+        "trickles": Beast(_trickle, "timed_out", late),
         "trickles its head": Beast(_trickle_of_a_head, "timed_out", late),
     }
 
