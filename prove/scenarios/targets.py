@@ -116,8 +116,10 @@ class Zoo:
                 if first == b"\x16":  # a greeting of TLS
                     writer.write(b"HTTP/1.1 400 no TLS here\r\n\r\n")
                 else:
-                    line = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
-                    await self._let_out(unquote(line.strip("/")), reader, writer)
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                    length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+                    await reader.readexactly(int(length[1]) if length else 0)  # else a close is a reset
+                    await self._let_out(unquote(head.split()[1].strip("/")), reader, writer)
         finally:
             self.open -= 1
             self._tasks.discard(task)
