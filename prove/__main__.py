@@ -72,7 +72,10 @@ def scenarios(*, quick: bool) -> dict[str, Scenario]:
         "events": partial(events.events, size=events.QUICK if quick else events.FULL),
         "keys": partial(keys.keys, size=keys.QUICK if quick else keys.FULL),
         "pause": partial(pause.pause, size=pause.QUICK if quick else pause.FULL),
-        "races": partial(races.races, size=races.QUICK if quick else races.FULL),
+        **{
+            f"races-{store.lower()}": partial(races.races, size=races.QUICK if quick else races.FULL, store=store)
+            for store in keys.STORES
+        },
         "cuts": partial(cuts.cuts, size=cuts.QUICK if quick else cuts.FULL),
         "targets": partial(targets.targets, size=targets.QUICK if quick else targets.FULL),
         "zoo": partial(zoo.zoo, size=zoo.QUICK if quick else zoo.FULL),

@@ -104,10 +104,10 @@ def test_followups(postgres: PostgresServer, store: str) -> None:
     tried(asyncio.run(followups(postgres, SEED, replace(FOLLOWUPS, stores=(store,)))), "P1", "P29")
 
 
-@pytest.mark.parametrize("store", RACES.stores)
+@pytest.mark.parametrize("store", STORES)
 def test_races(postgres: PostgresServer, store: str) -> None:
     """Calls that do not go together, a claim and a run's end, at one moment: it is as if one came after the other."""
-    tried(asyncio.run(races(postgres, SEED, replace(RACES, stores=(store,)))), "P30")
+    tried(asyncio.run(races(postgres, SEED, RACES, store)), "P30")
 
 
 @pytest.mark.parametrize("store", CUTS.stores)
@@ -139,7 +139,7 @@ def test_zoo(postgres: PostgresServer) -> None:
         "pause",
         "busy",
         "followups",
-        "races",
+        "races-postgresql",
         "zoo",
     ],
 )
