@@ -115,7 +115,7 @@ async def _try(result: Result, server: PostgresServer, store: str, stack: AsyncE
     fleet = Fleet(url, home)
     stack.push_async_callback(fleet.close)
     for life in [fleet.start() for _ in range(STORES[store])]:
-        if not await life.wait_for("node started"):
+        if not await life.wait_for("node started", seconds=6 * PATIENCE):
             raise RuntimeError(f"it did not start: {life.log()[-3:]}")
     addresses, random = fleet.addresses(), Random(f"{result.seed} {store}")
     first = await _Client(addresses, random, "first").open(stack)
@@ -164,26 +164,29 @@ class _Client:
         places = [(True, after) for after in range(1, len(request))] + [(False, after) for after in range(1, answer)]
         return [Cut(*place, resets=self._random.random() < 0.5) for place in places]
 
-    async def create(self, tag: str, kind: int, cut: Cut | None) -> Deed:
+    async def create(self, tag: str, kind: int, cut: Cut) -> Deed:
         """Have jobs created by a call that is cut, sent again until it is answered, and then once more."""
-        request, pieces = self._request(tag, kind), []
+        request, pieces = self._request(tag, kind), list[bytes]()
+        answer = await self._answered(request, cut, pieces)
+        replay = await self._answered(request, None, pieces)
+        return Deed(tag, kind, tuple(pieces), answer, replay)
+
+    async def _answered(self, request: bytes, cut: Cut | None, pieces: list[bytes]) -> Got:
+        """Send a call until it is answered; a node may be at it yet though another one has answered it."""
         deadline = boot() + PATIENCE
         while True:
             got = await self._exchange(request, cut)
             if isinstance(got, Got) and got.status not in {409, 503}:
-                break
+                return got
             if boot() > deadline:
-                raise RuntimeError(f"call {tag} is not answered: {got!r}")
-            if isinstance(got, bytes):
-                pieces.append(got)
-                anywhere = Cut(self._random.random() < 0.5, self._random.randrange(1, len(request)), resets=True)
-                cut = anywhere if self._random.random() < AGAIN else None
-            else:
-                cut = None
+                raise RuntimeError(f"a call is not answered: {request!r}, {got!r}")
+            cut = None
+            if isinstance(got, Got):
                 await asyncio.sleep(ANEW)
-        replay = await self._exchange(request, None)
-        assert isinstance(replay, Got)
-        return Deed(tag, kind, tuple(pieces), got, replay)
+                continue
+            pieces.append(got)
+            if self._random.random() < AGAIN:
+                cut = Cut(self._random.random() < 0.5, self._random.randrange(1, len(request)), resets=True)
 
     def _request(self, tag: str, kind: int) -> bytes:
         jobs = [{"when": WHEN, "options": {"tags": [tag]}} for _ in range(kind)]

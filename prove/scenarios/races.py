@@ -94,7 +94,7 @@ async def _try(result: Result, server: PostgresServer, store: str, stack: ExitSt
     fleet, lines = Fleet(url, home), Lines()
     try:
         for life in [fleet.start() for _ in range(STORES[store])]:
-            if not await life.wait_for("node started"):
+            if not await life.wait_for("node started", seconds=3 * PATIENCE):
                 raise RuntimeError(f"it did not start: {life.log()[-3:]}")
         course = _Course(lines, fleet.addresses(), Random(f"{result.seed} {store}"), size)
         run = await course.run()

@@ -166,7 +166,7 @@ async def targets(_server: PostgresServer, seed: int, size: Size) -> Result:
             groups = "".join(GROUP.format(group=group, limit=limit) for group, limit in GROUPS.items())
             (home / "mainspring.toml").write_text(groups + ALLOWED.format(port=zoo.port))
             life = fleet.start("--plugin", names.NAME)
-            if not await life.wait_for("node started"):
+            if not await life.wait_for("node started", seconds=3 * PATIENCE):
                 raise RuntimeError(f"it did not start: {life.log()[-3:]}")
             before = sockets(life.pid)
             visit = _Visit(zoo, life, lines, Random(seed))
