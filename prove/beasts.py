@@ -80,7 +80,7 @@ def _honest(port: int) -> dict[str, Beast]:
 
 
 def _slow() -> dict[str, Beast]:
-    late = "took longer than its limit of 1 s"
+    late = "took longer than its limit of [16] s"  # by itself, or where the machine is busy when it is stopped
     return {
         "never answers": Beast(answering(then="wait"), "timed_out", late),
         "half a head": Beast(answering(HEAD, then="wait"), "timed_out", late),

@@ -252,13 +252,13 @@ def _judge(result: Result, store: str, deeds: Sequence[Deed], there: Mapping[str
     failed = Counter(violation.rule for violation in wrong)
     replayed = sum("idempotency-replayed" in deed.answer.headers for deed in deeds)
     figures = f"{broken:,} connections broken; {replayed:,} had been done, though no whole answer came"
-    result.find("P31", f"{store}: {CALLS}", len(deeds), failed["P31 once"], figures)
+    result.find("P32", f"{store}: {CALLS}", len(deeds), failed["P32 once"], figures)
     pieces = sum(b"\r\n\r\n" in piece for deed in deeds for piece in deed.pieces)
     result.find(
-        "P31",
+        "P32",
         f"{store}: answers that came again, the same byte for byte",
         len(deeds),
-        failed["P31 same"],
+        failed["P32 same"],
         f"{pieces:,} were compared with what had come of the one that was cut",
     )
 
@@ -270,17 +270,17 @@ def uneven(deeds: Iterable[Deed], there: Mapping[str, Sequence[str]]) -> Iterato
         body = json.loads(deed.answer.content)
         told = sorted(body.get("ids") or [body.get("id", "")])
         if len(jobs) != deed.asked:
-            yield Violation("P31 once", deed.tag, f"asked for {deed.asked} and made {len(jobs)}")
+            yield Violation("P32 once", deed.tag, f"asked for {deed.asked} and made {len(jobs)}")
         elif deed.answer.status != 201 or told != jobs:
-            yield Violation("P31 once", deed.tag, f"was told {deed.answer.status} of {told}; there are {jobs}")
+            yield Violation("P32 once", deed.tag, f"was told {deed.answer.status} of {told}; there are {jobs}")
 
 
 def unlike(deeds: Iterable[Deed]) -> Iterator[Violation]:
     """Find answers that were another one when they came again."""
     for deed in deeds:
         if deed.replay.lasting != deed.answer.lasting or "idempotency-replayed" not in deed.replay.headers:
-            yield Violation("P31 same", deed.tag, f"was answered {deed.answer}, and then {deed.replay}")
+            yield Violation("P32 same", deed.tag, f"was answered {deed.answer}, and then {deed.replay}")
         for piece in deed.pieces:
             _, end, content = piece.partition(b"\r\n\r\n")
             if end and b" 201 " in piece[:20] and not deed.replay.content.startswith(content):
-                yield Violation("P31 same", deed.tag, f"had got {content!r} before it was {deed.replay.content!r}")
+                yield Violation("P32 same", deed.tag, f"had got {content!r} before it was {deed.replay.content!r}")

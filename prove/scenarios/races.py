@@ -99,7 +99,7 @@ async def _try(result: Result, server: PostgresServer, store: str, stack: ExitSt
         course = _Course(lines, fleet.addresses(), Random(f"{result.seed} {store}"), size)
         run = await course.run()
         if stuck := await course.settle():
-            result.blame("P30 end", store, f"jobs are due and do not run: {stuck}")
+            result.blame("P31 end", store, f"jobs are due and do not run: {stuck}")
         asked = boot()
         rows = await course.history()
         await course.look_last(run)
@@ -260,16 +260,16 @@ def _judge(
         deeds += len(race.calls) + len(nodes)
         if not has_order([*race.calls, *nodes], race.start, step):
             wrong += 1
-            result.blame("P30 order", f"{store}: {race.start.job}", describe(race, nodes))
+            result.blame("P31 order", f"{store}: {race.start.job}", describe(race, nodes))
         lags += too_late(race.calls, seen[race.start.job])
     for lag in lags:
         if lag > WITHIN:
-            result.blame("P30 late", store, f"a run began {lag:.3f} s after its job was deleted")
+            result.blame("P31 late", store, f"a run began {lag:.3f} s after its job was deleted")
     figures = ", ".join(f"{status}: {times:,}" for status, times in sorted(told.items()))
-    result.find("P30", f"{store}: races that fit an order", len(run), wrong, f"{deeds:,} deeds; answers {figures}")
+    result.find("P31", f"{store}: races that fit an order", len(run), wrong, f"{deeds:,} deeds; answers {figures}")
     begun = sum(mark.what == "start" for each in seen.values() for mark in each)
     result.find(
-        "P30",
+        "P31",
         f"{store}: runs, none of which began {WITHIN:g} s or later after its job was deleted",
         begun,
         sum(lag > WITHIN for lag in lags),

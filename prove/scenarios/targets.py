@@ -267,18 +267,18 @@ def _judge(
 ) -> None:
     wrong = [each for each in ended if not is_right(each, zoo.beasts[each.beast])]
     for each in wrong:
-        result.blame("P32 end", each.beast, f"ended as {each}, and not as {zoo.beasts[each.beast]}")
+        result.blame("P33 end", each.beast, f"ended as {each}, and not as {zoo.beasts[each.beast]}")
     for place, times in zoo.heard.items():
-        result.blame("P32 inside", place, f"was called {times} times")
+        result.blame("P33 inside", place, f"was called {times} times")
     warm = memory[round(len(memory) * WARM) :]
     grown = warm[-1] - warm[0]
     if grown > GROWTH:
-        result.blame("P32 memory", "the node", f"grew by {grown // MIB} MiB, from {warm[0] // MIB} MiB on")
+        result.blame("P33 memory", "the node", f"grew by {grown // MIB} MiB, from {warm[0] // MIB} MiB on")
     before, after = sockets_then
     if after > before or zoo.open:
-        result.blame("P32 left over", "the node", f"has {after} sockets and had {before}; {zoo.open} calls are open")
+        result.blame("P33 left over", "the node", f"has {after} sockets and had {before}; {zoo.open} calls are open")
     figures = f"memory: {warm[0] // MIB} MiB, in the end {warm[-1] // MIB}, at most {max(warm) // MIB} MiB"
-    result.find("P32", "calls that ended for the right reason", len(ended), len(wrong), figures)
+    result.find("P33", "calls that ended for the right reason", len(ended), len(wrong), figures)
     led = [each for each in ended if re.search("ssrf|FORBIDDEN", zoo.beasts[each.beast].reason)]
     left = f"sockets of the node before and after: {before}, {after}"
-    result.find("P32", "calls that were led inside and did not get there", len(led), sum(zoo.heard.values()), left)
+    result.find("P33", "calls that were led inside and did not get there", len(led), sum(zoo.heard.values()), left)

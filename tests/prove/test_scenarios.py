@@ -107,18 +107,18 @@ def test_followups(postgres: PostgresServer, store: str) -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_races(postgres: PostgresServer, store: str) -> None:
     """Calls that do not go together, a claim and a run's end, at one moment: it is as if one came after the other."""
-    tried(asyncio.run(races(postgres, SEED, RACES, store)), "P30")
+    tried(asyncio.run(races(postgres, SEED, RACES, store)), "P31")
 
 
 @pytest.mark.parametrize("store", CUTS.stores)
 def test_cuts(postgres: PostgresServer, store: str) -> None:
     """Wherever a connection breaks: who sends again by the same key has the job once, and the same answer."""
-    tried(asyncio.run(cuts(postgres, SEED, replace(CUTS, stores=(store,)))), "P31")
+    tried(asyncio.run(cuts(postgres, SEED, replace(CUTS, stores=(store,)))), "P32")
 
 
 def test_targets(postgres: PostgresServer) -> None:
     """Whatever a target does, the call ends as it must, reaches nothing inside, and leaves nothing over."""
-    tried(asyncio.run(targets(postgres, SEED, TARGETS)), "P32")
+    tried(asyncio.run(targets(postgres, SEED, TARGETS)), "P33")
 
 
 def test_zoo(postgres: PostgresServer) -> None:
