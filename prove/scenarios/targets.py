@@ -37,7 +37,7 @@ WARM = 0.2
 GROWTH = 32 * 1024 * 1024
 """The bytes by which it may grow from there on."""
 MIB = 1024 * 1024
-GROUPS = {"patient": "PT30S", "impatient": "PT1S"}
+GROUPS = {"patient": "PT5M", "impatient": "PT1S"}
 """How long a call may take, by its group: on a busy machine only what stalls must come too late."""
 GROUP = """
 [[http_jobs]]
@@ -223,7 +223,7 @@ class _Visit:
         if made.status != 201:
             return Ended(name, REFUSED, made.body["errors"][0]["code"], None)
         path = f"{jobs}/{made.body['id']}"
-        for _ in range(round(PATIENCE / LOOK)):
+        for _ in range(round(5 * PATIENCE / LOOK)):
             await asyncio.sleep(LOOK)
             runs = (await self._send("GET", f"{path}/runs")).body
             if runs:
