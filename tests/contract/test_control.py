@@ -21,6 +21,8 @@ from mainspring.job import (
 )
 from mainspring.schedule import Every, Once, Period, Recurring
 from mainspring.store import Answer, NodeBeat, Store
+from mainspring.store.postgres import store as postgres
+from mainspring.store.postgres.connections import query
 from tests.contract.build import (
     ALL,
     ANY,
@@ -173,6 +175,27 @@ async def test_a_job_can_end_without_a_run(store: Store, state: State) -> None:
     assert [other] == await store.page(BACKUPS, ANY, after=None, limit=ALL)
     assert not await store.end(done, run)
     assert await store.revive(edited(found, state=State.SCHEDULED, last_run=None))
+
+
+async def test_a_job_that_is_brought_back_is_always_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for who has not found it among those that go on, and comes to history when it is there no more."""
+    dead = a_done_job(outcome=Outcome.FAILED)
+    await put(store, dead)
+    found = await store.get(dead.id)
+    assert found is not None
+    back = edited(found, state=State.SCHEDULED, last_run=None)
+
+    async def late(connection: Any, name: str, parameters: Any) -> Any:
+        if name == "get_done":
+            monkeypatch.undo()
+            assert await store.revive(back)
+        return await query(connection, name, parameters)
+
+    monkeypatch.setattr(postgres, "query", late)
+
+    again = await store.get(dead.id)
+    assert again is not None
+    assert dead.id == again.id
 
 
 async def test_ending_is_guarded_by_the_version(store: Store) -> None:
