@@ -116,6 +116,9 @@ _ROWS = Dialect(
     Values(to_id=None, from_id=None, to_time=None, from_time=from_2000, from_json=from_json, near_time=near_2000)
 )
 
+_LOOKS = 2
+"""How often a job is looked for: one that is brought back in between is first not here, and then not there."""
+
 
 class PostgresStore:
     """See `mainspring.store.protocol.Store`.
@@ -239,10 +242,11 @@ class PostgresStore:
     async def get(self, job_id: UUID) -> Job | None:
         """See `Store.get`."""
         async with self._jobs.connection() as connection:
-            for row in await query(connection, "get", {"id": job_id}):
-                return _ROWS.job(row)
-            for row in await query(connection, "get_done", {"id": job_id}):
-                return _ROWS.done_job(tuple(row))
+            for _ in range(_LOOKS):
+                for row in await query(connection, "get", {"id": job_id}):
+                    return _ROWS.job(row)
+                for row in await query(connection, "get_done", {"id": job_id}):
+                    return _ROWS.done_job(tuple(row))
         return None
 
     async def page(self, key: JobKey, which: JobFilter, *, after: Position | None, limit: int) -> list[Job]:
