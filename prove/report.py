@@ -33,9 +33,6 @@ PROMISES = {
     "P31": "Whoever races for a job, it is as if they had come one after the other",
     "P32": "A call that is sent again by its key is done once, and answered the same",
     "P33": "A call by HTTP ends for the right reason, and reaches nothing that is forbidden, whatever answers",
-    "P31": "Whoever races for a job, it is as if they had come one after the other",
-    "P32": "A call that is sent again by its key is done once, and answered the same",
-    "P33": "A call by HTTP ends for the right reason, and reaches nothing that is forbidden, whatever answers",
 }
 """The promises, in the order of the page."""
 HEAD = """# Proof
