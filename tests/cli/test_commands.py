@@ -554,7 +554,8 @@ def test_docs_tell_every_command(run: Run, command: str) -> None:
     text = DOCS.read_text("utf-8")
     settings = {row.flag for row in TABLE.values()}
     shared = {"--context", "--ndjson", "--watch"}
-    flags = {word for word in run(*command.split(), "--help").out.split() if word.startswith("--")}
+    said = run(*command.split(), "--help").out.split()
+    flags = {word.rstrip(",.;") for word in said if word.startswith("--")}
 
     assert f"### `mainspring {command}" in text
     section = text.split(f"### `mainspring {command}", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]

@@ -78,7 +78,7 @@ def facts(process: Process) -> dict[str, Any]:
 
 def far(**more: Any) -> dict[str, Any]:
     """Return the request of a job that does not run while tests do."""
-    return {"path": "/nowhere", "when": FAR, **more}
+    return {"path": "/dev/null", "when": FAR, **more}
 
 
 def a_line(**more: Any) -> str:
@@ -91,14 +91,14 @@ def fill(client: Client) -> None:
     """Create jobs of every kind that travels."""
     first = client.create(*RECORDS, far(options={"priority": 7, "tags": ["night"], "key": "first"}))
     client.create(*RECORDS, far(options={"after": [first.id]}))
-    client.put_job(*RECORDS, uuid4(), {"path": "/nowhere", "schedule": MONTHLY}, fires_from="2035-03-01T00:00:00Z")
-    client.create(*RECORDS, {"path": "/nowhere", "schedule": {"cron": "H H 1 1 *", "timeZone": "Asia/Tokyo"}})
-    client.create(*RECORDS, {"path": "/nowhere", "jobType": "RECURRING", "repeatIntervalInDays": 9, "when": FAR})
+    client.put_job(*RECORDS, uuid4(), {"path": "/dev/null", "schedule": MONTHLY}, fires_from="2035-03-01T00:00:00Z")
+    client.create(*RECORDS, {"path": "/dev/null", "schedule": {"cron": "H H 1 1 *", "timeZone": "Asia/Tokyo"}})
+    client.create(*RECORDS, {"path": "/dev/null", "jobType": "RECURRING", "repeatIntervalInDays": 9, "when": FAR})
     client.create(*RECORDS, far(options={"paused": True}))
     held = client.create(*RECORDS, far())
     client.pause(held, reason="why", until=timedelta(days=9))
     client.create("vps4", "backups", {"vmId": str(uuid4())}, when=FAR)
-    moved = client.create(*RECORDS, {"path": "/nowhere", "schedule": {"every": "P1D", "count": 10}, "when": FAR})
+    moved = client.create(*RECORDS, {"path": "/dev/null", "schedule": {"every": "P1D", "count": 10}, "when": FAR})
     client.change(moved, when="2035-02-01T00:00:00Z")
 
 

@@ -90,7 +90,7 @@ def test_document_that_is_wrong_is_found_out() -> None:
                 "properties": {"dates": {"type": "array", "items": {"type": "string", "format": "date"}}},
             }
             del wrong["paths"]["/api/schedulers/calendars/{name}"]["put"]["responses"]["201"]
-            await asyncio.to_thread(check, service._replace(document=wrong), 240, SEED, report, "/calendars/{name}$")
+            await asyncio.to_thread(check, service._replace(document=wrong), 600, SEED, report, "/calendars/{name}$")
         return report
 
     report = asyncio.run(compared())

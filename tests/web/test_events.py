@@ -346,12 +346,6 @@ async def test_without_accept_it_is_a_stream(client: httpx2.AsyncClient) -> None
     assert "text/event-stream" in answer.headers["content-type"]
 
 
-async def test_an_unknown_group(client: httpx2.AsyncClient) -> None:
-    """It may have had events, or may get some: other nodes may have its plugin."""
-    answer = await client.get("/api/schedulers/vps4/none/events?wait=0", headers=JSON)
-    assert (200, []) == (answer.status_code, answer.json())
-
-
 # --- pages
 
 
@@ -396,3 +390,13 @@ async def test_a_page_that_waits_is_no_work(stream: Stream) -> None:
     await stream.wait(feeds.POLL_SECONDS)
     assert 0 == stream.client.connections.requests()
     await stream.client.go()
+
+
+async def test_a_scope_that_is_not_there_is_not_followed(client: httpx2.AsyncClient) -> None:
+    """Whoever mistypes a name would wait for ever; the answer says what may have been meant."""
+    for path in ("/api/schedulers/vps4/backup/events", "/api/schedulers/vps5/events"):
+        answer = await client.get(path, params={"wait": 0}, headers=JSON)
+
+        assert 404 == answer.status_code
+        assert "UNKNOWN_JOB_GROUP" == answer.json()["errors"][0]["code"]
+        assert "did you mean vps4" in answer.json()["detail"]

@@ -8,7 +8,6 @@ page: so nobody who is slow keeps more than a few entries in memory, or holds up
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
@@ -33,7 +32,6 @@ MOST_WAITING = 200
 MOST_FOLLOWERS = 500
 SEARCH_SECONDS = 10
 """For how long more than asked is searched for the first event of a page, while there is more to read."""
-_TAG = 8
 _ID = re.compile(r"([0-9a-f]{8})-(\d{1,18})(?:-(\d{1,9}))?", re.ASCII)
 
 
@@ -126,7 +124,7 @@ class Feed:
         self._store = store
         self._notes = notes
         self._clock = clock
-        self._tags: tuple[str, ...] = ()
+        self._tag: str | None = None
         self._followers: set[_Follower] = set()
         self.number = 0
         """How many follow, those that are behind too."""
@@ -151,24 +149,18 @@ class Feed:
 
     async def tag(self) -> str:
         """Return what the ids of events of this store begin with."""
-        return (await self._read_tags())[0]
+        if self._tag is None:
+            self._tag = await self._notes.feed_tag()
+        return self._tag
 
     async def read(self, text: str) -> Place:
         """Read an id. Raises `EventsForgottenError` for one of another store, and `ValueError` for what is none."""
         if (found := _ID.fullmatch(text)) is None:
             raise ValueError("it is no id of an event")
         tag, cursor, taken = found.groups()
-        if tag not in await self._read_tags():
-            self._tags = ()
-            if tag not in await self._read_tags():
-                raise EventsForgottenError("the id is that of an event of another store; begin without one")
+        if tag != await self.tag():
+            raise EventsForgottenError("the id is that of an event of another store; begin without one")
         return Place(int(cursor), None if taken is None else int(taken))
-
-    async def _read_tags(self) -> tuple[str, ...]:
-        if not self._tags:
-            keys = await self._notes.cursor_keys()
-            self._tags = tuple(hmac.digest(key, b"events", "sha256").hex()[:_TAG] for key in keys)
-        return self._tags
 
     # --- following
 

@@ -47,7 +47,7 @@ class Finding:
             done = replace(which, states=frozenset({State.DONE}), by_created=False)
             jobs += await self._some(scope, done, after, limit - len(jobs))
         if not jobs:
-            await self._check(scope)
+            await self.check(scope)
         return jobs
 
     async def stream(self, scope: Scope, which: JobFilter, *, after: Position | None) -> AsyncIterator[list[Job]]:
@@ -71,7 +71,7 @@ class Finding:
             if len(jobs) < PAGE:
                 break
         if is_empty:
-            await self._check(scope)
+            await self.check(scope)
 
     async def _next(self, scope: Scope, which: JobFilter, after: Position | None) -> list[Job]:
         try:
@@ -152,15 +152,17 @@ class Finding:
         last = max(lasts, default=None)  # behind it a group may have more, which come before what others have there
         runs = sorted((run for run in runs if last is None or run.number >= last), key=lambda run: -run.number)
         if not runs and not keys:
-            await self._check(scope)
+            await self.check(scope)
         if len(runs) > limit:
             return runs[:limit], runs[limit - 1].number
         return runs, last
 
-    async def _check(self, scope: Scope) -> None:
+    async def check(self, scope: Scope) -> None:
         """Raise `NotFoundError` for a scope of which no group is bound here or has jobs."""
+        if scope in {Scope(), Scope(*DELIVERIES)}:
+            return
         known = (*self._registry.bindings, *await self._store.counts())
-        if scope in {Scope(), Scope(*DELIVERIES)} or any(scope.has(key) for key in known):
+        if any(scope.has(key) for key in known):
             return
         if scope.job_group:
             self._registry.find(JobKey(*scope))

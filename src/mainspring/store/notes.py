@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -61,6 +62,9 @@ MOST_PAST_PAUSES = 1000
 """How many of those are kept."""
 CURSOR_KEYS = "cursor-key"
 """The kind of notes that are keys to sign cursors with."""
+FEED = "feed"
+"""The kind of the note that tells the events of this store from those of others."""
+_FEED_TAG = re.compile("[0-9a-f]{8}")
 _UNKNOWN = -1
 
 
@@ -308,6 +312,14 @@ class Notes:
     async def put_zone_rules(self, release: str) -> None:
         """Note the release of the rules of time zones that the jobs were planned by."""
         await self._store.note(ZONE_RULES, ZONE_RULES, release)
+
+    async def feed_tag(self) -> str:
+        """Return what ids of events of this store begin with: the same in all processes, whoever makes it first."""
+        there = (await self._store.notes(FEED)).get(FEED)
+        if not (isinstance(there, str) and _FEED_TAG.fullmatch(there)):
+            await self._store.swap_note(FEED, FEED, there, new_secret()[:8])
+            there = (await self._store.notes(FEED))[FEED]
+        return str(there)
 
     async def cursor_keys(self) -> list[bytes]:
         """Return the keys that cursors are signed with, of which the first is to be used. There is always one.

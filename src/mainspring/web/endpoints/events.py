@@ -45,6 +45,7 @@ async def follow_events(call: Call) -> Response:
     From the moment of the call on, or behind the event of an id.
     """
     query, feed = call.query(), call.services.jobs.feed
+    await call.services.jobs.finding.check(call.scope)
     which = _filter(query, call)
     limit, seconds, given = query.get(_LIMIT), query.get(_WAIT), query.get(_AFTER)
     streams, is_head = _wants_stream(call), call.request.method == "HEAD"
