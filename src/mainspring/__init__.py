@@ -1,4 +1,4 @@
-"""Mainspring: a job scheduler service. This is the surface for plugin authors, and nothing else.
+"""Mainspring: a job scheduler service. This is the surface for plugin authors, and for programs that enqueue jobs.
 
 Names are loaded when they are first asked for, so that `import mainspring` (and with it every command) starts fast.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mainspring.clock import Clock
+    from mainspring.enqueueing import enqueue, enqueue_many
     from mainspring.errors import ConfigError
     from mainspring.job import Backoff, Limit, Outcome, Quota, Rate
     from mainspring.plugins.author import (
@@ -56,6 +57,8 @@ __all__ = [
     "Trigger",
     "Verdict",
     "When",
+    "enqueue",
+    "enqueue_many",
     "job_group",
     "product",
 ]
@@ -69,6 +72,8 @@ _ROOMS = {
     "Clock": "clock",
     "ConfigError": "errors",
     "Outcome": "job",
+    "enqueue": "enqueueing",
+    "enqueue_many": "enqueueing",
 }
 _SCHEDULE = frozenset({"AnyOf", "At", "Cron", "Duration", "Every", "Once", "RRule", "Recurring", "Trigger", "When"})
 

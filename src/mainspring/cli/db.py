@@ -51,3 +51,11 @@ def rebuild(
     if not yes and not Confirm.ask(question, default=False):
         raise typer.Abort
     typer.echo(compose.db_rebuild(settings))
+
+
+@app.command("enqueue-role")
+def enqueue_role(role: Annotated[str, typer.Argument(help="The role, which is there already.")]) -> None:
+    """Print the SQL that lets a role create jobs with mainspring.enqueue, and nothing else."""
+    from mainspring.store.enqueued import grants
+
+    typer.echo(grants(role))

@@ -127,6 +127,7 @@ from mainspring.job.request import (
 from mainspring.job.retention import Retention
 from mainspring.job.retry import RetryPolicy
 from mainspring.job.run import DEADLY, Ending, Outcome, Progress, Run, Success
+from mainspring.job.terms import TERMS, Terms, terms_from_json, terms_to_json
 from mainspring.job.tuples import new_tuple
 from mainspring.job.why import CODES, MOST_AHEAD, MOST_NAMED, Fact, Held, Place, Situation, why
 
@@ -156,6 +157,7 @@ __all__ = [
     "REQUEST_LIMIT",
     "SCHEDULING_FIELDS",
     "SCHEDULING_SCHEMA",
+    "TERMS",
     "AnythingElse",
     "Backoff",
     "Candidate",
@@ -229,6 +231,7 @@ __all__ = [
     "StoreRecovered",
     "Strain",
     "Success",
+    "Terms",
     "ThreadsStuck",
     "Told",
     "TurnFailed",
@@ -261,6 +264,8 @@ __all__ = [
     "read",
     "schema_of",
     "tag_label",
+    "terms_from_json",
+    "terms_to_json",
     "webhook_key",
     "weight_of",
     "why",

@@ -30,6 +30,7 @@ from mainspring.job import (
     OnConflict,
     RetryPolicy,
     Scope,
+    Terms,
     is_key,
     lifecycle,
     read,
@@ -39,6 +40,7 @@ from mainspring.plugins.author import SchedulerJob, SchedulerTriggerListener, Se
 from mainspring.plugins.report import raise_together
 from mainspring.plugins.scheduler import Calls, NoCalls, Scheduler
 from mainspring.plugins.services import ServiceScope, needed, needs_of
+from mainspring.plugins.terms import terms_of
 from mainspring.problems import kind_of, words_of
 from mainspring.schedule import Once, format_time
 
@@ -87,6 +89,12 @@ class Binding:
         if key is None or is_key(key):
             return key
         raise _no_key(f"is {words_of(key)[:100]!r}, and no text of 1 to {LONGEST_KEY} characters")
+
+    @property
+    def terms(self) -> Terms:
+        """What the group asks of a new job that its schema does not say."""
+        by: Any = self.job_class.concurrency_key
+        return terms_of(self.job_class, self.searchable, names_in(by) if isinstance(by, str) else ())
 
     def on_the_wire(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request in which fields that are named as in Python have their names on the wire."""

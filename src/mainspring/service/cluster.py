@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mainspring.errors import NotFoundError, Problem
-from mainspring.job import DELIVERIES, JobKey
+from mainspring.job import DELIVERIES, TERMS, JobKey, terms_to_json
 from mainspring.plugins import Binding, Registry
 from mainspring.store import NodeBeat, Notes, Store
 
@@ -66,11 +66,15 @@ class Cluster:
         ]
 
     async def publish(self) -> None:
-        """Write what the requests of the groups look like that are bound here, for processes that do not have them."""
+        """Write what requests of the groups look like that are bound here, and the groups' terms.
+
+        They are for processes that do not have the groups.
+        """
         known = await self._notes.schemas()
         for key, binding in self._registry.open_bindings.items():
-            if known.get(key) != binding.schema:
-                await self._notes.put_schema(key, binding.schema)
+            published = {**binding.schema, TERMS: terms_to_json(binding.terms)}
+            if known.get(key) != published:
+                await self._notes.put_schema(key, published)
 
     async def schema(self, key: JobKey) -> Mapping[str, Any]:
         """Return the JSON Schema of a request of a job group, as it is bound here or was published last.
@@ -79,4 +83,5 @@ class Cluster:
         """
         if (binding := self._registry.open_bindings.get(key)) is not None:
             return binding.schema
-        return (await self._notes.schemas()).get(key) or self._registry.find(key).schema
+        published = (await self._notes.schemas()).get(key) or self._registry.find(key).schema
+        return {name: part for name, part in published.items() if name != TERMS}

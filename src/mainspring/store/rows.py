@@ -351,7 +351,7 @@ _TIMES_OF_A_RUN = {fact.name for fact in RUN if fact.form is Form.TIME}
 
 def write_unrun(runs: Sequence[Run]) -> str:
     """Write rows of history as a JSON array of objects, by the names of their columns."""
-    return to_json([_IN_JSON.run_values(run) for run in runs])
+    return to_json([IN_JSON.run_values(run) for run in runs])
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -419,7 +419,7 @@ EXPRESSIONS: dict[str, Any] = {
     "write_trigger": _write_trigger,
     "write_unrun": write_unrun,
 }
-_IN_JSON = Dialect(
+IN_JSON = Dialect(
     Values(str, UUID, datetime.isoformat, datetime.fromisoformat, pydantic_core.from_json, datetime.fromisoformat)
 )
 PLAIN = Dialect(Values(str, UUID, to_microseconds, from_microseconds, json.loads, near_microseconds))

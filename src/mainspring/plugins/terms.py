@@ -1,0 +1,65 @@
+"""What a job class asks of a new job that no schema says, for processes that do not have the class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+from uuid import UUID
+
+from mainspring.job import JobRequest, Terms
+from mainspring.plugins.author import SchedulerJob
+
+_ALIKE = frozenset({str, int, UUID, NoneType})
+"""What is put into a template alike, as Python has it and as JSON has it."""
+
+
+def terms_of(job_class: type[SchedulerJob], searchable: tuple[str, ...], named_by: Iterable[str]) -> Terms:
+    """Return the terms of a job class; `named_by` are the fields in the template of its concurrency key."""
+    model, template = job_class.Request, job_class.concurrency_key
+    checked = _is_checked_by_code(model)
+    portable = not callable(template) and not checked and all(_is_alike(model, name) for name in named_by)
+    return Terms(
+        priority=job_class.priority,
+        concurrency_key=template if portable else None,
+        keyed_by_code=template is not None and not portable,
+        checked_by_code=checked,
+        searchable=searchable,
+        names={
+            name: field.alias or name
+            for name, field in model.model_fields.items()
+            if name not in JobRequest.model_fields
+        },
+    )
+
+
+def _is_alike(model: type[JobRequest], name: str) -> bool:
+    field = model.model_fields[name]
+    return field.default_factory is None and {*_types(field.annotation)} <= _ALIKE
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Return the types that a union has, or the one that an annotation is."""
+    if get_origin(annotation) in {Union, UnionType}:
+        for member in get_args(annotation):
+            yield from _types(member)
+    else:
+        yield annotation
+
+
+def _is_checked_by_code(model: type[JobRequest]) -> bool:
+    """Tell whether functions look at requests of a model: validators, and types that have some of their own."""
+    return _calls(model.__pydantic_core_schema__, frozenset(JobRequest.model_fields))
+
+
+def _calls(part: Any, without: frozenset[str] = frozenset()) -> bool:
+    """Look for functions in a schema of pydantic's core, but in fields `without` which it is."""
+    if isinstance(part, Mapping):
+        if str(part.get("type", "")).startswith("function-") or part.get("post_init"):
+            return True
+        return any(
+            _calls({n: f for n, f in value.items() if n not in without} if name == "fields" else value, without)
+            for name, value in part.items()
+            if name not in {"serialization", "metadata", "default", "cls"}
+        )
+    return isinstance(part, list | tuple) and any(_calls(each, without) for each in part)

@@ -1,0 +1,1 @@
+-- Only PostgreSQL has roles: there is nothing to do.

@@ -1,0 +1,104 @@
+"""A database on which a node has published its groups, and connections to it."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from pydantic import BaseModel, field_validator
+
+from mainspring import Binder, JobExecutionContext, JobRequest, SchedulerJob, SchedulerPluginModule, job_group, product
+from mainspring.clock import SystemClock
+from mainspring.plugins import build
+from mainspring.service.cluster import Cluster
+from mainspring.store import Notes
+from mainspring.store.postgres.schema import rebuild_schema
+from mainspring.store.postgres.store import PostgresStore
+
+
+class Place(BaseModel):
+    """Where; nested, so that the published schema has references."""
+
+    rack: int
+
+
+@product("vps4")
+@job_group("backups")
+class Backup(SchedulerJob):
+    """A group of which everything can be published."""
+
+    class Request(JobRequest):
+        vm_id: UUID
+        data_center: str | None = None
+        copies: int = 1
+        place: Place | None = None
+
+    searchable = ("vm_id",)
+    priority = 7
+    concurrency_key = "dc:{data_center}"
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Do nothing."""
+
+
+@product("vps4")
+@job_group("strict")
+class Strict(SchedulerJob):
+    """A group with code of its own."""
+
+    class Request(JobRequest):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def is_lower(cls, name: str) -> str:
+            """Refuse capitals."""
+            if name != name.lower():
+                raise ValueError("must be in lower case")
+            return name
+
+    @classmethod
+    def concurrency_key(cls, request: Any) -> str:
+        """Make a key."""
+        return f"n:{request.name}"
+
+    async def execute(self, context: JobExecutionContext) -> None:
+        """Do nothing."""
+
+
+class Module(SchedulerPluginModule):
+    """Both."""
+
+    def configure(self, binder: Binder) -> None:
+        binder.bind_job(Backup)
+        binder.bind_job(Strict)
+
+
+@pytest.fixture(scope="session")
+def schema_url(postgres_url: str) -> str:
+    """The URL of a database with the schema."""
+    rebuild_schema(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture
+async def store(schema_url: str) -> AsyncIterator[PostgresStore]:
+    """An empty store of which a node has published its groups."""
+    with psycopg.connect(schema_url, autocommit=True) as connection:
+        connection.execute(
+            "truncate mainspring.jobs, mainspring.counts, mainspring.labels, mainspring.notes, mainspring.events"
+        )
+    store = PostgresStore(schema_url)
+    await store.open()
+    await Cluster(store, Notes(store, SystemClock()), build([("tests", Module())])).publish()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def connection(schema_url: str, store: PostgresStore) -> Iterator[psycopg.Connection[Any]]:  # noqa: ARG001 - it must be there
+    """A connection of the program that creates jobs, with a table of its own."""
+    with psycopg.connect(schema_url) as connection:
+        yield connection
+        connection.rollback()
