@@ -91,9 +91,11 @@ async def store(schema_url: str) -> AsyncIterator[PostgresStore]:
         )
     store = PostgresStore(schema_url)
     await store.open()
-    await Cluster(store, Notes(store, SystemClock()), build([("tests", Module())])).publish()
-    yield store
-    await store.close()
+    try:
+        await Cluster(store, Notes(store, SystemClock()), build([("tests", Module())])).publish()
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.fixture

@@ -49,17 +49,25 @@ def _types(annotation: Any) -> Iterator[Any]:
 
 def _is_checked_by_code(model: type[JobRequest]) -> bool:
     """Tell whether functions look at requests of a model: validators, and types that have some of their own."""
-    return _calls(model.__pydantic_core_schema__, frozenset(JobRequest.model_fields))
+    schema: Any = model.__pydantic_core_schema__
+    shared = {each["ref"]: each for each in schema.get("definitions", ())}
+    return _calls(schema, shared, frozenset(JobRequest.model_fields))
 
 
-def _calls(part: Any, without: frozenset[str] = frozenset()) -> bool:
-    """Look for functions in a schema of pydantic's core, but in fields `without` which it is."""
-    if isinstance(part, Mapping):
-        if str(part.get("type", "")).startswith("function-") or part.get("post_init"):
-            return True
-        return any(
-            _calls({n: f for n, f in value.items() if n not in without} if name == "fields" else value, without)
-            for name, value in part.items()
-            if name not in {"serialization", "metadata", "default", "cls"}
-        )
-    return isinstance(part, list | tuple) and any(_calls(each, without) for each in part)
+def _calls(part: Any, shared: dict[str, Any], without: frozenset[str] = frozenset()) -> bool:
+    """Look for functions in a schema of pydantic's core, but in fields `without` which it is; `shared` are its parts."""
+    if isinstance(part, list | tuple):
+        return any(_calls(each, shared, without) for each in part)
+    if not isinstance(part, Mapping):
+        return False
+    kind = str(part.get("type", ""))
+    if kind.startswith("function-") or part.get("post_init"):
+        return True
+    if kind == "definition-ref":
+        return _calls(shared.pop(part["schema_ref"], None), shared)  # looked at once: parts may refer to themselves
+    if kind == "model-fields":
+        return any(_calls(field, shared) for name, field in part["fields"].items() if name not in without)
+    return any(_calls(value, shared, without) for name, value in part.items() if name not in _NOT_LOOKED_AT)
+
+
+_NOT_LOOKED_AT = frozenset({"serialization", "metadata", "default", "cls", "definitions"})
