@@ -55,7 +55,7 @@ def _is_checked_by_code(model: type[JobRequest]) -> bool:
 
 
 def _calls(part: Any, shared: dict[str, Any], without: frozenset[str] = frozenset()) -> bool:
-    """Look for functions in a schema of pydantic's core, but in fields `without` which it is; `shared` are its parts."""
+    """Look for functions in a schema of pydantic's core, but in fields `without` which it is; `shared`: parts."""
     if isinstance(part, list | tuple):
         return any(_calls(each, shared, without) for each in part)
     if not isinstance(part, Mapping):
