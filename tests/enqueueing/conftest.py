@@ -86,6 +86,7 @@ def schema_url(postgres_url: str) -> str:
 async def store(schema_url: str) -> AsyncIterator[PostgresStore]:
     """An empty store of which a node has published its groups."""
     with psycopg.connect(schema_url, autocommit=True) as connection:
+        connection.execute("set lock_timeout = '10s'")  # a connection that a test left open is an error, not a halt
         connection.execute(
             "truncate mainspring.jobs, mainspring.counts, mainspring.labels, mainspring.notes, mainspring.events"
         )

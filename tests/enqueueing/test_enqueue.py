@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ import sqlalchemy
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from mainspring import enqueue, enqueue_many
 from mainspring.errors import ConfigError, InvalidRequestError, KeyTakenError, NotFoundError, SchemaError
@@ -72,7 +73,7 @@ async def test_rollback_leaves_nothing(connection: psycopg.Connection[Any], stor
 
 async def test_a_killed_client_leaves_nothing(schema_url: str, store: PostgresStore) -> None:
     """A session that ends before its commit leaves no job."""
-    with psycopg.connect(schema_url) as client, psycopg.connect(schema_url, autocommit=True) as other:
+    with closing(psycopg.connect(schema_url)) as client, psycopg.connect(schema_url, autocommit=True) as other:
         enqueue(client, "vps4", "backups", when="now", vm_id=VM)
         other.execute("select pg_terminate_backend(%s, 5000)", [client.info.backend_pid])
     assert {} == await store.counts()
@@ -149,7 +150,7 @@ async def test_a_key_that_is_taken(connection: psycopg.Connection[Any]) -> None:
 
 async def test_schedules(connection: psycopg.Connection[Any], store: PostgresStore) -> None:
     """A schedule may use a calendar that is written; one that is not is refused."""
-    schedule: dict[str, Any] = {"cron": "0 3 * * *", "zone": "Europe/Berlin"}
+    schedule: dict[str, Any] = {"cron": "0 3 * * *", "timeZone": "Europe/Berlin"}
     id_ = enqueue(connection, "vps4", "backups", schedule=schedule, vm_id=VM)
     with pytest.raises(InvalidRequestError) as refused:
         enqueue(connection, "vps4", "backups", schedule={**schedule, "calendar": "closed"}, vm_id=VM)
@@ -226,13 +227,12 @@ def a_lot() -> Any:
 @pytest.mark.parametrize("factory", [Session, sqlalchemy.Connection])
 async def test_sqlalchemy(schema_url: str, store: PostgresStore, factory: Any) -> None:
     """Both a connection and a session of SQLAlchemy carry the job."""
-    engine = sqlalchemy.create_engine(schema_url.replace("postgresql", "postgresql+psycopg", 1))
+    engine = sqlalchemy.create_engine(schema_url.replace("postgresql", "postgresql+psycopg", 1), poolclass=NullPool)
     with Session(engine) if factory is Session else engine.connect() as given:
         enqueue(given, "vps4", "backups", when=SOON, vm_id=uuid4())
         given.rollback()
         id_ = enqueue(given, "vps4", "backups", when=SOON, vm_id=VM)
         given.commit()
-    engine.dispose()
     assert [id_] == [job.id for job in await store.page(BACKUPS, JobFilter(), after=None, limit=10)]
 
 
@@ -240,13 +240,12 @@ async def test_sqlalchemy(schema_url: str, store: PostgresStore, factory: Any) -
 @pytest.mark.parametrize("session", [False, True])
 async def test_sqlalchemy_on_a_loop(schema_url: str, store: PostgresStore, driver: str, *, session: bool) -> None:
     """The same on an event loop, over either driver."""
-    engine = create_async_engine(schema_url.replace("postgresql", f"postgresql+{driver}", 1))
+    engine = create_async_engine(schema_url.replace("postgresql", f"postgresql+{driver}", 1), poolclass=NullPool)
     async with AsyncSession(engine) if session else engine.connect() as given:
         await enqueue(given, "vps4", "backups", when=SOON, vm_id=uuid4())
         await given.rollback()
         id_ = await enqueue(given, "vps4", "backups", when=SOON, vm_id=VM, data_center="ü%:x")
         await given.commit()
-    await engine.dispose()
     assert [id_] == [job.id for job in await store.page(BACKUPS, JobFilter(), after=None, limit=10)]
 
 
@@ -261,9 +260,11 @@ async def pooled(url: str) -> Any:
 async def with_codecs(url: str) -> Any:
     """A connection of asyncpg that was told how to write JSON."""
     connection = await asyncpg.connect(url)
-    await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-    yield connection
-    await connection.close()
+    try:
+        await connection.set_type_codec("json", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("connect", [pooled, with_codecs])

@@ -58,7 +58,7 @@ select cast(json_build_object(
 ADD = f"""
 with added as (
     insert into mainspring.jobs ({_LIST})
-    select {_VALUES} from json_to_recordset(cast(:rows as json)) as r ({_READ})
+    select {_VALUES} from json_to_recordset(cast(cast(:rows as text) as json)) as r ({_READ})
     on conflict do nothing
     returning id
 )
