@@ -104,8 +104,8 @@ async def test_all_problems_at_once(connection: psycopg.Connection[Any]) -> None
             options={"maxAttempts": 0, "after": [str(VM)]},
         )
     assert {
-        ("/vmId", "FORMAT"),
-        ("/place", "ANY_OF"),
+        ("/vmId", "UUID_PARSING"),
+        ("/place/rack", "INT_PARSING"),
         ("/nothing", "UNKNOWN_FIELD"),
         ("/when", "REQD_FIELD_MISSING"),
         ("/options/maxAttempts", "GREATER_THAN_EQUAL"),

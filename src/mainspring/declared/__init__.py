@@ -3,7 +3,7 @@
 from mainspring.declared.addresses import special_purpose
 from mainspring.declared.command_job import CommandJob
 from mainspring.declared.conflicts import check_entries, conflicts
-from mainspring.declared.fields import own_fields, request_model
+from mainspring.declared.fields import DeclaredRequest, by_schema, own_fields, request_model
 from mainspring.declared.http_job import SEGMENT, HttpJob
 from mainspring.declared.secret import SECRET_NAME, Secret
 from mainspring.declared.targets import LONGEST_URL, AllowedTargets, Target, TargetError, read_target
@@ -26,6 +26,7 @@ __all__ = [
     "WEBHOOK_NAME",
     "AllowedTargets",
     "CommandJob",
+    "DeclaredRequest",
     "EventChoice",
     "HttpJob",
     "Reach",
@@ -33,6 +34,7 @@ __all__ = [
     "Target",
     "TargetError",
     "Webhook",
+    "by_schema",
     "check_entries",
     "conflicts",
     "filled_in",

@@ -76,6 +76,10 @@ def _validator(schema: Mapping[str, Any]) -> Any:
     return Draft202012Validator(of_dict, mask="it", validate_formats=True, offline=True)
 
 
+class DeclaredRequest(JobRequest):
+    """A request of a group that settings declare: its schema says all of it that other processes can check."""
+
+
 def request_model(name: str, schema: Mapping[str, Any], check: Check | None = None) -> type[JobRequest]:
     """Make the model of requests that have the fields of a schema that is right.
 
@@ -89,7 +93,7 @@ def request_model(name: str, schema: Mapping[str, Any], check: Check | None = No
         rest.pop("additionalProperties", None)
     whole = _validator({**rest, "properties": dict.fromkeys(properties, True)}) if rest else None
 
-    class Declared(JobRequest):
+    class Declared(DeclaredRequest):
         model_config = ConfigDict(
             extra="allow" if is_open else "forbid",
             title=schema.get("title", name),
@@ -112,6 +116,16 @@ def request_model(name: str, schema: Mapping[str, Any], check: Check | None = No
 
 
 def _field(name: str, schema: Any, *, is_required: bool) -> Any:
+    annotation = by_schema(name, schema)
+    if is_required:
+        return annotation, Field(alias=name)
+    if isinstance(schema, dict) and "default" in schema:
+        return annotation, Field(default=schema["default"], alias=name)
+    return annotation, Field(default=None, alias=name, json_schema_extra=_without_default)
+
+
+def by_schema(name: str, schema: Any) -> Any:
+    """Return a type of pydantic whose values are what a schema allows; `name` is that of the field."""
     shown = schema if isinstance(schema, dict) else {} if schema else {"not": {}}
     validator = _validator(schema)
 
@@ -120,12 +134,7 @@ def _field(name: str, schema: Any, *, is_required: bool) -> Any:
             raise refusal(name, found)
         return value
 
-    annotation = Annotated[Any, AfterValidator(check), WithJsonSchema(shown)]
-    if is_required:
-        return annotation, Field(alias=name)
-    if "default" in shown:
-        return annotation, Field(default=shown["default"], alias=name)
-    return annotation, Field(default=None, alias=name, json_schema_extra=_without_default)
+    return Annotated[Any, AfterValidator(check), WithJsonSchema(shown)]
 
 
 def _without_default(schema: dict[str, Any]) -> None:

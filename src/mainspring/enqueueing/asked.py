@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from mainspring.declared import own_fields, request_model
+from mainspring.declared import own_fields
 from mainspring.errors import InvalidRequestError, Problem
 from mainspring.job import (
     NOW,
     REQUEST_LIMIT,
-    SCHEDULING_SCHEMA,
-    TERMS,
     Job,
     JobKey,
     JobRequest,
@@ -30,8 +27,6 @@ from mainspring.job import (
 from mainspring.problems import sentence
 from mainspring.schedule import Calendars, format_time
 
-_SCHEDULING = frozenset(field.alias or name for name, field in JobRequest.model_fields.items())
-
 
 def refused(problems: list[Problem]) -> InvalidRequestError:
     """Return the error that names every problem."""
@@ -42,18 +37,18 @@ class Known(NamedTuple):
     """What the database says before a job is made: its time, what the group's requests are like, and calendars."""
 
     now: datetime
-    schema: Mapping[str, Any]
+    model: type[JobRequest]
     terms: Terms
     calendars: Calendars
 
 
 def new_job(key: JobKey, known: Known, sent: Mapping[str, Any], job_id: UUID, *, checks_later: bool) -> Job:
     """Return the job of a body. Raises `InvalidRequestError` with every problem."""
-    now, schema, terms, calendars = known
+    now, model, terms, calendars = known
     body = _on_the_wire(sent, terms, now)
     problems = [] if checks_later or not terms.checked_by_code else [_CHECKED_BY_CODE]
     try:
-        reading = read(_model(str(key), to_json(schema)), body, now=now, calendars=calendars)
+        reading = read(model, body, now=now, calendars=calendars)
     except InvalidRequestError as error:
         raise refused([*error.problems, *problems]) from None
     problems += _not_here(reading.options, terms)
@@ -68,9 +63,7 @@ def new_job(key: JobKey, known: Known, sent: Mapping[str, Any], job_id: UUID, *,
         now=now,
         calendars=calendars,
     )
-    return lifecycle.ranked(
-        made.job, terms.priority, _concurrency_key(reading.request, schema, terms), terms.searchable
-    )
+    return lifecycle.ranked(made.job, terms.priority, _concurrency_key(reading.request, terms), terms.searchable)
 
 
 _CHECKED_BY_CODE = Problem(
@@ -115,49 +108,19 @@ def _on_the_wire(sent: Mapping[str, Any], terms: Terms, now: datetime) -> dict[s
     return {**body, "when": format_time(now)} if body.get("when") == NOW else body
 
 
-@lru_cache(maxsize=256)
-def _model(name: str, text: bytes) -> type[JobRequest]:
-    """Make a model of a published schema, in which each field finds what it refers to."""
-    schema = from_json(text)
-    shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
-    fields = {
-        name: {**shared, **field} if isinstance(field, dict) else field
-        for name, field in schema.get("properties", {}).items()
-        if name not in _SCHEDULING
-    }
-    whole = {
-        name: part
-        for name, part in schema.items()
-        if name not in {"$defs", "$schema", TERMS} and SCHEDULING_SCHEMA.get(name) != part
-    }
-    required = [name for name in schema.get("required", ()) if name in fields]
-    return request_model(name, {**whole, "properties": fields, "required": required})
-
-
-def _concurrency_key(request: JobRequest, schema: Mapping[str, Any], terms: Terms) -> str | None:
+def _concurrency_key(request: JobRequest, terms: Terms) -> str | None:
     """Fill in the template of the group; `None` where there is none, or a field of it has no value.
 
     Raises `InvalidRequestError` if what comes out is no key.
     """
     if terms.concurrency_key is None:
         return None
-    own, fields = own_fields(request), schema.get("properties", {})
-    values = {name: _as_python_has_it(own.get(wire), fields.get(wire)) for name, wire in terms.names.items()}
-    used = {name for name in values if f"{{{name}}}" in terms.concurrency_key}
-    if any(values[name] is None for name in used):
+    fields = own_fields(request)
+    values = {name: fields.get(wire) for name, wire in terms.names.items() if f"{{{name}}}" in terms.concurrency_key}
+    if None in values.values():
         return None
     key = terms.concurrency_key.format_map(values)
     if not is_key(key):
         detail = f"the job group's own concurrency key is {key[:100]!r}, which is no key"
         raise refused([Problem("", "PLUGIN_VALIDATION_ERROR", detail)])
     return key
-
-
-def _as_python_has_it(value: Any, schema: Any) -> Any:
-    """Return a text or a whole number as a job class would put it into its template: ids in lower case, 5.0 as 5."""
-    if isinstance(value, float):
-        return int(value)
-    kinds = [schema, *schema.get("anyOf", ())] if isinstance(schema, dict) else []
-    if isinstance(value, str) and any(kind.get("format") == "uuid" for kind in kinds):
-        return str(UUID(value))
-    return value

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from mainspring.clock import SystemClock
 from mainspring.enqueueing.asked import Known, new_job, refused
+from mainspring.enqueueing.published import model_of
 from mainspring.errors import ConflictError, InvalidRequestError, KeyTakenError, NotFoundError, Problem
 from mainspring.job import TERMS, Job, JobKey, OnConflict, terms_from_json
 from mainspring.schedule import Calendar, Calendars, calendar_from_json, without_unknown
@@ -108,10 +109,11 @@ def _look(wanted: Wanted, bodies: Sequence[Mapping[str, Any]]) -> Steps[Known]:
             "node that has its plugin does so when it starts"
         )
         raise NotFoundError(detail, problems=[Problem("", "UNKNOWN_JOB_GROUP", detail)])
+    terms = terms_from_json(schema[TERMS])
     return Known(
         datetime.fromisoformat(found["now"]),
-        schema,
-        terms_from_json(schema[TERMS]),
+        model_of(str(key), to_json(schema), is_declared=terms.declared),
+        terms,
         _calendars(found["calendars"] or {}),
     )
 

@@ -21,6 +21,8 @@ class Terms(NamedTuple):
     """Whether only code of the class can say the concurrency key."""
     checked_by_code: bool = False
     """Whether code of the class checks requests, beyond what their schema says."""
+    declared: bool = False
+    """Whether settings declare the group: problems are those of JSON Schema."""
     searchable: tuple[str, ...] = ()
     """Fields by which jobs are found, by their names on the wire."""
     names: Mapping[str, str] = {}
