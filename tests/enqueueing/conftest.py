@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from pydantic import BaseModel, field_validator
 
 from mainspring import Binder, JobExecutionContext, JobRequest, SchedulerJob, SchedulerPluginModule, job_group, product
@@ -13,8 +14,10 @@ from mainspring.clock import SystemClock
 from mainspring.plugins import build
 from mainspring.service.cluster import Cluster
 from mainspring.store import Notes
+from mainspring.store.enqueued import grants
 from mainspring.store.postgres.schema import rebuild_schema
 from mainspring.store.postgres.store import PostgresStore
+from tests.contract.conftest import emptied
 
 
 class Place(BaseModel):
@@ -85,11 +88,8 @@ def schema_url(postgres_url: str) -> str:
 @pytest.fixture
 async def store(schema_url: str) -> AsyncIterator[PostgresStore]:
     """An empty store of which a node has published its groups."""
-    with psycopg.connect(schema_url, autocommit=True) as connection:
-        connection.execute("set lock_timeout = '10s'")  # a connection that a test left open is an error, not a halt
-        connection.execute(
-            "truncate mainspring.jobs, mainspring.counts, mainspring.labels, mainspring.notes, mainspring.events"
-        )
+    # a connection that a test left open is an error, not a halt
+    emptied(make_conninfo(schema_url, options="-c lock_timeout=10s"))
     store = PostgresStore(schema_url)
     await store.open()
     try:
@@ -105,3 +105,18 @@ def connection(schema_url: str, store: PostgresStore) -> Iterator[psycopg.Connec
     with psycopg.connect(schema_url) as connection:
         yield connection
         connection.rollback()
+
+
+@pytest.fixture
+def enqueuer(schema_url: str, store: PostgresStore) -> Iterator[psycopg.Connection[Any]]:  # noqa: ARG001 - it must be there
+    """A connection of a role that may create jobs, as the command says."""
+    name = f"enqueuer_{uuid4().hex}"
+    with psycopg.connect(schema_url, autocommit=True) as owner:
+        owner.execute(f"create role {name}".encode())
+        owner.execute(grants(name).encode())
+        try:
+            with psycopg.connect(schema_url, options=f"-c role={name}") as connection:
+                yield connection
+                connection.rollback()
+        finally:
+            owner.execute(f"drop owned by {name}; drop role {name}".encode())

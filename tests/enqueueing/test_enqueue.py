@@ -1,6 +1,8 @@
 """Jobs are created in transactions of their callers: with them they come, and with them they go."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
@@ -222,6 +224,20 @@ def a_lot() -> Any:
 
 
 # --- drivers
+
+
+def test_no_driver_is_loaded() -> None:
+    """`import mainspring` loads nothing more, and `enqueue` no driver but that of the connection, which is there."""
+    code = (
+        "import sys, mainspring\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(('mainspring', 'pydantic'))))\n"
+        "mainspring.enqueue\n"
+        "try: mainspring.enqueue(None, 'vps4', 'backups')\n"
+        "except TypeError: pass\n"
+        "print(*{'alembic', 'aiosql', 'asyncpg', 'psycopg', 'sqlalchemy'} & set(sys.modules))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ["mainspring", ""] == ran.stdout.splitlines()
 
 
 @pytest.mark.parametrize("factory", [Session, sqlalchemy.Connection])

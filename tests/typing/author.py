@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_type
 from uuid import UUID
 
+import psycopg
+from asyncpg import Connection as Asyncpg
 from pydantic import BaseModel, SecretStr
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session
 
 from mainspring import (
     AnyOf,
@@ -40,6 +45,8 @@ from mainspring import (
     Trigger,
     Verdict,
     When,
+    enqueue,
+    enqueue_many,
     job_group,
     product,
 )
@@ -297,7 +304,37 @@ class PlainCareJob(SchedulerJob):
         assert_type(self.jobs.list("patch").result(timeout=5), list[dict[str, Any]])
 
 
+# --- programs that create jobs in their own transaction
+
+
+def in_threads(given: psycopg.Connection[Any], connection: Connection, session: Session, when: datetime) -> None:
+    """Have the id at once."""
+    assert_type(enqueue(given, "vps4", "backups", when="now", vm_id="1"), UUID)
+    assert_type(enqueue(connection, "vps4", "backups", schedule={"every": "P1D"}, checks_later=True), UUID)
+    assert_type(enqueue(session, "vps4", "backups", when=when, options={"key": "k"}), UUID)
+    assert_type(enqueue_many(session, "vps4", "backups", [{"when": when}]), list[UUID])
+
+
+async def on_loops(
+    given: psycopg.AsyncConnection[Any], other: Asyncpg, connection: AsyncConnection, session: AsyncSession
+) -> None:
+    """Wait for the id."""
+    assert_type(await enqueue(given, "vps4", "backups", when="now"), UUID)
+    made: UUID = await enqueue(other, "vps4", "backups", when="now")  # asyncpg itself says nothing of its types
+    assert_type(made, UUID)
+    assert_type(await enqueue(connection, "vps4", "backups", when="now"), UUID)
+    assert_type(await enqueue_many(session, "vps4", "backups", [{"when": "now"}]), list[UUID])
+
+
 # --- what the type checker must not accept
+
+
+def wrong_programs(given: psycopg.Connection[Any], session: AsyncSession) -> UUID:
+    """Give no connection, no group, numbers for times; and forget to wait."""
+    enqueue("postgresql://", "vps4", "backups")  # type: ignore[call-overload]
+    enqueue(given, "vps4")  # type: ignore[call-overload]
+    enqueue(given, "vps4", "backups", when=5)  # type: ignore[call-overload]
+    return enqueue(session, "vps4", "backups", when="now")  # type: ignore[return-value]
 
 
 class WrongArguments(SchedulerJob):
