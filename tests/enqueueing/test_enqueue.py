@@ -1,11 +1,13 @@
 """Jobs are created in transactions of their callers: with them they come, and with them they go."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,6 +28,7 @@ from mainspring.store import PLAIN
 from mainspring.store.columns import JOB_COLUMNS
 from mainspring.store.enqueued import ENQUEUED_COLUMNS
 from mainspring.store.postgres.store import PostgresStore
+from mainspring.web.codes import CODES
 
 BACKUPS = JobKey("vps4", "backups")
 VM = UUID("79bf0c2e-7a4c-4bb4-8a3b-3f2a5c8a1d11")
@@ -207,6 +210,16 @@ def test_what_is_no_connection() -> None:
         pytest.raises(TypeError, match="this one is to sqlite"),
     ):
         enqueue(connection, "vps4", "backups")
+
+
+def test_codes_are_documented() -> None:
+    """Each that only `enqueue` gives is on its page."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs/enqueue.md").read_text("utf-8")
+    sources = [path.read_text("utf-8") for path in (root / "src/mainspring/enqueueing").glob("*.py")]
+    codes = {code for text in sources for code in re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', text)}
+    assert {"CHECKED_BY_CODE", "KEY_IN_MANY"} < codes
+    assert [] == [code for code in sorted(codes - CODES.keys()) if f"`{code}`" not in page]
 
 
 def test_columns_that_are_not_written_keep_their_defaults() -> None:

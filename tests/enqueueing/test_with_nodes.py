@@ -62,6 +62,20 @@ async def test_a_key_that_two_transactions_want(schema_url: str) -> None:
             second.rollback()
 
 
+@pytest.mark.usefixtures("store")
+async def test_a_key_that_a_snapshot_does_not_show(schema_url: str) -> None:
+    """What was taken after the snapshot of a transaction is an error of the driver, which asks for another try."""
+    options = {"key": str(uuid4())}
+    with psycopg.connect(schema_url) as late, psycopg.connect(schema_url) as early:
+        late.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        late.execute("select 1 from mainspring.jobs")
+        enqueue(early, "vps4", "backups", options=options, **BODY)
+        early.commit()
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            enqueue(late, "vps4", "backups", options=options, **BODY)
+        late.rollback()
+
+
 async def waits(url: str, pid: int) -> None:
     """Return when a session waits for another."""
     async with asyncio.timeout(30), await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
