@@ -98,6 +98,8 @@ SENT: dict[str, list[Any]] = {
     "either": [[], 5, "x"],
     "anything": [[], None],
     "nothing": [1],
+    "field_0": [1],
+    "vm_id": [5],
 }
 
 

@@ -83,7 +83,7 @@ class _Reader(NamedTuple):
         try:
             return self.type_of(part)
         except _SaysMoreError:
-            return by_schema(name, {"$defs": self.shared, **part} if self.shared else part)
+            return by_schema(name, {"$defs": self.shared, **part} if isinstance(part, dict) and self.shared else part)
 
     def type_of(self, part: Any) -> Any:
         """Return the type that a part tells of. Raises `_SaysMoreError`."""
