@@ -11,8 +11,11 @@ from pydantic import BaseModel, field_validator
 
 from mainspring import Binder, JobExecutionContext, JobRequest, SchedulerJob, SchedulerPluginModule, job_group, product
 from mainspring.clock import SystemClock
+from mainspring.declared import HttpJob
+from mainspring.execution.declared import DeclaredModule
 from mainspring.plugins import build
 from mainspring.service.cluster import Cluster
+from mainspring.settings import Settings
 from mainspring.store import Notes
 from mainspring.store.enqueued import grants
 from mainspring.store.postgres.schema import rebuild_schema
@@ -70,12 +73,23 @@ class Strict(SchedulerJob):
         """Do nothing."""
 
 
+CALLS = HttpJob(
+    product="vps4",
+    job_group="calls",
+    url="https://example.com/{name}",
+    request={"required": ["name"], "properties": {"name": {"type": "string", "maxLength": 9}}},
+)
+
+
 class Module(SchedulerPluginModule):
     """Both."""
 
     def configure(self, binder: Binder) -> None:
         binder.bind_job(Backup)
         binder.bind_job(Strict)
+
+
+MODULES = [("tests", Module()), ("declared", DeclaredModule(Settings(http_jobs=(CALLS,))))]
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +107,7 @@ async def store(schema_url: str) -> AsyncIterator[PostgresStore]:
     store = PostgresStore(schema_url)
     await store.open()
     try:
-        await Cluster(store, Notes(store, SystemClock()), build([("tests", Module())])).publish()
+        await Cluster(store, Notes(store, SystemClock()), build(MODULES)).publish()
         yield store
     finally:
         await store.close()

@@ -143,6 +143,18 @@ async def test_code_of_the_group_is_not_skipped_in_silence(
     assert "n:x" == job.concurrency_key
 
 
+async def test_groups_without_code(connection: psycopg.Connection[Any], store: PostgresStore) -> None:
+    """Their schema is enough, and problems have its keywords as REST gives them."""
+    with pytest.raises(InvalidRequestError) as refused:
+        enqueue(connection, "vps4", "calls", when="now", name="much too long")
+    assert {("/name", "MAX_LENGTH")} == codes(refused.value)
+    id_ = enqueue(connection, "vps4", "calls", when="now", name="short")
+    connection.commit()
+    job = await store.get(id_)
+    assert job is not None
+    assert "host:example.com" == job.concurrency_key
+
+
 async def test_a_key_that_is_taken(connection: psycopg.Connection[Any]) -> None:
     """Whose key is taken is told who has it, or gets its id; the transaction can be used on."""
     first = enqueue(connection, "vps4", "backups", when=SOON, vm_id=VM, options={"key": "k"})
