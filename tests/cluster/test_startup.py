@@ -245,7 +245,7 @@ def test_few_descriptors(tmp_path: Path, command: str, number: int) -> None:
 
 def test_enough_descriptors(tmp_path: Path) -> None:
     """What it says that it needs is enough, also for jobs and requests."""
-    shell = ("sh", "-c", 'ulimit -n 80; exec "$@"', "sh")
+    shell = ("sh", "-c", 'ulimit -n 88; exec "$@"', "sh")
     flags = (
         "--store",
         f"sqlite:///{tmp_path}/jobs.db",

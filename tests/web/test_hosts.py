@@ -37,6 +37,7 @@ def filled(path: str) -> str:
         "node": "n",
         "action": UUID(int=1),
         "delivery": UUID(int=1),
+        "problem": "job-not-found",
     }
     return path.format(**names)
 

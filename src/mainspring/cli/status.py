@@ -26,6 +26,7 @@ LATE = "1m"
 """How long after its time a job counts as late, if nothing is said."""
 MOST_LOOKED_AT = 1000
 """How many due jobs are looked at: paused ones are due, but not late."""
+_GAVE_UP = {"gaveUp": "gave up"}
 
 
 def status(
@@ -139,7 +140,12 @@ def _print(found: Mapping[str, Any], form: Watched) -> None:
     typer.echo("Mainspring is well." if found["well"] else "Mainspring is not well:")
     for problem in found["problems"]:
         typer.echo(plain(f"  {problem}"))
-    typer.echo(plain("Jobs: " + (", ".join(f"{number} {name}" for name, number in found["counts"].items()) or "none")))
+    typer.echo(
+        plain(
+            "Jobs: "
+            + (", ".join(f"{number} {_GAVE_UP.get(name, name)}" for name, number in found["counts"].items()) or "none")
+        )
+    )
     _section("Late, the oldest first", ("due", "group", "id", "why"), [_row(job, at) for job in found["late"]])
     if found["moreLate"]:
         typer.echo("and more")
