@@ -238,7 +238,9 @@ async def test_error_at_each_statement_is_503(
             if not is_away(answer, error):
                 break
             statements += 1
-    assert (True, call[-1]) == (statements > 0, answer.status_code)
+    # What was written by a call that failed after that is there for the next one.
+    expected = 200 if (moment, call[0], call[-1]) == ("after", "PUT", 201) else call[-1]
+    assert (True, expected) == (statements > 0, answer.status_code)
 
 
 @EACH
