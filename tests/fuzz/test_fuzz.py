@@ -89,8 +89,10 @@ def test_document_that_is_wrong_is_found_out() -> None:
                 "required": ["dates"],
                 "properties": {"dates": {"type": "array", "items": {"type": "string", "format": "date"}}},
             }
-            del wrong["paths"]["/api/schedulers/calendars/{name}"]["put"]["responses"]["201"]
-            await asyncio.to_thread(check, service._replace(document=wrong), 600, SEED, report, "/calendars/{name}$")
+            put = wrong["paths"]["/api/schedulers/calendars/{name}"]["put"]
+            put["parameters"] = [each for each in put["parameters"] if each["in"] == "path"]  # or most are 412
+            del put["responses"]["201"]
+            await asyncio.to_thread(check, service._replace(document=wrong), 240, SEED, report, "/calendars/{name}$")
         return report
 
     report = asyncio.run(compared())
