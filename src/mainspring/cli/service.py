@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_NAMED = 5
 """How many jobs are named that somebody may have meant."""
-_AWAY = frozenset({502, 503, 504})
+AWAY = frozenset({502, 503, 504})
+"""Statuses of a service or store that does not answer, which a proxy may say too."""
 
 
 class UnclearIdError(MainspringError):
@@ -222,5 +223,5 @@ def _tell_problems(name: str, error: ProblemError) -> None:
 
 
 def _code_of(status: int) -> int:
-    """Tell a service or store that does not answer, which a proxy may say too, from one that refuses."""
-    return UNAVAILABLE if status in _AWAY else REFUSED
+    """Tell a service that is away from one that refuses."""
+    return UNAVAILABLE if status in AWAY else REFUSED

@@ -16,7 +16,7 @@ from mainspring.cli.contexts import Place
 from mainspring.cli.exits import REFUSED
 from mainspring.cli.output import complain
 from mainspring.cli.scope import EVERYTHING, AnyScope
-from mainspring.cli.service import Service
+from mainspring.cli.service import AWAY, Service
 
 if TYPE_CHECKING:
     from mainspring.cli.job_line import Held, JobLine
@@ -26,7 +26,6 @@ CALLS = 12
 """How many calls of an import are under way at once."""
 PAGE = 1000
 _STDIN = "-"
-_AWAY = frozenset({502, 503, 504})
 Advance = Callable[[int], object]
 """Is told how many bytes of a file are dealt with."""
 
@@ -174,7 +173,7 @@ class _Import:
         try:
             self.counts["created" if await self._do(client, line) else "there"] += 1
         except ProblemError as error:
-            if error.status == _UNAUTHORIZED or error.status in _AWAY:
+            if error.status == _UNAUTHORIZED or error.status in AWAY:
                 raise
             if any(each.code == "UNKNOWN_JOB" for each in error.errors):
                 self._waiting.append((number, text, error))

@@ -17,6 +17,7 @@ from mainspring.job.pause import Scope
 from mainspring.job.run import Outcome
 
 EVENTS_KEPT_FOR = timedelta(days=7)
+"""How long events can be read; for as long whoever was away misses none."""
 
 
 class EventKind(StrEnum):
